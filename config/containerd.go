@@ -1,0 +1,102 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// CertsDir is where containerd looks for a registry's host configuration, one directory a registry.
+const CertsDir = "/etc/containerd/certs.d"
+
+// ContainerdConfig is containerd's configuration file on a kind node.
+const ContainerdConfig = "/etc/containerd/config.toml"
+
+// HostsMark is the first line of the hosts.toml that setup writes; a file without it is somebody else's.
+const HostsMark = "# Written by kind-local-registry; setup down removes it."
+
+// ErrMirrors is returned for a containerd that has the retired registry.mirrors table: containerd refuses it beside
+// config_path.
+var ErrMirrors = errors.New("containerd is configured with registry.mirrors, which excludes config_path")
+
+// HostsFile returns the path on a node of the host configuration for registryHost.
+func HostsFile(registryHost string) string { return CertsDir + "/" + registryHost + "/hosts.toml" }
+
+// Hosts returns the hosts.toml that sends a node's pulls to the registry's container. It names the server too: containerd
+// retries only on the last host that it knows, which would else be the node's own localhost
+// (github.com/containerd/containerd/blob/main/docs/hosts.md).
+func Hosts() string {
+	server := fmt.Sprintf("http://%s:%d", RegistryContainer, RegistryContainerPort)
+	return fmt.Sprintf("%s\nserver = %q\n\n[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", HostsMark, server, server)
+}
+
+// criPlugins are the tables that hold the image service's registry settings: in the file's version 2, and since 3.
+var criPlugins = []string{"io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri"}
+
+// HasCertsDir says whether the containerd whose effective configuration is dump, as "containerd config dump" prints it,
+// reads CertsDir. It fails with ErrMirrors where it cannot be made to.
+func HasCertsDir(dump []byte) (bool, error) {
+	tables, err := registryTables(dump)
+	if err != nil {
+		return false, err
+	}
+	for _, registry := range tables {
+		if mirrors, ok := registry["mirrors"].(map[string]any); ok && len(mirrors) > 0 {
+			return false, ErrMirrors
+		}
+		path, _ := registry["config_path"].(string)
+		for dir := range strings.SplitSeq(path, ":") {
+			if dir == CertsDir {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
+}
+
+// registryTables returns the registry settings of every image service plugin in a containerd configuration.
+func registryTables(document []byte) ([]map[string]any, error) {
+	var parsed struct {
+		Plugins map[string]map[string]any `toml:"plugins"`
+	}
+	if err := toml.Unmarshal(document, &parsed); err != nil {
+		return nil, fmt.Errorf("parsing containerd's configuration: %w", err)
+	}
+	var tables []map[string]any
+	for _, plugin := range criPlugins {
+		if registry, ok := parsed.Plugins[plugin]["registry"].(map[string]any); ok {
+			tables = append(tables, registry)
+		}
+	}
+	return tables, nil
+}
+
+// WithCertsDir returns containerd's configuration file with config_path set to CertsDir and all else kept (comments are
+// lost). The plugin's table is the one that the file's version has; containerd itself migrates version 2.
+func WithCertsDir(file []byte) ([]byte, error) {
+	document := map[string]any{}
+	if err := toml.Unmarshal(file, &document); err != nil {
+		return nil, fmt.Errorf("parsing containerd's configuration: %w", err)
+	}
+	plugin := "io.containerd.grpc.v1.cri"
+	if version, ok := document["version"].(int64); ok && version >= 3 {
+		plugin = "io.containerd.cri.v1.images"
+	}
+	table := document
+	for _, key := range []string{"plugins", plugin, "registry"} {
+		child, ok := table[key].(map[string]any)
+		if !ok {
+			child = map[string]any{}
+			table[key] = child
+		}
+		table = child
+	}
+	table["config_path"] = CertsDir
+	changed, err := toml.Marshal(document)
+	if err != nil {
+		return nil, fmt.Errorf("writing containerd's configuration: %w", err)
+	}
+	return changed, nil
+}

@@ -1,0 +1,59 @@
+package config
+
+import "strconv"
+
+// The host's side: containers, volumes and images of the Docker daemon.
+const (
+	// Cluster is the name of the kind cluster that setup works on unless told otherwise; it is kind's own default.
+	Cluster = "kind"
+	// Network is the Docker network that kind puts its nodes on.
+	Network = "kind"
+
+	// RegistryContainer is the registry's container, its DNS name on Network, and its named volume.
+	RegistryContainer = "kind-registry"
+	// RegistryPort is the port on the host's loopback, and in every reference, unless told otherwise.
+	RegistryPort = 5001
+	// RegistryContainerPort is the port that the registry listens on inside its container.
+	RegistryContainerPort = 5000
+	// RegistryImage is the image of the registry that setup carries; its tag is Version.
+	RegistryImage = "kind-local-registry/registry"
+
+	// PusherContainer is the pusher's container, the name in its certificate, and the volume with its certificates.
+	PusherContainer = "kind-registry-pusher"
+	// PusherPort is the port that the pusher listens on, on Network only.
+	PusherPort = 5443
+	// WebhookImage is the image of the webhook and of the pusher that setup carries; its tag is Version.
+	WebhookImage = "kind-local-registry/webhook"
+
+	// Label marks what setup made in Docker, so that it takes away nothing that it did not make. Its value is the
+	// name of the piece.
+	Label = "kind-local-registry"
+)
+
+// The cluster's side: everything of ours carries the project's name.
+const (
+	// Name is the namespace, the chart, the release, the Deployment, the Service and the webhook configuration.
+	Name = "kind-local-registry"
+	// WebhookName is the name of the one webhook in the configuration; admissionregistration/v1 wants three labels.
+	WebhookName = "pods.kind-local-registry.dev"
+	// ServingSecret holds the webhook's serving certificate and its CA.
+	ServingSecret = "kind-local-registry-serving-cert" // #nosec G101 -- a Secret's name
+	// PusherSecret holds the client certificate for the pusher (tls.crt, tls.key) and the pusher's CA (ca.crt).
+	PusherSecret = "kind-local-registry-pusher-client" // #nosec G101 -- a Secret's name
+	// PusherService is the Service without selector that stands for the pusher.
+	PusherService = "kind-local-registry-pusher"
+
+	// Gate is the scheduling gate of a pod whose image is being pushed (KEP-3521).
+	Gate = "kind-local-registry/image-push"
+	// OriginalsAnnotation holds the references as they were written: a JSON object from field path, as in
+	// spec.containers{app}, to image.
+	OriginalsAnnotation = "kind-local-registry/original-images"
+	// CreatedLabel marks the nodes of a cluster that setup created, and so may delete.
+	CreatedLabel = "kind-local-registry/created-by-setup"
+)
+
+// RegistryHost returns the registry's host as it stands in every rewritten reference: localhost and port.
+func RegistryHost(port int) string { return "localhost:" + strconv.Itoa(port) }
+
+// Version is the version of this build. The linker sets it (see the Makefile); a bare go build is "dev".
+var Version = "dev"

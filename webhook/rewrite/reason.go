@@ -1,0 +1,55 @@
+package rewrite
+
+// Reason says why an image reference was rewritten or left alone. The list is closed: the same words stand in the log,
+// in metrics, in Events and in docs/reasons.md.
+type Reason string
+
+// The reasons. Those of Rewritten and RewrittenPushing change the reference, all others leave it as it was written.
+const (
+	// Rewritten: the registry holds exactly the host's build; the reference names it by digest.
+	Rewritten Reason = "Rewritten"
+	// RewrittenPushing: the host has the image, the registry does not yet; it is being pushed.
+	RewrittenPushing Reason = "RewrittenPushing"
+	// AlreadyLocal: the reference names the local registry already, and the registry serves it.
+	AlreadyLocal Reason = "AlreadyLocal"
+	// AlreadyLocalPushing: the reference names the local registry already; the image is being pushed there.
+	AlreadyLocalPushing Reason = "AlreadyLocalPushing"
+	// NotOnHost: the host's Docker daemon has no image of this name; it is pulled from where it names.
+	NotOnHost Reason = "NotOnHost"
+	// DigestNotHeld: the reference asks for a manifest that the local registry does not hold.
+	DigestNotHeld Reason = "DigestNotHeld"
+	// WrongPlatform: the host's image is for an operating system or architecture that the nodes do not run.
+	WrongPlatform Reason = "WrongPlatform"
+	// Unservable: the host's image has a shape that the registry cannot serve, such as foreign layers.
+	Unservable Reason = "Unservable"
+	// InvalidReference: not an image reference; the kubelet will say so too.
+	InvalidReference Reason = "InvalidReference"
+	// Unmappable: a valid reference that has no name in the local registry, see ErrUnmappable.
+	Unmappable Reason = "Unmappable"
+	// OptedOut: the pod's annotation asks that its images be left alone.
+	OptedOut Reason = "OptedOut"
+	// MirrorPod: the pod mirrors a static pod of the kubelet; the API server allows no change to it.
+	MirrorPod Reason = "MirrorPod"
+	// LookupUnavailable: whether the host has the image could not be asked in time; the pod is created as written.
+	LookupUnavailable Reason = "LookupUnavailable"
+)
+
+// Reasons returns every reason, in the order of the list above.
+func Reasons() []Reason {
+	return []Reason{
+		Rewritten, RewrittenPushing, AlreadyLocal, AlreadyLocalPushing, NotOnHost, DigestNotHeld,
+		WrongPlatform, Unservable, InvalidReference, Unmappable, OptedOut, MirrorPod, LookupUnavailable,
+	}
+}
+
+// Refusal is the error of an image that cannot be brought into the registry however often it is tried. Any other error
+// of a look-up or a push may pass.
+type Refusal struct {
+	// Reason is why: NotOnHost, DigestNotHeld, WrongPlatform, Unservable, InvalidReference or Unmappable.
+	Reason Reason
+	// Detail says more, for a person.
+	Detail string
+}
+
+// Error returns the reason and its detail.
+func (r *Refusal) Error() string { return string(r.Reason) + ": " + r.Detail }

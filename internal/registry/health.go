@@ -1,0 +1,38 @@
+package registry
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+)
+
+// healthz answers 200 when a file can be written to root and read back, and 503 with the cause when not.
+func healthz(root string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if err := probe(root); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = fmt.Fprintln(w, "ok")
+	})
+}
+
+// probe writes a file to the directory, reads it back and removes it.
+func probe(directory string) error {
+	file, err := os.CreateTemp(directory, ".healthz-*")
+	if err != nil {
+		return fmt.Errorf("probing the storage: %w", err)
+	}
+	defer func() { _ = os.Remove(file.Name()) }()
+	_, err = file.WriteString("ok")
+	if closed := file.Close(); err == nil {
+		err = closed
+	}
+	if err == nil {
+		_, err = os.ReadFile(file.Name())
+	}
+	if err != nil {
+		return fmt.Errorf("probing the storage: %w", err)
+	}
+	return nil
+}

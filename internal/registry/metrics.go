@@ -1,0 +1,44 @@
+package registry
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// countUploads counts the blobs that next takes, and returns the page where the count is read (GET /metrics). Only the
+// request that ends an upload is looked at, so that no blob on its way out is slowed down.
+func countUploads(next http.Handler) (counted, metrics http.Handler) {
+	uploads := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "kind_local_registry_blob_uploads_total",
+		Help: "Blobs that were uploaded to the registry since it was started.",
+	})
+	own := prometheus.NewRegistry()
+	own.MustRegister(uploads)
+	counted = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodPut || !strings.Contains(r.URL.Path, "/blobs/uploads/") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		answer := &statusWriter{ResponseWriter: w}
+		next.ServeHTTP(answer, r)
+		if answer.status == http.StatusCreated {
+			uploads.Inc()
+		}
+	})
+	return counted, promhttp.HandlerFor(own, promhttp.HandlerOpts{})
+}
+
+// statusWriter remembers the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader remembers the status, and writes it.
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}

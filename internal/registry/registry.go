@@ -1,0 +1,73 @@
+package registry
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+
+	"github.com/distribution/distribution/v3/configuration"
+	"github.com/distribution/distribution/v3/registry/handlers"
+
+	// The only storage driver; it registers itself under the name filesystem.
+	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
+)
+
+// Config says where the registry keeps its data.
+type Config struct {
+	// Root is the directory that holds the data. It must exist. In the container it is /var/lib/registry.
+	Root string
+}
+
+// Validate reports every fault of the configuration.
+func (c Config) Validate() error {
+	if c.Root == "" {
+		return errors.New("no root directory given")
+	}
+	info, err := os.Stat(c.Root)
+	if err != nil {
+		return fmt.Errorf("root directory: %w", err)
+	}
+	if !info.IsDir() {
+		return fmt.Errorf("root directory %s: not a directory", c.Root)
+	}
+	return nil
+}
+
+// New returns the registry's API (https://github.com/opencontainers/distribution-spec), GET /healthz, which answers 200 when
+// the storage can be written and read, and GET /metrics. When ctx ends, its background work does.
+func New(ctx context.Context, config Config) (handler http.Handler, err error) {
+	if err := config.Validate(); err != nil {
+		return nil, fmt.Errorf("configuring the registry: %w", err)
+	}
+	// distribution reports a bad configuration by a panic.
+	defer func() {
+		if fault := recover(); fault != nil {
+			handler, err = nil, fmt.Errorf("configuring the registry: %v", fault)
+		}
+	}()
+	mux := http.NewServeMux()
+	api, metrics := countUploads(handlers.NewApp(ctx, distribution(config.Root)))
+	mux.Handle("/", api)
+	mux.Handle("GET /healthz", healthz(config.Root))
+	mux.Handle("GET /metrics", metrics)
+	return mux, nil
+}
+
+// distribution returns the configuration that distribution wants. Without maintenance.uploadpurging it would leave the
+// remains of broken uploads for a week; without a secret it would warn.
+func distribution(root string) *configuration.Configuration {
+	config := &configuration.Configuration{
+		Storage: configuration.Storage{
+			"filesystem": {"rootdirectory": root},
+			"delete":     {"enabled": true},
+			"maintenance": {"uploadpurging": map[any]any{
+				"enabled": true, "age": "24h", "interval": "6h", "dryrun": false,
+			}},
+		},
+	}
+	config.HTTP.Secret = rand.Text()
+	return config
+}

@@ -1,0 +1,31 @@
+// Package registrytest runs the real registry in the process of a test.
+package registrytest
+
+import (
+	"io"
+	"net/http/httptest"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"kind-local-registry/internal/registry"
+)
+
+// Start starts a registry on the directory, which ends with the test, and returns its URL.
+func Start(t testing.TB, root string) string {
+	t.Helper()
+	handler, err := registry.New(t.Context(), registry.Config{Root: root})
+	if err != nil {
+		t.Fatalf("starting the registry: %v", err)
+	}
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// Main runs the tests of a package that starts registries, and fails when they leave goroutines behind. Distribution
+// leaves one a registry; in a process with one registry that is no leak.
+func Main(m *testing.M) {
+	registry.LogTo(io.Discard)
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/docker/go-events.(*Broadcaster).run"))
+}

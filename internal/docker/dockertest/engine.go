@@ -1,0 +1,155 @@
+package dockertest
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// Engine is a running daemon. It has the images that the test gives it.
+type Engine struct {
+	server *httptest.Server
+
+	mu     sync.Mutex
+	images map[string]Image
+	saves  int
+	limit  int64
+	api    string
+}
+
+// NewEngine starts a daemon without images, which ends with the test.
+func NewEngine(t testing.TB) *Engine {
+	t.Helper()
+	e := &Engine{images: map[string]Image{}, api: "1.45"}
+	e.server = httptest.NewServer(http.HandlerFunc(e.serve))
+	t.Cleanup(e.server.Close)
+	return e
+}
+
+// Host returns the daemon's address, as docker.New takes it.
+func (e *Engine) Host() string { return "tcp://" + e.server.Listener.Addr().String() }
+
+// Tag makes the name, or the image's ID, stand for the image from now on.
+func (e *Engine) Tag(name string, image Image) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.images[name], e.images[image.ID().String()] = image, image
+}
+
+// Truncate makes every saved image end after that many bytes: broken off, as when the daemon dies.
+func (e *Engine) Truncate(bytes int64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.limit = bytes
+}
+
+// SetAPIVersion makes the daemon one of another version of the API, such as 1.43.
+func (e *Engine) SetAPIVersion(version string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.api = version
+}
+
+// Saves returns how many images have been saved.
+func (e *Engine) Saves() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.saves
+}
+
+// serve answers one request.
+func (e *Engine) serve(w http.ResponseWriter, r *http.Request) {
+	path := regexp.MustCompile(`^/v[0-9.]+`).ReplaceAllString(r.URL.Path, "")
+	name, inspected := strings.CutSuffix(strings.TrimPrefix(path, "/images/"), "/json")
+	switch {
+	case path == "/_ping":
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		w.Header().Set("Api-Version", e.api)
+	case path == "/images/get":
+		e.save(w, r.URL.Query().Get("names"))
+	case inspected:
+		e.inspect(w, name)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+// find returns the image of that name, or answers that there is none.
+func (e *Engine) find(w http.ResponseWriter, name string) (Image, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	image, found := e.images[name]
+	if !found {
+		w.WriteHeader(http.StatusNotFound)
+		_ = json.NewEncoder(w).Encode(map[string]string{"message": "No such image: " + name})
+	}
+	return image, found
+}
+
+// inspect answers GET /images/{name}/json.
+func (e *Engine) inspect(w http.ResponseWriter, name string) {
+	image, found := e.find(w, name)
+	if !found {
+		return
+	}
+	driver := image.Driver
+	if driver == "" {
+		driver = "overlay2"
+	}
+	layers := []string{}
+	for _, layer := range image.Layers {
+		layers = append(layers, layer.Digest.String())
+	}
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"Id": image.ID(), "Os": image.OS, "Architecture": "amd64", "Size": image.Size(),
+		"GraphDriver": map[string]any{"Name": driver, "Data": nil},
+		"RootFS":      map[string]any{"Type": "layers", "Layers": layers},
+	})
+}
+
+// save answers GET /images/get. As Docker does, it refuses an image without layers.
+func (e *Engine) save(w http.ResponseWriter, name string) {
+	image, found := e.find(w, name)
+	if !found {
+		return
+	}
+	if len(image.Layers) == 0 {
+		http.Error(w, `{"message":"empty export - not implemented"}`, http.StatusInternalServerError)
+		return
+	}
+	e.mu.Lock()
+	e.saves++
+	limit := e.limit
+	e.mu.Unlock()
+	var stream io.Writer = w
+	if limit > 0 {
+		stream = &limited{w, limit}
+	}
+	if save(stream, image) != nil {
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler) // the answer is under way: all that is left is to break it off
+	}
+}
+
+// limited is a writer that fails after some bytes.
+type limited struct {
+	io.Writer
+	left int64
+}
+
+// Write writes as much as it may.
+func (l *limited) Write(p []byte) (int, error) {
+	if int64(len(p)) <= l.left {
+		l.left -= int64(len(p))
+		return l.Writer.Write(p)
+	}
+	n, _ := l.Writer.Write(p[:l.left])
+	l.left = 0
+	return n, io.ErrShortWrite
+}

@@ -1,0 +1,86 @@
+package docker_test
+
+import (
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+
+	"kind-local-registry/internal/docker/dockertest"
+	"kind-local-registry/webhook/rewrite"
+)
+
+func TestBlobs_YieldsWhatIsWantedAndNothingElse(t *testing.T) {
+	t.Parallel()
+	engine := dockertest.NewEngine(t)
+	wanted, unwanted := dockertest.Noise(100_000, 1), dockertest.Noise(100_000, 2)
+	image := dockertest.NewImage("a", unwanted, wanted, wanted)
+	engine.Tag("x:1", image)
+	got := map[digest.Digest]int64{}
+	err := newClient(t, engine).Save(image.ID()).Blobs(t.Context(), []digest.Digest{image.ID(), wanted.Digest},
+		func(d digest.Digest, size int64, blob io.Reader) error {
+			got[d] += size
+			if read, err := digest.FromReader(blob); err != nil || read != d {
+				t.Errorf("blob %s reads as %s (error %v)", d, read, err)
+			}
+			return nil
+		})
+	if err != nil {
+		t.Fatalf("Blobs: %v", err)
+	}
+	want := map[digest.Digest]int64{image.ID(): image.Config.Size, wanted.Digest: wanted.Size}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("blobs (-want +got):\n%s", diff)
+	}
+}
+
+func TestBlobs_ReturnsTheErrorOfYieldAsItIs(t *testing.T) {
+	t.Parallel()
+	engine := dockertest.NewEngine(t)
+	image := dockertest.NewImage("a", dockertest.Noise(10_000_000, 1))
+	engine.Tag("x:1", image)
+	want := errors.New("the disk is full")
+	err := newClient(t, engine).Save(image.ID()).Blobs(t.Context(), []digest.Digest{image.ID()},
+		func(digest.Digest, int64, io.Reader) error { return want })
+	if err != want { //nolint:errorlint // it is not to be wrapped
+		t.Errorf("Blobs = %v, want %v", err, want)
+	}
+}
+
+func TestBlobs_FailsWhenTheStreamBreaksOff(t *testing.T) {
+	t.Parallel()
+	for name, bytes := range map[string]int64{
+		"within a blob": 50_000, "between two blobs": 1024, "before the first byte": 1,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			engine := dockertest.NewEngine(t)
+			layer := dockertest.Noise(100_000, 1)
+			image := dockertest.NewImage("a", layer)
+			engine.Tag("x:1", image)
+			engine.Truncate(bytes)
+			err := newClient(t, engine).Save(image.ID()).Blobs(t.Context(), []digest.Digest{layer.Digest}, discard)
+			if !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("Blobs = %v, want %v", err, io.ErrUnexpectedEOF)
+			}
+		})
+	}
+}
+
+func TestBlobs_RefusesADaemonThatNamesBlobsDifferently(t *testing.T) {
+	t.Parallel()
+	engine := dockertest.NewEngine(t)
+	image := dockertest.NewImage("a", dockertest.Layer("app"))
+	engine.Tag("x:1", image)
+	err := newClient(t, engine).Save(image.ID()).
+		Blobs(t.Context(), []digest.Digest{digest.FromString("something else")}, discard)
+	wantRefusal(t, err, rewrite.Unservable)
+}
+
+// discard reads a blob to its end.
+func discard(_ digest.Digest, _ int64, blob io.Reader) error {
+	_, err := io.Copy(io.Discard, blob)
+	return err
+}

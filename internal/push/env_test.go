@@ -1,0 +1,153 @@
+package push_test
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
+
+	"kind-local-registry/internal/docker"
+	"kind-local-registry/internal/docker/dockertest"
+	"kind-local-registry/internal/push"
+	"kind-local-registry/internal/registry/registrytest"
+)
+
+// env is a daemon, and a registry on the directory root.
+type env struct {
+	engine   *dockertest.Engine
+	docker   *docker.Client
+	registry *push.Registry
+	url      string
+	root     string
+}
+
+// newEnv starts both.
+func newEnv(t *testing.T) env {
+	t.Helper()
+	root := t.TempDir()
+	e := env{engine: dockertest.NewEngine(t), root: root, url: registrytest.Start(t, root)}
+	var err error
+	if e.docker, err = docker.New(e.engine.Host()); err != nil {
+		t.Fatalf("docker.New: %v", err)
+	}
+	t.Cleanup(func() { _ = e.docker.Close() })
+	if e.registry, err = push.NewRegistry(e.url); err != nil {
+		t.Fatalf("NewRegistry: %v", err)
+	}
+	t.Cleanup(e.registry.Close)
+	return e
+}
+
+// target is where the tests push to.
+func target() push.Target { return push.Target{Repository: "a/b", Reference: "1"} }
+
+// wanted returns what is to be pushed for an image of the daemon.
+func wanted(image dockertest.Image) push.Image {
+	want := push.Image{Config: image.ID(), Size: image.Size()}
+	for _, layer := range image.Layers {
+		want.Layers = append(want.Layers, layer.Digest)
+	}
+	return want
+}
+
+// push tags the image in the daemon and pushes it.
+func (e env) push(t *testing.T, image dockertest.Image) (push.Result, error) {
+	t.Helper()
+	e.engine.Tag("a/b:1", image)
+	return e.registry.Push(t.Context(), target(), wanted(image), e.docker.Save(image.ID()), nil)
+}
+
+// mustPush pushes the image.
+func (e env) mustPush(t *testing.T, image dockertest.Image) push.Result {
+	t.Helper()
+	result, err := e.push(t, image)
+	if err != nil {
+		t.Fatalf("Push: %v", err)
+	}
+	return result
+}
+
+// pull pulls what is at the target, as a node would.
+func (e env) pull(t *testing.T) (v1.Image, error) {
+	t.Helper()
+	reference, err := name.ParseReference(strings.TrimPrefix(e.url, "http://") + "/a/b:1")
+	if err != nil {
+		t.Fatalf("ParseReference: %v", err)
+	}
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	return remote.Image(reference, remote.WithContext(t.Context()), remote.WithTransport(transport))
+}
+
+// wantNothingVisible fails the test if the registry serves anything under the target.
+func (e env) wantNothingVisible(t *testing.T) {
+	t.Helper()
+	held, err := e.registry.Held(t.Context(), target())
+	if err != nil {
+		t.Fatalf("Held: %v", err)
+	}
+	if held != (push.Held{}) {
+		t.Errorf("Held = %+v after a failed push, want nothing", held)
+	}
+}
+
+// config returns the digest of an image's configuration.
+func config(t *testing.T, image v1.Image) digest.Digest {
+	t.Helper()
+	name, err := image.ConfigName()
+	if err != nil {
+		t.Fatalf("ConfigName: %v", err)
+	}
+	return digest.Digest(name.String())
+}
+
+// wantLayers fails the test unless the image has those layers, in that order, with their content.
+func wantLayers(t *testing.T, image v1.Image, want []digest.Digest) {
+	t.Helper()
+	layers, err := image.Layers()
+	if err != nil {
+		t.Fatalf("Layers: %v", err)
+	}
+	got := make([]digest.Digest, 0, len(layers))
+	for _, layer := range layers {
+		content, err := layer.Compressed() // as it is stored
+		if err != nil {
+			t.Fatalf("pulling a layer: %v", err)
+		}
+		d, err := digest.FromReader(content)
+		if err != nil {
+			t.Fatalf("reading a layer: %v", err)
+		}
+		got = append(got, d)
+		_ = content.Close()
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("layers (-want +got):\n%s", diff)
+	}
+}
+
+// files is a source of blobs that can be read in any order, and are: all at the same time.
+type files []dockertest.Blob
+
+// Blobs yields each wanted blob in a goroutine of its own.
+func (f files) Blobs(
+	_ context.Context, want []digest.Digest, yield func(d digest.Digest, size int64, blob io.Reader) error,
+) error {
+	var group errgroup.Group
+	for _, blob := range f {
+		if slices.Contains(want, blob.Digest) {
+			group.Go(func() error { return yield(blob.Digest, blob.Size, blob.Open()) })
+		}
+	}
+	return group.Wait()
+}

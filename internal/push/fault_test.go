@@ -1,0 +1,124 @@
+package push_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/go-digest"
+
+	"kind-local-registry/internal/docker/dockertest"
+	"kind-local-registry/internal/push"
+)
+
+func TestPush_FailsVisiblyAndLeavesNoTag(t *testing.T) {
+	t.Parallel()
+	corrupt := dockertest.Noise(100_000, 1)
+	corrupt.Open = dockertest.Noise(100_000, 2).Open
+	short := dockertest.Noise(100_000, 3)
+	short.Open = dockertest.Noise(50_000, 3).Open
+	for name, test := range map[string]struct {
+		layer    dockertest.Blob
+		truncate int64
+		want     string
+	}{
+		"when the stream breaks off in a layer":   {dockertest.Noise(100_000, 1), 60_000, "unexpected EOF"},
+		"when the stream ends before a layer":     {dockertest.Noise(100_000, 1), 1024, "unexpected EOF"},
+		"when the daemon sends another content":   {corrupt, 0, "DIGEST_INVALID"},
+		"when the daemon sends less than it said": {short, 0, "unexpected EOF"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEnv(t)
+			e.engine.Truncate(test.truncate)
+			_, err := e.push(t, dockertest.NewImage("a", test.layer))
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("Push = %v, want an error with %q", err, test.want)
+			}
+			e.wantNothingVisible(t)
+		})
+	}
+}
+
+func TestPush_GoesOnWhereABrokenOneStopped(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	layers := []dockertest.Blob{dockertest.Noise(100_000, 1), dockertest.Noise(100_000, 2)}
+	image := dockertest.NewImage("a", layers...)
+	e.engine.Truncate(150_000)
+	if _, err := e.push(t, image); err == nil {
+		t.Fatal("Push of a stream that breaks off: no error")
+	}
+	e.engine.Truncate(0)
+	if result := e.mustPush(t, image); result.Present == 0 {
+		t.Errorf("Push = %+v, want the first layer present", result)
+	}
+}
+
+func TestPush_EndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	// The first half of the layer comes, and then nothing more.
+	layer := dockertest.Noise(10_000_000, 1)
+	open := layer.Open
+	layer.Open = func() io.Reader { return io.MultiReader(io.LimitReader(open(), 5_000_000), stalled{ctx, cancel}) }
+	image := dockertest.NewImage("a", layer)
+	e.engine.Tag("a/b:1", image)
+	_, err := e.registry.Push(ctx, target(), wanted(image), e.docker.Save(image.ID()), nil)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("Push = %v, want %v", err, context.Canceled)
+	}
+	e.wantNothingVisible(t)
+}
+
+func TestPush_RefusesADamagedBlobThatTheRegistryKeeps(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	image := dockertest.NewImage("a", dockertest.Layer("one"))
+	result := e.mustPush(t, image)
+	e.damage(t, image.Layers[0].Digest)
+	held, err := e.registry.Held(t.Context(), target())
+	if err != nil || held.Complete {
+		t.Errorf("Held = %+v (error %v), want it to be incomplete", held, err)
+	}
+	_, err = e.push(t, image)
+	if err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("Push over a damaged blob = %v, want an error that says so; %s was pushed before", err, result.Digest)
+	}
+}
+
+func TestNewRegistry_RefusesAnAddressThatIsNone(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{"", "kind-registry:5000", "unix:///x", "http://", "://"} {
+		if _, err := push.NewRegistry(address); err == nil {
+			t.Errorf("NewRegistry(%q): no error", address)
+		}
+	}
+}
+
+// stalled is a reader that cancels and then gives nothing until the context ends.
+type stalled struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+// Read blocks.
+func (s stalled) Read([]byte) (int, error) {
+	s.cancel()
+	<-s.ctx.Done()
+	return 0, s.ctx.Err()
+}
+
+// damage empties a blob on the registry's disk, as a loss of power may.
+func (e env) damage(t *testing.T, d digest.Digest) {
+	t.Helper()
+	hex := d.Encoded()
+	if err := os.Truncate(filepath.Join(e.root, "docker/registry/v2/blobs/sha256", hex[:2], hex, "data"), 0); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,34 @@
+package push_test
+
+import (
+	"runtime"
+	"testing"
+
+	"kind-local-registry/internal/docker/dockertest"
+	"kind-local-registry/internal/push"
+)
+
+// TestPush_NeedsNoMemoryForTheImage is not parallel: it looks at the memory of the process, in which daemon, pusher
+// and registry run.
+func TestPush_NeedsNoMemoryForTheImage(t *testing.T) {
+	const size, limit = 512 << 20, 32 << 20
+	if testing.Short() {
+		t.Skip("pushes 512 MiB")
+	}
+	e := newEnv(t)
+	image := dockertest.NewImage("a", dockertest.Noise(size, 1))
+	e.engine.Tag("a/b:1", image)
+	var peak uint64
+	look := func(push.Progress) {
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		peak = max(peak, stats.HeapInuse)
+	}
+	if _, err := e.registry.Push(t.Context(), target(), wanted(image), e.docker.Save(image.ID()), look); err != nil {
+		t.Fatalf("Push: %v", err)
+	}
+	if peak > limit {
+		t.Errorf("pushing %d MiB took %d MiB of heap, want at most %d", size>>20, peak>>20, limit>>20)
+	}
+	t.Logf("peak heap %.1f MiB", float64(peak)/(1<<20))
+}

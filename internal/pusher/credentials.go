@@ -1,0 +1,163 @@
+package pusher
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"time"
+
+	"kind-local-registry/config"
+)
+
+// The files in which the credentials are kept. The server needs the first three, a client the first and the last two.
+const (
+	CAFile         = "ca.crt"
+	ServerCertFile = "server.crt"
+	ServerKeyFile  = "server.key"
+	ClientCertFile = "client.crt"
+	ClientKeyFile  = "client.key"
+)
+
+const (
+	// validFor is how long certificates are valid: setup, which could renew them, runs when a person runs it.
+	validFor = 10 * 365 * 24 * time.Hour
+	// skew is how far clocks may be apart.
+	skew = time.Hour
+)
+
+// Credentials are the certificates and keys of one server and its clients, as PEM. Their CA is theirs alone, and its key
+// is nowhere.
+type Credentials struct {
+	CA                    []byte
+	ServerCert, ServerKey []byte
+	ClientCert, ClientKey []byte
+}
+
+// NewCredentials makes credentials, valid from an hour before now for ten years: ECDSA P-256, the server's for the name
+// config.PusherContainer.
+func NewCredentials(now time.Time) (Credentials, error) {
+	caKey, err := newKey()
+	if err != nil {
+		return Credentials{}, err
+	}
+	ca := template(now, config.PusherContainer+" CA")
+	ca.IsCA, ca.BasicConstraintsValid, ca.MaxPathLenZero = true, true, true
+	ca.KeyUsage = x509.KeyUsageCertSign
+	caPEM, err := sign(ca, ca, caKey.Public(), caKey)
+	if err != nil {
+		return Credentials{}, err
+	}
+	server := template(now, config.PusherContainer)
+	server.DNSNames = []string{config.PusherContainer}
+	server.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	serverCert, serverKey, err := pair(server, ca, caKey)
+	if err != nil {
+		return Credentials{}, err
+	}
+	client := template(now, config.PusherContainer+" client")
+	client.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	clientCert, clientKey, err := pair(client, ca, caKey)
+	return Credentials{
+		CA: caPEM, ServerCert: serverCert, ServerKey: serverKey, ClientCert: clientCert, ClientKey: clientKey,
+	}, err
+}
+
+// Files returns the content of each file in which the credentials are kept.
+func (c Credentials) Files() map[string][]byte {
+	return map[string][]byte{
+		CAFile: c.CA, ServerCertFile: c.ServerCert, ServerKeyFile: c.ServerKey,
+		ClientCertFile: c.ClientCert, ClientKeyFile: c.ClientKey,
+	}
+}
+
+// CredentialsFrom returns the credentials kept in files, which may be more than those. It reports every file that is not
+// there; whether they are good for anything, Check says.
+func CredentialsFrom(files map[string][]byte) (Credentials, error) {
+	var missing []error
+	for _, name := range []string{CAFile, ServerCertFile, ServerKeyFile, ClientCertFile, ClientKeyFile} {
+		if len(files[name]) == 0 {
+			missing = append(missing, fmt.Errorf("no %s among the pusher's certificates", name))
+		}
+	}
+	return Credentials{
+		CA: files[CAFile], ServerCert: files[ServerCertFile], ServerKey: files[ServerKeyFile],
+		ClientCert: files[ClientCertFile], ClientKey: files[ClientKeyFile],
+	}, errors.Join(missing...)
+}
+
+// Check reports every fault of the credentials: what is missing, does not belong together, or is not valid at now.
+func (c Credentials) Check(now time.Time) error {
+	return errors.Join(
+		check(c.CA, c.ServerCert, c.ServerKey, x509.VerifyOptions{
+			CurrentTime: now, DNSName: config.PusherContainer, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		}),
+		check(c.CA, c.ClientCert, c.ClientKey, x509.VerifyOptions{
+			CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+		}),
+	)
+}
+
+// check says whether certificate and key belong together and are the CA's.
+func check(ca, cert, key []byte, options x509.VerifyOptions) error {
+	pair, pool, err := parse(ca, cert, key)
+	if err != nil {
+		return err
+	}
+	options.Roots = pool
+	if _, err := pair.Leaf.Verify(options); err != nil {
+		return fmt.Errorf("verifying certificate %s: %w", pair.Leaf.Subject.CommonName, err)
+	}
+	return nil
+}
+
+// template returns a certificate for that name, with a number of its own.
+func template(now time.Time, name string) *x509.Certificate {
+	return &x509.Certificate{
+		SerialNumber: new(big.Int).SetBytes([]byte(rand.Text()[:16])),
+		Subject:      pkix.Name{CommonName: name},
+		NotBefore:    now.Add(-skew),
+		NotAfter:     now.Add(validFor),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+	}
+}
+
+// newKey makes a key.
+func newKey() (*ecdsa.PrivateKey, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("making a key: %w", err)
+	}
+	return key, nil
+}
+
+// pair makes a key and the CA's certificate for it, as PEM.
+func pair(subject, ca *x509.Certificate, caKey crypto.Signer) (cert, key []byte, err error) {
+	private, err := newKey()
+	if err != nil {
+		return nil, nil, err
+	}
+	if cert, err = sign(subject, ca, private.Public(), caKey); err != nil {
+		return nil, nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, nil, fmt.Errorf("writing the key of %s: %w", subject.Subject.CommonName, err)
+	}
+	return cert, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
+}
+
+// sign makes a certificate, as PEM.
+func sign(subject, ca *x509.Certificate, public crypto.PublicKey, caKey crypto.Signer) ([]byte, error) {
+	der, err := x509.CreateCertificate(rand.Reader, subject, ca, public, caKey)
+	if err != nil {
+		return nil, fmt.Errorf("signing the certificate %s: %w", subject.Subject.CommonName, err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil
+}

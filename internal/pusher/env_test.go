@@ -1,0 +1,146 @@
+package pusher_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"kind-local-registry/internal/docker"
+	"kind-local-registry/internal/docker/dockertest"
+	"kind-local-registry/internal/push"
+	"kind-local-registry/internal/pusher"
+	"kind-local-registry/internal/registry/registrytest"
+	"kind-local-registry/webhook/rewrite"
+)
+
+// registryHost stands for the registry in references.
+const registryHost = "localhost:5001"
+
+// api is what Service and Client have in common, and what their users want.
+type api interface {
+	Lookup(ctx context.Context, name string) (rewrite.Presence, error)
+	Push(ctx context.Context, name string, progress func(push.Progress)) (push.Result, error)
+}
+
+// env is a daemon, a registry, the service between them, and a server of that.
+type env struct {
+	engine      *dockertest.Engine
+	service     *pusher.Service
+	credentials pusher.Credentials
+	address     string
+	log         *buffer
+}
+
+// newEnv starts all of it.
+func newEnv(t *testing.T) env {
+	t.Helper()
+	e := env{engine: dockertest.NewEngine(t), log: &buffer{}}
+	registry, err := push.NewRegistry(registrytest.Start(t, t.TempDir()))
+	if err != nil {
+		t.Fatalf("NewRegistry: %v", err)
+	}
+	t.Cleanup(registry.Close)
+	daemon, err := docker.New(e.engine.Host())
+	if err != nil {
+		t.Fatalf("docker.New: %v", err)
+	}
+	t.Cleanup(func() { _ = daemon.Close() })
+	e.service = pusher.NewService(daemon, registry, registryHost)
+	t.Cleanup(e.service.Close)
+	e.credentials = newCredentials(t)
+	e.address = e.serve(t)
+	return e
+}
+
+// serve starts the server, which ends with the test, and returns its address.
+func (e env) serve(t *testing.T) string {
+	t.Helper()
+	security, err := pusher.ServerTLS(e.credentials.CA, e.credentials.ServerCert, e.credentials.ServerKey)
+	if err != nil {
+		t.Fatalf("ServerTLS: %v", err)
+	}
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatalf("Listen: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	log := slog.New(slog.NewJSONHandler(e.log, nil))
+	go func() { served <- pusher.NewServer(e.service, log).Serve(ctx, listener, security) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Errorf("Serve = %v, want nil", err)
+		}
+	})
+	return listener.Addr().String()
+}
+
+// client returns a client with the certificates of those credentials.
+func (e env) client(t *testing.T, credentials pusher.Credentials) *pusher.Client {
+	t.Helper()
+	security, err := pusher.ClientTLS(e.credentials.CA, credentials.ClientCert, credentials.ClientKey)
+	if err != nil {
+		t.Fatalf("ClientTLS: %v", err)
+	}
+	return newClient(t, e.address, security)
+}
+
+// both returns the service, and a client of it over the network.
+func (e env) both(t *testing.T) map[string]api {
+	t.Helper()
+	return map[string]api{"in the process": e.service, "over the network": e.client(t, e.credentials)}
+}
+
+// newClient returns a client that ends with the test.
+func newClient(t *testing.T, address string, security *tls.Config) *pusher.Client {
+	t.Helper()
+	client := pusher.NewClient(address, security)
+	t.Cleanup(client.Close)
+	return client
+}
+
+// newCredentials makes credentials that are valid now.
+func newCredentials(t *testing.T) pusher.Credentials {
+	t.Helper()
+	credentials, err := pusher.NewCredentials(time.Now())
+	if err != nil {
+		t.Fatalf("NewCredentials: %v", err)
+	}
+	return credentials
+}
+
+// wantRefusal fails the test unless err is a refusal for that reason, with something to say.
+func wantRefusal(t *testing.T, err error, want rewrite.Reason) {
+	t.Helper()
+	var refusal *rewrite.Refusal
+	if !errors.As(err, &refusal) || refusal.Reason != want || refusal.Detail == "" {
+		t.Errorf("error %v, want a refusal with reason %s and a detail", err, want)
+	}
+}
+
+// buffer is a buffer for several goroutines.
+type buffer struct {
+	mu      sync.Mutex
+	content bytes.Buffer
+}
+
+// Write adds to the buffer.
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.content.Write(p)
+}
+
+// String returns what is in the buffer.
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.content.String()
+}

@@ -1,0 +1,160 @@
+package pusher
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"kind-local-registry/internal/push"
+	"kind-local-registry/internal/serve"
+)
+
+// Server puts a Service on the network:
+//
+//	GET  /v1/lookup?name=NAME     rewrite.Presence
+//	POST /v1/push {"name":NAME}   lines: {"progress":{…}}, and last {"result":{…}} or {"error":{…}}
+//
+// Any other answer than 200 is {"reason":…,"detail":…}.
+type Server struct {
+	service *Service
+	log     *slog.Logger
+}
+
+// NewServer returns a server of the service. It logs one line a push.
+func NewServer(service *Service, log *slog.Logger) *Server {
+	return &Server{service: service, log: log}
+}
+
+// Serve serves clients on listener until ctx ends, and then lets the pushes under way finish, for a while. It returns
+// nil after that. security is that of ServerTLS.
+func (s *Server) Serve(ctx context.Context, listener net.Listener, security *tls.Config) error {
+	server := &http.Server{
+		Handler:           s.handler(),
+		Protocols:         new(http.Protocols),
+		ReadHeaderTimeout: 5 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    maxLine,
+		// Whoever cannot prove who he is, is no error of the server.
+		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	server.Protocols.SetHTTP1(true)
+	if err := serve.Until(ctx, server, tls.NewListener(listener, security)); err != nil {
+		return fmt.Errorf("serving the pusher: %w", err)
+	}
+	return nil
+}
+
+// handler returns the API.
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+lookupPath, s.lookup)
+	mux.HandleFunc("POST "+pushPath, s.push)
+	return mux
+}
+
+// lookup answers GET /v1/lookup.
+func (s *Server) lookup(w http.ResponseWriter, r *http.Request) {
+	presence, err := s.service.Lookup(r.Context(), r.URL.Query().Get("name"))
+	if err != nil {
+		code := http.StatusBadGateway
+		if reasonOf(err) != "" {
+			code = http.StatusUnprocessableEntity
+		}
+		answer(w, code, newFault(err))
+		return
+	}
+	answer(w, http.StatusOK, presence)
+}
+
+// push answers POST /v1/push. The push is the caller's: it ends when he hangs up, unless others wait for it too.
+func (s *Server) push(w http.ResponseWriter, r *http.Request) {
+	var request pushRequest
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxLine)).Decode(&request); err != nil {
+		answer(w, http.StatusBadRequest, fault{Detail: fmt.Sprintf("reading the request: %v", err)})
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	start := time.Now()
+	progress := make(chan push.Progress, 1)
+	done := make(chan message, 1)
+	go func() {
+		result, err := s.service.Push(ctx, request.Name, func(p push.Progress) { replace(progress, p) })
+		s.logPush(ctx, request.Name, result, time.Since(start), err)
+		if err != nil {
+			done <- message{Error: newFault(err)}
+			return
+		}
+		done <- message{Result: &result}
+	}()
+	if !stream(w, progress, done) {
+		cancel()
+		<-done
+	}
+}
+
+// stream writes lines until the push is done. It returns false when the caller does not read them.
+func stream(w http.ResponseWriter, progress <-chan push.Progress, done <-chan message) bool {
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	ticker := time.NewTicker(heartbeat)
+	defer ticker.Stop()
+	var last push.Progress
+	for {
+		select {
+		case line := <-done:
+			_ = write(w, line) // the push is over, whether that is read or not
+			return true
+		case last = <-progress:
+		case <-ticker.C:
+		}
+		if write(w, message{Progress: &last}) != nil {
+			return false
+		}
+		ticker.Reset(heartbeat)
+	}
+}
+
+// write writes one line, to a caller who must take it soon.
+func write(w http.ResponseWriter, line message) error {
+	control := http.NewResponseController(w)
+	if err := control.SetWriteDeadline(time.Now().Add(2 * heartbeat)); err != nil {
+		return err
+	}
+	if err := json.NewEncoder(w).Encode(line); err != nil {
+		return err
+	}
+	return control.Flush()
+}
+
+// replace puts p into the channel of length one, in place of what is there.
+func replace(progress chan push.Progress, p push.Progress) {
+	select {
+	case <-progress:
+	default:
+	}
+	progress <- p
+}
+
+// logPush logs how a push ended.
+func (s *Server) logPush(ctx context.Context, image string, result push.Result, took time.Duration, err error) {
+	attributes := []slog.Attr{slog.String("image", image), slog.String("duration", took.Round(time.Millisecond).String())}
+	if err != nil {
+		attributes = append(attributes, slog.String("error", err.Error())) // a refusal's begins with its reason
+		s.log.LogAttrs(ctx, slog.LevelInfo, "image not pushed", attributes...)
+		return
+	}
+	attributes = append(attributes, slog.String("digest", result.Digest.String()), slog.Int64("bytes", result.Bytes))
+	s.log.LogAttrs(ctx, slog.LevelInfo, "image pushed", attributes...)
+}
+
+// answer writes a whole answer.
+func answer(w http.ResponseWriter, code int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(code)
+	_ = json.NewEncoder(w).Encode(body) // whoever does not read it has hung up
+}

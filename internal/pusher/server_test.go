@@ -1,0 +1,171 @@
+package pusher_test
+
+import (
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"kind-local-registry/internal/docker/dockertest"
+	"kind-local-registry/internal/push"
+	"kind-local-registry/internal/pusher"
+	"kind-local-registry/webhook/rewrite"
+)
+
+func TestServer_TakesOnlyClientsOfItsCA(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	bare, err := pusher.ClientTLS(e.credentials.CA, e.credentials.ClientCert, e.credentials.ClientKey)
+	if err != nil {
+		t.Fatalf("ClientTLS: %v", err)
+	}
+	bare.Certificates = nil
+	asServer := e.credentials
+	asServer.ClientCert, asServer.ClientKey = asServer.ServerCert, asServer.ServerKey
+	old, err := pusher.ClientTLS(e.credentials.CA, e.credentials.ClientCert, e.credentials.ClientKey)
+	if err != nil {
+		t.Fatalf("ClientTLS: %v", err)
+	}
+	old.MinVersion, old.MaxVersion = tls.VersionTLS12, tls.VersionTLS12
+	for name, client := range map[string]*pusher.Client{
+		"without a certificate":            newClient(t, e.address, bare),
+		"with a certificate of another CA": e.client(t, newCredentials(t)),
+		"with the server's certificate":    e.client(t, asServer),
+		"with TLS 1.2":                     newClient(t, e.address, old),
+	} {
+		if _, err := client.Lookup(t.Context(), "a"); err == nil || !strings.Contains(err.Error(), "tls: ") {
+			t.Errorf("a client %s: error %v, want one of TLS", name, err)
+		}
+	}
+	if _, err := e.client(t, e.credentials).Lookup(t.Context(), "a"); err != nil {
+		t.Errorf("a client with its certificate: %v", err)
+	}
+}
+
+func TestClient_TrustsOnlyItsServer(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	foreign := newCredentials(t)
+	security, err := pusher.ClientTLS(foreign.CA, e.credentials.ClientCert, e.credentials.ClientKey)
+	if err != nil {
+		t.Fatalf("ClientTLS: %v", err)
+	}
+	if _, err := newClient(t, e.address, security).Lookup(t.Context(), "a"); err == nil {
+		t.Error("Lookup at a server of another CA: no error")
+	}
+}
+
+func TestClient_IsToldOfFaultsThatMayPass(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.engine.Tag("docker.io/a/b:1", dockertest.NewImage("a", dockertest.Noise(100_000, 1)))
+	e.engine.Truncate(50_000)
+	_, err := e.client(t, e.credentials).Push(t.Context(), "a/b:1", nil)
+	var refusal *rewrite.Refusal
+	if err == nil || errors.As(err, &refusal) || !strings.Contains(err.Error(), "unexpected EOF") {
+		t.Errorf("Push of a stream that breaks off = %v, want an error that says so and is no Refusal", err)
+	}
+}
+
+func TestServer_ReportsProgressAndLogsOneLineAPush(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	image := dockertest.NewImage("a", dockertest.Noise(100_000, 1))
+	e.engine.Tag("docker.io/a/b:1", image)
+	reports := 0
+	result, err := e.client(t, e.credentials).Push(t.Context(), "a/b:1", func(push.Progress) { reports++ })
+	if err != nil {
+		t.Fatalf("Push: %v", err)
+	}
+	if reports == 0 {
+		t.Error("no progress was reported")
+	}
+	var line struct {
+		Message string `json:"msg"`
+		Image   string `json:"image"`
+		Digest  string `json:"digest"`
+		Bytes   int64  `json:"bytes"`
+	}
+	if err := json.Unmarshal([]byte(e.log.String()), &line); err != nil {
+		t.Fatalf("the log %q is not one JSON line: %v", e.log, err)
+	}
+	if line.Message != "image pushed" || line.Image != "a/b:1" || line.Digest != result.Digest.String() ||
+		line.Bytes != image.Size()+image.Config.Size {
+		t.Errorf("logged %+v for %+v", line, result)
+	}
+}
+
+func TestServer_RefusesABigRequest(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	_, err := e.client(t, e.credentials).Push(t.Context(), strings.Repeat("a", 1<<20), nil)
+	if err == nil || !strings.Contains(err.Error(), "too large") {
+		t.Errorf("Push of a name of 1 MiB = %v, want an error that says it is too large", err)
+	}
+}
+
+func TestLoadServerTLS_NamesEveryFileThatIsMissing(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	_, err := pusher.LoadServerTLS(directory)
+	for _, name := range []string{pusher.CAFile, pusher.ServerCertFile, pusher.ServerKeyFile} {
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("LoadServerTLS without files = %v, want an error with %s", err, name)
+		}
+	}
+	for name, content := range newCredentials(t).Files() {
+		if err := os.WriteFile(filepath.Join(directory, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := pusher.LoadServerTLS(directory); err != nil {
+		t.Errorf("LoadServerTLS: %v", err)
+	}
+}
+
+func TestCredentials_CheckFindsWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	good, other := newCredentials(t), newCredentials(t)
+	mixed, keyless := good, good
+	mixed.ClientCert, mixed.ClientKey = other.ClientCert, other.ClientKey
+	keyless.ServerKey = other.ServerKey
+	for name, test := range map[string]struct {
+		credentials pusher.Credentials
+		at          time.Time
+		good        bool
+	}{
+		"good":                    {good, now, true},
+		"an hour's skew":          {good, now.Add(-59 * time.Minute), true},
+		"good in nine years":      {good, now.AddDate(9, 0, 0), true},
+		"expired in eleven years": {good, now.AddDate(11, 0, 0), false},
+		"not valid yet":           {good, now.AddDate(0, 0, -1), false},
+		"a client of another CA":  {mixed, now, false},
+		"a key of another":        {keyless, now, false},
+		"nothing":                 {pusher.Credentials{}, now, false},
+	} {
+		if err := test.credentials.Check(test.at); (err == nil) != test.good {
+			t.Errorf("%s: Check = %v, want good = %t", name, err, test.good)
+		}
+	}
+}
+
+func TestCredentialsFrom_ReadsWhatFilesWrote(t *testing.T) {
+	t.Parallel()
+	files := newCredentials(t).Files()
+	read, err := pusher.CredentialsFrom(files)
+	if err == nil {
+		err = read.Check(time.Now())
+	}
+	if err != nil {
+		t.Errorf("CredentialsFrom: %v", err)
+	}
+	delete(files, pusher.ClientKeyFile)
+	if _, err := pusher.CredentialsFrom(files); err == nil || !strings.Contains(err.Error(), pusher.ClientKeyFile) {
+		t.Errorf("CredentialsFrom without %s = %v, want an error with its name", pusher.ClientKeyFile, err)
+	}
+}

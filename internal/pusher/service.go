@@ -1,0 +1,164 @@
+package pusher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/semaphore"
+
+	"kind-local-registry/internal/docker"
+	"kind-local-registry/internal/push"
+	"kind-local-registry/webhook/rewrite"
+)
+
+// parallelPushes is how many images are moved at a time; more than that only makes each of them slower.
+const parallelPushes = 2
+
+// Service looks images up and pushes them. It may be used by several goroutines at once.
+type Service struct {
+	docker   *docker.Client
+	registry *push.Registry
+	host     string
+	flights  flights
+	slots    *semaphore.Weighted
+}
+
+// NewService returns the service that brings images of the daemon into the registry. registryHost is what stands for
+// the registry in references, such as localhost:5001; where its API is, registry knows.
+func NewService(daemon *docker.Client, registry *push.Registry, registryHost string) *Service {
+	return &Service{
+		docker: daemon, registry: registry, host: registryHost,
+		flights: flights{byKey: map[string]*flight{}},
+		slots:   semaphore.NewWeighted(parallelPushes),
+	}
+}
+
+// Close ends all pushes and waits for them. A push after that fails.
+func (s *Service) Close() { s.flights.close() }
+
+// Lookup tells what the host and the registry hold of a name, which is any image reference. Of a name with a digest only
+// the registry is asked. The error is a *rewrite.Refusal for what has no place in the registry, and any other error when
+// the daemon or the registry could not be asked.
+func (s *Service) Lookup(ctx context.Context, name string) (rewrite.Presence, error) {
+	parsed, target, err := s.resolve(name)
+	if err != nil {
+		return rewrite.Presence{}, err
+	}
+	held, err := s.registry.Held(ctx, target)
+	if err != nil {
+		return rewrite.Presence{}, err
+	}
+	var presence rewrite.Presence
+	if held.Complete {
+		presence.Served = held.Digest.String()
+	}
+	if parsed.Digest() != "" {
+		presence.Digest = presence.Served
+		return presence, nil
+	}
+	image, err := s.find(ctx, parsed)
+	if reasonOf(err) == rewrite.NotOnHost {
+		return presence, nil
+	}
+	if err != nil {
+		return rewrite.Presence{}, err
+	}
+	presence.OnHost, presence.ImageID = true, image.ID.String()
+	presence.Refusal = reasonOf(image.Refusal())
+	if held.Config == image.ID {
+		presence.Digest = presence.Served
+	}
+	return presence, nil
+}
+
+// Push makes the registry have the host's image of that name, which is any image reference, and returns its digest
+// there. Callers that want the same image share one push; it ends early when the last of them has left. progress, where
+// it is not nil, is called at once and then at most four times a second, never twice at a time; it must not block. An
+// image that cannot be pushed is a *rewrite.Refusal; any other error may pass.
+func (s *Service) Push(ctx context.Context, name string, progress func(push.Progress)) (push.Result, error) {
+	parsed, target, err := s.resolve(name)
+	if err != nil {
+		return push.Result{}, err
+	}
+	if parsed.Digest() != "" {
+		return s.pushed(ctx, target)
+	}
+	image, err := s.find(ctx, parsed)
+	if err != nil {
+		return push.Result{}, err
+	}
+	if err := image.Refusal(); err != nil {
+		return push.Result{}, err
+	}
+	key := fmt.Sprintf("%s:%s@%s", target.Repository, target.Reference, image.ID)
+	return s.flights.do(ctx, key, progress, func(ctx context.Context, report func(push.Progress)) (push.Result, error) {
+		// Waiters are served in the order in which they came.
+		if err := s.slots.Acquire(ctx, 1); err != nil {
+			return push.Result{}, err
+		}
+		defer s.slots.Release(1)
+		wanted := push.Image{Config: image.ID, Layers: image.Layers, Size: image.Size}
+		return s.registry.Push(ctx, target, wanted, s.docker.Save(image.ID), report)
+	})
+}
+
+// pushed returns the result for a name with a digest: the daemon cannot give a manifest of that digest, so either the
+// registry has it or nobody.
+func (s *Service) pushed(ctx context.Context, target push.Target) (push.Result, error) {
+	held, err := s.registry.Held(ctx, target)
+	if err != nil {
+		return push.Result{}, err
+	}
+	if !held.Complete {
+		return push.Result{}, &rewrite.Refusal{
+			Reason: rewrite.DigestNotHeld,
+			Detail: fmt.Sprintf("the registry has no %s in %s", target.Reference, target.Repository),
+		}
+	}
+	return push.Result{Digest: held.Digest}, nil
+}
+
+// resolve parses the name and returns where its image belongs.
+func (s *Service) resolve(name string) (rewrite.Name, push.Target, error) {
+	parsed, err := rewrite.Parse(name)
+	if err != nil {
+		return rewrite.Name{}, push.Target{}, &rewrite.Refusal{Reason: rewrite.InvalidReference, Detail: err.Error()}
+	}
+	repository, err := parsed.Repository(s.host)
+	if err != nil {
+		return rewrite.Name{}, push.Target{}, &rewrite.Refusal{Reason: rewrite.Unmappable, Detail: err.Error()}
+	}
+	reference := parsed.Digest()
+	if reference == "" {
+		reference = parsed.Tag()
+	}
+	return parsed, push.Target{Repository: repository, Reference: reference}, nil
+}
+
+// find returns the daemon's image of that name. For a name of the local registry itself that the daemon does not know, it
+// is the image whose name the repository stands for.
+func (s *Service) find(ctx context.Context, name rewrite.Name) (docker.Image, error) {
+	image, err := s.docker.Image(ctx, name.String())
+	if reasonOf(err) != rewrite.NotOnHost || name.Host() != s.host {
+		return image, err
+	}
+	repository, mapErr := name.Repository(s.host)
+	if mapErr != nil {
+		return image, err
+	}
+	original, mapErr := rewrite.FromRepository(repository)
+	if mapErr != nil {
+		return image, err
+	}
+	return s.docker.Image(ctx, original.String()+":"+name.Tag())
+}
+
+// reasonOf returns the reason of a refusal, or "" for any other error.
+func reasonOf(err error) rewrite.Reason {
+	var refusal *rewrite.Refusal
+	if errors.As(err, &refusal) {
+		return refusal.Reason
+	}
+	return ""
+}

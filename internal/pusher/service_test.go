@@ -1,0 +1,121 @@
+package pusher_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+
+	"kind-local-registry/internal/docker/dockertest"
+	"kind-local-registry/internal/push"
+	"kind-local-registry/webhook/rewrite"
+)
+
+func TestLookup_TellsWhatIsWhereBeforeAndAfterAPush(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	first := dockertest.NewImage("first", dockertest.Layer("one"))
+	rebuilt := dockertest.NewImage("rebuilt", dockertest.Layer("one"))
+	for where, pusher := range e.both(t) {
+		name := "a/" + strings.ReplaceAll(where, " ", "-") + ":1"
+		want := func(step, name string, want rewrite.Presence) {
+			t.Helper()
+			got, err := pusher.Lookup(t.Context(), name)
+			if err != nil {
+				t.Fatalf("%s, %s: Lookup(%q): %v", where, step, name, err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s, %s: Lookup(%q) (-want +got):\n%s", where, step, name, diff)
+			}
+		}
+		want("at first", name, rewrite.Presence{})
+		e.engine.Tag("docker.io/"+name, first)
+		want("after a build", name, rewrite.Presence{OnHost: true, ImageID: first.ID().String()})
+		result, err := pusher.Push(t.Context(), name, nil)
+		if err != nil {
+			t.Fatalf("Push(%q): %v", name, err)
+		}
+		d := result.Digest.String()
+		held := rewrite.Presence{OnHost: true, ImageID: first.ID().String(), Digest: d, Served: d}
+		want("after the push", name, held)
+		want("after the push", registryHost+"/"+name, held)
+		want("after the push", name+"@"+d, rewrite.Presence{Digest: d, Served: d})
+		want("after the push", name+"@"+digest.FromString("other").String(), rewrite.Presence{})
+		e.engine.Tag("docker.io/"+name, rebuilt)
+		want("after a rebuild", name, rewrite.Presence{OnHost: true, ImageID: rebuilt.ID().String(), Served: d})
+	}
+}
+
+func TestLookup_TellsWhyAnImageCannotBePushed(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	windows := dockertest.NewImage("w", dockertest.Layer("one"))
+	windows.OS = "windows"
+	e.engine.Tag("docker.io/library/w:latest", windows)
+	for where, pusher := range e.both(t) {
+		got, err := pusher.Lookup(t.Context(), "w")
+		want := rewrite.Presence{OnHost: true, ImageID: windows.ID().String(), Refusal: rewrite.WrongPlatform}
+		if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			t.Errorf("%s: Lookup error %v, (-want +got):\n%s", where, err, diff)
+		}
+	}
+}
+
+func TestPush_RefusesWhatCannotBePushed(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	windows := dockertest.NewImage("w", dockertest.Layer("one"))
+	windows.OS = "windows"
+	e.engine.Tag("docker.io/library/w:latest", windows)
+	for name, want := range map[string]rewrite.Reason{
+		"w":                          rewrite.WrongPlatform,
+		"nothing:1":                  rewrite.NotOnHost,
+		registryHost + "/nothing:1":  rewrite.NotOnHost,
+		"w@" + windows.ID().String(): rewrite.DigestNotHeld,
+		"not a reference":            rewrite.InvalidReference,
+		"":                           rewrite.InvalidReference,
+		"HOST.example/a:1":           rewrite.Unmappable,
+	} {
+		for where, pusher := range e.both(t) {
+			t.Run(name+" "+where, func(t *testing.T) {
+				t.Parallel()
+				_, err := pusher.Push(t.Context(), name, nil)
+				wantRefusal(t, err, want)
+			})
+		}
+	}
+}
+
+func TestPush_FindsTheImageOfALocalName(t *testing.T) {
+	t.Parallel()
+	for name, tagged := range map[string]string{
+		"tagged with that name":          registryHost + "/reg.corp__5000/x:1",
+		"tagged with what it stands for": "reg.corp:5000/x:1",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEnv(t)
+			e.engine.Tag(tagged, dockertest.NewImage("a", dockertest.Layer("one")))
+			if _, err := e.service.Push(t.Context(), registryHost+"/reg.corp__5000/x:1", nil); err != nil {
+				t.Errorf("Push: %v", err)
+			}
+		})
+	}
+}
+
+func TestPush_OfAHeldDigestMovesNothing(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.engine.Tag("docker.io/a/b:1", dockertest.NewImage("a", dockertest.Layer("one")))
+	for where, pusher := range e.both(t) {
+		result, err := pusher.Push(t.Context(), "a/b:1", nil)
+		if err != nil {
+			t.Fatalf("%s: Push: %v", where, err)
+		}
+		got, err := pusher.Push(t.Context(), "a/b@"+result.Digest.String(), nil)
+		if diff := cmp.Diff(push.Result{Digest: result.Digest}, got); err != nil || diff != "" {
+			t.Errorf("%s: Push by digest: error %v, (-want +got):\n%s", where, err, diff)
+		}
+	}
+}

@@ -1,0 +1,55 @@
+package pusher
+
+import (
+	"errors"
+	"time"
+
+	"kind-local-registry/internal/push"
+	"kind-local-registry/webhook/rewrite"
+)
+
+const (
+	lookupPath = "/v1/lookup"
+	pushPath   = "/v1/push"
+
+	// heartbeat is the longest time between two lines of an answer to a push.
+	heartbeat = 5 * time.Second
+	// maxLine is the limit in bytes for a request, and for a line of an answer.
+	maxLine = 64 << 10
+)
+
+// pushRequest is the body of a push.
+type pushRequest struct {
+	Name string `json:"name"`
+}
+
+// message is a line of the answer to a push. It has one of the three; the last line has a result or an error.
+type message struct {
+	Progress *push.Progress `json:"progress,omitempty"`
+	Result   *push.Result   `json:"result,omitempty"`
+	Error    *fault         `json:"error,omitempty"`
+}
+
+// fault is an error on the wire.
+type fault struct {
+	// Reason is that of a *rewrite.Refusal, and "" for every other error.
+	Reason rewrite.Reason `json:"reason"`
+	Detail string         `json:"detail"`
+}
+
+// newFault returns what the client is told of err.
+func newFault(err error) *fault {
+	var refusal *rewrite.Refusal
+	if errors.As(err, &refusal) {
+		return &fault{Reason: refusal.Reason, Detail: refusal.Detail}
+	}
+	return &fault{Detail: err.Error()}
+}
+
+// err returns the error that the fault was made from, as far as it goes.
+func (f fault) err() error {
+	if f.Reason != "" {
+		return &rewrite.Refusal{Reason: f.Reason, Detail: f.Detail}
+	}
+	return errors.New(f.Detail)
+}

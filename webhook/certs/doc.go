@@ -1,0 +1,7 @@
+// Package certs keeps the webhook's serving certificate: it makes and renews it in a Secret that all replicas share,
+// serves it from memory, and keeps the webhook configuration's caBundle in step, so that the API server always trusts
+// what is served.
+//
+// It has no files and needs no other operator. The certificates themselves are made and checked by the functions of
+// open-policy-agent/cert-controller; docs/adr/0002-serving-certificate.md says why the rest is our own.
+package certs

@@ -1,0 +1,187 @@
+package certs
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+)
+
+// check is how often the certificate is looked at without cause. The wall clock is compared each time: timers stand still
+// while a computer sleeps, certificates do not.
+const check = time.Minute
+
+// Errors of a Keeper that is not ready yet.
+var (
+	errNoCertificate = errors.New("there is no serving certificate yet")
+	errNotPublished  = errors.New("the webhook configuration does not have the certificate's CA yet")
+)
+
+// Keeper keeps the serving certificate. Every replica runs one: they agree through the Secret, whose updates carry its
+// resource version.
+type Keeper struct {
+	// Client reads and writes the Secret and the webhook configuration.
+	Client client.Client
+	// Secret is where the certificate is kept.
+	Secret types.NamespacedName
+	// Configuration is the name of the MutatingWebhookConfiguration.
+	Configuration string
+	// DNSNames are the names that the certificate is for; one at least.
+	DNSNames []string
+
+	serving   atomic.Pointer[tls.Certificate]
+	published atomic.Bool
+}
+
+// SetupWithManager adds the keeper to the manager, whose cache should hold the two objects only.
+func (k *Keeper) SetupWithManager(mgr manager.Manager) error {
+	one := reconcile.Request{NamespacedName: k.Secret}
+	toOne := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+		return []reconcile.Request{one}
+	})
+	atStart := source.Func(func(_ context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		q.Add(one) // neither object may be there to cause an event
+		return nil
+	})
+	err := builder.ControllerManagedBy(mgr).Named("certs").
+		Watches(&corev1.Secret{}, toOne).
+		Watches(&admissionv1.MutatingWebhookConfiguration{}, toOne).
+		WatchesRawSource(atStart).
+		WithOptions(controller.Options{
+			NeedLeaderElection: new(false),
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
+				time.Second, check),
+		}).
+		WithLogConstructor(func(*reconcile.Request) logr.Logger { return mgr.GetLogger().WithName("certs") }).
+		Complete(k)
+	if err != nil {
+		return fmt.Errorf("adding the certificate keeper: %w", err)
+	}
+	return nil
+}
+
+// Reconcile makes or renews the certificate, then publishes its CA, and only then serves it.
+func (k *Keeper) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
+	held, err := k.keep(ctx)
+	if err != nil {
+		return orLater(err)
+	}
+	changed, err := k.publish(ctx, held.bundle(time.Now()))
+	if err != nil {
+		return orLater(err)
+	}
+	// A certificate that is being served stays until the change has come back from the API server, which by then knows
+	// the new CA itself. The change is an event, so that is at once.
+	if changed && k.serving.Load() != nil {
+		return reconcile.Result{RequeueAfter: time.Second}, nil
+	}
+	pair, err := held.keyPair()
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	k.serving.Store(pair)
+	return reconcile.Result{RequeueAfter: check}, nil
+}
+
+// keep returns the material in the Secret, after making or renewing it where that is due.
+func (k *Keeper) keep(ctx context.Context) (material, error) {
+	secret := &corev1.Secret{}
+	err := k.Client.Get(ctx, k.Secret, secret)
+	missing := apierrors.IsNotFound(err)
+	if err != nil && !missing {
+		return nil, fmt.Errorf("reading secret %s: %w", k.Secret, err)
+	}
+	held, changed, err := material(secret.Data).renewed(k.DNSNames, time.Now())
+	if err != nil || !changed {
+		return held, err
+	}
+	secret.Data = held
+	if missing {
+		secret.ObjectMeta = metav1.ObjectMeta{Namespace: k.Secret.Namespace, Name: k.Secret.Name}
+		err = k.Client.Create(ctx, secret)
+	} else {
+		err = k.Client.Update(ctx, secret) // fails with a conflict where another replica was first
+	}
+	if err != nil {
+		return nil, fmt.Errorf("writing secret %s: %w", k.Secret, err)
+	}
+	log.FromContext(ctx).Info("serving certificate made")
+	return held, nil
+}
+
+// publish writes the bundle into every webhook of the configuration, and says whether that changed it. A configuration
+// that is not there is no fault: it goes first when the chart is uninstalled.
+func (k *Keeper) publish(ctx context.Context, bundle []byte) (bool, error) {
+	configuration := &admissionv1.MutatingWebhookConfiguration{}
+	err := k.Client.Get(ctx, types.NamespacedName{Name: k.Configuration}, configuration)
+	if apierrors.IsNotFound(err) {
+		k.published.Store(false)
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading webhook configuration %s: %w", k.Configuration, err)
+	}
+	before := configuration.DeepCopy()
+	changed := false
+	for i := range configuration.Webhooks {
+		if to := &configuration.Webhooks[i].ClientConfig; !bytes.Equal(to.CABundle, bundle) {
+			to.CABundle, changed = bundle, true
+		}
+	}
+	if changed {
+		patch := client.StrategicMergeFrom(before, client.MergeFromWithOptimisticLock{})
+		if err := k.Client.Patch(ctx, configuration, patch); err != nil {
+			return false, fmt.Errorf("writing the CA into webhook configuration %s: %w", k.Configuration, err)
+		}
+		log.FromContext(ctx).Info("certificate authority published")
+	}
+	k.published.Store(len(configuration.Webhooks) > 0)
+	return changed, nil
+}
+
+// GetCertificate is tls.Config.GetCertificate: it returns the certificate that is served now.
+func (k *Keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if pair := k.serving.Load(); pair != nil {
+		return pair, nil
+	}
+	return nil, errNoCertificate
+}
+
+// Ready is a healthz.Checker: it succeeds while a certificate is served and the API server was told to trust it.
+func (k *Keeper) Ready(*http.Request) error {
+	if k.serving.Load() == nil {
+		return errNoCertificate
+	}
+	if !k.published.Load() {
+		return errNotPublished
+	}
+	return nil
+}
+
+// orLater returns what a reconciler returns for the error: where another replica was merely first, no error.
+func orLater(err error) (reconcile.Result, error) {
+	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
+		return reconcile.Result{RequeueAfter: time.Second}, nil
+	}
+	return reconcile.Result{}, err
+}

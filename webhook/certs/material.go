@@ -1,0 +1,143 @@
+package certs
+
+import (
+	"bytes"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/open-policy-agent/cert-controller/pkg/rotator"
+	corev1 "k8s.io/api/core/v1"
+
+	"kind-local-registry/config"
+)
+
+// The keys of the Secret, besides those of a kubernetes.io/tls one. A CA that was replaced stays as previousCA until it
+// ends: a replica may still serve a certificate of it.
+const (
+	caCert       = "ca.crt"
+	caPrivateKey = "ca.key"
+	previousCA   = "ca-previous.crt"
+)
+
+const (
+	caLife     = 10 * 365 * 24 * time.Hour
+	certLife   = 365 * 24 * time.Hour
+	renewAhead = 90 * 24 * time.Hour
+	// skew is how far back a certificate begins: clocks differ.
+	skew = time.Hour
+
+	caName = config.Name + "-ca"
+)
+
+// material is the content of the Secret: a CA, and a serving certificate that it signed.
+type material map[string][]byte
+
+// renewed returns the material with whatever is missing, broken, for other names or about to end at now made anew, and
+// whether anything was.
+func (m material) renewed(dnsNames []string, now time.Time) (material, bool, error) {
+	soon := now.Add(renewAhead)
+	caValid := valid(m[caCert], m[caCert], m[caPrivateKey], caName, nil, soon)
+	if caValid && m.servesAll(dnsNames, soon) {
+		return m, false, nil
+	}
+	next := material{}
+	maps.Copy(next, m)
+	maker := maker(dnsNames)
+	if !caValid {
+		ca, err := maker.CreateCACert(now.Add(-skew), now.Add(caLife))
+		if err != nil {
+			return nil, false, fmt.Errorf("making the CA: %w", err)
+		}
+		next[previousCA], next[caCert], next[caPrivateKey] = m[caCert], ca.CertPEM, ca.KeyPEM
+	}
+	ca, err := next.ca()
+	if err != nil {
+		return nil, false, fmt.Errorf("reading the CA: %w", err)
+	}
+	cert, key, err := maker.CreateCertPEM(ca, now.Add(-skew), now.Add(certLife))
+	if err != nil {
+		return nil, false, fmt.Errorf("making the serving certificate: %w", err)
+	}
+	next[corev1.TLSCertKey], next[corev1.TLSPrivateKeyKey] = cert, key
+	return next, true, nil
+}
+
+// bundle returns what the API server shall trust at now: the CA, and the previous one while it is valid.
+func (m material) bundle(now time.Time) []byte {
+	bundle := bytes.Clone(m[caCert])
+	if previous, err := parse(m[previousCA]); err == nil && now.Before(previous.NotAfter) {
+		bundle = append(bundle, m[previousCA]...)
+	}
+	return bundle
+}
+
+// keyPair returns the serving certificate.
+func (m material) keyPair() (*tls.Certificate, error) {
+	pair, err := tls.X509KeyPair(m[corev1.TLSCertKey], m[corev1.TLSPrivateKeyKey])
+	if err != nil {
+		return nil, fmt.Errorf("reading the serving certificate: %w", err)
+	}
+	return &pair, nil
+}
+
+// servesAll says whether the serving certificate is valid at the given time for every name.
+func (m material) servesAll(dnsNames []string, at time.Time) bool {
+	usage := []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	for _, name := range dnsNames {
+		if !valid(m[caCert], m[corev1.TLSCertKey], m[corev1.TLSPrivateKeyKey], name, &usage, at) {
+			return false
+		}
+	}
+	return len(dnsNames) > 0
+}
+
+// ca returns the CA in the form that cert-controller signs with.
+func (m material) ca() (*rotator.KeyPairArtifacts, error) {
+	cert, err := parse(m[caCert])
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(m[caCert], m[caPrivateKey])
+	if err != nil {
+		return nil, fmt.Errorf("reading the CA's key: %w", err)
+	}
+	key, ok := pair.PrivateKey.(*rsa.PrivateKey)
+	if !ok {
+		return nil, errors.New("the CA's key is not an RSA key")
+	}
+	return &rotator.KeyPairArtifacts{Cert: cert, Key: key, CertPEM: m[caCert], KeyPEM: m[caPrivateKey]}, nil
+}
+
+// maker returns what makes certificates for the names.
+func maker(dnsNames []string) *rotator.CertRotator {
+	usage := []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
+	return &rotator.CertRotator{
+		CAName: caName, CAOrganization: config.Name,
+		DNSName: dnsNames[0], ExtraDNSNames: dnsNames[1:], ExtKeyUsages: &usage,
+	}
+}
+
+// valid says whether the certificate is signed by the CA, has this key and is good for the name at the given time.
+func valid(ca, cert, key []byte, name string, usage *[]x509.ExtKeyUsage, at time.Time) bool {
+	ok, err := rotator.ValidCert(ca, cert, key, name, usage, at)
+	return ok && err == nil
+}
+
+// parse reads one certificate from PEM.
+func parse(data []byte) (*x509.Certificate, error) {
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, errors.New("no certificate in PEM")
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("parsing certificate: %w", err)
+	}
+	return cert, nil
+}

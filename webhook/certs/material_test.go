@@ -1,0 +1,123 @@
+package certs
+
+import (
+	"bytes"
+	"crypto/x509"
+	"maps"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// names are what the certificates of these tests are for.
+func names() []string { return []string{"webhook.default.svc", "webhook.default.svc.cluster.local"} }
+
+// start is when the certificates of these tests are made.
+func start() time.Time { return time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC) }
+
+// made returns new material.
+func made(t *testing.T) material {
+	t.Helper()
+	m, changed, err := material(nil).renewed(names(), start())
+	if err != nil || !changed {
+		t.Fatalf("making from nothing: %v, %v", changed, err)
+	}
+	return m
+}
+
+func TestRenewed_KeepsWhatIsGood(t *testing.T) {
+	t.Parallel()
+	m := made(t)
+	for name, at := range map[string]time.Time{
+		"at once":                  start(),
+		"shortly before it is due": start().Add(certLife - renewAhead - time.Minute),
+		"on a clock that is slow":  start().Add(-skew / 2),
+	} {
+		if _, changed, err := m.renewed(names(), at); err != nil || changed {
+			t.Errorf("%s: changed = %v, %v, want it kept", name, changed, err)
+		}
+	}
+}
+
+func TestRenewed_MakesAnewWhatIsNot(t *testing.T) {
+	t.Parallel()
+	original := made(t)
+	for name, tt := range map[string]struct {
+		change func(material)
+		names  []string
+		after  time.Duration
+		newCA  bool
+	}{
+		"the certificate is about to end":  {after: certLife - renewAhead + time.Minute},
+		"everything ended while asleep":    {after: 2 * caLife, newCA: true},
+		"the CA is about to end":           {after: caLife - renewAhead + time.Minute, newCA: true},
+		"the certificate is gone":          {change: func(m material) { delete(m, corev1.TLSCertKey) }},
+		"the key is of another one":        {change: func(m material) { m[corev1.TLSPrivateKeyKey] = m[caPrivateKey] }},
+		"the CA is broken":                 {change: func(m material) { m[caCert] = []byte("x") }, newCA: true},
+		"the CA's key is gone":             {change: func(m material) { delete(m, caPrivateKey) }, newCA: true},
+		"the Service has another name now": {names: []string{"other.default.svc"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m, at := maps.Clone(original), start().Add(tt.after)
+			if tt.change != nil {
+				tt.change(m)
+			}
+			wanted := tt.names
+			if wanted == nil {
+				wanted = names()
+			}
+			next, changed, err := m.renewed(wanted, at)
+			if err != nil || !changed {
+				t.Fatalf("renewed: %v, %v, want a change", changed, err)
+			}
+			if got := !bytes.Equal(next[caCert], m[caCert]); got != tt.newCA {
+				t.Errorf("a new CA: %v, want %v", got, tt.newCA)
+			}
+			if !next.servesAll(wanted, at) {
+				t.Error("the new certificate is not valid for all names")
+			}
+			if _, err := next.keyPair(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestBundle_TrustsWhatIsServedBeforeAndAfterANewCA(t *testing.T) {
+	t.Parallel()
+	before := made(t)
+	at := start().Add(caLife - renewAhead + time.Minute)
+	after, _, err := before.renewed(names(), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(after.bundle(at))
+	for name, cert := range map[string][]byte{
+		"old CA": before[caCert], "new CA": after[caCert], "new certificate": after[corev1.TLSCertKey],
+	} {
+		parsed, err := parse(cert)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parsed.Verify(x509.VerifyOptions{Roots: roots, CurrentTime: at}); err != nil {
+			t.Errorf("the %s is not trusted: %v", name, err)
+		}
+	}
+	if got, want := after.bundle(start().Add(caLife+time.Minute)), after[caCert]; !bytes.Equal(got, want) {
+		t.Error("the bundle has a CA that has ended")
+	}
+}
+
+func TestGetCertificate_SaysThatThereIsNoneYet(t *testing.T) {
+	t.Parallel()
+	keeper := &Keeper{}
+	if _, err := keeper.GetCertificate(nil); err == nil {
+		t.Error("GetCertificate before the first one succeeds")
+	}
+	if err := keeper.Ready(nil); err == nil {
+		t.Error("Ready before the first certificate succeeds")
+	}
+}

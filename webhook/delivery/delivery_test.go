@@ -1,0 +1,212 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"kind-local-registry/config"
+	"kind-local-registry/webhook/podimage"
+	"kind-local-registry/webhook/rewrite"
+)
+
+const registryHost = "localhost:5001"
+
+// someDigest is what every push comes to.
+const someDigest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+// gatedPod returns a pod as admission leaves it: two containers of one image, and one of another.
+func gatedPod() *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "default", Name: "pod", UID: "uid", CreationTimestamp: metav1.Now(),
+			Annotations: map[string]string{config.OriginalsAnnotation: `{"spec.containers{a}":"x:1",` +
+				`"spec.containers{b}":"x:1","spec.initContainers{i}":"y:1"}`},
+		},
+		Spec: corev1.PodSpec{
+			SchedulingGates: []corev1.PodSchedulingGate{{Name: config.Gate}},
+			InitContainers:  []corev1.Container{{Name: "i", Image: "localhost:5001/y:1"}},
+			Containers: []corev1.Container{
+				{Name: "a", Image: "localhost:5001/x:1"},
+				{Name: "b", Image: "localhost:5001/x:1"},
+				{Name: "c", Image: "localhost:5001/foreign:1"},
+			},
+		},
+		Status: corev1.PodStatus{Phase: corev1.PodPending},
+	}
+}
+
+func TestWants_PodsThatWaitForAnImage(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		change func(*corev1.Pod)
+		want   bool
+	}{
+		"a gated pod":                              {func(*corev1.Pod) {}, true},
+		"a gated pod without our annotation":       {func(p *corev1.Pod) { p.Annotations = nil }, true},
+		"a pod with a node, not gated":             {func(p *corev1.Pod) { p.Spec.NodeName, p.Spec.SchedulingGates = "n", nil }, true},
+		"a pod without gate and node":              {func(p *corev1.Pod) { p.Spec.SchedulingGates = nil }, false},
+		"a pod without gate and annotation":        {func(p *corev1.Pod) { p.Annotations, p.Spec.SchedulingGates = nil, nil }, false},
+		"a pod that runs":                          {func(p *corev1.Pod) { p.Status.Phase = corev1.PodRunning }, false},
+		"a pod that is being deleted":              {func(p *corev1.Pod) { p.DeletionTimestamp = new(metav1.Now()) }, false},
+		"a pod whose images are pinned, not gated": {pinAll, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pod := gatedPod()
+			tt.change(pod)
+			if got := Wants(pod, registryHost); got != tt.want {
+				t.Errorf("Wants = %v, want %v", got, tt.want)
+			}
+			stripped, err := Strip(pod.DeepCopy())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := Wants(stripped.(*corev1.Pod), registryHost); got != tt.want {
+				t.Errorf("Wants of the stripped pod = %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+// pinAll makes the pod one that was delivered.
+func pinAll(p *corev1.Pod) {
+	p.Spec.SchedulingGates = nil
+	p.Spec.InitContainers[0].Image += "@" + someDigest
+	for i := range p.Spec.Containers {
+		p.Spec.Containers[i].Image += "@" + someDigest
+	}
+}
+
+func TestStrip_LeavesLittleOfAPod(t *testing.T) {
+	t.Parallel()
+	pod := gatedPod()
+	pod.Labels = map[string]string{"a": "b"}
+	pod.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "m"}}
+	pod.Annotations["large"] = strings.Repeat("x", 1000)
+	pod.Spec.Volumes = []corev1.Volume{{Name: "v"}}
+	pod.Spec.Containers[0].Env = []corev1.EnvVar{{Name: "E"}}
+	stripped, err := Strip(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := gatedPod()
+	want.CreationTimestamp = metav1.Time{}
+	if diff := cmp.Diff(want, stripped); diff != "" {
+		t.Errorf("Strip (-want +got):\n%s", diff)
+	}
+}
+
+// pusher is a Pusher that counts, and fails as it is told.
+type pusher struct {
+	mu     sync.Mutex
+	pushes []string
+	fails  map[string]error
+	hangs  bool
+}
+
+func (p *pusher) Push(ctx context.Context, name string) (string, error) {
+	p.mu.Lock()
+	p.pushes = append(p.pushes, name)
+	p.mu.Unlock()
+	if p.hangs {
+		<-ctx.Done()
+		return "", ctx.Err()
+	}
+	if err := p.fails[name]; err != nil {
+		return "", err
+	}
+	return someDigest, nil
+}
+
+// silent is a Recorder that keeps nothing.
+type silent struct{}
+
+func (silent) Eventf(_, _ runtime.Object, _, _, _, _ string, _ ...any) {}
+
+// reconciler returns a reconciler with no cluster.
+func reconciler(p Pusher) *Reconciler {
+	return &Reconciler{Pusher: p, Events: silent{}, RegistryHost: registryHost, Deadline: 10 * time.Minute}
+}
+
+func TestPush_PushesEachImageOnce(t *testing.T) {
+	t.Parallel()
+	pod, behind := gatedPod(), &pusher{}
+	outcomes := reconciler(behind).push(t.Context(), pod, waitingFields(pod, registryHost))
+	if len(behind.pushes) != 2 {
+		t.Errorf("pushes = %v, want one of each of two images", behind.pushes)
+	}
+	if len(outcomes) != 3 {
+		t.Fatalf("outcomes = %v, want one for each of three fields", outcomes)
+	}
+	for _, o := range outcomes {
+		if o.err != nil || o.digest != someDigest {
+			t.Errorf("%s: %q, %v, want %q", o.Path, o.digest, o.err, someDigest)
+		}
+	}
+}
+
+func TestPush_EndsAtTheDeadlineOfThePod(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		pod := gatedPod()
+		start := time.Now()
+		outcomes := reconciler(&pusher{hangs: true}).push(t.Context(), pod, waitingFields(pod, registryHost))
+		if took := time.Since(start); took > 10*time.Minute || took < 9*time.Minute {
+			t.Errorf("a push that hangs took %s, want the 10 minutes of the deadline", took)
+		}
+		if !errors.Is(outcomes[0].err, context.DeadlineExceeded) || outcomes[0].refused() {
+			t.Errorf("error = %v, want %v, which may pass", outcomes[0].err, context.DeadlineExceeded)
+		}
+	})
+}
+
+func TestDeliver_PinsOrRestoresEachImageAndLiftsTheGate(t *testing.T) {
+	t.Parallel()
+	pod := gatedPod()
+	behind := &pusher{fails: map[string]error{"y:1": &rewrite.Refusal{Reason: rewrite.WrongPlatform}}}
+	patch := deliver(pod, reconciler(behind).push(t.Context(), pod, waitingFields(pod, registryHost)))
+	var got []string
+	for _, operation := range patch {
+		got = append(got, operation.Json())
+	}
+	pinned := `"value":"localhost:5001/x:1@` + someDigest + `"}`
+	want := []string{
+		`{"op":"test","path":"/metadata/uid","value":"uid"}`,
+		`{"op":"test","path":"/spec/initContainers/0/image","value":"localhost:5001/y:1"}`,
+		`{"op":"replace","path":"/spec/initContainers/0/image","value":"y:1"}`,
+		`{"op":"test","path":"/spec/containers/0/image","value":"localhost:5001/x:1"}`,
+		`{"op":"replace","path":"/spec/containers/0/image",` + pinned,
+		`{"op":"test","path":"/spec/containers/1/image","value":"localhost:5001/x:1"}`,
+		`{"op":"replace","path":"/spec/containers/1/image",` + pinned,
+		`{"op":"test","path":"/spec/schedulingGates/0","value":{"name":"kind-local-registry/image-push"}}`,
+		`{"op":"remove","path":"/spec/schedulingGates/0"}`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("patch (-want +got):\n%s", diff)
+	}
+}
+
+func TestDeliver_LeavesAReferenceToTheRegistryItselfAsItIs(t *testing.T) {
+	t.Parallel()
+	pod := gatedPod()
+	field := waiting{Field: podimage.Fields(pod)[3], original: "localhost:5001/foreign:1"}
+	pod.Spec.SchedulingGates = nil
+	for name, outcome := range map[string]pushed{
+		"pushed":  {waiting: field, digest: someDigest},
+		"refused": {waiting: field, err: &rewrite.Refusal{Reason: rewrite.NotOnHost}},
+	} {
+		if patch := deliver(pod, []pushed{outcome}); patch != nil {
+			t.Errorf("%s: patch = %v, want none", name, patch)
+		}
+	}
+}

@@ -1,0 +1,37 @@
+package delivery
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// The reasons of our Events.
+const (
+	pushBegun  = "ImagePushing"
+	pushDone   = "ImagePushed"
+	pushFailed = "ImagePushFailed"
+)
+
+// The actions of our Events: what is done about a failure is told apart, as Events of the same field, reason and action
+// are shown as one, in the words of the first.
+const (
+	push   = "Push"
+	giveUp = "GiveUp"
+)
+
+// Recorder writes Events (k8s.io/client-go/tools/events).
+type Recorder interface {
+	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
+}
+
+// event writes an Event about one field of the pod.
+func (r *Reconciler) event(pod *corev1.Pod, field waiting, reason, action, note string, args ...any) {
+	kind := corev1.EventTypeNormal
+	if reason == pushFailed {
+		kind = corev1.EventTypeWarning
+	}
+	regarding := &corev1.ObjectReference{
+		APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, FieldPath: field.Path,
+	}
+	r.Events.Eventf(regarding, nil, kind, reason, action, note, args...)
+}

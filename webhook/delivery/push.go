@@ -1,0 +1,83 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"kind-local-registry/webhook/rewrite"
+)
+
+// leastAttempt is how long a push may take that begins near the deadline or after it, as one does when the controller
+// comes back after a long time.
+const leastAttempt = time.Minute
+
+// Pusher brings images of the host into the registry.
+type Pusher interface {
+	// Push brings the image called name, a reference as it was written, into the registry, and returns the digest of its
+	// manifest there. An image that is there already is pushed in no time. It fails with a *rewrite.Refusal for an image
+	// that it can never bring there; any other error may pass.
+	Push(ctx context.Context, name string) (digest string, err error)
+}
+
+// pushed is what came of one waiting field.
+type pushed struct {
+	waiting
+
+	digest string
+	err    error
+}
+
+// refused says whether the image can never be pushed.
+func (p pushed) refused() bool {
+	var refusal *rewrite.Refusal
+	return errors.As(p.err, &refusal)
+}
+
+// push pushes the images of all fields at once, each distinct one once, and returns what came of every field.
+func (r *Reconciler) push(ctx context.Context, pod *corev1.Pod, fields []waiting) []pushed {
+	ctx, cancel := context.WithTimeout(ctx, max(r.untilDeadline(pod), leastAttempt))
+	defer cancel()
+	outcomes := make([]pushed, len(fields))
+	first := map[string]int{} // by name, the first field that has it
+	var pushing sync.WaitGroup
+	for i, field := range fields {
+		if _, known := first[field.original]; known {
+			continue
+		}
+		first[field.original] = i
+		pushing.Go(func() { outcomes[i] = r.pushOne(ctx, pod, field) })
+	}
+	pushing.Wait()
+	for i, field := range fields {
+		of := outcomes[first[field.original]]
+		outcomes[i] = pushed{waiting: field, digest: of.digest, err: of.err}
+	}
+	return outcomes
+}
+
+// pushOne pushes the image of one field, and tells so in Events on the pod and in the log.
+func (r *Reconciler) pushOne(ctx context.Context, pod *corev1.Pod, field waiting) pushed {
+	start := time.Now()
+	r.event(pod, field, pushBegun, push, "Pushing image %q from the host into the local registry", field.original)
+	digest, err := r.Pusher.Push(ctx, field.original)
+	if err != nil {
+		return pushed{waiting: field, err: fmt.Errorf("pushing %s: %w", field.original, err)}
+	}
+	took := time.Since(start).Round(time.Millisecond)
+	r.event(pod, field, pushDone, push, "Pushed image %q in %s: %s", field.original, took, digest)
+	log.FromContext(ctx).Info("image pushed",
+		"field", field.Path, "image", field.original, "digest", digest, "duration", took.String())
+	return pushed{waiting: field, digest: digest}
+}
+
+// untilDeadline returns how long it is until the pod runs what its author wrote, whatever fails. It reads the wall clock:
+// a computer that slept has not stopped the pod's time.
+func (r *Reconciler) untilDeadline(pod *corev1.Pod) time.Duration {
+	return time.Until(pod.CreationTimestamp.Add(r.Deadline))
+}

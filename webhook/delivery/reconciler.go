@@ -1,0 +1,167 @@
+package delivery
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	"gomodules.xyz/jsonpatch/v2"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"kind-local-registry/webhook/podimage"
+)
+
+const (
+	// workers is how many pods are waited for at once. The pusher itself limits how many images are copied at once.
+	workers = 16
+	// A push that failed is tried again after firstRetry, then after twice as long, up to lastRetry.
+	firstRetry = time.Second
+	lastRetry  = 30 * time.Second
+)
+
+// Reconciler is the delivery controller.
+type Reconciler struct {
+	// Client patches pods.
+	Client client.Client
+	// Reader reads a pod from the API server itself: what a patch tests must not be stale.
+	Reader client.Reader
+	// Pusher pushes the images.
+	Pusher Pusher
+	// Events takes the Events on the pods.
+	Events Recorder
+	// RegistryHost is the registry's host in every rewritten reference, such as localhost:5001.
+	RegistryHost string
+	// Deadline is how long after a pod's creation its images are tried; after it, the pod runs what its author wrote.
+	Deadline time.Duration
+}
+
+// SetupWithManager adds the controller to the manager, whose cache should hold pending pods only, see Strip.
+func (r *Reconciler) SetupWithManager(mgr manager.Manager) error {
+	// A gate cannot come later than the pod, and a failed attempt queues itself again: only new pods are news.
+	arriving := predicate.Funcs{
+		CreateFunc:  func(e event.CreateEvent) bool { return r.wants(e.Object) },
+		UpdateFunc:  func(event.UpdateEvent) bool { return false },
+		DeleteFunc:  func(event.DeleteEvent) bool { return false },
+		GenericFunc: func(event.GenericEvent) bool { return false },
+	}
+	err := builder.ControllerManagedBy(mgr).Named("delivery").
+		For(&corev1.Pod{}, builder.WithPredicates(arriving)).
+		WithOptions(controller.Options{
+			MaxConcurrentReconciles: workers,
+			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
+				firstRetry, lastRetry),
+		}).
+		WithLogConstructor(func(request *reconcile.Request) logr.Logger {
+			log := mgr.GetLogger().WithName("delivery")
+			if request == nil {
+				return log
+			}
+			return log.WithValues("namespace", request.Namespace, "pod", request.Name)
+		}).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("adding the delivery controller: %w", err)
+	}
+	return nil
+}
+
+// wants is Wants for a cached object.
+func (r *Reconciler) wants(object client.Object) bool {
+	pod, ok := object.(*corev1.Pod)
+	return ok && Wants(pod, r.RegistryHost)
+}
+
+// Reconcile brings one pod's images into the registry and lets the pod go. An error means that it is tried again.
+func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	pod := &corev1.Pod{}
+	if err := r.Reader.Get(ctx, request.NamespacedName, pod); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if !Wants(pod, r.RegistryHost) {
+		return reconcile.Result{}, nil
+	}
+	outcomes := r.push(ctx, pod, waitingFields(pod, r.RegistryHost))
+	if ctx.Err() != nil {
+		return reconcile.Result{}, fmt.Errorf("pushing: %w", context.Cause(ctx))
+	}
+	if r.untilDeadline(pod) > 0 {
+		if err := r.retry(pod, outcomes); err != nil {
+			return reconcile.Result{}, err
+		}
+	}
+	r.giveUp(ctx, pod, outcomes)
+	return reconcile.Result{}, r.apply(ctx, pod, deliver(pod, outcomes))
+}
+
+// retry returns the errors that are worth another attempt, and writes an Event for each.
+func (r *Reconciler) retry(pod *corev1.Pod, outcomes []pushed) error {
+	var passing []error
+	for _, o := range outcomes {
+		if o.err != nil && !o.refused() {
+			passing = append(passing, o.err)
+			r.event(pod, o.waiting, pushFailed, push, "%.500s; trying again", o.err)
+		}
+	}
+	return errors.Join(passing...)
+}
+
+// giveUp writes an Event for every image that runs as it is written.
+func (r *Reconciler) giveUp(ctx context.Context, pod *corev1.Pod, outcomes []pushed) {
+	for _, o := range outcomes {
+		if o.err != nil {
+			r.event(pod, o.waiting, pushFailed, giveUp,
+				"%.500s; running %q as it is written", o.err, o.original)
+			log.FromContext(ctx).Info("image not pushed",
+				"field", o.Path, "image", o.original, "error", o.err.Error())
+		}
+	}
+}
+
+// deliver returns the patch that lets the pod go: pushed images pinned to their digests, the others as they were written,
+// and our gate lifted. It applies to the pod as it was read, and to no other.
+func deliver(pod *corev1.Pod, outcomes []pushed) []jsonpatch.Operation {
+	patch := []jsonpatch.Operation{podimage.TestUID(pod)}
+	for _, o := range outcomes {
+		image := o.original
+		if o.err == nil && o.Image != o.original {
+			image = o.Image + "@" + o.digest
+		}
+		if image != o.Image {
+			patch = append(patch, o.TestImage(), o.ReplaceImage(image))
+		}
+	}
+	patch = append(patch, podimage.LiftGate(pod)...)
+	if len(patch) == 1 {
+		return nil
+	}
+	return patch
+}
+
+// apply patches the pod. A pod that is gone needs no patch.
+func (r *Reconciler) apply(ctx context.Context, pod *corev1.Pod, patch []jsonpatch.Operation) error {
+	if len(patch) == 0 {
+		return nil
+	}
+	data, err := json.Marshal(patch)
+	if err != nil {
+		return fmt.Errorf("writing patch: %w", err)
+	}
+	if err := r.Client.Patch(ctx, pod, client.RawPatch(types.JSONPatchType, data)); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("patching pod: %w", err)
+	}
+	log.FromContext(ctx).Info("pod delivered")
+	return nil
+}

@@ -1,0 +1,73 @@
+package delivery
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kind-local-registry/config"
+	"kind-local-registry/webhook/podimage"
+)
+
+// waiting is a field of a pod whose image is yet to be pushed.
+type waiting struct {
+	podimage.Field
+
+	// original is the reference as it was written: the name that is pushed.
+	original string
+}
+
+// waitingFields returns the fields of the pod whose image is yet to be pushed.
+func waitingFields(pod *corev1.Pod, registryHost string) []waiting {
+	originals := podimage.ReadOriginals(pod)
+	var fields []waiting
+	for _, field := range podimage.Fields(pod) {
+		if original, ok := originals.Of(field, registryHost); ok {
+			fields = append(fields, waiting{Field: field, original: original})
+		}
+	}
+	return fields
+}
+
+// Wants says whether the controller has something to do for the pod: our gate holds it, or it has a node, so that it could
+// not be gated, and an image that is yet to be pushed.
+func Wants(pod *corev1.Pod, registryHost string) bool {
+	if pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodPending {
+		return false
+	}
+	return podimage.Gated(pod) || pod.Spec.NodeName != "" && len(waitingFields(pod, registryHost)) > 0
+}
+
+// Strip keeps of a pod, for the cache, what Wants reads. It is a cache.TransformFunc, and leaves other objects alone.
+func Strip(object any) (any, error) {
+	pod, ok := object.(*corev1.Pod)
+	if !ok {
+		return object, nil
+	}
+	stripped := &corev1.Pod{
+		TypeMeta: pod.TypeMeta,
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
+			DeletionTimestamp: pod.DeletionTimestamp,
+		},
+		Spec: corev1.PodSpec{
+			NodeName:        pod.Spec.NodeName,
+			SchedulingGates: pod.Spec.SchedulingGates,
+			InitContainers:  stripContainers(pod.Spec.InitContainers),
+			Containers:      stripContainers(pod.Spec.Containers),
+		},
+		Status: corev1.PodStatus{Phase: pod.Status.Phase},
+	}
+	if originals, ok := pod.Annotations[config.OriginalsAnnotation]; ok {
+		stripped.Annotations = map[string]string{config.OriginalsAnnotation: originals}
+	}
+	return stripped, nil
+}
+
+// stripContainers keeps names and images.
+func stripContainers(containers []corev1.Container) []corev1.Container {
+	stripped := make([]corev1.Container, len(containers))
+	for i := range containers {
+		stripped[i] = corev1.Container{Name: containers[i].Name, Image: containers[i].Image}
+	}
+	return stripped
+}

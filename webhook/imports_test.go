@@ -1,0 +1,40 @@
+package webhook_test
+
+import (
+	"go/build"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Arrows point inwards: what these packages may import, besides the standard library, is all that is listed here.
+func TestImports_PointInwards(t *testing.T) {
+	t.Parallel()
+	for directory, want := range map[string][]string{
+		"rewrite": {"github.com/distribution/reference"},
+		"podimage": {
+			"gomodules.xyz/jsonpatch/v2", "k8s.io/api/core/v1",
+			"kind-local-registry/config", "kind-local-registry/webhook/rewrite",
+		},
+		".": {
+			"github.com/go-logr/logr", "golang.org/x/sync/errgroup", "golang.org/x/sync/singleflight",
+			"gomodules.xyz/jsonpatch/v2", "k8s.io/api/core/v1",
+			"kind-local-registry/webhook/podimage", "kind-local-registry/webhook/rewrite",
+			"sigs.k8s.io/controller-runtime/pkg/webhook/admission",
+		},
+	} {
+		found, err := build.ImportDir(directory, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := slices.DeleteFunc(found.Imports, func(path string) bool {
+			first, _, _ := strings.Cut(path, "/")
+			return !strings.Contains(first, ".") && first != "kind-local-registry"
+		})
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("imports of %s (-want +got):\n%s", directory, diff)
+		}
+	}
+}

@@ -1,0 +1,150 @@
+package webhook_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/rewrite"
+)
+
+// looker is a Looker that takes its time, counts, and gives one answer to all.
+type looker struct {
+	mu    sync.Mutex
+	asked int
+
+	takes    time.Duration
+	presence rewrite.Presence
+	err      error
+	panics   bool
+}
+
+func (l *looker) Lookup(ctx context.Context, _ string) (rewrite.Presence, error) {
+	l.mu.Lock()
+	l.asked++
+	l.mu.Unlock()
+	if l.panics {
+		panic("in a test")
+	}
+	select {
+	case <-time.After(l.takes):
+		return l.presence, l.err
+	case <-ctx.Done():
+		return rewrite.Presence{}, ctx.Err()
+	}
+}
+
+func TestLookups_AskOnceForAllThatAskAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		behind := &looker{takes: 100 * time.Millisecond, presence: rewrite.Presence{OnHost: true}}
+		lookups := webhook.NewLookups(behind)
+		var asking sync.WaitGroup
+		for range 50 {
+			asking.Go(func() {
+				if got, err := lookups.Lookup(t.Context(), "a"); err != nil || !got.OnHost {
+					t.Errorf("Lookup = %+v, %v, want the answer", got, err)
+				}
+			})
+		}
+		asking.Wait()
+		if behind.asked != 1 {
+			t.Errorf("asked %d times, want once", behind.asked)
+		}
+	})
+}
+
+func TestLookups_ForgetAnAnswerAfterASecond(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		behind := &looker{}
+		lookups := webhook.NewLookups(behind)
+		for _, step := range []struct {
+			after time.Duration
+			asked int
+		}{{0, 1}, {999 * time.Millisecond, 1}, {2 * time.Millisecond, 2}} {
+			time.Sleep(step.after)
+			if _, err := lookups.Lookup(t.Context(), "a"); err != nil {
+				t.Fatal(err)
+			}
+			if behind.asked != step.asked {
+				t.Errorf("asked %d times after another %s, want %d", behind.asked, step.after, step.asked)
+			}
+		}
+	})
+}
+
+func TestLookups_PauseAfterAFailureThatTookItsTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		behind := &looker{takes: time.Hour}
+		lookups := webhook.NewLookups(behind)
+		wantFailure(t, lookups, "a", 1500*time.Millisecond)
+		wantFailure(t, lookups, "b", 0)
+		wantFailure(t, lookups, "c", 0)
+		if behind.asked != 1 {
+			t.Errorf("asked %d times, want once", behind.asked)
+		}
+		time.Sleep(5 * time.Second)
+		behind.takes = 0
+		if _, err := lookups.Lookup(t.Context(), "b"); err != nil {
+			t.Errorf("Lookup after the pause: %v", err)
+		}
+	})
+}
+
+func TestLookups_GoOnAfterAFailureThatCostsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		behind := &looker{err: errors.New("connection refused")}
+		lookups := webhook.NewLookups(behind)
+		wantFailure(t, lookups, "a", 0)
+		wantFailure(t, lookups, "b", 0)
+		if behind.asked != 2 {
+			t.Errorf("asked %d times, want twice", behind.asked)
+		}
+	})
+}
+
+func TestLookups_AnswerOthersWhenTheFirstToAskLeaves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		lookups := webhook.NewLookups(&looker{takes: time.Second, presence: rewrite.Presence{OnHost: true}})
+		leaving, leave := context.WithCancel(t.Context())
+		var first sync.WaitGroup
+		first.Go(func() {
+			if _, err := lookups.Lookup(leaving, "a"); !errors.Is(err, context.Canceled) {
+				t.Errorf("Lookup of the one that left: %v, want %v", err, context.Canceled)
+			}
+		})
+		synctest.Wait()
+		leave()
+		first.Wait()
+		if got, err := lookups.Lookup(t.Context(), "a"); err != nil || !got.OnHost {
+			t.Errorf("Lookup = %+v, %v, want the answer", got, err)
+		}
+	})
+}
+
+func TestLookups_SurviveAPanic(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		wantFailure(t, webhook.NewLookups(&looker{panics: true}), "a", 0)
+	})
+}
+
+// wantFailure looks name up, which shall fail after exactly that time.
+func wantFailure(t *testing.T, lookups *webhook.Lookups, name string, after time.Duration) {
+	t.Helper()
+	start := time.Now()
+	if _, err := lookups.Lookup(t.Context(), name); err == nil {
+		t.Errorf("Lookup(%q) succeeded, want an error", name)
+	}
+	if took := time.Since(start); took != after {
+		t.Errorf("Lookup(%q) took %s, want %s", name, took, after)
+	}
+}

@@ -1,0 +1,116 @@
+package podimage
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"gomodules.xyz/jsonpatch/v2"
+	corev1 "k8s.io/api/core/v1"
+
+	"kind-local-registry/config"
+	"kind-local-registry/webhook/rewrite"
+)
+
+// RewriteAnnotation lets a pod opt out: with the value "false" its images are left alone.
+const RewriteAnnotation = config.Name + "/rewrite"
+
+// OptedOut says whether the pod asks that its images be left alone.
+func OptedOut(pod *corev1.Pod) bool { return pod.Annotations[RewriteAnnotation] == "false" }
+
+// Mirror says whether the pod mirrors a static pod of the kubelet, which nobody may change.
+func Mirror(pod *corev1.Pod) bool {
+	_, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]
+	return mirror
+}
+
+// Originals holds references as they were written, by Field.Path.
+type Originals map[string]string
+
+// ReadOriginals returns what the pod's annotation holds. An annotation that is not ours, or not JSON, holds nothing.
+func ReadOriginals(pod *corev1.Pod) Originals {
+	originals := Originals{}
+	if err := json.Unmarshal([]byte(pod.Annotations[config.OriginalsAnnotation]), &originals); err != nil || originals == nil {
+		return Originals{}
+	}
+	return originals
+}
+
+// Of returns the reference as it was written of a field that still waits for its image: what stands in the field is what
+// the recorded reference becomes in the registry at registryHost, without a digest. It returns false for any other field,
+// so that an annotation copied from another pod, or written by hand, moves nothing.
+func (o Originals) Of(field Field, registryHost string) (string, bool) {
+	original, recorded := o[field.Path]
+	if !recorded {
+		return "", false
+	}
+	name, err := rewrite.Parse(original)
+	if err != nil || name.Digest() != "" {
+		return "", false
+	}
+	if name.Host() == registryHost {
+		return original, field.Image == original
+	}
+	target, err := name.Target(registryHost)
+	return original, err == nil && field.Image == target
+}
+
+// Annotate returns the operations that write the originals into the pod's annotation.
+func (o Originals) Annotate(pod *corev1.Pod) ([]jsonpatch.Operation, error) {
+	value, err := json.Marshal(o)
+	if err != nil {
+		return nil, fmt.Errorf("writing annotation %s: %w", config.OriginalsAnnotation, err)
+	}
+	if pod.Annotations == nil {
+		annotations := map[string]string{config.OriginalsAnnotation: string(value)}
+		return []jsonpatch.Operation{jsonpatch.NewOperation("add", "/metadata/annotations", annotations)}, nil
+	}
+	key := "/metadata/annotations/" + escape(config.OriginalsAnnotation)
+	return []jsonpatch.Operation{jsonpatch.NewOperation("add", key, string(value))}, nil
+}
+
+// gate is ours, as it stands in a pod.
+func gate() corev1.PodSchedulingGate { return corev1.PodSchedulingGate{Name: config.Gate} }
+
+// Gated says whether our gate holds the pod.
+func Gated(pod *corev1.Pod) bool { return gateIndex(pod) >= 0 }
+
+// AddGate returns the operation that appends our gate to those of the pod. A pod can be given a gate on creation only,
+// and only while no node is set.
+func AddGate(pod *corev1.Pod) jsonpatch.Operation {
+	if len(pod.Spec.SchedulingGates) == 0 {
+		return jsonpatch.NewOperation("add", "/spec/schedulingGates", []corev1.PodSchedulingGate{gate()})
+	}
+	return jsonpatch.NewOperation("add", "/spec/schedulingGates/-", gate())
+}
+
+// LiftGate returns the operations that take our gate, and no other, from the pod; none where it is not there.
+func LiftGate(pod *corev1.Pod) []jsonpatch.Operation {
+	index := gateIndex(pod)
+	if index < 0 {
+		return nil
+	}
+	entry := fmt.Sprintf("/spec/schedulingGates/%d", index)
+	return []jsonpatch.Operation{
+		jsonpatch.NewOperation("test", entry, gate()),
+		jsonpatch.NewOperation("remove", entry, nil),
+	}
+}
+
+// TestUID returns the operation that holds a patch to this pod, and not to a later one of the same name.
+func TestUID(pod *corev1.Pod) jsonpatch.Operation {
+	return jsonpatch.NewOperation("test", "/metadata/uid", pod.UID)
+}
+
+// gateIndex returns where our gate stands among those of the pod, or -1.
+func gateIndex(pod *corev1.Pod) int {
+	for i, g := range pod.Spec.SchedulingGates {
+		if g.Name == config.Gate {
+			return i
+		}
+	}
+	return -1
+}
+
+// escape writes a map key as a token of a JSON Pointer.
+func escape(key string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(key) }

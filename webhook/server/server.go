@@ -1,0 +1,133 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	controllerconfig "sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"kind-local-registry/config"
+	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/certs"
+	"kind-local-registry/webhook/delivery"
+)
+
+// Pusher is what the process asks about the host's images, and has push them.
+type Pusher interface {
+	webhook.Looker
+	delivery.Pusher
+}
+
+// Run serves until ctx ends. It fails on options that cannot be, and on ports that are taken.
+func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Pusher, log logr.Logger) error {
+	if err := options.Validate(); err != nil {
+		return fmt.Errorf("reading options: %w", err)
+	}
+	keeper := &certs.Keeper{
+		Secret:        types.NamespacedName{Namespace: options.Namespace, Name: config.ServingSecret},
+		Configuration: config.Name,
+		DNSNames:      options.DNSNames,
+	}
+	mgr, err := newManager(cluster, options, keeper, log)
+	if err != nil {
+		return err
+	}
+	keeper.Client = mgr.GetClient()
+	deliverer := &delivery.Reconciler{
+		Client:       mgr.GetClient(),
+		Reader:       mgr.GetAPIReader(),
+		Pusher:       pusher,
+		Events:       mgr.GetEventRecorder(config.Name),
+		RegistryHost: options.RegistryHost,
+		Deadline:     options.PushDeadline,
+	}
+	mgr.GetWebhookServer().Register(webhook.Path, &admission.Webhook{Handler: &webhook.Handler{
+		RegistryHost: options.RegistryHost,
+		Looker:       webhook.NewLookups(pusher),
+		Log:          log,
+	}})
+	err = errors.Join(keeper.SetupWithManager(mgr), deliverer.SetupWithManager(mgr), addProbes(mgr, keeper))
+	if err != nil {
+		return err
+	}
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("serving: %w", err)
+	}
+	return nil
+}
+
+// newManager makes the manager, with caches that hold no more than is read.
+func newManager(
+	cluster *rest.Config, options Options, keeper *certs.Keeper, log logr.Logger,
+) (manager.Manager, error) {
+	mgr, err := manager.New(cluster, manager.Options{
+		Scheme: scheme.Scheme,
+		Logger: log,
+		Cache:  cache.Options{ByObject: cached(keeper)},
+		WebhookServer: ctrlwebhook.NewServer(ctrlwebhook.Options{
+			Port: options.WebhookPort,
+			TLSOpts: []func(*tls.Config){func(c *tls.Config) {
+				c.MinVersion = tls.VersionTLS12
+				c.GetCertificate = keeper.GetCertificate
+			}},
+		}),
+		Metrics:                       metricsserver.Options{BindAddress: address(options.MetricsPort)},
+		HealthProbeBindAddress:        address(options.HealthPort),
+		LeaderElection:                options.LeaderElection,
+		LeaderElectionID:              config.Name,
+		LeaderElectionNamespace:       options.Namespace,
+		LeaderElectionReleaseOnCancel: true, // the process ends with the manager
+		// The names are unique in a process with one server, which is every process but a test's.
+		Controller: controllerconfig.Controller{SkipNameValidation: new(true)},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the manager: %w", err)
+	}
+	return mgr, nil
+}
+
+// cached says what the cache holds: pods that have not started, and the keeper's two objects.
+func cached(keeper *certs.Keeper) map[client.Object]cache.ByObject {
+	return map[client.Object]cache.ByObject{
+		&corev1.Pod{}: {
+			Field:     fields.OneTermEqualSelector("status.phase", string(corev1.PodPending)),
+			Transform: delivery.Strip,
+		},
+		&corev1.Secret{}: {
+			Namespaces: map[string]cache.Config{keeper.Secret.Namespace: {}},
+			Field:      fields.OneTermEqualSelector("metadata.name", keeper.Secret.Name),
+		},
+		&admissionv1.MutatingWebhookConfiguration{}: {
+			Field: fields.OneTermEqualSelector("metadata.name", keeper.Configuration),
+		},
+	}
+}
+
+// addProbes adds /healthz, and /readyz: the process is ready when the API server's next call would be answered.
+func addProbes(mgr manager.Manager, keeper *certs.Keeper) error {
+	answers := mgr.GetWebhookServer().StartedChecker()
+	ready := func(request *http.Request) error {
+		if err := keeper.Ready(request); err != nil {
+			return err // without a certificate there is nothing to dial
+		}
+		return answers(request)
+	}
+	return errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("webhook", ready))
+}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"kind-local-registry/config"
+	"kind-local-registry/internal/docker"
+	"kind-local-registry/internal/push"
+	"kind-local-registry/internal/pusher"
+)
+
+// pusherOptions are the flags of webhook pusher.
+type pusherOptions struct {
+	listen       string // address to listen on
+	registry     string // URL of the registry's API
+	registryHost string // what stands for the registry in references
+	dockerHost   string // address of the Docker daemon
+	certs        string // directory with the certificates
+}
+
+// newPusherCommand returns the command webhook pusher.
+func newPusherCommand() *cobra.Command {
+	var options pusherOptions
+	command := &cobra.Command{
+		Use:   "pusher",
+		Short: "Push images of the Docker daemon into the registry when asked to",
+		Long: `Look up images of the Docker daemon, and push them into the registry, for clients that prove who they are by a
+certificate (TLS 1.3). It runs on the host, in a container that setup makes; it is the only piece that has the Docker
+socket. It needs ca.crt, server.crt and server.key in the directory of the certificates.`,
+		Example: `  # As setup runs it
+  webhook pusher --docker-host unix:///var/run/docker.sock --certs /etc/kind-registry-pusher
+
+  # Beside a registry on the host
+  webhook pusher --listen 127.0.0.1:5443 --registry http://127.0.0.1:5001 --certs ./certs`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			return runPusher(command.Context(), options, command.ErrOrStderr())
+		},
+	}
+	api := "http://" + net.JoinHostPort(config.RegistryContainer, strconv.Itoa(config.RegistryContainerPort))
+	flags := command.Flags()
+	flags.StringVar(&options.listen, "listen", ":"+strconv.Itoa(config.PusherPort), "address to listen on")
+	flags.StringVar(&options.registry, "registry", api, "URL of the registry's API")
+	flags.StringVar(&options.registryHost, "registry-host", config.RegistryHost(config.RegistryPort),
+		"host that stands for the registry in image references")
+	flags.StringVar(&options.dockerHost, "docker-host", "unix:///var/run/docker.sock", "address of the Docker daemon")
+	flags.StringVar(&options.certs, "certs", "/etc/"+config.PusherContainer, "directory with the certificates")
+	return command
+}
+
+// runPusher serves until ctx ends.
+func runPusher(ctx context.Context, options pusherOptions, stderr io.Writer) error {
+	security, err := pusher.LoadServerTLS(options.certs)
+	if err != nil {
+		return err
+	}
+	registry, err := push.NewRegistry(options.registry)
+	if err != nil {
+		return err
+	}
+	defer registry.Close()
+	daemon, err := docker.New(options.dockerHost)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = daemon.Close() }()
+	service := pusher.NewService(daemon, registry, options.registryHost)
+	defer service.Close()
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", options.listen)
+	if err != nil {
+		return fmt.Errorf("listening: %w", err)
+	}
+	log := slog.New(slog.NewJSONHandler(stderr, nil))
+	return pusher.NewServer(service, log).Serve(ctx, listener, security)
+}

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"kind-local-registry/internal/docker"
+	"kind-local-registry/internal/push"
+	"kind-local-registry/internal/pusher"
+	"kind-local-registry/webhook/rewrite"
+	"kind-local-registry/webhook/server"
+)
+
+// serveOptions are the flags of webhook serve.
+type serveOptions struct {
+	server.Options
+
+	service      string     // Service of the webhook
+	pusher       string     // host:port of the pusher
+	credentials  string     // directory with the client certificate for the pusher
+	dockerSocket string     // path of the Docker socket; "" for a pusher
+	registry     string     // URL of the registry's API, with dockerSocket
+	level        slog.Level // least level that is logged
+}
+
+// newServeCommand returns the command webhook serve.
+func newServeCommand() *cobra.Command {
+	options := serveOptions{Options: server.Defaults()}
+	command := &cobra.Command{
+		Use:   "serve",
+		Short: "Rewrite the images of pods at admission, and deliver those that are not in the registry yet",
+		Long: `Serve the admission webhook, and deliver images: what the host has and the registry lacks is pushed while the pod
+waits, gated. The chart runs it. Images are looked up and pushed by a pusher, or by this process itself where it has the
+Docker socket.`,
+		Example: `  # As the chart runs it
+  webhook serve --pusher kind-local-registry-pusher.kind-local-registry.svc:5443 \
+    --pusher-credentials /etc/kind-local-registry/pusher
+
+  # Without a pusher, in a cluster whose nodes have the host's Docker socket
+  webhook serve --docker-socket /run/docker.sock --registry http://172.18.255.254:5000`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			return runServe(command.Context(), options, command.ErrOrStderr())
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&options.pusher, "pusher", "", "host and port of the pusher")
+	flags.StringVar(&options.credentials, "pusher-credentials", "",
+		"directory with ca.crt, tls.crt and tls.key for the pusher; they may come later, and change")
+	flags.StringVar(&options.dockerSocket, "docker-socket", "", "path of the Docker socket, instead of a pusher")
+	flags.StringVar(&options.registry, "registry", "", "URL of the registry's API, with --docker-socket")
+	flags.StringVar(&options.RegistryHost, "registry-host", options.RegistryHost,
+		"host that stands for the registry in image references")
+	flags.StringVar(&options.Namespace, "namespace", options.Namespace, "namespace of this process")
+	flags.StringVar(&options.service, "service", options.Namespace, "Service by which the API server reaches this process")
+	flags.DurationVar(&options.PushDeadline, "push-deadline", options.PushDeadline,
+		"time after a pod's creation after which it runs what its author wrote")
+	flags.BoolVar(&options.LeaderElection, "leader-elect", options.LeaderElection, "let one of several replicas deliver")
+	flags.IntVar(&options.WebhookPort, "webhook-port", options.WebhookPort, "port of the webhook")
+	flags.IntVar(&options.HealthPort, "health-port", options.HealthPort, "port of /healthz and /readyz")
+	flags.IntVar(&options.MetricsPort, "metrics-port", options.MetricsPort, "port of /metrics, 0 for none")
+	flags.TextVar(&options.level, "log-level", slog.LevelInfo, "least level that is logged: debug, info, warn or error")
+	return command
+}
+
+// validate reports flags that do not go together; those of the server it validates itself.
+func (o serveOptions) validate() error {
+	switch {
+	case (o.pusher == "") == (o.dockerSocket == ""):
+		return errors.New("give either --pusher or --docker-socket")
+	case o.pusher != "" && o.credentials == "":
+		return errors.New("--pusher needs --pusher-credentials")
+	case o.dockerSocket != "" && o.registry == "":
+		return errors.New("--docker-socket needs --registry")
+	}
+	return nil
+}
+
+// runServe serves until ctx ends.
+func runServe(ctx context.Context, options serveOptions, stderr io.Writer) error {
+	if err := options.validate(); err != nil {
+		return err
+	}
+	options.DNSNames = server.ServiceNames(options.service, options.Namespace)
+	log := newLogger(stderr, options.level)
+	cluster, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the cluster: %w", err)
+	}
+	if options.dockerSocket == "" {
+		remote := &remotePusher{address: options.pusher, directory: options.credentials}
+		defer remote.Close()
+		return server.Run(ctx, cluster, options.Options, remote, log)
+	}
+	registry, err := push.NewRegistry(options.registry)
+	if err != nil {
+		return err
+	}
+	defer registry.Close()
+	daemon, err := docker.New("unix://" + options.dockerSocket)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = daemon.Close() }()
+	service := pusher.NewService(daemon, registry, options.RegistryHost)
+	defer service.Close()
+	return server.Run(ctx, cluster, options.Options, localPusher{service}, log)
+}
+
+// localPusher is the pusher's service in this process.
+type localPusher struct{ service *pusher.Service }
+
+// Lookup implements webhook.Looker.
+func (l localPusher) Lookup(ctx context.Context, name string) (rewrite.Presence, error) {
+	return l.service.Lookup(ctx, name)
+}
+
+// Push implements delivery.Pusher.
+func (l localPusher) Push(ctx context.Context, name string) (string, error) {
+	result, err := l.service.Push(ctx, name, nil)
+	return result.Digest.String(), err
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestServe_RefusesFlagsThatDoNotGoTogether(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		args []string
+		want string
+	}{
+		"nothing that pushes":       {nil, "either --pusher or --docker-socket"},
+		"two that push":             {[]string{"--pusher=a:1", "--docker-socket=/s"}, "either --pusher or --docker-socket"},
+		"a pusher, no credentials":  {[]string{"--pusher=a:1"}, "--pusher-credentials"},
+		"a socket, no registry":     {[]string{"--docker-socket=/s"}, "--registry"},
+		"a log level that is none":  {[]string{"--log-level=loud"}, "loud"},
+		"an argument that is none":  {[]string{"more"}, "unknown command"},
+		"a duration without a unit": {[]string{"--push-deadline=1"}, "push-deadline"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			err := run(t.Context(), append([]string{"serve"}, tt.args...), nil, &out, &out)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("run = %v, want an error with %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestRun_TellsItsVersion(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"--version"}, nil, &out, &out); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := out.String(), "webhook version dev\n"; got != want {
+		t.Errorf("--version prints %q, want %q", got, want)
+	}
+}

@@ -1,0 +1,254 @@
+package charts_test
+
+import (
+	"flag"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/pod-security-admission/api"
+	"k8s.io/pod-security-admission/policy"
+	"sigs.k8s.io/yaml"
+
+	"kind-local-registry/charts/charttest"
+	"kind-local-registry/config"
+	"kind-local-registry/webhook"
+)
+
+var update = flag.Bool("update", false, "write the goldens")
+
+// render renders the chart.
+func render(t *testing.T, values map[string]any) []*unstructured.Unstructured {
+	t.Helper()
+	objects, err := charttest.Objects(values)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return objects
+}
+
+// find returns the one object of that kind and name, or nil. Fields that the type does not have are an error.
+func find[T any](t *testing.T, objects []*unstructured.Unstructured, kind, name string) *T {
+	t.Helper()
+	for _, object := range objects {
+		if object.GetKind() != kind || object.GetName() != name {
+			continue
+		}
+		typed := new(T)
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object, typed, true); err != nil {
+			t.Fatalf("%s %s: %v", kind, name, err)
+		}
+		return typed
+	}
+	return nil
+}
+
+// podSecurity says whether the Deployment's pod is of the level, and if not, why.
+func podSecurity(t *testing.T, level api.Level, values map[string]any) (bool, string) {
+	t.Helper()
+	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := find[appsv1.Deployment](t, render(t, values), "Deployment", config.Name).Spec.Template
+	latest := api.LevelVersion{Level: level, Version: api.LatestVersion()}
+	result := policy.AggregateCheckResults(evaluator.EvaluatePod(latest, &template.ObjectMeta, &template.Spec))
+	return result.Allowed, result.ForbiddenDetail()
+}
+
+func TestDeployment_IsPodSecurityRestricted(t *testing.T) {
+	t.Parallel()
+	if ok, why := podSecurity(t, api.LevelRestricted, nil); !ok {
+		t.Errorf("the pod is not restricted: %s", why)
+	}
+}
+
+func TestDeployment_HasTheHostsSocketOnlyWhenAskedFor(t *testing.T) {
+	t.Parallel()
+	ok, why := podSecurity(t, api.LevelBaseline, map[string]any{"docker": map[string]any{"socket": true}})
+	if ok || !strings.Contains(why, "hostPath") {
+		t.Errorf("a pod with the socket: baseline = %v (%s), want that hostPath forbids it", ok, why)
+	}
+}
+
+func TestDeployment_RunsTheImageThatIsGiven(t *testing.T) {
+	t.Parallel()
+	digest := "sha256:" + strings.Repeat("0", 64)
+	for name, tt := range map[string]struct {
+		image map[string]any
+		want  string
+	}{
+		"nothing given": {map[string]any{}, "localhost:5001/" + config.WebhookImage + ":v0.1.0"},
+		"a tag":         {map[string]any{"tag": "v1"}, "localhost:5001/" + config.WebhookImage + ":v1"},
+		"a digest":      {map[string]any{"tag": "v1", "digest": digest}, "localhost:5001/" + config.WebhookImage + ":v1@" + digest},
+		"another name":  {map[string]any{"repository": "localhost:5002/x", "tag": "1"}, "localhost:5002/x:1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			deployment := find[appsv1.Deployment](t, render(t, map[string]any{"image": tt.image}), "Deployment", config.Name)
+			if got := deployment.Spec.Template.Spec.Containers[0].Image; got != tt.want {
+				t.Errorf("image = %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestWebhook_CallsForNewPodsAndFailsOpen(t *testing.T) {
+	t.Parallel()
+	got := find[admissionv1.MutatingWebhookConfiguration](t, render(t, nil), "MutatingWebhookConfiguration", config.Name)
+	want := []admissionv1.MutatingWebhook{{
+		Name:                    config.WebhookName,
+		AdmissionReviewVersions: []string{"v1"},
+		ClientConfig: admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{
+			Namespace: config.Name, Name: config.Name, Path: new(webhook.Path), Port: new(int32(443)),
+		}},
+		Rules: []admissionv1.RuleWithOperations{{
+			Operations: []admissionv1.OperationType{admissionv1.Create},
+			Rule: admissionv1.Rule{
+				APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"},
+				Scope: new(admissionv1.NamespacedScope),
+			},
+		}},
+		FailurePolicy:      new(admissionv1.Ignore),
+		TimeoutSeconds:     new(int32(5)),
+		SideEffects:        new(admissionv1.SideEffectClassNoneOnDryRun),
+		MatchPolicy:        new(admissionv1.Equivalent),
+		ReinvocationPolicy: new(admissionv1.IfNeededReinvocationPolicy),
+		NamespaceSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
+			Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn,
+			Values: []string{"kube-system", "kube-node-lease", "kube-public", "local-path-storage", config.Name},
+		}}},
+		MatchConditions: []admissionv1.MatchCondition{{
+			Name: "not-a-mirror-pod",
+			Expression: "!has(object.metadata.annotations) || " +
+				"!('kubernetes.io/config.mirror' in object.metadata.annotations)",
+		}},
+	}}
+	if diff := cmp.Diff(want, got.Webhooks); diff != "" {
+		t.Errorf("webhooks (-want +got):\n%s", diff)
+	}
+}
+
+func TestPusher_IsAServiceWithTheAddressByHand(t *testing.T) {
+	t.Parallel()
+	for address, family := range map[string]discoveryv1.AddressType{
+		"172.18.255.253": discoveryv1.AddressTypeIPv4, "fc00:f853:ccd:e793::fffd": discoveryv1.AddressTypeIPv6,
+	} {
+		objects := render(t, map[string]any{"pusher": map[string]any{"address": address}})
+		service := find[corev1.Service](t, objects, "Service", config.PusherService)
+		slice := find[discoveryv1.EndpointSlice](t, objects, "EndpointSlice", config.PusherService)
+		if service == nil || service.Spec.Selector != nil {
+			t.Errorf("service = %v, want one without a selector", service)
+		}
+		if slice == nil || slice.AddressType != family || slice.Endpoints[0].Addresses[0] != address {
+			t.Errorf("endpoint slice = %v, want %s as %s", slice, address, family)
+		}
+	}
+	if service := find[corev1.Service](t, render(t, nil), "Service", config.PusherService); service != nil {
+		t.Error("there is a Service for a pusher without an address")
+	}
+}
+
+func TestSecrets_HaveTheNamesThatTheProgramKnows(t *testing.T) {
+	t.Parallel()
+	objects := render(t, nil)
+	secret := find[corev1.Secret](t, objects, "Secret", config.ServingSecret)
+	if secret == nil || len(secret.Data)+len(secret.StringData) > 0 {
+		t.Errorf("secret %s = %v, want it without data, which an upgrade would take away", config.ServingSecret, secret)
+	}
+	volumes := find[appsv1.Deployment](t, objects, "Deployment", config.Name).Spec.Template.Spec.Volumes
+	if got := volumes[0].Secret; got == nil || got.SecretName != config.PusherSecret || !*got.Optional {
+		t.Errorf("volume = %v, want %s, and that the pod runs without it", got, config.PusherSecret)
+	}
+}
+
+func TestDisruptionBudget_IsThereForMoreThanOneReplica(t *testing.T) {
+	t.Parallel()
+	for replicas, want := range map[int]bool{1: false, 2: true} {
+		objects := render(t, map[string]any{"replicas": replicas})
+		if got := find[unstructured.Unstructured](t, objects, "PodDisruptionBudget", config.Name) != nil; got != want {
+			t.Errorf("with %d replicas, a PodDisruptionBudget: %v, want %v", replicas, got, want)
+		}
+	}
+}
+
+func TestRBAC_IsTheGolden(t *testing.T) {
+	t.Parallel()
+	objects := render(t, nil)
+	rights := map[string][]rbacv1.PolicyRule{
+		"clusterRole": find[rbacv1.ClusterRole](t, objects, "ClusterRole", config.Name).Rules,
+		"role":        find[rbacv1.Role](t, objects, "Role", config.Name).Rules,
+	}
+	got, err := yaml.Marshal(rights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const golden = "testdata/rbac.yaml"
+	if *update {
+		if err := os.WriteFile(golden, got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("rights (-want +got):\n%s", diff)
+	}
+}
+
+func TestReadme_ListsEveryValue(t *testing.T) {
+	t.Parallel()
+	readme, err := os.ReadFile("kind-local-registry/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := os.ReadFile("kind-local-registry/values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	values := map[string]any{}
+	if err := yaml.Unmarshal(document, &values); err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range values {
+		keys := []string{key}
+		if group, ok := value.(map[string]any); ok && len(group) > 0 && key != "resources" {
+			keys = nil
+			for inner := range group {
+				keys = append(keys, key+"."+inner)
+			}
+		}
+		for _, key := range keys {
+			if !strings.Contains(string(readme), "| `"+key+"` |") {
+				t.Errorf("README.md does not list the value %s", key)
+			}
+		}
+	}
+}
+
+func TestValues_OfTheWrongKindAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, values := range map[string]map[string]any{
+		"an unknown key":          {"unknown": 1},
+		"an unknown key, deeper":  {"pusher": map[string]any{"host": "x"}},
+		"a name for an address":   {"pusher": map[string]any{"address": "kind-registry-pusher"}},
+		"text for a number":       {"replicas": "two"},
+		"a digest that is none":   {"image": map[string]any{"digest": "latest"}},
+		"a deadline that is none": {"pushDeadline": "soon"},
+	} {
+		if _, err := charttest.Objects(values); err == nil {
+			t.Errorf("%s is taken: %v", name, values)
+		}
+	}
+}

@@ -1,0 +1,79 @@
+// Package charttest renders the chart with Helm's own engine, for the tests that look at what would be installed.
+package charttest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"helm.sh/helm/v4/pkg/chart/common"
+	chartutil "helm.sh/helm/v4/pkg/chart/common/util"
+	"helm.sh/helm/v4/pkg/engine"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
+
+	"kind-local-registry/charts"
+	"kind-local-registry/config"
+)
+
+// Objects returns the objects that the chart makes of the values, as the release kind-local-registry in the namespace of
+// that name. It fails on values that the chart's schema refuses.
+func Objects(values map[string]any) ([]*unstructured.Unstructured, error) {
+	rendered, err := render(values)
+	if err != nil {
+		return nil, err
+	}
+	var objects []*unstructured.Unstructured
+	for _, name := range slices.Sorted(maps.Keys(rendered)) {
+		if !strings.HasSuffix(name, ".yaml") {
+			continue
+		}
+		found, err := decode(rendered[name])
+		if err != nil {
+			return nil, fmt.Errorf("decoding %s: %w", name, err)
+		}
+		objects = append(objects, found...)
+	}
+	return objects, nil
+}
+
+// render returns the rendered templates by name.
+func render(values map[string]any) (map[string]string, error) {
+	chart, err := charts.Load()
+	if err != nil {
+		return nil, err
+	}
+	release := common.ReleaseOptions{Name: config.Name, Namespace: config.Name, IsInstall: true, Revision: 1}
+	merged, err := chartutil.ToRenderValues(chart, values, release, common.DefaultCapabilities)
+	if err != nil {
+		return nil, fmt.Errorf("reading the values: %w", err)
+	}
+	rendered, err := engine.Render(chart, merged)
+	if err != nil {
+		return nil, fmt.Errorf("rendering the chart: %w", err)
+	}
+	return rendered, nil
+}
+
+// decode returns the objects in one rendered template.
+func decode(document string) ([]*unstructured.Unstructured, error) {
+	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader([]byte(document)), 4096)
+	var objects []*unstructured.Unstructured
+	for {
+		object := &unstructured.Unstructured{}
+		err := decoder.Decode(&object.Object)
+		if errors.Is(err, io.EOF) {
+			return objects, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if len(object.Object) > 0 {
+			objects = append(objects, object)
+		}
+	}
+}

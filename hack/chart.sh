@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Checks the chart with Helm itself: that it lints, renders with every option, and refuses values that are not its own.
+set -o errexit -o nounset -o pipefail
+
+cd "$(dirname "$0")/.."
+readonly chart=charts/kind-local-registry
+
+# helm runs the Helm of go.mod's tool line.
+helm() { go tool helm "$@"; }
+
+# render renders the chart with the given flags.
+render() { helm template kind-local-registry "$chart" --namespace kind-local-registry "$@"; }
+
+# refuse renders the chart, which must fail and name the value.
+refuse() {
+  local value=$1
+  if output=$(render --set "$value" 2>&1); then
+    echo "the schema takes --set $value" >&2
+    return 1
+  fi
+  if ! grep --quiet --fixed-strings -- "${value%%[=.]*}" <<<"$output"; then
+    echo "refusing --set $value does not name it: $output" >&2
+    return 1
+  fi
+}
+
+helm lint --strict "$chart"
+
+render >/dev/null
+render --set pusher.address=172.18.255.253 >/dev/null
+render --set pusher.address=fc00:f853:ccd:e793::fffd >/dev/null
+render --set docker.socket=true >/dev/null
+render --set replicas=2 >/dev/null
+render --set "image.digest=sha256:$(printf '%064d' 0)" >/dev/null
+
+refuse replicas=two
+refuse replicas=0
+refuse docker.socket=maybe
+refuse docker.registry=kind-registry:5000
+refuse image.digest=latest
+refuse image.pullPolicy=Sometimes
+refuse pusher.address=kind-registry-pusher
+refuse pusher.port=70000
+refuse pushDeadline=soon
+refuse unknown=value
+refuse pusher.unknown=value
+
+echo "chart: ok"

@@ -1,0 +1,118 @@
+//go:build api
+
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"sync"
+
+	"kind-local-registry/webhook/rewrite"
+)
+
+// image is an image on the host of a test.
+type image struct {
+	// inRegistry says that the registry has it before any push.
+	inRegistry bool
+	// hang keeps every look-up of it from an answer.
+	hang bool
+	// refusal is why it can never be pushed.
+	refusal rewrite.Reason
+	// failures is how many pushes of it fail before one succeeds.
+	failures int
+	// pushing, where it is not nil, holds pushes back until it is closed.
+	pushing chan struct{}
+}
+
+// host stands where the pusher stands: it says what the host has, and pushes it. Everything behind it is not under test
+// here.
+type host struct {
+	mu     sync.Mutex
+	images map[string]*image
+	pushes map[string]int
+}
+
+func newHost() *host { return &host{images: map[string]*image{}, pushes: map[string]int{}} }
+
+// have puts an image on the host, which was never pushed.
+func (h *host) have(name string, i image) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.images[normal(name)] = &i
+	h.pushes[normal(name)] = 0
+}
+
+// pushed returns how often a push of the image was begun.
+func (h *host) pushed(name string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.pushes[normal(name)]
+}
+
+// Lookup implements webhook.Looker.
+func (h *host) Lookup(ctx context.Context, name string) (rewrite.Presence, error) {
+	h.mu.Lock()
+	found, ok := h.images[normal(name)]
+	h.mu.Unlock()
+	switch {
+	case !ok:
+		return rewrite.Presence{}, nil
+	case found.hang:
+		<-ctx.Done()
+		return rewrite.Presence{}, ctx.Err()
+	case found.inRegistry:
+		return rewrite.Presence{OnHost: true, Digest: digestOf(name), Served: digestOf(name)}, nil
+	}
+	return rewrite.Presence{OnHost: true}, nil
+}
+
+// Push implements delivery.Pusher.
+func (h *host) Push(ctx context.Context, name string) (string, error) {
+	found, err := h.begin(name)
+	if err != nil {
+		return "", err
+	}
+	if found.pushing != nil {
+		select {
+		case <-found.pushing:
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+	return digestOf(name), nil
+}
+
+// begin counts a push, and fails it where it is to fail.
+func (h *host) begin(name string) (image, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	found, ok := h.images[normal(name)]
+	if !ok {
+		return image{}, &rewrite.Refusal{Reason: rewrite.NotOnHost, Detail: name}
+	}
+	h.pushes[normal(name)]++
+	if found.refusal != "" {
+		return image{}, &rewrite.Refusal{Reason: found.refusal, Detail: "in a test"}
+	}
+	if found.failures > 0 {
+		found.failures--
+		return image{}, errors.New("the registry is not there, in a test")
+	}
+	return *found, nil
+}
+
+// normal returns the normalised name.
+func normal(name string) string {
+	parsed, err := rewrite.Parse(name)
+	if err != nil {
+		return name
+	}
+	return parsed.String()
+}
+
+// digestOf returns the digest that the registry of a test has the image under.
+func digestOf(name string) string {
+	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(normal(name))))
+}

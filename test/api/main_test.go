@@ -1,0 +1,58 @@
+//go:build api
+
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+)
+
+// shared is the cluster of all tests. TestMain sets it; tests read it.
+var shared *cluster
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "test/api:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// run runs the tests between the start and the stop of the API server. With API_TEST_LOG set, the process's log goes to
+// stderr.
+func run(m *testing.M) (code int, err error) {
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		return 0, errors.New("set KUBEBUILDER_ASSETS to a directory with kube-apiserver, kubectl and etcd; " +
+			"hack/node-image.sh --envtest makes one and prints it")
+	}
+	log := logr.Discard()
+	if os.Getenv("API_TEST_LOG") != "" {
+		log = funcr.New(func(prefix, args string) { fmt.Fprintln(os.Stderr, prefix, args) }, funcr.Options{})
+	}
+	ctrl.SetLogger(log)
+	environment := &envtest.Environment{}
+	access, err := environment.Start()
+	if err != nil {
+		return 0, fmt.Errorf("starting the API server: %w", err)
+	}
+	defer func() { err = errors.Join(err, environment.Stop()) }()
+	if shared, err = newCluster(context.Background(), access, log); err != nil {
+		return 0, err
+	}
+	stop, err := serve(shared.process())
+	if err != nil {
+		return 0, err
+	}
+	shared.stop = stop
+	defer func() { err = errors.Join(err, shared.stop()) }()
+	return m.Run(), nil
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/term"
+
+	"kind-local-registry/internal/host"
+)
+
+// printer shows the steps to a person: a line a step, and on a terminal what the step is doing while it runs.
+type printer struct {
+	w              io.Writer
+	terminal       bool
+	quiet, verbose bool
+	step           string
+}
+
+// clearLine takes the cursor back to the start of the line and empties it (ECMA-48).
+const clearLine = "\r\x1b[K"
+
+func (p *printer) to(w io.Writer) { p.w, p.terminal = w, isTerminal(w) }
+
+// Begin names the step on the current line of a terminal.
+func (p *printer) Begin(step string) {
+	p.step = step
+	if p.terminal && !p.quiet {
+		p.printf("%s… %s", clearLine, step)
+	}
+}
+
+// Progress shows what the step is doing: in place on a terminal, as a line of its own elsewhere.
+func (p *printer) Progress(line string) {
+	switch {
+	case p.quiet:
+	case p.verbose, !p.terminal:
+		p.printf("%s  %-14s %s\n", p.clear(), p.step, line)
+	default:
+		p.printf("%s… %-14s %s", clearLine, p.step, line)
+	}
+}
+
+// End prints the step's line: whether it went well, what is there now, and how long it took if anything was changed.
+func (p *printer) End(result host.Result) {
+	if p.quiet {
+		return
+	}
+	outcome := "unchanged"
+	if result.Changed || result.Err != nil {
+		outcome = seconds(result.Duration)
+	}
+	detail := result.Detail
+	if detail != "" {
+		detail += " "
+	}
+	p.printf("%s%s %-14s %s(%s)\n", p.clear(), mark(p.w, result.Err == nil), result.Step, detail, outcome)
+}
+
+func (p *printer) clear() string {
+	if p.terminal {
+		return clearLine
+	}
+	return ""
+}
+
+// printf writes to a person; a screen that is gone is no reason to stop half-way.
+func (p *printer) printf(format string, args ...any) { _, _ = fmt.Fprintf(p.w, format, args...) }
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+
+// mark is ✓ or ✗, green or red on a terminal unless NO_COLOR is set (no-color.org).
+func mark(w io.Writer, ok bool) string {
+	sign, color := "✓", "32"
+	if !ok {
+		sign, color = "✗", "31"
+	}
+	if os.Getenv("NO_COLOR") != "" || !isTerminal(w) {
+		return sign
+	}
+	return "\x1b[" + color + "m" + sign + "\x1b[0m"
+}
+
+func isTerminal(w io.Writer) bool {
+	file, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd())) // #nosec G115 -- a file descriptor fits an int
+}

@@ -1,0 +1,48 @@
+package helper
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// ErrNotBuilt is returned by a setup that was built without the images.
+var ErrNotBuilt = errors.New("this setup carries no images: build it with make build")
+
+// archiveFile is made by hack/images and never committed.
+const archiveFile = "images/images.tar"
+
+//go:embed images
+var files embed.FS
+
+// Archive opens the images as an archive that docker load reads. It fails with ErrNotBuilt.
+func Archive() (io.ReadCloser, error) {
+	archive, err := files.Open(archiveFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNotBuilt
+	}
+	return archive, err
+}
+
+// ID returns the ID that Docker's overlay2 store gives the image, which is its config's digest. reference is familiar and
+// tagged, as in kind-local-registry/webhook:v0.1.0.
+func ID(reference string) (string, error) {
+	tag, err := name.NewTag(reference)
+	if err != nil {
+		return "", fmt.Errorf("parsing reference %q: %w", reference, err)
+	}
+	image, err := tarball.Image(Archive, &tag)
+	if err != nil {
+		return "", fmt.Errorf("reading image %s of this setup: %w", reference, err)
+	}
+	id, err := image.ConfigName()
+	if err != nil {
+		return "", fmt.Errorf("reading the config of image %s of this setup: %w", reference, err)
+	}
+	return id.String(), nil
+}

@@ -1,0 +1,210 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"helm.sh/helm/v4/pkg/action"
+	chart "helm.sh/helm/v4/pkg/chart/v2"
+	"helm.sh/helm/v4/pkg/kube"
+	"helm.sh/helm/v4/pkg/release"
+	"helm.sh/helm/v4/pkg/storage/driver"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kind-local-registry/charts"
+	"kind-local-registry/config"
+	"kind-local-registry/webhook/rewrite"
+)
+
+// chartTimeout is how long the webhook's Deployment may take to be available.
+const chartTimeout = 3 * time.Minute
+
+// chartFingerprint is the release's label with the fingerprint of its chart and values.
+const chartFingerprint = "made-from"
+
+func (s *System) chartStep() Step {
+	return Step{Name: "chart", InCluster: true, Check: s.checkChart, Apply: s.applyChart, Undo: s.undoChart}
+}
+
+func (s *System) checkChart(ctx context.Context) (State, error) {
+	values, err := s.chartValues(ctx)
+	if errors.Is(err, errNoCluster) || errors.Is(err, errNotReady) {
+		return State{Detail: err.Error()}, nil
+	}
+	if err != nil {
+		return State{}, err
+	}
+	carried, err := charts.Load()
+	if err != nil {
+		return State{}, err
+	}
+	want, err := fingerprint(carried, values)
+	if err != nil {
+		return State{}, err
+	}
+	configuration, err := s.helm()
+	if err != nil {
+		return State{}, err
+	}
+	last, err := lastRelease(configuration)
+	if err != nil {
+		return State{}, err
+	}
+	switch {
+	case last == nil:
+		return State{Detail: "release " + config.Name + " is not installed"}, nil
+	case last.Status() != "deployed":
+		return State{Detail: "release " + config.Name + " is " + last.Status()}, nil
+	case last.Labels()[chartFingerprint] != want:
+		return State{Detail: "release " + config.Name + " is of another setup or has other values"}, nil
+	}
+	return s.checkDeployment(ctx)
+}
+
+// checkDeployment says whether the webhook's Deployment is there in full.
+func (s *System) checkDeployment(ctx context.Context) (State, error) {
+	client, err := s.kube()
+	if err != nil {
+		return State{}, err
+	}
+	deployment, err := client.AppsV1().Deployments(config.Name).Get(ctx, config.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return State{Detail: "the Deployment is gone"}, nil
+	}
+	if err != nil {
+		return State{}, err
+	}
+	ready := deployment.Status.AvailableReplicas
+	if ready < 1 {
+		return State{Detail: "no replica of the webhook is available", Remedy: fmt.Sprintf(
+			"run setup up, or see kubectl describe pods -n %s", config.Name)}, nil
+	}
+	return State{OK: true, Detail: fmt.Sprintf("release %s, %s", config.Name, countOf(int(ready), "replica"))}, nil
+}
+
+// lastRelease returns our release's newest revision, or nil where there is none.
+func lastRelease(configuration *action.Configuration) (release.Accessor, error) {
+	found, err := action.NewGet(configuration).Run(config.Name)
+	if errors.Is(err, driver.ErrReleaseNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading Helm release %s: %w", config.Name, err)
+	}
+	return release.NewAccessor(found)
+}
+
+func (s *System) applyChart(ctx context.Context, progress Progress) error {
+	values, err := s.chartValues(ctx)
+	if err != nil {
+		return err
+	}
+	carried, err := charts.Load()
+	if err != nil {
+		return err
+	}
+	madeFrom, err := fingerprint(carried, values)
+	if err != nil {
+		return err
+	}
+	configuration, err := s.helm()
+	if err != nil {
+		return err
+	}
+	last, err := lastRelease(configuration)
+	if err != nil {
+		return err
+	}
+	progress("waiting for the webhook to be available")
+	labels := map[string]string{chartFingerprint: madeFrom}
+	if last != nil && last.Status() == "deployed" {
+		err = upgradeChart(ctx, configuration, carried, values, labels)
+	} else {
+		err = installChart(ctx, configuration, carried, values, labels)
+	}
+	if err != nil {
+		return remedy(fmt.Errorf("installing the chart: %w", err), fmt.Sprintf("see kubectl describe pods -n %s, then run setup up again", config.Name))
+	}
+	return nil
+}
+
+func upgradeChart(ctx context.Context, configuration *action.Configuration, carried *chart.Chart, values map[string]any, labels map[string]string) error {
+	upgrade := action.NewUpgrade(configuration)
+	upgrade.Namespace, upgrade.Labels, upgrade.MaxHistory = config.Name, labels, 3
+	upgrade.ServerSideApply, upgrade.ForceConflicts = "true", true // also what somebody scaled or edited by hand
+	upgrade.WaitStrategy, upgrade.Timeout = kube.StatusWatcherStrategy, chartTimeout
+	_, err := upgrade.RunWithContext(ctx, config.Name, carried, values)
+	return err
+}
+
+func installChart(ctx context.Context, configuration *action.Configuration, carried *chart.Chart, values map[string]any, labels map[string]string) error {
+	install := action.NewInstall(configuration)
+	install.ReleaseName, install.Namespace, install.Labels = config.Name, config.Name, labels
+	install.ForceConflicts, install.TakeOwnership, install.Replace = true, true, true // also of what an interrupted run left
+	install.WaitStrategy, install.Timeout = kube.StatusWatcherStrategy, chartTimeout
+	_, err := install.RunWithContext(ctx, carried, values)
+	return err
+}
+
+// undoChart uninstalls the release, then deletes the namespace, which holds the pusher's credentials too.
+func (s *System) undoChart(ctx context.Context) (string, error) {
+	configuration, err := s.helm()
+	if errors.Is(err, errNoCluster) {
+		return "there was none", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	uninstall := action.NewUninstall(configuration)
+	uninstall.IgnoreNotFound, uninstall.WaitStrategy, uninstall.Timeout = true, kube.StatusWatcherStrategy, chartTimeout
+	if _, err := uninstall.Run(config.Name); err != nil {
+		return "", fmt.Errorf("uninstalling Helm release %s: %w", config.Name, err)
+	}
+	return "release and namespace " + config.Name + " removed", s.deleteNamespace(ctx)
+}
+
+func (s *System) deleteNamespace(ctx context.Context) error {
+	client, err := s.kube()
+	if err != nil {
+		return err
+	}
+	namespaces := client.CoreV1().Namespaces()
+	if err := namespaces.Delete(ctx, config.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("deleting namespace %s: %w", config.Name, err)
+	}
+	return poll(ctx, chartTimeout, func(ctx context.Context) error {
+		_, err := namespaces.Get(ctx, config.Name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return errors.Join(fmt.Errorf("namespace %s is still there", config.Name), err)
+	})
+}
+
+// chartValues are the values that the host decides: where the webhook's image and the pusher are.
+func (s *System) chartValues(ctx context.Context) (map[string]any, error) {
+	digest, err := s.webhookDigest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	address, err := s.pusherAddress(ctx)
+	if err != nil {
+		return nil, err
+	}
+	name, err := rewrite.Parse(webhookImage())
+	if err != nil {
+		return nil, err
+	}
+	repository, err := name.Repository(s.registryHost())
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{
+		"image":    map[string]any{"repository": s.registryHost() + "/" + repository, "tag": name.Tag(), "digest": digest},
+		"pusher":   map[string]any{"address": address, "port": config.PusherPort},
+		"registry": map[string]any{"host": s.registryHost()},
+	}, nil
+}

@@ -1,0 +1,178 @@
+package host
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/client"
+
+	"kind-local-registry/config"
+)
+
+// fingerprintLabel holds a digest of the piece that a container was made from: another digest, another container.
+const fingerprintLabel = config.Label + "/made-from"
+
+// imageLabel holds the reference of the image that a user chose for a container; "" for the one that setup carries.
+const imageLabel = config.Label + "/image"
+
+// piece is a container that setup keeps running on the kind network.
+type piece struct {
+	Name    string
+	Image   string // its ID, so that a rebuilt image makes another piece
+	Chosen  string // the image's reference, where a user chose it
+	Command []string
+	Env     []string
+	Mounts  []string // of volumes and files, as in docker run -v
+	// HostPort is published on the host's loopback, for ContainerPort; 0 for none.
+	HostPort, ContainerPort int
+	// FromTop is which of the fixed addresses it has on the network.
+	FromTop int
+	Network string
+}
+
+func (p piece) fingerprint() string {
+	document, _ := json.Marshal(p) // a struct of strings and numbers always marshals
+	sum := sha256.Sum256(document)
+	return hex.EncodeToString(sum[:])
+}
+
+// find returns the container of that name, or nil where there is none.
+func (s *System) find(ctx context.Context, name string) (*container.InspectResponse, error) {
+	found, err := s.docker.ContainerInspect(ctx, name, client.ContainerInspectOptions{})
+	if errdefs.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("inspecting container %s: %w", name, err)
+	}
+	return &found.Container, nil
+}
+
+// ours says whether setup made the container.
+func ours(c *container.InspectResponse) bool {
+	return c.Config != nil && c.Config.Labels[config.Label] != ""
+}
+
+// checkPiece says whether the container runs as the piece says, and where it is reached.
+func (s *System) checkPiece(ctx context.Context, p piece) (State, error) {
+	found, err := s.find(ctx, p.Name)
+	if err != nil {
+		return State{}, err
+	}
+	switch {
+	case found == nil:
+		return State{Detail: "no container " + p.Name}, nil
+	case !found.State.Running:
+		return State{Detail: fmt.Sprintf("container %s is %s", p.Name, found.State.Status)}, nil
+	case found.Config.Labels[fingerprintLabel] != p.fingerprint():
+		return State{Detail: "container " + p.Name + " was made by another setup or with other options"}, nil
+	}
+	endpoint := found.NetworkSettings.Networks[p.Network]
+	if endpoint == nil {
+		return State{Detail: fmt.Sprintf("container %s is not on network %s", p.Name, p.Network)}, nil
+	}
+	return State{OK: true, Detail: describe(found, endpoint)}, nil
+}
+
+// describe says where a running container is reached, and whether its address would outlive a restart of Docker.
+func describe(c *container.InspectResponse, endpoint *network.EndpointSettings) string {
+	detail := strings.TrimPrefix(c.Name, "/") + " at " + endpoint.IPAddress.String()
+	if endpoint.IPAMConfig == nil || !endpoint.IPAMConfig.IPv4Address.IsValid() {
+		detail += " (not fixed: network made without a subnet; see docs/operations.md)"
+	}
+	return detail
+}
+
+// runPiece makes the container anew and starts it. What it holds is in its volumes, which stay. prepare, if any, is
+// called on the container before it starts.
+func (s *System) runPiece(ctx context.Context, p piece, prepare func(ctx context.Context, id string) error) error {
+	fixed, err := s.fixedAddresses(ctx, p.FromTop)
+	if err != nil {
+		return err
+	}
+	err = s.recreate(ctx, p, fixed, prepare)
+	if err != nil && strings.Contains(err.Error(), "user configured subnets") {
+		// A network that kind made itself has no configured IPv4 subnet, and Docker then gives no fixed address.
+		err = s.recreate(ctx, p, nil, prepare)
+	}
+	return err
+}
+
+func (s *System) recreate(ctx context.Context, p piece, fixed *network.EndpointIPAMConfig, prepare func(context.Context, string) error) error {
+	if err := s.removeContainer(ctx, p.Name); err != nil {
+		return err
+	}
+	hostConfig, exposed, err := p.hostConfig()
+	if err != nil {
+		return err
+	}
+	made, err := s.docker.ContainerCreate(ctx, client.ContainerCreateOptions{
+		Name: p.Name,
+		Config: &container.Config{
+			Image: p.Image, Cmd: p.Command, Env: p.Env, ExposedPorts: exposed,
+			Labels: map[string]string{config.Label: p.Name, fingerprintLabel: p.fingerprint(), imageLabel: p.Chosen},
+		},
+		HostConfig: hostConfig,
+		NetworkingConfig: &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{
+			p.Network: {IPAMConfig: fixed},
+		}},
+	})
+	if err != nil {
+		return fmt.Errorf("creating container %s: %w", p.Name, err)
+	}
+	if prepare != nil {
+		if err := prepare(ctx, made.ID); err != nil {
+			return err
+		}
+	}
+	if _, err := s.docker.ContainerStart(ctx, made.ID, client.ContainerStartOptions{}); err != nil {
+		removed := s.removeContainer(context.WithoutCancel(ctx), p.Name) // a container that cannot start is half-made
+		return errors.Join(fmt.Errorf("starting container %s: %w", p.Name, err), removed)
+	}
+	return nil
+}
+
+func (p piece) hostConfig() (*container.HostConfig, network.PortSet, error) {
+	hostConfig := &container.HostConfig{
+		Binds:         p.Mounts,
+		NetworkMode:   container.NetworkMode(p.Network),
+		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyAlways},
+		LogConfig:     container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "10m", "max-file": "2"}},
+	}
+	if p.HostPort == 0 {
+		return hostConfig, nil, nil
+	}
+	port, err := network.ParsePort(strconv.Itoa(p.ContainerPort) + "/tcp")
+	if err != nil {
+		return nil, nil, fmt.Errorf("publishing port %d of %s: %w", p.ContainerPort, p.Name, err)
+	}
+	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	hostConfig.PortBindings = network.PortMap{port: {{HostIP: loopback, HostPort: strconv.Itoa(p.HostPort)}}}
+	return hostConfig, network.PortSet{port: {}}, nil
+}
+
+func (s *System) removeContainer(ctx context.Context, name string) error {
+	_, err := s.docker.ContainerRemove(ctx, name, client.ContainerRemoveOptions{Force: true})
+	if err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("removing container %s: %w", name, err)
+	}
+	return nil
+}
+
+func (s *System) removeVolume(ctx context.Context, name string) error {
+	_, err := s.docker.VolumeRemove(ctx, name, client.VolumeRemoveOptions{})
+	if err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("removing volume %s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,171 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"github.com/moby/moby/client"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+	"sigs.k8s.io/kind/pkg/cluster"
+
+	"kind-local-registry/config"
+)
+
+// System is the host that the steps work on: its Docker daemon and its kind clusters.
+type System struct {
+	options    Options
+	kindConfig *v1alpha4.Cluster
+	docker     *client.Client
+	socket     string // of the Docker daemon, on the host
+	network    string
+}
+
+// Open reaches the Docker daemon and reads what the options name. It fails, with a remedy, on a daemon that does not
+// answer, one on another machine, or a configuration that cannot be read; and changes nothing.
+func Open(ctx context.Context, options Options) (*System, error) {
+	if err := options.Validate(); err != nil {
+		return nil, err
+	}
+	address := dockerHost(ctx)
+	socket, local := strings.CutPrefix(address, "unix://")
+	if !local {
+		return nil, remedy(fmt.Errorf("the Docker daemon at %s is on another machine", address), "setup works on the local daemon: unset DOCKER_HOST, or choose a local docker context")
+	}
+	docker, err := client.New(client.WithHost(address))
+	if err != nil {
+		return nil, fmt.Errorf("connecting to Docker at %s: %w", address, err)
+	}
+	info, err := docker.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return nil, remedy(fmt.Errorf("docker does not answer at %s", address), "start it (systemctl start docker), or set DOCKER_HOST to where it listens")
+	}
+	kindConfig, err := options.readKindConfig(info.Info.CgroupVersion == "1")
+	if err != nil {
+		return nil, err
+	}
+	if options.Cluster == "" {
+		options.Cluster = kindConfig.Name
+	}
+	if options.Cluster == "" {
+		options.Cluster = config.Cluster
+	}
+	network := os.Getenv("KIND_EXPERIMENTAL_DOCKER_NETWORK")
+	if network == "" {
+		network = config.Network
+	}
+	system := &System{options: options, kindConfig: kindConfig, docker: docker, socket: socket, network: network}
+	return system, system.keepRegistry(ctx)
+}
+
+// Cluster is the name of the kind cluster that the system works on.
+func (s *System) Cluster() string { return s.options.Cluster }
+
+// Steps returns every step, in the order in which up applies them.
+func (s *System) Steps() []Step {
+	return []Step{
+		s.clusterStep(), s.imagesStep(), s.registryStep(), s.pusherStep(), s.nodesStep(), s.hostingStep(),
+		s.webhookImageStep(), s.credentialsStep(), s.chartStep(), s.admissionStep(),
+	}
+}
+
+// StepsDown returns the steps to undo: without those in a cluster that is going to be deleted as a whole, and with the
+// registry only if that is asked for.
+func (s *System) StepsDown(ctx context.Context, registry bool) []Step {
+	deleted := s.willDeleteCluster(ctx)
+	var steps []Step
+	if registry {
+		steps = append(steps, Step{Name: "registry", Undo: s.removeRegistry})
+	}
+	for _, step := range s.Steps() {
+		if !step.InCluster || !deleted {
+			steps = append(steps, step)
+		}
+	}
+	return steps
+}
+
+// Preflight finds, before anything is changed, what would make up fail half-way.
+func (s *System) Preflight(ctx context.Context) error {
+	exists, err := s.clusterExists()
+	if err != nil {
+		return err
+	}
+	if !exists && s.options.AdoptOnly {
+		return remedy(fmt.Errorf("there is no kind cluster %q and --adopt-only forbids creating it", s.Cluster()),
+			"see kind get clusters, or leave --adopt-only out")
+	}
+	if !exists {
+		if err := s.options.checkKubeconfig(); err != nil {
+			return err
+		}
+	}
+	return s.checkRegistryPort(ctx)
+}
+
+// dockerHost returns the address of the daemon that the docker command would talk to: DOCKER_HOST, else that of the
+// current docker context, else Docker's default.
+func dockerHost(ctx context.Context) string {
+	if host := os.Getenv(client.EnvOverrideHost); host != "" {
+		return host
+	}
+	output, err := exec.CommandContext(ctx, "docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}").Output()
+	if host := strings.TrimSpace(string(output)); err == nil && host != "" {
+		return host
+	}
+	return client.DefaultDockerHost
+}
+
+func (s *System) provider(progress Progress) *cluster.Provider {
+	if progress == nil {
+		return cluster.NewProvider(cluster.ProviderWithDocker(), cluster.ProviderWithLogger(quietLogger{}))
+	}
+	return cluster.NewProvider(cluster.ProviderWithDocker(), cluster.ProviderWithLogger(progressLogger{progress}))
+}
+
+func (s *System) clusterExists() (bool, error) {
+	clusters, err := s.provider(nil).List()
+	if err != nil {
+		return false, fmt.Errorf("listing kind clusters: %w", err)
+	}
+	return slices.Contains(clusters, s.Cluster()), nil
+}
+
+// errNoCluster is returned by what needs the cluster where there is none.
+var errNoCluster = errors.New("no such kind cluster")
+
+// restConfig returns the access to the cluster's API server, from the cluster itself and not from a kubeconfig.
+func (s *System) restConfig() (*rest.Config, error) {
+	exists, err := s.clusterExists()
+	if err != nil {
+		return nil, err
+	}
+	if !exists {
+		return nil, fmt.Errorf("%w %q", errNoCluster, s.Cluster())
+	}
+	raw, err := s.provider(nil).KubeConfig(s.Cluster(), false)
+	if err != nil {
+		return nil, fmt.Errorf("reading the kubeconfig of kind cluster %s: %w", s.Cluster(), err)
+	}
+	access, err := clientcmd.RESTConfigFromKubeConfig([]byte(raw))
+	if err != nil {
+		return nil, fmt.Errorf("parsing the kubeconfig of kind cluster %s: %w", s.Cluster(), err)
+	}
+	access.QPS, access.Burst = 50, 100
+	return access, nil
+}
+
+func (s *System) kube() (kubernetes.Interface, error) {
+	access, err := s.restConfig()
+	if err != nil {
+		return nil, err
+	}
+	return kubernetes.NewForConfig(access)
+}

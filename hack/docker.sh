@@ -1,0 +1,160 @@
+#!/usr/bin/env bash
+# Makes sure that a Docker daemon answers; see usage.
+set -o errexit -o nounset -o pipefail
+shopt -s inherit_errexit
+HERE=$(cd "$(dirname "$0")" && pwd)
+source "$HERE/lib.sh"
+
+STATE=${DOCKERD_STATE:-/run/kind-local-registry} # what this script knows of the dockerd that it started
+
+usage() {
+  cat <<'USAGE'
+Makes sure that a Docker daemon answers. Where none does, on Debian and as root, installs what is missing and starts
+dockerd in the background.
+
+  hack/docker.sh [start]   does nothing where a daemon answers already
+  hack/docker.sh stop      stops the dockerd that this script started, and no other
+  hack/docker.sh restart   stops it and starts it again: containers with a restart policy come back
+
+Environment:
+  DOCKERD_ARGS    more arguments for dockerd, at start and restart
+  DOCKERD_STATE   directory of its log and pid (/run/kind-local-registry)
+
+Examples:
+  hack/docker.sh
+  DOCKERD_ARGS='--storage-driver vfs' hack/docker.sh
+  tail -f /run/kind-local-registry/dockerd.log
+USAGE
+}
+
+# server_version: of the daemon that the docker client reaches; fails where none answers
+server_version() {
+  timeout 10 docker version --format '{{.Server.Version}}' 2>/dev/null
+}
+
+# our_pid: of the dockerd that this script started, if it still runs
+our_pid() {
+  local pid name state
+  [[ -r $STATE/dockerd.pid ]] || return 1
+  pid=$(<"$STATE/dockerd.pid")
+  { read -r _ name state _ <"/proc/$pid/stat"; } 2>/dev/null || return 1
+  [[ $name == '(dockerd)' && $state != Z ]] || return 1
+  echo "$pid"
+}
+
+start() {
+  local version pid
+  if version=$(server_version); then
+    echo "Docker $version answers; nothing to start."
+    return
+  fi
+  [[ -z ${DOCKER_HOST-} ]] || die "no Docker daemon answers at $DOCKER_HOST: start that one, or unset DOCKER_HOST"
+  ((EUID == 0)) || die "no Docker daemon answers: start Docker, or run hack/docker.sh as root"
+  install_docker
+  if pid=$(pidof -s dockerd); then # the package's own service
+    log "→ waiting for the dockerd that is starting, pid $pid"
+    await "$pid"
+  else
+    launch
+  fi
+}
+
+# install_docker: dockerd, its client, and the tools that it calls
+install_docker() {
+  command -v ip >/dev/null || need_packages iproute2
+  command -v iptables >/dev/null || need_packages iptables
+  if command -v dockerd >/dev/null && command -v docker >/dev/null; then return; fi
+  need_debian_root "installing Docker" "install it as https://docs.docker.com/engine/install/ says"
+  local suite=()
+  apt_update
+  if (($(candidate docker.io) < 26)); then
+    need_trixie
+    suite=(--target-release trixie)
+  fi
+  if ! command -v dockerd >/dev/null; then
+    log "  installing with apt-get: docker.io ${suite[*]}"
+    apt_get install --no-install-recommends "${suite[@]}" docker.io
+  fi
+  if ! command -v docker >/dev/null; then # a package of its own since Debian 13
+    log "  installing with apt-get: docker-cli ${suite[*]}"
+    apt_get install --no-install-recommends "${suite[@]}" docker-cli
+  fi
+}
+
+# candidate PACKAGE: the major version that apt would install, 0 for none
+candidate() {
+  apt-cache policy "$1" | sed -nE 's/^ *Candidate: ([0-9]+:)?([0-9]+).*/\2/p' | grep . || echo 0
+}
+
+# need_trixie: Debian 12's docker.io is 20.10, whose privileged containers ask for every capability there is; where this
+# machine itself lacks one they fail with "unable to apply caps", and with them kind. Debian 13's asks for what there is,
+# and installs on Debian 12. The low priority keeps all other packages as they are.
+need_trixie() {
+  local suites
+  # shellcheck disable=SC2016 # apt-get's variable
+  suites=$(apt-get indextargets --format '$(CODENAME)' 'Created-By: Packages' 'Component: main')
+  if grep --quiet --line-regexp trixie <<<"$suites"; then return; fi
+  log "  adding Debian 13 (trixie) to apt's sources, at priority 100, for docker.io"
+  printf 'Package: *\nPin: release n=trixie\nPin-Priority: 100\n' >/etc/apt/preferences.d/kind-local-registry-trixie
+  printf 'deb %s trixie main\n' "$(debian_mirror)" >/etc/apt/sources.list.d/kind-local-registry-trixie.list
+  apt_update
+}
+
+# launch: starts dockerd and waits until it answers
+launch() {
+  mkdir -p "$STATE"
+  log "→ starting dockerd (log: $STATE/dockerd.log)"
+  # shellcheck disable=SC2086 # DOCKERD_ARGS is a list of words
+  setsid dockerd ${DOCKERD_ARGS-} </dev/null >"$STATE/dockerd.log" 2>&1 3>&- &
+  echo $! >"$STATE/dockerd.pid"
+  await $! "$STATE/dockerd.log"
+}
+
+# await PID [LOG]: waits until that dockerd answers
+await() {
+  local pid=$1 log=("${@:2}") version start=$SECONDS next=10
+  until version=$(server_version); do
+    kill -0 "$pid" 2>/dev/null || give_up "dockerd, pid $pid, ended before it answered" "${log[@]}"
+    ((SECONDS - start < 60)) || give_up "dockerd, pid $pid, does not answer after 60s" "${log[@]}"
+    if ((SECONDS - start >= next)); then
+      log "  … still waiting for dockerd ($(duration $((SECONDS - start))))"
+      ((next += 10))
+    fi
+    sleep 0.5
+  done
+  echo "Docker $version answers (dockerd, pid $pid, after $(duration $((SECONDS - start))))."
+}
+
+# give_up WHY [LOG]: ends the script, with the end of dockerd's log
+give_up() {
+  [[ -z ${2-} ]] || tail -n 10 "$2" | sed 's/^/    /' >&3
+  die "$1: see ${2-what started it, such as journalctl --unit docker}"
+}
+
+stop() {
+  local pid start=$SECONDS
+  if ! pid=$(our_pid); then
+    echo "No dockerd that this script started is running; nothing to stop."
+    return
+  fi
+  log "→ stopping dockerd, pid $pid"
+  kill -TERM "$pid"
+  while our_pid >/dev/null; do
+    ((SECONDS - start < 30)) || die "dockerd, pid $pid, is still there after 30s: see $STATE/dockerd.log"
+    sleep 0.2
+  done
+  rm -f "$STATE/dockerd.pid"
+  echo "dockerd stopped in $(duration $((SECONDS - start)))."
+}
+
+restart() {
+  our_pid >/dev/null || die "no dockerd that this script started is running: restart Docker by what started it"
+  stop
+  launch
+}
+
+case ${1-start} in
+start | stop | restart) "${1-start}" ;;
+-h | --help) usage ;;
+*) die "unknown command $1: hack/docker.sh --help tells which there are" ;;
+esac

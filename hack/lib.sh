@@ -1,0 +1,146 @@
+# shellcheck shell=bash
+# What the scripts of this directory share, to be sourced: messages, Debian's packages, and stages that are run once.
+# Stages need CACHE, the directory that they leave their results in.
+
+set -o errexit -o nounset -o pipefail
+
+exec 3>&2 # a stage's output goes to its log; what is said to 3 reaches the person
+
+log() { printf '%s\n' "$*" >&3; }
+
+die() {
+  log "✗ $*"
+  exit 1
+}
+
+# duration SECONDS: 45s, 2m30s
+duration() {
+  if (($1 < 60)); then printf '%ds' "$1"; else printf '%dm%02ds' $(($1 / 60)) $(($1 % 60)); fi
+}
+
+# --- Debian -----------------------------------------------------------------------------------------------------------
+
+# need_debian_root WHAT REMEDY: ends the script where packages cannot be installed
+need_debian_root() {
+  # shellcheck source=/dev/null
+  [[ $(. /etc/os-release 2>/dev/null && echo "${ID-}") == debian ]] || die "$1 is done on Debian only: $2"
+  ((EUID == 0)) || die "$1 needs root: $2"
+}
+
+# services that a package starts must hold neither the person's terminal (3) nor a stage's lock (9)
+apt_get() {
+  DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" </dev/null >&2 3>&- 9>&-
+}
+
+apt_update() {
+  apt_get update || log "  apt-get update did not succeed; going on with the package lists that are there"
+}
+
+# installed PACKAGE
+installed() {
+  [[ $(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
+}
+
+# need_packages PACKAGE...: installs those of Debian's packages that are missing
+need_packages() {
+  local package missing=()
+  for package in "$@"; do
+    installed "$package" || missing+=("$package")
+  done
+  if ((${#missing[@]} > 0)); then
+    need_debian_root "installing ${missing[*]}" "install by hand what is missing"
+    log "  installing with apt-get: ${missing[*]}"
+    apt_update
+    apt_get install --no-install-recommends "${missing[@]}"
+  fi
+}
+
+# debian_mirror: the archive that apt is set up with
+debian_mirror() {
+  local archives
+  # shellcheck disable=SC2016 # apt-get's variable
+  archives=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main')
+  grep --max-count=1 '/debian/\?$' <<<"$archives" || die "apt has no Debian archive in its sources: add one to /etc/apt/sources.list"
+}
+
+# --- Stages -----------------------------------------------------------------------------------------------------------
+
+JOB='' # process group of the running stage
+
+end_job() {
+  if [[ $JOB ]]; then
+    kill -TERM -- "-$JOB" 2>/dev/null || true
+    wait "$JOB" 2>/dev/null || true
+  fi
+}
+
+# patiently WHAT COMMAND [ARGUMENT...]: runs COMMAND, which ends when the script ends, and says now and then that it still
+# does. Its exit code is in STATUS: called in a condition, COMMAND would run without errexit.
+patiently() {
+  local what=$1 start=$SECONDS next=20
+  shift
+  trap end_job EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+  set -o monitor # a process group of its own
+  "$@" </dev/null &
+  JOB=$!
+  set +o monitor
+  while kill -0 "$JOB" 2>/dev/null; do
+    sleep 0.2
+    if ((SECONDS - start >= next)); then
+      log "  … still $what ($(duration $((SECONDS - start))))"
+      ((next += 20))
+    fi
+  done
+  STATUS=0
+  wait "$JOB" || STATUS=$?
+  JOB=''
+}
+
+# remove_tree DIRECTORY...: removes each, and what an interrupted debootstrap left mounted in it before
+remove_tree() {
+  local tree mount
+  for tree in "$@"; do
+    while read -r mount; do
+      umount "$mount"
+    done < <(awk -v below="$tree/" 'index($2, below) == 1 { print $2 }' /proc/mounts 2>/dev/null | sort --reverse)
+    rm -rf "$tree"
+  done
+}
+
+# built STAGE KEY: whether STAGE has been run to its end for KEY
+built() {
+  [[ -f $CACHE/built/$1/.key && $(<"$CACHE/built/$1/.key") == "$2" ]]
+}
+
+# stage NAME KEY COMMAND [ARGUMENT...]: unless that is there for KEY already, makes the directory CACHE/built/NAME by
+# COMMAND, which writes into OUT, has TMP for what nobody needs afterwards, and may exit: it runs in a subshell. The
+# directory appears whole or not at all. A second script that wants a stage waits for the first.
+stage() {
+  local name=$1 key=$2 log=$CACHE/logs/$1.log start
+  shift 2
+  if built "$name" "$key"; then return; fi
+  mkdir -p "$CACHE"/{built,logs,partial}
+  exec 9>"$CACHE/lock"
+  if ! flock --nonblock 9; then
+    log "  waiting for another run that builds in $CACHE"
+    flock 9
+  fi
+  if ! built "$name" "$key"; then
+    start=$SECONDS OUT=$CACHE/partial/$name TMP=$CACHE/partial/$name.tmp
+    remove_tree "$OUT" "$TMP"
+    mkdir "$OUT" "$TMP"
+    log "→ $name (log: $log)"
+    patiently "building $name" "$@" >"$log" 2>&1
+    if ((STATUS != 0)); then
+      tail -n 15 "$log" | sed 's/^/    /' >&3
+      die "$name failed after $(duration $((SECONDS - start))); the whole log is in $log"
+    fi
+    printf '%s\n' "$key" >"$OUT/.key"
+    remove_tree "$CACHE/built/$name" "$TMP"
+    mv "$OUT" "$CACHE/built/$name"
+    log "✓ $name ($(duration $((SECONDS - start))))"
+  fi
+  exec 9>&-
+}

@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# Yields a kind node image; see usage.
+set -o errexit -o nounset -o pipefail
+shopt -s inherit_errexit
+HERE=$(cd "$(dirname "$0")" && pwd)
+CACHE=${KIND_LOCAL_REGISTRY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kind-local-registry}/node-image
+
+# fingerprint DIRECTORY: of the files in it
+fingerprint() {
+  find "$1" -type f -print0 | LC_ALL=C sort --zero-terminated | xargs -0 cat | sha256sum | cut -c1-16
+}
+
+source "$HERE/lib.sh"
+source "$HERE/node-image/versions.sh"
+source "$HERE/node-image/programs.sh"
+source "$HERE/node-image/rootfs.sh"
+source "$HERE/node-image/image.sh"
+
+KUBERNETES=$(awk '$1 == "k8s.io/kubernetes" { print $2 }' "$HERE/node-image/kube/go.mod")
+IMAGE=kind-local-registry/node:$KUBERNETES
+STAMP=$(fingerprint "$HERE/node-image")
+
+usage() {
+  cat <<USAGE
+Prints the reference of a kind node image that is in Docker: the one given, else kind $KIND's own, else, where that
+cannot be pulled, $IMAGE, built from Debian's packages and Go modules.
+
+  hack/node-image.sh [IMAGE]         a node image; NODE_IMAGE in the environment does for IMAGE
+  hack/node-image.sh --from-source   the one built from source, even where kind's can be pulled
+  hack/node-image.sh --bin           the directory with kind and kubectl
+  hack/node-image.sh --envtest       the directory with kube-apiserver, etcd and kubectl (KUBEBUILDER_ASSETS)
+
+The first build takes about 20 minutes on two cores; an interrupted one goes on where it was; afterwards every answer is
+immediate. Building an image needs Docker and root on Debian; --bin and --envtest need Go only.
+
+Cache: $CACHE
+       (KIND_LOCAL_REGISTRY_CACHE, XDG_CACHE_HOME)
+
+Examples:
+  kind create cluster --image "\$(hack/node-image.sh)"
+  PATH=\$(hack/node-image.sh --bin):\$PATH
+  KUBEBUILDER_ASSETS=\$(hack/node-image.sh --envtest) go test ./...
+USAGE
+}
+
+# link DIRECTORY NAME=TARGET...: makes symbolic links in CACHE/DIRECTORY
+link() {
+  local directory=$CACHE/$1 pair
+  shift
+  mkdir -p "$directory"
+  for pair in "$@"; do
+    [[ -e $directory/${pair%%=*} ]] || ln -sf "${pair#*=}" "$directory/${pair%%=*}"
+  done
+}
+
+bin() {
+  build_kind
+  build_kube
+  link bin kind=../built/kind/kind kubectl=../built/kube/kube
+}
+
+envtest() {
+  build_kube
+  build_etcd
+  link envtest kube-apiserver=../built/kube/kube kubectl=../built/kube/kube etcd=../built/etcd/etcd
+}
+
+# from_source: makes sure that the image built from source is in Docker, and what comes with it in the cache
+from_source() {
+  if ! ours_in_docker; then
+    need_debian_root "building a node image" "run it there, or name an image: hack/node-image.sh IMAGE"
+  fi
+  bin
+  envtest
+  if ours_in_docker; then return; fi
+  build_node_programs
+  build_base
+  build_rootfs
+  build_image
+}
+
+# node_image [IMAGE]
+node_image() {
+  need_docker
+  if [[ ${1-} ]]; then
+    in_docker "$1" || pull "$1" || die "$1 is not in Docker and cannot be pulled: see $CACHE/logs/pull.log"
+    echo "$1"
+  elif in_docker "$OFFICIAL_IMAGE"; then
+    echo "$OFFICIAL_IMAGE"
+  elif ! ours_in_docker && pull "$OFFICIAL_IMAGE"; then
+    echo "$OFFICIAL_IMAGE"
+  else
+    ours_in_docker || log "  it cannot be pulled here: building $IMAGE from source"
+    from_source
+    echo "$IMAGE"
+  fi
+}
+
+case ${1-} in
+-h | --help) usage ;;
+--bin)
+  bin
+  echo "$CACHE/bin"
+  ;;
+--envtest)
+  envtest
+  echo "$CACHE/envtest"
+  ;;
+--from-source)
+  need_docker
+  from_source
+  echo "$IMAGE"
+  ;;
+-*) die "unknown option $1: hack/node-image.sh --help tells which there are" ;;
+*) node_image "${1:-${NODE_IMAGE-}}" ;;
+esac

@@ -1,0 +1,54 @@
+// kube is Kubernetes in one binary: the control plane's programs, the node's, kubeadm and kubectl. It is the program that
+// it is called by: link or copy it as kube-apiserver, kubelet, kubectl and so on.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"k8s.io/component-base/cli"
+	_ "k8s.io/component-base/logs/json/register"          // --logging-format=json
+	_ "k8s.io/component-base/metrics/prometheus/clientgo" // the metrics that each upstream main registers
+	_ "k8s.io/component-base/metrics/prometheus/version"
+	kubectl "k8s.io/kubectl/pkg/cmd"
+	kubectlutil "k8s.io/kubectl/pkg/cmd/util"
+	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
+	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
+	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
+	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
+	kubeadm "k8s.io/kubernetes/cmd/kubeadm/app"
+	kubeadmerrors "k8s.io/kubernetes/cmd/kubeadm/app/util/errors"
+	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
+)
+
+func main() {
+	os.Exit(run(context.Background(), filepath.Base(os.Args[0])))
+}
+
+// run is the main function of the named program; the arguments are read from os.Args, as upstream does. It returns the
+// exit code.
+func run(ctx context.Context, program string) int {
+	switch program {
+	case "kube-apiserver":
+		return cli.Run(apiserver.NewAPIServerCommand())
+	case "kube-controller-manager":
+		return cli.Run(controllermanager.NewControllerManagerCommand())
+	case "kube-scheduler":
+		return cli.Run(scheduler.NewSchedulerCommand())
+	case "kube-proxy":
+		return cli.Run(proxy.NewProxyCommand())
+	case "kubelet":
+		return cli.Run(kubelet.NewKubeletCommand(ctx))
+	case "kubeadm":
+		kubeadmerrors.HandleError(kubeadm.Run()) // prints the error and exits with the code that belongs to it
+		return 0
+	case "kubectl":
+		kubectlutil.CheckErr(cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand())) // likewise
+		return 0
+	}
+	fmt.Fprintf(os.Stderr, "%s: call this binary kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy, "+
+		"kubelet, kubeadm or kubectl\n", program)
+	return 2
+}

@@ -1,0 +1,92 @@
+# shellcheck shell=bash
+# The stages that build Go programs, to be sourced. They need Go and the module proxy, nothing else.
+
+set -o errexit -o nounset -o pipefail
+
+export CGO_ENABLED=0 GOFLAGS=-trimpath GOWORK=off
+
+need_go() {
+  command -v go >/dev/null || die "building needs Go 1.26 or newer: install it from https://go.dev/dl"
+}
+
+# module_programs MODULE@VERSION PACKAGE...: builds main packages of a published module, and of what it requires, in a
+# scratch module that requires nothing else
+module_programs() {
+  local module=$1
+  shift
+  need_go
+  cd "$TMP"
+  go mod init build
+  go get "$module"
+  go build -mod=mod -ldflags '-s -w' -tags 'no_aufs no_zfs no_btrfs no_devmapper' -o "$OUT/" "$@"
+}
+
+# own_program NAME [LDFLAGS]: builds the program of that directory
+own_program() {
+  need_go
+  cd "$HERE/node-image/$1"
+  go build -mod=readonly -buildvcs=false -ldflags "-s -w ${2-}" -o "$OUT/$1" .
+}
+
+kind_and_files() {
+  module_programs "$@"
+  cp -r --no-preserve=mode,ownership "$(go list -mod=mod -m -f '{{.Dir}}' sigs.k8s.io/kind)/images/base/files" "$OUT/"
+}
+
+etcd() {
+  module_programs "$@"
+  mv "$OUT/server" "$OUT/etcd"
+}
+
+kube() {
+  local package flags='' major minor
+  IFS=. read -r major minor _ <<<"${KUBERNETES#v}"
+  for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
+    flags+=" -X $package.gitVersion=$KUBERNETES -X $package.gitMajor=$major -X $package.gitMinor=$minor"
+    flags+=" -X $package.gitTreeState=clean"
+  done
+  own_program kube "$flags"
+}
+
+# module_stage NAME COMMAND MODULE@VERSION PACKAGE...: the versions are the stage's key. Go's own is not: another Go
+# builds the same programs.
+module_stage() {
+  local name=$1
+  shift
+  stage "$name" "$*" "$@"
+}
+
+# own_stage NAME COMMAND [ARGUMENT...]
+own_stage() {
+  local name=$1
+  shift
+  stage "$name" "$(fingerprint "$HERE/node-image/$name")" "$@"
+}
+
+build_kind() {
+  module_stage kind kind_and_files "sigs.k8s.io/kind@$KIND" sigs.k8s.io/kind
+}
+
+build_kube() {
+  own_stage kube kube
+}
+
+build_etcd() {
+  module_stage etcd etcd "go.etcd.io/etcd/server/v3@$ETCD" go.etcd.io/etcd/server/v3
+}
+
+# build_node_programs: what a node has beside these three
+build_node_programs() {
+  local runtime=github.com/containerd/containerd/v2 plugins=github.com/containernetworking/plugins
+  module_stage containerd module_programs "$runtime@$CONTAINERD" \
+    $runtime/cmd/{containerd,ctr,containerd-shim-runc-v2}
+  module_stage cni module_programs "$plugins@$CNI" \
+    $plugins/plugins/{ipam/host-local,main/loopback,main/ptp,meta/portmap}
+  module_stage crictl module_programs "sigs.k8s.io/cri-tools@$CRICTL" sigs.k8s.io/cri-tools/cmd/crictl
+  module_stage coredns module_programs "github.com/coredns/coredns@$COREDNS" github.com/coredns/coredns
+  module_stage local-path-provisioner module_programs "github.com/rancher/local-path-provisioner@$PROVISIONER" \
+    github.com/rancher/local-path-provisioner
+  own_stage pause own_program pause
+  own_stage kindnetd own_program kindnetd
+  own_stage pack own_program pack
+}

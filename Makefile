@@ -1,0 +1,43 @@
+# What a person types; the logic is in hack/. "make help" lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export CGO_ENABLED ?= 0
+GOLANGCI_LINT := go tool -modfile=hack/tools/go.mod golangci-lint
+
+.PHONY: help
+help: ## List the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | sort | column -t -s $$'\t'
+
+.PHONY: build
+build: ## Build bin/setup and bin/webhook, static; setup carries the images of the registry and the webhook
+	hack/build.sh
+
+.PHONY: test
+test: ## Run the tests that need nothing but Go
+	go test ./...
+
+.PHONY: test-api
+test-api: ## Run the tests against a real API server and etcd (built on first use)
+	KUBEBUILDER_ASSETS="$$(hack/node-image.sh --envtest)" go test -tags api -count 1 ./test/api/...
+
+.PHONY: e2e
+e2e: ## Run the tests against a real kind cluster (Docker and a node image are made where there are none)
+	hack/e2e.sh
+
+.PHONY: lint
+lint: ## Check style: Go, shell and chart
+	$(GOLANGCI_LINT) run --build-tags api,e2e ./...
+	shellcheck hack/*.sh .ci/run
+	hack/chart.sh
+
+.PHONY: demo
+demo: ## From nothing to a running, answering pod of an image that only this host's Docker has
+	hack/demo.sh
+
+.PHONY: bench
+bench: ## Run the benchmarks
+	go test -run '^$$' -bench . -benchmem ./webhook/... ./internal/...
+
+.PHONY: generate
+generate: ## Write again what is made from code: docs/cli.md and the admission goldens
+	go test ./cmd/setup ./webhook -count 1 -update

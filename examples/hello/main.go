@@ -1,0 +1,28 @@
+// Command hello is a small service to try the registry with: it answers every request with one line, or, called as
+// "hello --once", prints that line and ends, as an init container does.
+package main
+
+import (
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"time"
+)
+
+func main() {
+	greeting := os.Getenv("GREETING")
+	if greeting == "" {
+		greeting = "hello"
+	}
+	host, _ := os.Hostname() // an empty name is as good a greeting
+	if len(os.Args) > 1 && os.Args[1] == "--once" {
+		fmt.Printf("%s once from %s\n", greeting, host)
+		return
+	}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(w, "%s from %s\n", greeting, host)
+	})
+	server := &http.Server{Addr: ":8080", Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	log.Fatal(server.ListenAndServe())
+}

@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+# From nothing to a running, answering pod: an image is built into the host's Docker daemon, and its unchanged manifest is
+# applied to a kind cluster. CLUSTER names the cluster; an existing one is adopted, else one is created and left running.
+# "hack/demo.sh --remove" takes all of it away again.
+set -o errexit -o nounset -o pipefail
+cd "$(dirname "$0")/.."
+# shellcheck source=hack/lib.sh
+. hack/lib.sh
+
+cluster=${CLUSTER:-demo}
+image=example/hello:local
+say() { printf '\n== %s\n' "$*"; }
+
+# docker_build ARGUMENT...: with BuildKit where Docker has it, else with the builder that it comes with
+docker_build() {
+  docker buildx version >/dev/null 2>&1 || local -x DOCKER_BUILDKIT=0
+  docker build "$@"
+}
+
+if [[ ${1-} == --remove ]]; then
+  if [[ -x bin/setup ]] && docker info >/dev/null 2>&1; then
+    bin/setup down --cluster "$cluster" --registry
+    docker image rm --force "$image" >/dev/null 2>&1 || true
+  fi
+  exit 0
+fi
+
+say "Docker, a node image, and our two programs"
+hack/docker.sh
+node_image=$(hack/node-image.sh)
+command -v kubectl >/dev/null || PATH=$(hack/node-image.sh --bin):$PATH
+make --no-print-directory build
+
+say "docker build -t $image examples/hello"
+CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o examples/hello/hello ./examples/hello
+docker_build -q -t "$image" examples/hello
+
+say "setup up --cluster $cluster --config examples/kind.yaml"
+bin/setup up --cluster "$cluster" --config examples/kind.yaml --node-image "$node_image"
+kubectl config use-context "kind-$cluster"
+
+say "kubectl apply -f examples/hello/deployment.yaml"
+kubectl delete --ignore-not-found --wait -f examples/hello/deployment.yaml
+start=$(date +%s%N)
+kubectl apply -f examples/hello/deployment.yaml
+kubectl rollout status deployment/hello --timeout 120s
+milliseconds=$((($(date +%s%N) - start) / 1000000))
+
+say "What the manifest says, what runs, and why"
+running=$(kubectl get pods -l app=hello -o jsonpath='{.items[0].spec.containers[0].image}')
+pod=$(kubectl get pods -l app=hello -o jsonpath='{.items[0].metadata.generateName}')
+printf 'manifest  %s\n' "$(sed -nE 's/^ +image: //p' examples/hello/deployment.yaml)"
+printf 'running   %s\n' "$running"
+kubectl get pods -l app=hello -o custom-columns=POD:.metadata.name,NODE:.spec.nodeName,PHASE:.status.phase
+printf 'answer    %s' "$(kubectl get --raw /api/v1/namespaces/default/services/hello:80/proxy/)"
+printf '\nwhy       '
+kubectl logs deployment/kind-local-registry -n kind-local-registry --tail -1 | grep "$pod" | head -n 1
+
+case $running in
+  localhost:*/"$image"@sha256:*) ;;
+  *) printf 'demo: failed, %s runs as %s\n' "$image" "$running" >&2; exit 1 ;;
+esac
+printf '\nThe cluster stays; take it away with: hack/demo.sh --remove\n'
+printf 'demo: ok, %s ran on both nodes as %s, %d.%03d s after kubectl apply\n' \
+  "$image" "$running" $((milliseconds / 1000)) $((milliseconds % 1000))

@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Runs the tests of test/e2e against a real kind cluster of two nodes, named e2e, which is created and deleted again.
+# Arguments go to go test, as in: hack/e2e.sh -run TestRolloutRestart
+set -o errexit -o nounset -o pipefail
+cd "$(dirname "$0")/.."
+
+hack/docker.sh
+NODE_IMAGE=$(hack/node-image.sh)
+make --no-print-directory build
+NODE_IMAGE=$NODE_IMAGE go test -tags e2e -count 1 -v -timeout 40m ./test/e2e "$@"

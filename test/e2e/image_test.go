@@ -1,0 +1,70 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"crypto/rand"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// buildImage builds an image that exists in the host's Docker daemon only: the program hello, the greeting that it
+// gives, and one layer a size (in MB) of random bytes. Another greeting is another build under the same name.
+func buildImage(t *testing.T, name, greeting string, megabytes ...int) string {
+	t.Helper()
+	dir := t.TempDir()
+	dockerfile := "FROM scratch\nCOPY hello /hello\n"
+	for i, size := range megabytes {
+		file := fmt.Sprintf("ballast%d", i)
+		writeRandom(t, filepath.Join(dir, file), size)
+		dockerfile += "COPY " + file + " /" + file + "\n"
+	}
+	dockerfile += fmt.Sprintf("ENV GREETING=%q\nENTRYPOINT [\"/hello\"]\n", greeting)
+	hello, err := os.ReadFile(helloBinary(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, content := range map[string][]byte{"hello": hello, "Dockerfile": []byte(dockerfile)} {
+		if err := os.WriteFile(filepath.Join(dir, file), content, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("DOCKER_BUILDKIT", "0") // the builder that every Docker has
+	docker(t, "build", "-q", "-t", name, dir)
+	t.Cleanup(func() { removeImage(t, name) })
+	return name
+}
+
+func removeImage(t *testing.T, name string) {
+	t.Helper()
+	// The test's own context is over when its clean-up runs.
+	if out, err := backgroundCommand("docker", "image", "rm", "-f", name); err != nil && !strings.Contains(out, "No such image") {
+		t.Errorf("removing image %s: %v\n%s", name, err, out)
+	}
+}
+
+// helloBinary builds examples/hello once a test.
+func helloBinary(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "hello")
+	command(t, "env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "../../examples/hello")
+	return binary
+}
+
+func writeRandom(t *testing.T, path string, megabytes int) {
+	t.Helper()
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.CopyN(file, rand.Reader, int64(megabytes)*1_000_000); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,142 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+const (
+	clusterName = "e2e"
+	registry    = "localhost:5001"
+	namespace   = "default"
+	ours        = "kind-local-registry"
+)
+
+// world is what every test works on: the programs, the cluster and its API server.
+type world struct {
+	setup      string
+	nodeImage  string
+	kubeconfig string
+	kube       kubernetes.Interface
+}
+
+var suite world
+
+func TestMain(m *testing.M) {
+	code, err := runSuite(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "e2e:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func runSuite(m *testing.M) (code int, err error) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		return 1, err
+	}
+	temporary, err := os.MkdirTemp("", "e2e-")
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(temporary)) }()
+	suite = world{
+		setup: filepath.Join(root, "bin", "setup"), nodeImage: os.Getenv("NODE_IMAGE"),
+		kubeconfig: filepath.Join(temporary, "kubeconfig"),
+	}
+	if suite.nodeImage == "" {
+		return 1, fmt.Errorf("NODE_IMAGE is not set: run hack/e2e.sh")
+	}
+	ctx := context.Background()
+	if out, err := suite.up(ctx); err != nil {
+		return 1, fmt.Errorf("setup up: %w\n%s", err, out)
+	}
+	code = m.Run()
+	if out, err := suite.run(ctx, "down", "--cluster", clusterName, "--registry"); err != nil {
+		return 1, fmt.Errorf("setup down: %w\n%s", err, out)
+	}
+	return code, nil
+}
+
+// run runs setup and returns all that it printed.
+func (w *world) run(ctx context.Context, args ...string) (string, error) {
+	args = append(args, "--kubeconfig", w.kubeconfig)
+	out, err := exec.CommandContext(ctx, w.setup, args...).CombinedOutput()
+	return string(out), err
+}
+
+// up runs setup up, and connects to the cluster, which may be a new one.
+func (w *world) up(ctx context.Context) (string, error) {
+	out, err := w.run(ctx, "up", "--cluster", clusterName, "--config", "../../examples/kind.yaml", "--node-image", w.nodeImage)
+	if err != nil {
+		return out, err
+	}
+	access, err := clientcmd.BuildConfigFromFlags("", w.kubeconfig)
+	if err != nil {
+		return out, err
+	}
+	access.QPS, access.Burst = 100, 200
+	w.kube, err = kubernetes.NewForConfig(access)
+	return out, err
+}
+
+// up brings the whole system back to how setup up leaves it.
+func up(t *testing.T) string {
+	t.Helper()
+	out, err := suite.up(t.Context())
+	if err != nil {
+		t.Fatalf("setup up: %v\n%s", err, out)
+	}
+	return out
+}
+
+// command runs a command to its end and returns what it printed on stdout.
+func command(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, stderr.String())
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func docker(t *testing.T, args ...string) string {
+	t.Helper()
+	return command(t, "docker", args...)
+}
+
+// eventually calls check until it returns "", and fails with what it returned last when the time is over.
+func eventually(t *testing.T, limit time.Duration, what string, check func(context.Context) string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		problem := check(ctx)
+		if problem == "" {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("%s: not within %s: %s", what, limit, problem)
+		case <-tick.C:
+		}
+	}
+}

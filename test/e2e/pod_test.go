@@ -1,0 +1,156 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// backgroundCommand runs a command outside any test's context and returns all that it printed.
+func backgroundCommand(name string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	return string(out), err
+}
+
+// podSpec is a pod of one container, allowed on every node, as a person would write it.
+func podSpec(image string) corev1.PodSpec {
+	return corev1.PodSpec{
+		Containers:                    []corev1.Container{{Name: "app", Image: image, ImagePullPolicy: corev1.PullIfNotPresent}},
+		Tolerations:                   []corev1.Toleration{{Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule}},
+		TerminationGracePeriodSeconds: new(int64),
+	}
+}
+
+// createPod creates a pod and returns it as the API server stored it, with how long that took.
+func createPod(t *testing.T, name, ns string, spec corev1.PodSpec) (*corev1.Pod, time.Duration) {
+	t.Helper()
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: ns}, Spec: spec}
+	start := time.Now()
+	created, err := suite.kube.CoreV1().Pods(ns).Create(t.Context(), pod, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatalf("creating pod %s: %v", name, err)
+	}
+	took := time.Since(start)
+	t.Cleanup(func() { deletePod(t, name, ns) })
+	return created, took
+}
+
+func deletePod(t *testing.T, name, ns string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	_ = suite.kube.CoreV1().Pods(ns).Delete(ctx, name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
+}
+
+// awaitRunning waits until the pod runs, all of its containers ready, and returns it.
+func awaitRunning(t *testing.T, name string, limit time.Duration) *corev1.Pod {
+	t.Helper()
+	var running *corev1.Pod
+	eventually(t, limit, "pod "+name+" runs", func(ctx context.Context) string {
+		pod, err := suite.kube.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err.Error()
+		}
+		if pod.Status.Phase != corev1.PodRunning {
+			return describe(pod)
+		}
+		running = pod
+		return ""
+	})
+	return running
+}
+
+// describe says in a line how a pod stands, for a test's failure.
+func describe(pod *corev1.Pod) string {
+	parts := []string{string(pod.Status.Phase), pod.Spec.Containers[0].Image}
+	for _, gate := range pod.Spec.SchedulingGates {
+		parts = append(parts, "gate "+gate.Name)
+	}
+	for _, status := range append(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses...) {
+		if waiting := status.State.Waiting; waiting != nil {
+			parts = append(parts, status.Name+" "+waiting.Reason+" "+waiting.Message)
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// deployment is an ordinary Deployment that spreads over the nodes.
+func deployment(name, image string, replicas int32) *appsv1.Deployment {
+	labels := map[string]string{"app": name}
+	spec := podSpec(image)
+	spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
+		MaxSkew: 1, TopologyKey: "kubernetes.io/hostname", WhenUnsatisfiable: corev1.DoNotSchedule,
+		LabelSelector: &metav1.LabelSelector{MatchLabels: labels},
+	}}
+	return &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
+		Spec: appsv1.DeploymentSpec{
+			Replicas: &replicas,
+			Selector: &metav1.LabelSelector{MatchLabels: labels},
+			Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: spec},
+		},
+	}
+}
+
+// createDeployment creates it, and deletes it with the test.
+func createDeployment(t *testing.T, d *appsv1.Deployment) {
+	t.Helper()
+	if _, err := suite.kube.AppsV1().Deployments(namespace).Create(t.Context(), d, metav1.CreateOptions{}); err != nil {
+		t.Fatalf("creating Deployment %s: %v", d.Name, err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		_ = suite.kube.AppsV1().Deployments(namespace).Delete(ctx, d.Name, metav1.DeleteOptions{})
+	})
+}
+
+// awaitPods waits until exactly n pods of the Deployment exist, all running an image other than not, and returns them.
+func awaitPods(t *testing.T, name string, n int, not string) []corev1.Pod {
+	t.Helper()
+	var pods []corev1.Pod
+	eventually(t, 2*time.Minute, fmt.Sprintf("%d pods of %s run", n, name), func(ctx context.Context) string {
+		list, err := suite.kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=" + name})
+		if err != nil {
+			return err.Error()
+		}
+		if len(list.Items) != n {
+			return fmt.Sprintf("%d pods", len(list.Items))
+		}
+		for i := range list.Items {
+			pod := &list.Items[i]
+			if pod.Status.Phase != corev1.PodRunning || pod.Spec.Containers[0].Image == not {
+				return describe(pod)
+			}
+		}
+		pods = list.Items
+		return ""
+	})
+	return pods
+}
+
+// logs returns what the pod's first container has printed, or answers: see proxy.
+func proxy(t *testing.T, pod string) string {
+	t.Helper()
+	var answer string
+	eventually(t, 30*time.Second, "pod "+pod+" answers", func(ctx context.Context) string {
+		body, err := suite.kube.CoreV1().Pods(namespace).ProxyGet("http", pod, "8080", "/", nil).DoRaw(ctx)
+		if err != nil {
+			return err.Error()
+		}
+		answer = string(body)
+		return ""
+	})
+	return answer
+}

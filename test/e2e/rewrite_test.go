@@ -1,0 +1,154 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+func TestDeployment_RunsAnImageThatOnlyTheHostHasOnBothNodes(t *testing.T) {
+	image := buildImage(t, "e2e/both-nodes:local", "hello from both")
+	createDeployment(t, deployment("both-nodes", image, 2))
+
+	nodes := map[string]bool{}
+	for _, pod := range awaitPods(t, "both-nodes", 2, "") {
+		nodes[pod.Spec.NodeName] = true
+		if got, want := pod.Spec.Containers[0].Image, registry+"/"+image+"@sha256:"; !strings.HasPrefix(got, want) {
+			t.Errorf("pod %s runs %s, want %s…", pod.Name, got, want)
+		}
+		if got := proxy(t, pod.Name); !strings.HasPrefix(got, "hello from both") {
+			t.Errorf("pod %s answers %q", pod.Name, got)
+		}
+	}
+	if len(nodes) != 2 {
+		t.Errorf("the pods run on %d nodes, want 2", len(nodes))
+	}
+}
+
+func TestInitContainer_RunsAnImageThatOnlyTheHostHas(t *testing.T) {
+	image := buildImage(t, "e2e/init:local", "hello")
+	spec := podSpec(image)
+	spec.InitContainers = []corev1.Container{{Name: "prepare", Image: image, Args: []string{"--once"}}}
+	createPod(t, "init", namespace, spec)
+
+	pod := awaitRunning(t, "init", time.Minute)
+	if got := pod.Spec.InitContainers[0].Image; !strings.HasPrefix(got, registry+"/"+image+"@sha256:") {
+		t.Errorf("the init container runs %s", got)
+	}
+	if status := pod.Status.InitContainerStatuses[0]; status.State.Terminated == nil || status.State.Terminated.ExitCode != 0 {
+		t.Errorf("the init container ended as %+v", status.State)
+	}
+}
+
+func TestPod_WithAnImageThatTheHostDoesNotHaveIsLeftAlone(t *testing.T) {
+	const image = "example.invalid/nobody/has-this:1"
+	pod, _ := createPod(t, "not-on-host", namespace, podSpec(image))
+
+	if got := pod.Spec.Containers[0].Image; got != image {
+		t.Errorf("image = %s, want %s", got, image)
+	}
+	if len(pod.Spec.SchedulingGates) != 0 || len(pod.Annotations) != 0 {
+		t.Errorf("the pod was changed: gates %v, annotations %v", pod.Spec.SchedulingGates, pod.Annotations)
+	}
+}
+
+func TestRolloutRestart_RunsTheRebuiltImageUnderTheSameTag(t *testing.T) {
+	const name = "rebuilt"
+	image := buildImage(t, "e2e/rebuilt:local", "first build")
+	createDeployment(t, deployment(name, image, 1))
+	first := awaitPods(t, name, 1, "")[0]
+	if got := proxy(t, first.Name); !strings.HasPrefix(got, "first build") {
+		t.Fatalf("the first build answers %q", got)
+	}
+
+	buildImage(t, image, "second build")
+	restart := `{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"now"}}}}}`
+	if _, err := suite.kube.AppsV1().Deployments(namespace).Patch(t.Context(), name, types.StrategicMergePatchType, []byte(restart), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+
+	second := awaitPods(t, name, 1, first.Spec.Containers[0].Image)[0]
+	if got := proxy(t, second.Name); !strings.HasPrefix(got, "second build") {
+		t.Errorf("the second build answers %q", got)
+	}
+}
+
+func TestKubeSystem_IsNeverTouched(t *testing.T) {
+	image := buildImage(t, "e2e/system:local", "hello")
+	pod, _ := createPod(t, "untouched", metav1.NamespaceSystem, podSpec(image))
+	if got := pod.Spec.Containers[0].Image; got != image {
+		t.Errorf("a pod in kube-system was rewritten to %s", got)
+	}
+	all, err := suite.kube.CoreV1().Pods(metav1.NamespaceSystem).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pod := range all.Items {
+		if strings.Contains(strings.Join(images(&pod), " "), registry) || pod.Annotations[ours+"/original-images"] != "" {
+			t.Errorf("pod %s of kube-system carries marks of ours", pod.Name)
+		}
+	}
+}
+
+func TestStack_RunsAsLaconicSoWritesIt(t *testing.T) {
+	buildImage(t, "example/hello:local", "hello")
+	command(t, "kubectl", "--kubeconfig", suite.kubeconfig, "apply", "-f", "../../examples/stack/deployment.yaml")
+	t.Cleanup(func() {
+		_, _ = backgroundCommand("kubectl", "--kubeconfig", suite.kubeconfig, "delete", "-f", "../../examples/stack/deployment.yaml")
+	})
+	pod := awaitPods(t, "laconic-9d1c4a7be2f05c36", 1, "")[0]
+	if got := proxy(t, pod.Name); !strings.HasPrefix(got, "hello from a stack") {
+		t.Errorf("the stack answers %q", got)
+	}
+}
+
+func TestLog_SaysWhyAPodsImageWasRewritten(t *testing.T) {
+	image := buildImage(t, "e2e/why:local", "hello")
+	createPod(t, "why-rewritten", namespace, podSpec(image))
+	awaitRunning(t, "why-rewritten", time.Minute)
+
+	eventually(t, 10*time.Second, "the log explains the decision", func(ctx context.Context) string {
+		log, err := webhookLog(ctx)
+		if err != nil {
+			return err.Error()
+		}
+		for line := range strings.Lines(log) {
+			if strings.Contains(line, `"why-rewritten"`) && strings.Contains(line, `"RewrittenPushing"`) && strings.Contains(line, image) {
+				return ""
+			}
+		}
+		return "no line with pod, image and reason"
+	})
+}
+
+// webhookLog returns what every replica of the webhook has logged.
+func webhookLog(ctx context.Context) (string, error) {
+	pods, err := suite.kube.CoreV1().Pods(ours).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return "", err
+	}
+	var all strings.Builder
+	for _, pod := range pods.Items {
+		log, err := suite.kube.CoreV1().Pods(ours).GetLogs(pod.Name, &corev1.PodLogOptions{}).DoRaw(ctx)
+		if err != nil {
+			return "", err
+		}
+		all.Write(log)
+	}
+	return all.String(), nil
+}
+
+func images(pod *corev1.Pod) []string {
+	var all []string
+	for _, container := range append(pod.Spec.InitContainers, pod.Spec.Containers...) {
+		all = append(all, container.Image)
+	}
+	return all
+}

@@ -27,7 +27,7 @@ func main() {
 
 // run is setup with everything that it touches passed in.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	root := newCommand()
+	root := newCommand() //nolint:contextcheck // cobra hands the context on
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -47,6 +47,6 @@ func newCommand() *cobra.Command {
   setup down                # take it all away; the registry keeps its images`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newUpCommand(), newStatusCommand(), newDownCommand()) //nolint:contextcheck // cobra hands the context on
+	root.AddCommand(newUpCommand(), newStatusCommand(), newDownCommand())
 	return root
 }

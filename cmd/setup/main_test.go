@@ -48,7 +48,7 @@ func reference(t *testing.T) []byte {
 	var page bytes.Buffer
 	page.WriteString("# setup\n\nWhat `setup --help` and the help of its commands say; `make generate` writes this page.\n")
 	for _, command := range append([]*cobra.Command{newCommand()}, newCommand().Commands()...) {
-		args := append(strings.Fields(command.CommandPath())[1:], "--help")
+		args := strings.Fields(command.CommandPath() + " --help")[1:]
 		var help bytes.Buffer
 		if err := run(t.Context(), args, &help, &help); err != nil {
 			t.Fatalf("setup %s: %v", strings.Join(args, " "), err)

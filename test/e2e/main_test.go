@@ -79,8 +79,9 @@ func (w *world) run(ctx context.Context, args ...string) (string, error) {
 }
 
 // up runs setup up, and connects to the cluster, which may be a new one.
-func (w *world) up(ctx context.Context) (string, error) {
-	out, err := w.run(ctx, "up", "--cluster", clusterName, "--config", "../../examples/kind.yaml", "--node-image", w.nodeImage)
+func (w *world) up(ctx context.Context, args ...string) (string, error) {
+	args = append([]string{"up", "--cluster", clusterName, "--config", "../../examples/kind.yaml", "--node-image", w.nodeImage}, args...)
+	out, err := w.run(ctx, args...)
 	if err != nil {
 		return out, err
 	}

@@ -7,11 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -174,131 +172,26 @@ func equalSets(a, b map[string]bool) bool {
 	return len(a) == len(b)
 }
 
-func TestUp_SaysInOneSentenceWhatIsWrongAndLeavesNothing(t *testing.T) {
-	dir := t.TempDir()
-	write := func(name, content string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	_, taken, _ := net.SplitHostPort(listener.Addr().String())
+func TestUp_KeepsTheRegistryImageThatWasChosen(t *testing.T) {
+	const chosen = "e2e/another-registry:1"
+	version := strings.TrimPrefix(docker(t, "inspect", "--format", "{{.Config.Image}}", "kind-registry"), "sha256:")
+	docker(t, "tag", version, chosen)
+	t.Cleanup(func() { removeImage(t, chosen) })
+	image := buildImage(t, "e2e/kept:local", "hello")
+	createPod(t, "before-choice", namespace, podSpec(image))
+	awaitRunning(t, "before-choice", time.Minute)
 
-	tests := map[string]struct {
-		env, args []string
-		want      string // what the sentence must name
-	}{
-		"Docker is not running": {
-			env: []string{"DOCKER_HOST=unix:///nowhere/docker.sock"}, want: `unix:///nowhere/docker\.sock.*start it`,
-		},
-		"the registry's port is taken":                 {args: []string{"--registry-port", taken}, want: "port.* " + taken},
-		"the cluster does not exist with --adopt-only": {args: []string{"--adopt-only"}, want: `no kind cluster "faulty".*--adopt-only`},
-		"the kind configuration has an unknown field":  {args: []string{"--config", write("field.yaml", "kind: Cluster\nndoes: []\n")}, want: `field\.yaml.*ndoes`},
-		"the kind configuration is refused by kind":    {args: []string{"--config", write("role.yaml", "kind: Cluster\nnodes: [{role: boss}]\n")}, want: "boss"},
-		"the kind configuration does not exist":        {args: []string{"--config", filepath.Join(dir, "none.yaml")}, want: `none\.yaml.*--config`},
-		"the kubeconfig is not one":                    {args: []string{"--kubeconfig", write("broken", "{")}, want: `broken.*--kubeconfig`},
-		"the kubeconfig cannot be read":                {args: []string{"--kubeconfig", dir}, want: `kubeconfig.*--kubeconfig`},
+	if out, err := suite.up(t.Context(), "--registry-image", chosen); err != nil {
+		t.Fatalf("setup up: %v\n%s", err, out)
 	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			before := everything(t)
-			args := append([]string{"up", "--cluster", "faulty", "--node-image", suite.nodeImage}, test.args...)
-			if !strings.Contains(strings.Join(args, " "), "--kubeconfig") {
-				args = append(args, "--kubeconfig", filepath.Join(t.TempDir(), "kubeconfig"))
-			}
-			cmd := exec.CommandContext(t.Context(), suite.setup, args...)
-			cmd.Env = append(os.Environ(), test.env...)
-			out, err := cmd.CombinedOutput()
-			if err == nil {
-				t.Fatalf("setup %s succeeded:\n%s", strings.Join(args, " "), out)
-			}
-			lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-			sentence := lines[len(lines)-1]
-			t.Log(sentence)
-			if !regexp.MustCompile(test.want).MatchString(sentence) {
-				t.Errorf("the last line is %q, want it to match %q", sentence, test.want)
-			}
-			if after := everything(t); after != before {
-				t.Errorf("something was left:\n%s\nwant:\n%s", after, before)
-			}
-		})
+	if got := docker(t, "inspect", "--format", `{{index .Config.Labels "kind-local-registry/image"}}`, "kind-registry"); got != chosen {
+		t.Errorf("kind-registry runs image %q, want %q", got, chosen)
 	}
-}
-
-// everything is every container, volume and network that Docker has.
-func everything(t *testing.T) string {
-	t.Helper()
-	return strings.Join([]string{
-		docker(t, "ps", "-a", "--format", "{{.Names}}"), docker(t, "volume", "ls", "-q"),
-		docker(t, "network", "ls", "--format", "{{.Name}}"),
-	}, "\n")
-}
-
-// The cluster of this suite was created by setup, and down would delete it whole: taking our parts out of a cluster is
-// shown on one that was only adopted.
-func TestDown_LeavesNothingButTheRegistryInAnAdoptedCluster(t *testing.T) {
-	label(t, "created-by-setup-")
-	out, err := suite.run(t.Context(), "down", "--cluster", clusterName)
-	if err != nil {
-		t.Fatalf("setup down: %v\n%s", err, out)
+	if out := up(t); !strings.Contains(out, "Nothing to change") {
+		t.Errorf("setup up without a choice does not keep the one that was made:\n%s", out)
 	}
-	t.Cleanup(func() {
-		if out, err := suite.up(context.Background()); err != nil {
-			t.Errorf("setup up after down: %v\n%s", err, out)
-		}
-		label(t, "created-by-setup=true")
-	})
-
-	if got := docker(t, "ps", "-a", "--format", "{{.Names}}", "--filter", "label="+ours); got != "kind-registry" {
-		t.Errorf("containers of ours: %q, want kind-registry alone", got)
+	pod, _ := createPod(t, "after-choice", namespace, podSpec(image))
+	if got := pod.Spec.Containers[0].Image; !strings.HasPrefix(got, registry+"/"+image+"@sha256:") {
+		t.Errorf("the image is not in the registry any more: a new pod runs %s", got)
 	}
-	if got := docker(t, "volume", "ls", "-q", "--filter", "name=kind-registry"); got != "kind-registry" {
-		t.Errorf("volumes of ours: %q, want kind-registry alone", got)
-	}
-	hooks, err := suite.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().List(t.Context(), metav1.ListOptions{})
-	if err != nil || len(hooks.Items) != 0 {
-		t.Errorf("webhook configurations: %v, %v; want none", hooks.Items, err)
-	}
-	if _, err := suite.kube.CoreV1().ConfigMaps("kube-public").Get(t.Context(), "local-registry-hosting", metav1.GetOptions{}); err == nil {
-		t.Error("the ConfigMap local-registry-hosting is still there")
-	}
-	if _, err := suite.kube.CoreV1().Namespaces().Get(t.Context(), ours, metav1.GetOptions{}); err == nil {
-		t.Error("our namespace is still there")
-	}
-	for _, node := range nodeNames(t) {
-		if found := docker(t, "exec", node, "sh", "-c", "ls -d /etc/containerd/certs.d/localhost:5001 2>/dev/null || true"); found != "" {
-			t.Errorf("node %s still has %s", node, found)
-		}
-	}
-	if status, err := suite.run(t.Context(), "status", "--cluster", clusterName); err == nil {
-		t.Errorf("setup status finds nothing wrong after down:\n%s", status)
-	}
-}
-
-// label changes the mark on the nodes by which setup knows a cluster that it created.
-func label(t *testing.T, change string) {
-	t.Helper()
-	out, err := backgroundCommand("kubectl", "--kubeconfig", suite.kubeconfig, "label", "nodes", "--all", ours+"/"+change)
-	if err != nil {
-		t.Fatalf("labelling the nodes: %v\n%s", err, out)
-	}
-}
-
-func nodeNames(t *testing.T) []string {
-	t.Helper()
-	list, err := suite.kube.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var names []string
-	for _, node := range list.Items {
-		names = append(names, node.Name)
-	}
-	return names
 }

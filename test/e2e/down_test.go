@@ -1,0 +1,106 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"testing"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// The cluster of this suite was created by setup, and down would delete it whole: taking our parts out of a cluster is
+// shown on one that was only adopted, and whose containerd did not look where ours has to.
+func TestDown_LeavesNothingButTheRegistryInAnAdoptedCluster(t *testing.T) {
+	label(t, "created-by-setup-")
+	t.Cleanup(func() {
+		if out, err := suite.up(context.Background()); err != nil {
+			t.Errorf("setup up after down: %v\n%s", err, out)
+		}
+		label(t, "created-by-setup=true")
+	})
+	foreign := lookElsewhere(t, clusterName+"-worker")
+	up(t)
+	if got := containerdConfig(t, clusterName+"-worker"); got == foreign {
+		t.Error("setup up left a containerd that does not read its hosts.toml")
+	}
+
+	if out, err := suite.run(t.Context(), "down", "--cluster", clusterName); err != nil {
+		t.Fatalf("setup down: %v\n%s", err, out)
+	}
+
+	if got := docker(t, "ps", "-a", "--format", "{{.Names}}", "--filter", "label="+ours); got != "kind-registry" {
+		t.Errorf("containers of ours: %q, want kind-registry alone", got)
+	}
+	if got := docker(t, "volume", "ls", "-q", "--filter", "name=kind-registry"); got != "kind-registry" {
+		t.Errorf("volumes of ours: %q, want kind-registry alone", got)
+	}
+	if got := containerdConfig(t, clusterName+"-worker"); got != foreign {
+		t.Errorf("containerd's configuration is now\n%s\nwant\n%s", got, foreign)
+	}
+	for _, node := range nodeNames(t) {
+		left := docker(t, "exec", node, "sh", "-c", "ls -d /etc/containerd/certs.d/localhost:5001 /etc/containerd/*kind-local-registry* 2>/dev/null || true")
+		if left != "" {
+			t.Errorf("node %s still has %s", node, left)
+		}
+	}
+	nothingInTheCluster(t)
+	if status, err := suite.run(t.Context(), "status", "--cluster", clusterName); err == nil {
+		t.Errorf("setup status finds nothing wrong after down:\n%s", status)
+	}
+}
+
+func nothingInTheCluster(t *testing.T) {
+	t.Helper()
+	hooks, err := suite.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(hooks.Items) != 0 {
+		t.Errorf("webhook configurations: %v, %v; want none", hooks.Items, err)
+	}
+	if _, err := suite.kube.CoreV1().ConfigMaps("kube-public").Get(t.Context(), "local-registry-hosting", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the ConfigMap local-registry-hosting: %v, want it gone", err)
+	}
+	if _, err := suite.kube.CoreV1().Namespaces().Get(t.Context(), ours, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("our namespace: %v, want it gone", err)
+	}
+	roles, err := suite.kube.RbacV1().ClusterRoles().List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + ours})
+	if err != nil || len(roles.Items) != 0 {
+		t.Errorf("ClusterRoles of ours: %d, %v; want none", len(roles.Items), err)
+	}
+}
+
+// lookElsewhere makes containerd on the node read host configurations from a directory of somebody else's, and returns the
+// configuration file that says so.
+func lookElsewhere(t *testing.T, node string) string {
+	t.Helper()
+	docker(t, "exec", node, "sh", "-ec", `printf '\n[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "/etc/docker/certs.d"\n' \
+		>>/etc/containerd/config.toml; systemctl restart containerd`)
+	return containerdConfig(t, node)
+}
+
+func containerdConfig(t *testing.T, node string) string {
+	t.Helper()
+	return docker(t, "exec", node, "cat", "/etc/containerd/config.toml")
+}
+
+// label changes the mark on the nodes by which setup knows a cluster that it created.
+func label(t *testing.T, change string) {
+	t.Helper()
+	out, err := backgroundCommand("kubectl", "--kubeconfig", suite.kubeconfig, "label", "nodes", "--all", ours+"/"+change)
+	if err != nil {
+		t.Fatalf("labelling the nodes: %v\n%s", err, out)
+	}
+}
+
+func nodeNames(t *testing.T) []string {
+	t.Helper()
+	list, err := suite.kube.CoreV1().Nodes().List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, node := range list.Items {
+		names = append(names, node.Name)
+	}
+	return names
+}

@@ -3,6 +3,9 @@ package config
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
@@ -35,25 +38,45 @@ func Hosts() string {
 // criPlugins are the tables that hold the image service's registry settings: in the file's version 2, and since 3.
 var criPlugins = []string{"io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri"}
 
-// HasCertsDir says whether the containerd whose effective configuration is dump, as "containerd config dump" prints it,
-// reads CertsDir. It fails with ErrMirrors where it cannot be made to.
-func HasCertsDir(dump []byte) (bool, error) {
+// ReadsCertsDir says whether a containerd reads CertsDir: version is what "containerd --version" prints, dump its effective
+// configuration, as "containerd config dump" prints it. It fails with ErrMirrors where it cannot be made to.
+func ReadsCertsDir(version string, dump []byte) (bool, error) {
 	tables, err := registryTables(dump)
 	if err != nil {
 		return false, err
 	}
+	byDefault := hasDefault(version)
 	for _, registry := range tables {
-		if mirrors, ok := registry["mirrors"].(map[string]any); ok && len(mirrors) > 0 {
+		if isSet(registry["mirrors"]) {
 			return false, ErrMirrors
 		}
 		path, _ := registry["config_path"].(string)
-		for dir := range strings.SplitSeq(path, ":") {
-			if dir == CertsDir {
-				return true, nil
-			}
+		if slices.Contains(strings.Split(path, ":"), CertsDir) {
+			return true, nil
 		}
+		byDefault = byDefault && path == "" && !isSet(registry["configs"]) && !isSet(registry["auths"])
 	}
-	return false, nil
+	return byDefault, nil
+}
+
+// isSet says whether a table of the configuration has anything in it.
+func isSet(table any) bool {
+	entries, ok := table.(map[string]any)
+	return ok && len(entries) > 0
+}
+
+var versionNumber = regexp.MustCompile(`\bv?(\d+)\.(\d+)\.\d`)
+
+// hasDefault says whether that containerd reads CertsDir where its configuration says nothing of registries: 2.2 and later
+// do. The dump does not show it, as it is filled in later.
+func hasDefault(version string) bool {
+	number := versionNumber.FindStringSubmatch(version)
+	if number == nil {
+		return false
+	}
+	major, _ := strconv.Atoi(number[1]) // digits both
+	minor, _ := strconv.Atoi(number[2])
+	return major > 2 || major == 2 && minor >= 2
 }
 
 // registryTables returns the registry settings of every image service plugin in a containerd configuration.

@@ -6,19 +6,34 @@ import (
 	"testing"
 )
 
-func TestHasCertsDir(t *testing.T) {
+func TestReadsCertsDir(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
+		version string
 		dump    string
 		want    bool
 		wantErr error
 	}{
-		"containerd 2.2 and later has it by default": {
+		"containerd 2.2 shows that it has it by default": {
 			dump: "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '/etc/containerd/certs.d:/etc/docker/certs.d'\n",
 			want: true,
 		},
-		"containerd 2.0 and 2.1 do not": {
-			dump: "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = ''\n",
+		"containerd 2.3 has it by default and does not show it": {
+			version: "containerd github.com/containerd/containerd/v2 v2.3.4 1a2b3c",
+			dump:    "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = ''\n",
+			want:    true,
+		},
+		"containerd 2.3 has it not where registries are configured otherwise": {
+			version: "containerd github.com/containerd/containerd/v2 v2.3.4 1a2b3c",
+			dump:    "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = ''\n[plugins.'io.containerd.cri.v1.images'.registry.configs.'a.example'.tls]\nca_file = 'x'\n",
+		},
+		"containerd 2.1 has it not": {
+			version: "containerd github.com/containerd/containerd/v2 v2.1.4 1a2b3c",
+			dump:    "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = ''\n",
+		},
+		"containerd 1.7 has it not": {
+			version: "containerd github.com/containerd/containerd v1.7.18 1a2b3c",
+			dump:    "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.registry]\nconfig_path = ''\n",
 		},
 		"containerd 1.7 that was told to": {
 			dump: "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.registry]\nconfig_path = '/etc/containerd/certs.d'\n",
@@ -40,18 +55,18 @@ func TestHasCertsDir(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := HasCertsDir([]byte(test.dump))
+			got, err := ReadsCertsDir(test.version, []byte(test.dump))
 			if got != test.want || !errors.Is(err, test.wantErr) {
-				t.Errorf("HasCertsDir = %t, %v; want %t, %v", got, err, test.want, test.wantErr)
+				t.Errorf("ReadsCertsDir = %t, %v; want %t, %v", got, err, test.want, test.wantErr)
 			}
 		})
 	}
 }
 
-func TestHasCertsDir_RefusesWhatIsNotTOML(t *testing.T) {
+func TestReadsCertsDir_RefusesWhatIsNotTOML(t *testing.T) {
 	t.Parallel()
-	if _, err := HasCertsDir([]byte("<html>")); err == nil {
-		t.Error("HasCertsDir accepts a page of HTML")
+	if _, err := ReadsCertsDir("", []byte("<html>")); err == nil {
+		t.Error("ReadsCertsDir accepts a page of HTML")
 	}
 }
 
@@ -77,8 +92,8 @@ func TestWithCertsDir_SetsItAndKeepsTheRest(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if has, err := HasCertsDir(changed); !has || err != nil {
-				t.Errorf("HasCertsDir = %t, %v after WithCertsDir:\n%s", has, err, changed)
+			if has, err := ReadsCertsDir("", changed); !has || err != nil {
+				t.Errorf("ReadsCertsDir = %t, %v after WithCertsDir:\n%s", has, err, changed)
 			}
 			again, err := WithCertsDir(changed)
 			if err != nil || string(again) != string(changed) {

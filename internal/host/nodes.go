@@ -125,13 +125,14 @@ if [ -e %[5]q%[4]s ]; then mv %[5]q%[4]s %[5]q; systemctl restart containerd; fi
 	return run(node.CommandContext(ctx, "sh", "-ec", script))
 }
 
-// readsCertsDir asks containerd on the node for its effective configuration.
+// readsCertsDir asks containerd on the node for its version and its effective configuration.
 func readsCertsDir(ctx context.Context, node nodes.Node) (bool, error) {
-	var dump bytes.Buffer
-	if err := run(node.CommandContext(ctx, "containerd", "config", "dump").SetStdout(&dump)); err != nil {
+	var said bytes.Buffer
+	if err := run(node.CommandContext(ctx, "sh", "-ec", "containerd --version; containerd config dump").SetStdout(&said)); err != nil {
 		return false, err
 	}
-	return config.HasCertsDir(dump.Bytes())
+	version, dump, _ := bytes.Cut(said.Bytes(), []byte("\n"))
+	return config.ReadsCertsDir(string(version), dump)
 }
 
 // readFile returns a file of the node, or "" where there is none.

@@ -6,7 +6,7 @@ GOLANGCI_LINT := go tool -modfile=hack/tools/go.mod golangci-lint
 
 .PHONY: help
 help: ## List the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | sort | column -t -s $$'\t'
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | sort | while read -r target what; do printf '%-10s %s\n' "$$target" "$$what"; done
 
 .PHONY: build
 build: ## Build bin/setup and bin/webhook, static; setup carries the images of the registry and the webhook

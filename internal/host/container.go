@@ -131,12 +131,13 @@ func (s *System) recreate(ctx context.Context, p piece, fixed *network.EndpointI
 		return fmt.Errorf("creating container %s: %w", p.Name, err)
 	}
 	if prepare != nil {
-		if err := prepare(ctx, made.ID); err != nil {
-			return err
-		}
+		err = prepare(ctx, made.ID)
 	}
-	if _, err := s.docker.ContainerStart(ctx, made.ID, client.ContainerStartOptions{}); err != nil {
-		removed := s.removeContainer(context.WithoutCancel(ctx), p.Name) // a container that cannot start is half-made
+	if err == nil {
+		_, err = s.docker.ContainerStart(ctx, made.ID, client.ContainerStartOptions{})
+	}
+	if err != nil { // a container that does not start is half-made
+		removed := s.removeContainer(context.WithoutCancel(ctx), p.Name)
 		return errors.Join(fmt.Errorf("starting container %s: %w", p.Name, err), removed)
 	}
 	return nil

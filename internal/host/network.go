@@ -46,6 +46,10 @@ func (s *System) ensureNetwork(ctx context.Context) (created bool, err error) {
 // freeSubnet asks Docker for an IPv4 subnet from its pools, by making a network and removing it.
 func (s *System) freeSubnet(ctx context.Context) (netip.Prefix, error) {
 	probe := s.network + "-subnet-probe"
+	// An interrupted run may have left one.
+	if _, err := s.docker.NetworkRemove(ctx, probe, client.NetworkRemoveOptions{}); err != nil && !errdefs.IsNotFound(err) {
+		return netip.Prefix{}, fmt.Errorf("removing Docker network %s: %w", probe, err)
+	}
 	made, err := s.docker.NetworkCreate(ctx, probe, client.NetworkCreateOptions{Driver: "bridge", Labels: map[string]string{config.Label: "probe"}})
 	if err != nil {
 		return netip.Prefix{}, fmt.Errorf("finding a free subnet: %w", err)

@@ -105,6 +105,9 @@ func (s *System) undoNodes(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if len(all) == 0 {
+		return "there were none", nil
+	}
 	for _, node := range all {
 		if err := s.restoreNode(ctx, node); err != nil {
 			return "", fmt.Errorf("restoring node %s: %w", node, err)

@@ -45,7 +45,7 @@ func Open(ctx context.Context, options Options) (*System, error) {
 	}
 	info, err := docker.Info(ctx, client.InfoOptions{})
 	if err != nil {
-		return nil, remedy(fmt.Errorf("docker does not answer at %s", address), "start it (systemctl start docker), or set DOCKER_HOST to where it listens")
+		return nil, noDocker(address, err)
 	}
 	kindConfig, err := options.readKindConfig(info.Info.CgroupVersion == "1")
 	if err != nil {
@@ -63,6 +63,14 @@ func Open(ctx context.Context, options Options) (*System, error) {
 	}
 	system := &System{options: options, kindConfig: kindConfig, docker: docker, socket: socket, network: network}
 	return system, system.keepRegistry(ctx)
+}
+
+// noDocker says in a sentence why the daemon does not answer, and what to do.
+func noDocker(address string, err error) error {
+	if strings.Contains(err.Error(), "permission denied") { // the client's error wraps none
+		return remedy(fmt.Errorf("no permission to use Docker at %s", address), "run setup as root, or join the group docker and log in again")
+	}
+	return remedy(fmt.Errorf("docker does not answer at %s", address), "start it (systemctl start docker), or set DOCKER_HOST to where it listens")
 }
 
 // Cluster is the name of the kind cluster that the system works on.

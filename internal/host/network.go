@@ -23,24 +23,45 @@ const (
 )
 
 // ensureNetwork creates the kind network where it does not exist, as kind would but with its IPv4 subnet spelled out:
-// Docker gives fixed addresses only in subnets that a user configured. It says whether it created it.
+// Docker gives fixed addresses only in subnets that a user configured. One that kind made, and that no container uses any
+// more, is made anew. It says whether it created it.
 func (s *System) ensureNetwork(ctx context.Context) (created bool, err error) {
-	_, err = s.docker.NetworkInspect(ctx, s.network, client.NetworkInspectOptions{})
+	seen, err := s.docker.NetworkInspect(ctx, s.network, client.NetworkInspectOptions{})
+	if err == nil {
+		return s.remakeNetwork(ctx, seen.Network)
+	}
 	if !errdefs.IsNotFound(err) {
-		return false, err
+		return false, fmt.Errorf("inspecting Docker network %s: %w", s.network, err)
 	}
 	subnet, err := s.freeSubnet(ctx)
 	if err != nil {
 		return false, err
 	}
-	ipv6 := ulaSubnet(s.network)
-	if err := s.createNetwork(ctx, subnet, ipv6); err != nil {
-		// A host without IPv6 refuses the second subnet; kind then goes without it too.
-		if onlyIPv4 := s.createNetwork(ctx, subnet); onlyIPv4 != nil {
-			return false, fmt.Errorf("creating Docker network %s: %w", s.network, errors.Join(err, onlyIPv4))
-		}
+	err = s.createNetwork(ctx, subnet, ulaSubnet(s.network))
+	if err != nil { // a host without IPv6 refuses the second subnet; kind then goes without it too
+		err = s.createNetwork(ctx, subnet)
 	}
-	return true, nil
+	return err == nil, err
+}
+
+// remakeNetwork makes a network that kind made anew, with the same subnets, unless a container uses it, be it a stopped one.
+func (s *System) remakeNetwork(ctx context.Context, old network.Inspect) (made bool, err error) {
+	users, err := s.docker.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("network", old.ID)})
+	if err != nil {
+		return false, fmt.Errorf("listing the containers of Docker network %s: %w", s.network, err)
+	}
+	if len(users.Items) > 0 || old.Labels[config.Label] != "" {
+		return false, nil
+	}
+	if _, err := s.docker.NetworkRemove(ctx, old.ID, client.NetworkRemoveOptions{}); err != nil {
+		return false, fmt.Errorf("removing Docker network %s: %w", s.network, err)
+	}
+	var subnets []netip.Prefix
+	for _, entry := range old.IPAM.Config {
+		subnets = append(subnets, entry.Subnet)
+	}
+	err = s.createNetwork(ctx, subnets...)
+	return err == nil, err
 }
 
 // freeSubnet asks Docker for an IPv4 subnet from its pools, by making a network and removing it.
@@ -67,22 +88,27 @@ func (s *System) freeSubnet(ctx context.Context) (netip.Prefix, error) {
 	return netip.Prefix{}, errors.New("finding a free subnet: Docker gave none")
 }
 
+// createNetwork creates the kind network with the subnets, and with what kind sets on it.
 func (s *System) createNetwork(ctx context.Context, subnets ...netip.Prefix) error {
 	ipam := &network.IPAM{}
+	var ipv6 bool
 	for _, subnet := range subnets {
 		ipam.Config = append(ipam.Config, network.IPAMConfig{Subnet: subnet})
+		ipv6 = ipv6 || subnet.Addr().Is6()
 	}
 	options := map[string]string{"com.docker.network.bridge.enable_ip_masquerade": "true"}
 	const mtu = "com.docker.network.driver.mtu"
 	if bridge, err := s.docker.NetworkInspect(ctx, "bridge", client.NetworkInspectOptions{}); err == nil && bridge.Network.Options[mtu] != "" {
 		options[mtu] = bridge.Network.Options[mtu]
 	}
-	ipv6 := len(subnets) > 1
 	_, err := s.docker.NetworkCreate(ctx, s.network, client.NetworkCreateOptions{
 		Driver: "bridge", EnableIPv6: &ipv6, IPAM: ipam, Options: options,
 		Labels: map[string]string{config.Label: "network"},
 	})
-	return err
+	if err != nil {
+		return fmt.Errorf("creating Docker network %s: %w", s.network, err)
+	}
+	return nil
 }
 
 // ulaSubnet returns a /64 of unique local addresses (RFC 4193) that depends on the name alone.

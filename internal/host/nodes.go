@@ -39,7 +39,7 @@ func (s *System) checkNodes(ctx context.Context) (State, error) {
 			return State{Detail: detail}, nil
 		}
 	}
-	return State{OK: true, Detail: fmt.Sprintf("%s pull %s from %s", countOf(len(all), "node"), s.registryHost(), config.RegistryContainer)}, nil
+	return State{OK: true, Detail: fmt.Sprintf("%s, where %s is %s", countOf(len(all), "node"), s.registryHost(), config.RegistryContainer)}, nil
 }
 
 // checkNode returns what is wrong with the node, or "".

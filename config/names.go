@@ -48,6 +48,8 @@ const (
 	// OriginalsAnnotation holds the references as they were written: a JSON object from field path, as in
 	// spec.containers{app}, to image.
 	OriginalsAnnotation = "kind-local-registry/original-images"
+	// RewriteAnnotation lets a pod opt out: with the value "false" its images are left alone.
+	RewriteAnnotation = "kind-local-registry/rewrite"
 	// CreatedLabel marks the nodes of a cluster that setup created, and so may delete.
 	CreatedLabel = "kind-local-registry/created-by-setup"
 )

@@ -140,7 +140,7 @@ func awaitPods(t *testing.T, name string, n int, not string) []corev1.Pod {
 	return pods
 }
 
-// logs returns what the pod's first container has printed, or answers: see proxy.
+// proxy returns what the pod answers, asked through the API server.
 func proxy(t *testing.T, pod string) string {
 	t.Helper()
 	var answer string

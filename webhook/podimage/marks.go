@@ -12,11 +12,8 @@ import (
 	"kind-local-registry/webhook/rewrite"
 )
 
-// RewriteAnnotation lets a pod opt out: with the value "false" its images are left alone.
-const RewriteAnnotation = config.Name + "/rewrite"
-
 // OptedOut says whether the pod asks that its images be left alone.
-func OptedOut(pod *corev1.Pod) bool { return pod.Annotations[RewriteAnnotation] == "false" }
+func OptedOut(pod *corev1.Pod) bool { return pod.Annotations[config.RewriteAnnotation] == "false" }
 
 // Mirror says whether the pod mirrors a static pod of the kubelet, which nobody may change.
 func Mirror(pod *corev1.Pod) bool {

@@ -30,7 +30,7 @@ cannot be pulled, $IMAGE, built from Debian's packages and Go modules.
   hack/node-image.sh --bin           the directory with kind and kubectl
   hack/node-image.sh --envtest       the directory with kube-apiserver, etcd and kubectl (KUBEBUILDER_ASSETS)
 
-The first build takes about 20 minutes on two cores; an interrupted one goes on where it was; afterwards every answer is
+The first build takes about 15 minutes on two cores; an interrupted one goes on where it was; afterwards every answer is
 immediate. Building an image needs Docker and root on Debian; --bin and --envtest need Go only.
 
 Cache: $CACHE

@@ -34,8 +34,8 @@ func buildImage(t *testing.T, name, greeting string, megabytes ...int) string {
 		}
 	}
 	t.Setenv("DOCKER_BUILDKIT", "0") // the builder that every Docker has
-	docker(t, "build", "-q", "-t", name, dir)
-	t.Cleanup(func() { removeImage(t, name) })
+	id := docker(t, "build", "-q", "-t", name, dir)
+	t.Cleanup(func() { removeImage(t, id) }) // by its ID: a later build may have taken the name from it
 	return name
 }
 

@@ -60,6 +60,8 @@ case $running in
   localhost:*/"$image"@sha256:*) ;;
   *) printf 'demo: failed, %s runs as %s\n' "$image" "$running" >&2; exit 1 ;;
 esac
-printf '\nThe cluster stays; take it away with: hack/demo.sh --remove\n'
+remove="hack/demo.sh --remove"
+[[ $cluster == demo ]] || remove="CLUSTER=$cluster $remove"
+printf '\nThe cluster stays; take it away with: %s\n' "$remove"
 printf 'demo: ok, %s ran on both nodes as %s, %d.%03d s after kubectl apply\n' \
   "$image" "$running" $((milliseconds / 1000)) $((milliseconds % 1000))

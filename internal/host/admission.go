@@ -22,8 +22,7 @@ func (s *System) admissionStep() Step {
 }
 
 func (s *System) checkAdmission(ctx context.Context) (State, error) {
-	start := time.Now()
-	image, err := s.admitProbe(ctx)
+	image, took, err := s.admitProbe(ctx)
 	if errors.Is(err, errNoCluster) {
 		return State{Detail: err.Error()}, nil
 	}
@@ -34,7 +33,7 @@ func (s *System) checkAdmission(ctx context.Context) (State, error) {
 		return State{Detail: "a pod created now would not be rewritten", Remedy: fmt.Sprintf(
 			"see kubectl logs deploy/%s -n %s", config.Name, config.Name)}, nil
 	}
-	return State{OK: true, Detail: fmt.Sprintf("a dry-run pod was rewritten in %d ms", time.Since(start).Milliseconds())}, nil
+	return State{OK: true, Detail: fmt.Sprintf("a dry-run pod was rewritten in %d ms", took.Milliseconds())}, nil
 }
 
 func (s *System) awaitAdmission(ctx context.Context, progress Progress) error {
@@ -49,19 +48,20 @@ func (s *System) awaitAdmission(ctx context.Context, progress Progress) error {
 }
 
 // admitProbe creates a pod of the webhook's own image, which host and registry surely hold, as a server-side dry run, and
-// returns the image that it would run.
-func (s *System) admitProbe(ctx context.Context) (string, error) {
+// returns the image that it would run, and how long the API server took.
+func (s *System) admitProbe(ctx context.Context) (image string, took time.Duration, err error) {
 	kube, err := s.kube()
 	if err != nil {
-		return "", err
+		return "", 0, err
 	}
 	probe := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: config.Name + "-probe-"},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "probe", Image: webhookImage()}}},
 	}
+	start := time.Now()
 	admitted, err := kube.CoreV1().Pods(metav1.NamespaceDefault).Create(ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	if err != nil {
-		return "", fmt.Errorf("creating a pod as a dry run: %w", err)
+		return "", 0, fmt.Errorf("creating a pod as a dry run: %w", err)
 	}
-	return admitted.Spec.Containers[0].Image, nil
+	return admitted.Spec.Containers[0].Image, time.Since(start), nil
 }

@@ -120,10 +120,15 @@ func (s *System) applyChart(ctx context.Context, progress Progress) error {
 	}
 	progress("waiting for the webhook to be available")
 	labels := map[string]string{chartFingerprint: madeFrom}
-	if last != nil && last.Status() == "deployed" {
-		err = upgradeChart(ctx, configuration, carried, values, labels)
-	} else {
+	switch {
+	case last == nil:
 		err = installChart(ctx, configuration, carried, values, labels)
+	case last.Status() == "deployed":
+		err = upgradeChart(ctx, configuration, carried, values, labels)
+	default: // a run that failed or was cut off left a release that Helm can neither upgrade nor install over
+		if err = uninstallChart(configuration); err == nil {
+			err = installChart(ctx, configuration, carried, values, labels)
+		}
 	}
 	if err != nil {
 		return remedy(fmt.Errorf("installing the chart: %w", err), fmt.Sprintf("see kubectl describe pods -n %s, then run setup up again", config.Name))
@@ -143,7 +148,7 @@ func upgradeChart(ctx context.Context, configuration *action.Configuration, carr
 func installChart(ctx context.Context, configuration *action.Configuration, carried *chart.Chart, values map[string]any, labels map[string]string) error {
 	install := action.NewInstall(configuration)
 	install.ReleaseName, install.Namespace, install.Labels = config.Name, config.Name, labels
-	install.ForceConflicts, install.TakeOwnership, install.Replace = true, true, true // also of what an interrupted run left
+	install.ForceConflicts, install.TakeOwnership = true, true
 	install.WaitStrategy, install.Timeout = kube.StatusWatcherStrategy, chartTimeout
 	_, err := install.RunWithContext(ctx, carried, values)
 	return err
@@ -158,12 +163,19 @@ func (s *System) undoChart(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if err := uninstallChart(configuration); err != nil {
+		return "", err
+	}
+	return "release and namespace " + config.Name + " removed", s.deleteNamespace(ctx)
+}
+
+func uninstallChart(configuration *action.Configuration) error {
 	uninstall := action.NewUninstall(configuration)
 	uninstall.IgnoreNotFound, uninstall.WaitStrategy, uninstall.Timeout = true, kube.StatusWatcherStrategy, chartTimeout
 	if _, err := uninstall.Run(config.Name); err != nil {
-		return "", fmt.Errorf("uninstalling Helm release %s: %w", config.Name, err)
+		return fmt.Errorf("uninstalling Helm release %s: %w", config.Name, err)
 	}
-	return "release and namespace " + config.Name + " removed", s.deleteNamespace(ctx)
+	return nil
 }
 
 func (s *System) deleteNamespace(ctx context.Context) error {

@@ -128,9 +128,18 @@ func (s *System) applyCluster(ctx context.Context, progress Progress) error {
 			_, removed := s.docker.NetworkRemove(context.WithoutCancel(ctx), s.network, client.NetworkRemoveOptions{})
 			err = errors.Join(err, removed)
 		}
-		return remedy(fmt.Errorf("creating kind cluster %s: %w", s.Cluster(), explain(err)), "see https://kind.sigs.k8s.io/docs/user/known-issues/")
+		return s.notCreated(err)
 	}
 	return nil
+}
+
+// notCreated says why kind created no cluster, and what to do about it.
+func (s *System) notCreated(err error) error {
+	advice := "see https://kind.sigs.k8s.io/docs/user/known-issues/"
+	if strings.Contains(err.Error(), "failed to pull image") { // kind's words; the error has no type
+		advice = "name a node image that Docker holds with --node-image, as docker image ls lists them"
+	}
+	return remedy(fmt.Errorf("creating kind cluster %s: %w", s.Cluster(), explain(err)), advice)
 }
 
 // wakeCluster starts the stopped nodes of an existing cluster, waits until its API server answers, and enters it in the
@@ -179,6 +188,7 @@ func (s *System) undoCluster(ctx context.Context) (string, error) {
 	if !created {
 		return s.Cluster() + " left: setup only adopted it", nil
 	}
+	s.access = nil
 	if err := s.provider(nil).Delete(s.Cluster(), s.options.Kubeconfig); err != nil {
 		return "", fmt.Errorf("deleting kind cluster %s: %w", s.Cluster(), err)
 	}

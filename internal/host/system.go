@@ -26,6 +26,7 @@ type System struct {
 	docker     *client.Client
 	socket     string // of the Docker daemon, on the host
 	network    string
+	access     *rest.Config // to the cluster's API server, once it was asked for
 }
 
 // Open reaches the Docker daemon and reads what the options name. It fails, with a remedy, on a daemon that does not
@@ -149,8 +150,12 @@ func (s *System) clusterExists() (bool, error) {
 // errNoCluster is returned by what needs the cluster where there is none.
 var errNoCluster = errors.New("no such kind cluster")
 
-// restConfig returns the access to the cluster's API server, from the cluster itself and not from a kubeconfig.
+// restConfig returns the access to the cluster's API server, from the cluster itself and not from a kubeconfig. The steps
+// come one after the other, and the cluster is the same for all of them.
 func (s *System) restConfig() (*rest.Config, error) {
+	if s.access != nil {
+		return s.access, nil
+	}
 	exists, err := s.clusterExists()
 	if err != nil {
 		return nil, err
@@ -167,6 +172,7 @@ func (s *System) restConfig() (*rest.Config, error) {
 		return nil, fmt.Errorf("parsing the kubeconfig of kind cluster %s: %w", s.Cluster(), err)
 	}
 	access.QPS, access.Burst = 50, 100
+	s.access = access
 	return access, nil
 }
 

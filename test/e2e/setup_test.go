@@ -51,6 +51,33 @@ func snapshot(t *testing.T) string {
 	return regexp.MustCompile(`Up .*`).ReplaceAllString(strings.Join(parts, "\n"), "Up")
 }
 
+func TestUp_GoesOnAfterARunThatWasKilled(t *testing.T) {
+	scale(t, 0) // so that setup up has a chart to upgrade
+	cmd := exec.CommandContext(t.Context(), suite.setup, "up", "--cluster", clusterName, "--kubeconfig", suite.kubeconfig)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 30*time.Second, "Helm's release is pending", func(ctx context.Context) string {
+		pending, err := suite.kube.CoreV1().Secrets(ours).List(ctx, metav1.ListOptions{LabelSelector: "owner=helm,status=pending-upgrade"})
+		if err != nil {
+			return err.Error()
+		}
+		if len(pending.Items) == 0 {
+			return "no pending release yet"
+		}
+		return ""
+	})
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+
+	up(t)
+	if out, err := suite.run(t.Context(), "status", "--cluster", clusterName); err != nil {
+		t.Errorf("setup status after that:\n%s", out)
+	}
+}
+
 func TestRecreatedCluster_RunsTheSamePodsAndUploadsNoBlob(t *testing.T) {
 	image := buildImage(t, "e2e/recreated:local", "hello", 20)
 	createDeployment(t, deployment("recreated", image, 2))

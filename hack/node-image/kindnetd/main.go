@@ -1,6 +1,6 @@
-// kindnetd is not kind's network daemon of that name but a stand-in, for machines that cannot pull it. It does what makes
-// the pods of a kind cluster reach each other and nothing else: it writes this node's CNI configuration and keeps a route
-// to the pod subnet of every other node. It knows one IPv4 subnet a node, and enforces no NetworkPolicy.
+// Command kindnetd is not kind's network daemon of that name but a stand-in, for machines that cannot pull it. It does
+// what makes the pods of a kind cluster reach each other and nothing else: it writes this node's CNI configuration and
+// keeps a route to the pod subnet of every other node. It knows one IPv4 subnet a node, and enforces no NetworkPolicy.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// kube is Kubernetes in one binary: the control plane's programs, the node's, kubeadm and kubectl. It is the program that
-// it is called by: link or copy it as kube-apiserver, kubelet, kubectl and so on.
+// Command kube is Kubernetes in one binary: the control plane's programs, the node's, kubeadm and kubectl. It is the
+// program that it is called by: link or copy it as kube-apiserver, kubelet, kubectl and so on.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// pack puts what was built into the images that a kind node preloads, and these into the four archives that
+// Command pack puts what was built into the images that a kind node preloads, and these into the four archives that
 // `kind build node-image --type file` reads:
 //
 //	pack -kubernetes v1.37.2 -etcd IMAGE -coredns IMAGE ... BUILT OUT

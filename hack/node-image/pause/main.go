@@ -1,4 +1,4 @@
-// pause holds a pod's namespaces open: it waits for a signal, and reaps the pod's orphans where it is process 1.
+// Command pause holds a pod's namespaces open: it waits for a signal, and reaps the pod's orphans where it is process 1.
 package main
 
 import (

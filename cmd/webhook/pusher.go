@@ -71,12 +71,12 @@ func runPusher(ctx context.Context, options pusherOptions, stderr io.Writer) err
 		return err
 	}
 	defer func() { _ = daemon.Close() }()
-	service := pusher.NewService(daemon, registry, options.registryHost)
+	log := slog.New(slog.NewJSONHandler(stderr, nil))
+	service := pusher.NewService(daemon, registry, options.registryHost, log)
 	defer service.Close()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", options.listen)
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
-	log := slog.New(slog.NewJSONHandler(stderr, nil))
 	return pusher.NewServer(service, log).Serve(ctx, listener, security)
 }

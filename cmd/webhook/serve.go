@@ -108,7 +108,7 @@ func runServe(ctx context.Context, options serveOptions, stderr io.Writer) error
 		return err
 	}
 	defer func() { _ = daemon.Close() }()
-	service := pusher.NewService(daemon, registry, options.RegistryHost)
+	service := pusher.NewService(daemon, registry, options.RegistryHost, slog.Default())
 	defer service.Close()
 	return server.Run(ctx, cluster, options.Options, localPusher{service}, log)
 }

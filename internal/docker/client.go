@@ -3,17 +3,26 @@ package docker
 import (
 	"context"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
-	"github.com/moby/moby/client/pkg/versions"
 	"github.com/opencontainers/go-digest"
 
 	"kind-local-registry/webhook/rewrite"
 )
 
 // Client asks one Docker daemon. It may be used by several goroutines at once.
-type Client struct{ api *client.Client }
+type Client struct {
+	api *client.Client
+
+	mu    sync.Mutex
+	known Layout
+	asked time.Time // when the layout was; long ago at first
+	// manifests are, by the ID of an image of the containerd image store, the manifests that were found for it.
+	manifests map[digest.Digest]digest.Digest
+}
 
 // New returns a client of the daemon at host, such as unix:///var/run/docker.sock. It does not connect yet.
 func New(host string) (*Client, error) {
@@ -21,7 +30,7 @@ func New(host string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuring the Docker client for %s: %w", host, err)
 	}
-	return &Client{api: api}, nil
+	return &Client{api: api, manifests: map[digest.Digest]digest.Digest{}}, nil
 }
 
 // Close closes the connections that are idle.
@@ -37,35 +46,21 @@ func (c *Client) Image(ctx context.Context, name string) (Image, error) {
 	if err != nil {
 		return Image{}, fmt.Errorf("inspecting image %s: %w", name, err)
 	}
+	layout, err := c.layout(ctx)
+	if err != nil {
+		return Image{}, err
+	}
 	image := Image{
 		ID:           digest.Digest(found.ID),
 		OS:           found.Os,
 		Architecture: found.Architecture,
 		Size:         found.Size,
-		unservable:   c.unservable(found),
+	}
+	if layout.containerd {
+		image.Stored, image.Manifest = true, c.manifestID(ctx, layout, found)
 	}
 	for _, layer := range found.RootFS.Layers {
 		image.Layers = append(image.Layers, digest.Digest(layer))
 	}
 	return image, image.validate()
 }
-
-// unservable says why the daemon's way of keeping the image does not fit the save source; "" where it does.
-func (c *Client) unservable(found client.ImageInspectResult) string {
-	// containerd's overlayfs snapshotter is not to be confused with Docker's own overlay2 driver.
-	snapshotter := found.GraphDriver != nil && found.GraphDriver.Name == "overlayfs"
-	switch {
-	case found.Descriptor != nil || snapshotter:
-		return containerdStore
-	case versions.LessThan(c.api.ClientVersion(), oldestAPI):
-		return "the Docker daemon is older than version 25; update it"
-	}
-	return ""
-}
-
-const (
-	// oldestAPI is the version of Docker 25, the first to name the layers of a saved image by their digests.
-	oldestAPI       = "1.44"
-	containerdStore = "the Docker daemon keeps its images in the containerd image store, which is not supported yet; " +
-		`set "features": {"containerd-snapshotter": false} in its daemon.json, restart it and build the image again`
-)

@@ -73,18 +73,14 @@ func TestRefusal_NamesWhatCannotBePushed(t *testing.T) {
 	t.Parallel()
 	layer := dockertest.Layer("one")
 	linux, windows := dockertest.NewImage("l", layer), dockertest.NewImage("w", layer)
-	snapshotter := dockertest.NewImage("s", layer)
 	windows.OS = "windows"
-	snapshotter.Driver = "overlayfs"
 	for name, test := range map[string]struct {
 		image dockertest.Image
 		api   string
 		want  rewrite.Reason
 	}{
 		"a Windows image":                    {windows, "1.45", rewrite.WrongPlatform},
-		"the containerd image store":         {snapshotter, "1.45", rewrite.Unservable},
 		"an image without layers":            {dockertest.NewImage("e"), "1.45", rewrite.Unservable},
-		"a daemon older than Docker 25":      {linux, "1.43", rewrite.Unservable},
 		"a Linux image in an overlay2 store": {linux, "1.44", ""},
 	} {
 		t.Run(name, func(t *testing.T) {

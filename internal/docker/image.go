@@ -10,16 +10,20 @@ import (
 
 // Image is one image of the daemon, as it was when it was asked.
 type Image struct {
-	// ID is the daemon's ID of the image: the digest of its configuration.
+	// ID is the daemon's ID of the image: the digest of its configuration, or in the containerd image store that of its
+	// manifest or index.
 	ID digest.Digest
+	// Stored says that the image is in the containerd image store.
+	Stored bool
+	// Manifest is the digest of the manifest that is pushed of an image of the containerd image store; "" where that is not
+	// known before the push, and for any other image.
+	Manifest digest.Digest
 	// Layers are the layers' diffIDs, the digests of their uncompressed tars, lowest first. One may stand there twice.
 	Layers []digest.Digest
 	// OS and Architecture are those of the configuration, as GOOS and GOARCH write them; each may be "".
 	OS, Architecture string
 	// Size is the size in bytes of the files in all layers, somewhat less than that of the layers' tars.
 	Size int64
-
-	unservable string
 }
 
 // Refusal returns why the image cannot be pushed, as a *rewrite.Refusal with the reason WrongPlatform or Unservable, or
@@ -29,11 +33,17 @@ func (i Image) Refusal() error {
 	case i.OS != "" && i.OS != "linux":
 		return &rewrite.Refusal{Reason: rewrite.WrongPlatform, Detail: "the image is for " + i.OS + ", the nodes run linux"}
 	case len(i.Layers) == 0:
-		return &rewrite.Refusal{Reason: rewrite.Unservable, Detail: "the image has no layers; Docker cannot save it"}
-	case i.unservable != "":
-		return &rewrite.Refusal{Reason: rewrite.Unservable, Detail: i.unservable}
+		return &rewrite.Refusal{Reason: rewrite.Unservable, Detail: "the image has no layers; no node can run it"}
 	}
 	return nil
+}
+
+// Is says whether a registry's manifest, with its configuration, is that of the image.
+func (i Image) Is(manifest, config digest.Digest) bool {
+	if i.Stored {
+		return manifest != "" && manifest == i.Manifest
+	}
+	return config == i.ID
 }
 
 // validate says whether every digest that the daemon gave is one.

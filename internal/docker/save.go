@@ -3,10 +3,12 @@ package docker
 import (
 	"archive/tar"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
+	"path"
+	"regexp"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -14,77 +16,146 @@ import (
 	"kind-local-registry/webhook/rewrite"
 )
 
-// Save is the source of an image's blobs that every daemon has: GET /images/get. It is one stream of the whole image,
-// so what is not wanted is read too, and thrown away.
-type Save struct {
+// save is the source that every daemon has: GET /images/get. It is one stream of the whole image, so what is not wanted
+// is read too, and thrown away; and Docker's graph drivers write the image to the daemon's disk before the first byte.
+type save struct {
 	client *Client
-	id     digest.Digest
+	image  Image
 }
 
-// Save returns the source of the blobs of the image with that ID.
-func (c *Client) Save(id digest.Digest) Save { return Save{client: c, id: id} }
+// Name returns save.
+func (save) Name() string { return "save" }
 
-// Blobs calls yield for each blob in want, one after the other, in the order of the daemon's stream. The reader gives
-// size bytes, unverified, and is of no use after yield has returned. An error of yield ends the stream and is returned.
-func (s Save) Blobs(
+// maxDocument is the limit in bytes for a document that is held in memory: that of registries for a manifest.
+const maxDocument = 4 << 20
+
+// Blobs yields one blob after the other, in the order of the daemon's stream. A layer that its name in the stream does
+// not tell, as before Docker 25, is told by the list at the stream's end, and yielded from a second stream.
+func (s save) Blobs(
 	ctx context.Context, want []digest.Digest, yield func(d digest.Digest, size int64, blob io.Reader) error,
 ) error {
+	w := &walk{names: map[string]digest.Digest{}, want: map[digest.Digest]bool{}, yield: yield}
+	for _, d := range want {
+		w.want[d] = true
+	}
+	if err := s.read(ctx, w); err != nil || len(w.want) == 0 {
+		return err
+	}
+	if w.list == nil {
+		return fmt.Errorf("saving image %s: %w", s.image.ID, io.ErrUnexpectedEOF) // the list comes last
+	}
+	if err := w.learn(s.image.Layers); err != nil {
+		return fmt.Errorf("saving image %s: %w", s.image.ID, err)
+	}
+	if len(w.names) > 0 {
+		if err := s.read(ctx, w); err != nil {
+			return err
+		}
+	}
+	for d := range w.want {
+		return &rewrite.Refusal{
+			Reason: rewrite.Unservable,
+			Detail: fmt.Sprintf("the Docker daemon does not give blob %s of image %s", d, s.image.ID),
+		}
+	}
+	return nil
+}
+
+// read walks through one stream of the image.
+func (s save) read(ctx context.Context, w *walk) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the daemon's work where the stream is not read to its end
 	// By the ID: for a name without tag the daemon would give all tags.
-	stream, err := s.client.api.ImageSave(ctx, []string{s.id.String()})
+	stream, err := s.client.api.ImageSave(ctx, []string{s.image.ID.String()})
 	if err != nil {
-		return fmt.Errorf("saving image %s: %w", s.id, err)
+		return fmt.Errorf("saving image %s: %w", s.image.ID, err)
 	}
 	defer func() { _ = stream.Close() }()
-	missing, complete, err := s.walk(ctx, stream, slices.Clone(want), yield)
-	switch {
-	case err != nil || len(missing) == 0:
-		return err
-	case !complete:
-		return fmt.Errorf("saving image %s: %w", s.id, io.ErrUnexpectedEOF)
+	err = w.through(tar.NewReader(stream))
+	if yielded := (*yieldError)(nil); errors.As(err, &yielded) {
+		return yielded.err
 	}
-	return &rewrite.Refusal{
-		Reason: rewrite.Unservable,
-		Detail: fmt.Sprintf("the Docker daemon does not give blob %s of image %s", missing[0], s.id),
+	if ctx.Err() != nil {
+		err = ctx.Err() // the client has closed the stream
 	}
+	if err != nil {
+		return fmt.Errorf("saving image %s: %w", s.image.ID, err)
+	}
+	return nil
 }
 
-// walk reads a saved image until all blobs in want have been yielded. It returns those that did not come, and whether
-// the stream had its manifest, which comes after all blobs: a tar may end early without an error.
-func (s Save) walk(
-	ctx context.Context, stream io.Reader, want []digest.Digest, yield func(digest.Digest, int64, io.Reader) error,
-) (missing []digest.Digest, complete bool, err error) {
-	files := tar.NewReader(stream)
-	for len(want) > 0 {
+// walk is what is looked for in a saved image.
+type walk struct {
+	want  map[digest.Digest]bool
+	yield func(digest.Digest, int64, io.Reader) error
+	names map[string]digest.Digest // the files whose names do not tell their digests
+	list  []savedImage             // manifest.json, once it has come
+}
+
+// savedImage is an entry of manifest.json
+// (https://github.com/moby/docker-image-spec/blob/v1.3.1/spec.md#combined-image-json--filesystem-changeset-format).
+type savedImage struct {
+	Config string
+	Layers []string
+}
+
+// through reads a saved image until all that is wanted has been yielded.
+func (w *walk) through(files *tar.Reader) error {
+	for len(w.want) > 0 {
 		header, err := files.Next()
 		if errors.Is(err, io.EOF) {
-			break
-		}
-		if ctx.Err() != nil {
-			err = ctx.Err() // the client has closed the stream
+			return nil
 		}
 		if err != nil {
-			return want, false, fmt.Errorf("saving image %s: %w", s.id, err)
+			return err
 		}
-		complete = complete || header.Name == "manifest.json"
-		i := slices.Index(want, blobDigest(header))
-		if i < 0 {
+		if header.Name == "manifest.json" {
+			if err := json.NewDecoder(io.LimitReader(files, maxDocument)).Decode(&w.list); err != nil {
+				return fmt.Errorf("reading manifest.json: %w", err)
+			}
+		}
+		d := w.digestOf(header)
+		if !w.want[d] {
 			continue
 		}
-		if err := yield(want[i], header.Size, files); err != nil {
-			return want, complete, err
+		delete(w.want, d)
+		if err := w.yield(d, header.Size, files); err != nil {
+			return asYielded(err)
 		}
-		want = slices.Delete(want, i, i+1)
 	}
-	return want, complete, nil
+	return nil
 }
 
-// blobDigest returns the digest of the blob in a file of an OCI image layout, or "" where it is none.
-func blobDigest(header *tar.Header) digest.Digest {
-	path, isBlob := strings.CutPrefix(header.Name, "blobs/")
-	if !isBlob || header.Typeflag != tar.TypeReg {
+// digestOf returns the digest of the blob in a file, or "" where it is none that is known.
+func (w *walk) digestOf(header *tar.Header) digest.Digest {
+	if header.Typeflag != tar.TypeReg {
 		return ""
 	}
-	return digest.Digest(strings.Replace(path, "/", ":", 1))
+	if d, known := w.names[header.Name]; known {
+		return d
+	}
+	return digestInName(header.Name)
+}
+
+// blobName matches what the files of blobs are called: in an OCI image layout, and by older Dockers and Podman.
+var blobName = regexp.MustCompile(`^(?:blobs/sha256/([0-9a-f]{64})|([0-9a-f]{64})\.(?:json|tar))$`) //nolint:gochecknoglobals // a constant
+
+func digestInName(name string) digest.Digest {
+	if found := blobName.FindStringSubmatch(name); found != nil {
+		return digest.NewDigestFromEncoded(digest.SHA256, found[1]+found[2])
+	}
+	return ""
+}
+
+// learn takes from the list which layers are in files whose names do not tell.
+func (w *walk) learn(diffIDs []digest.Digest) error {
+	if len(w.list) != 1 || len(w.list[0].Layers) != len(diffIDs) {
+		return errors.New("manifest.json does not list the image's layers")
+	}
+	for i, name := range w.list[0].Layers {
+		if name = path.Clean(name); digestInName(name) == "" && strings.HasSuffix(name, "/layer.tar") {
+			w.names[name] = diffIDs[i]
+		}
+	}
+	return nil
 }

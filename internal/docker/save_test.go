@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 
+	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/docker/dockertest"
 	"kind-local-registry/webhook/rewrite"
 )
@@ -19,7 +20,7 @@ func TestBlobs_YieldsWhatIsWantedAndNothingElse(t *testing.T) {
 	image := dockertest.NewImage("a", unwanted, wanted, wanted)
 	engine.Tag("x:1", image)
 	got := map[digest.Digest]int64{}
-	err := newClient(t, engine).Save(image.ID()).Blobs(t.Context(), []digest.Digest{image.ID(), wanted.Digest},
+	err := saveOf(t, engine).Blobs(t.Context(), []digest.Digest{image.ID(), wanted.Digest},
 		func(d digest.Digest, size int64, blob io.Reader) error {
 			got[d] += size
 			if read, err := digest.FromReader(blob); err != nil || read != d {
@@ -42,7 +43,7 @@ func TestBlobs_ReturnsTheErrorOfYieldAsItIs(t *testing.T) {
 	image := dockertest.NewImage("a", dockertest.Noise(10_000_000, 1))
 	engine.Tag("x:1", image)
 	want := errors.New("the disk is full")
-	err := newClient(t, engine).Save(image.ID()).Blobs(t.Context(), []digest.Digest{image.ID()},
+	err := saveOf(t, engine).Blobs(t.Context(), []digest.Digest{image.ID()},
 		func(digest.Digest, int64, io.Reader) error { return want })
 	if err != want { //nolint:errorlint // it is not to be wrapped
 		t.Errorf("Blobs = %v, want %v", err, want)
@@ -61,7 +62,7 @@ func TestBlobs_FailsWhenTheStreamBreaksOff(t *testing.T) {
 			image := dockertest.NewImage("a", layer)
 			engine.Tag("x:1", image)
 			engine.Truncate(bytes)
-			err := newClient(t, engine).Save(image.ID()).Blobs(t.Context(), []digest.Digest{layer.Digest}, discard)
+			err := saveOf(t, engine).Blobs(t.Context(), []digest.Digest{layer.Digest}, discard)
 			if !errors.Is(err, io.ErrUnexpectedEOF) {
 				t.Errorf("Blobs = %v, want %v", err, io.ErrUnexpectedEOF)
 			}
@@ -74,9 +75,34 @@ func TestBlobs_RefusesADaemonThatNamesBlobsDifferently(t *testing.T) {
 	engine := dockertest.NewEngine(t)
 	image := dockertest.NewImage("a", dockertest.Layer("app"))
 	engine.Tag("x:1", image)
-	err := newClient(t, engine).Save(image.ID()).
+	err := saveOf(t, engine).
 		Blobs(t.Context(), []digest.Digest{digest.FromString("something else")}, discard)
 	wantRefusal(t, err, rewrite.Unservable)
+}
+
+// saveOf returns the last source of the daemon's image x:1.
+func saveOf(t *testing.T, engine *dockertest.Engine) docker.Source {
+	t.Helper()
+	sources := contentsOf(t, newClient(t, engine)).Sources
+	last := sources[len(sources)-1]
+	if last.Name() != "save" {
+		t.Fatalf("the last source is %s, want save", last.Name())
+	}
+	return last
+}
+
+// contentsOf returns the contents of the daemon's image x:1.
+func contentsOf(t *testing.T, client *docker.Client) docker.Contents {
+	t.Helper()
+	image, err := client.Image(t.Context(), "x:1")
+	if err != nil {
+		t.Fatalf("Image: %v", err)
+	}
+	contents, err := client.Contents(t.Context(), image)
+	if err != nil {
+		t.Fatalf("Contents: %v", err)
+	}
+	return contents
 }
 
 // discard reads a blob to its end.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
 
@@ -33,6 +34,7 @@ type piece struct {
 	Command []string
 	Env     []string
 	Mounts  []string // of volumes and files, as in docker run -v
+	Reads   []string // directories of the host that it reads, at the same paths, without what is mounted below them
 	// HostPort is published on the host's loopback, for ContainerPort; 0 for none.
 	HostPort, ContainerPort int
 	// FromTop is which of the fixed addresses it has on the network.
@@ -149,6 +151,13 @@ func (p piece) hostConfig() (*container.HostConfig, network.PortSet, error) {
 		NetworkMode:   container.NetworkMode(p.Network),
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyAlways},
 		LogConfig:     container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "10m", "max-file": "2"}},
+	}
+	for _, directory := range p.Reads {
+		hostConfig.Mounts = append(hostConfig.Mounts, mount.Mount{
+			Type: mount.TypeBind, Source: directory, Target: directory, ReadOnly: true,
+			// What is mounted below, such as the file systems of containers, would be kept from being unmounted.
+			BindOptions: &mount.BindOptions{NonRecursive: true},
+		})
 	}
 	if p.HostPort == 0 {
 		return hostConfig, nil, nil

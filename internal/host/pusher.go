@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"path"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -51,8 +54,18 @@ func (s *System) pusherPiece(ctx context.Context) (piece, error) {
 			"--registry-host", s.registryHost(),
 		},
 		Env:    []string{"GOMEMLIMIT=48MiB"},
+		Reads:  s.imageDirectories(),
 		Mounts: []string{config.PusherContainer + ":" + certsDir, socket + ":/var/run/docker.sock"},
 	}, nil
+}
+
+// imageDirectories returns the directories in which the daemon keeps layers as files, as far as they are on this machine:
+// a daemon in a virtual machine has them there.
+func (s *System) imageDirectories() []string {
+	return slices.DeleteFunc(s.layout.Directories(), func(directory string) bool {
+		_, err := os.Stat(directory)
+		return errors.Is(err, fs.ErrNotExist) // who may not look, as most users, may still mount
+	})
 }
 
 func (s *System) checkPusher(ctx context.Context) (State, error) {

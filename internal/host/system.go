@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/kind/pkg/cluster"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/docker"
 )
 
 // System is the host that the steps work on: its Docker daemon and its kind clusters.
@@ -25,6 +26,7 @@ type System struct {
 	kindConfig *v1alpha4.Cluster
 	docker     *client.Client
 	socket     string // of the Docker daemon, on the host
+	layout     docker.Layout
 	network    string
 	access     *rest.Config // to the cluster's API server, once it was asked for
 }
@@ -40,11 +42,11 @@ func Open(ctx context.Context, options Options) (*System, error) {
 	if !local {
 		return nil, remedy(fmt.Errorf("the Docker daemon at %s is on another machine", address), "setup works on the local daemon: unset DOCKER_HOST, or choose a local docker context")
 	}
-	docker, err := client.New(client.WithHost(address))
+	daemon, err := client.New(client.WithHost(address))
 	if err != nil {
 		return nil, fmt.Errorf("connecting to Docker at %s: %w", address, err)
 	}
-	info, err := docker.Info(ctx, client.InfoOptions{})
+	info, err := daemon.Info(ctx, client.InfoOptions{})
 	if err != nil {
 		return nil, noDocker(address, err)
 	}
@@ -62,7 +64,10 @@ func Open(ctx context.Context, options Options) (*System, error) {
 	if network == "" {
 		network = config.Network
 	}
-	system := &System{options: options, kindConfig: kindConfig, docker: docker, socket: socket, network: network}
+	system := &System{
+		options: options, kindConfig: kindConfig, docker: daemon, socket: socket, network: network,
+		layout: docker.NewLayout(info.Info),
+	}
 	return system, system.keepRegistry(ctx)
 }
 

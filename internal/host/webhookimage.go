@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/push"
@@ -67,7 +68,7 @@ func (s *System) withService(use func(*pusher.Service) error) error {
 	if err != nil {
 		return errors.Join(err, daemon.Close())
 	}
-	service := pusher.NewService(daemon, registry, s.registryHost())
+	service := pusher.NewService(daemon, registry, s.registryHost(), slog.New(slog.DiscardHandler))
 	err = use(service)
 	service.Close()
 	registry.Close()

@@ -2,6 +2,7 @@ package push
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/opencontainers/go-digest"
+	"golang.org/x/sync/errgroup"
 )
 
 // size returns the size of a blob in the registry, or 0 where it has none.
@@ -28,78 +30,149 @@ func (r *Registry) size(ctx context.Context, repository string, d digest.Digest)
 	return max(response.ContentLength, 0), nil
 }
 
-// upload moves a blob into the registry, which verifies it, by one POST and one PUT. It asks for the size after that,
-// as distribution keeps a damaged blob that it has, whatever is uploaded.
-func (r *Registry) upload(ctx context.Context, repository string, d digest.Digest, size int64, blob io.Reader) error {
-	session, err := r.start(ctx, repository)
-	if err != nil {
-		return err
+// sizes asks the registry for the sizes of the blobs, in parallel, and returns those of the blobs that it has. No blob
+// of an image is empty: one that is has been damaged.
+func (r *Registry) sizes(
+	ctx context.Context, repository string, blobs []digest.Digest,
+) (map[digest.Digest]int64, error) {
+	var mu sync.Mutex
+	sizes := map[digest.Digest]int64{}
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(parallelHeads)
+	for _, d := range blobs {
+		group.Go(func() error {
+			size, err := r.size(ctx, repository, d)
+			if err != nil {
+				return fmt.Errorf("asking the registry for blob %s of %s: %w", d, repository, err)
+			}
+			if size > 0 {
+				mu.Lock()
+				defer mu.Unlock()
+				sizes[d] = size
+			}
+			return nil
+		})
 	}
-	if err := r.put(ctx, session, d, size, blob); err != nil {
-		return err // distribution takes no DELETE of a broken upload; it removes old ones by itself
-	}
-	held, err := r.size(ctx, repository, d)
-	if err != nil {
-		return err
-	}
-	if held != size {
-		return fmt.Errorf("the registry keeps a damaged copy of %d bytes, not %d: remove it from its disk", held, size)
-	}
-	return nil
+	return sizes, group.Wait()
 }
 
-// start opens an upload and returns its URL.
-func (r *Registry) start(ctx context.Context, repository string) (*url.URL, error) {
+// mount takes a blob that the registry has in another repository, and returns its size. A registry that has it nowhere,
+// or looks nowhere, opens an upload instead, which is returned. The registry finds the other repository by itself
+// (https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#mounting-a-blob-from-another-repository).
+func (r *Registry) mount(ctx context.Context, repository string, d digest.Digest) (int64, *url.URL, error) {
+	response, err := r.open(ctx, repository, url.Values{"mount": {d.String()}})
+	if err != nil {
+		return 0, nil, err
+	}
+	if response.StatusCode == http.StatusCreated {
+		if size, err := r.size(ctx, repository, d); err != nil || size > 0 {
+			return size, nil, err
+		}
+		response, err = r.open(ctx, repository, nil)
+		if err != nil {
+			return 0, nil, err
+		}
+	}
+	session, err := response.Location()
+	return 0, session, err
+}
+
+// open asks for an upload. The body of the answer is closed.
+func (r *Registry) open(ctx context.Context, repository string, query url.Values) (*http.Response, error) {
 	request, err := r.request(ctx, http.MethodPost, repository+"/blobs/uploads/", nil)
 	if err != nil {
 		return nil, err
 	}
-	response, err := r.send(request, http.StatusAccepted)
+	request.URL.RawQuery = query.Encode()
+	response, err := r.send(request, http.StatusAccepted, http.StatusCreated)
 	if err != nil {
 		return nil, err
 	}
-	_ = response.Body.Close()
-	return response.Location()
+	return response, response.Body.Close()
 }
 
-// put sends all of the blob and ends the upload. It returns after the last read of the blob.
-func (r *Registry) put(ctx context.Context, session *url.URL, d digest.Digest, size int64, blob io.Reader) error {
-	end := *session
+// blobUpload is one blob on its way.
+type blobUpload struct {
+	session *url.URL // nil where none was opened yet
+	digest  digest.Digest
+	size    int64 // -1 where it is not known before the end
+	blob    io.Reader
+}
+
+// upload moves a blob into the registry, which verifies it, by one POST and one PUT, and returns its size. It asks for
+// that of the registry, as distribution keeps a damaged blob that it has, whatever is uploaded. What is the source's
+// fault is a *sourceError.
+func (r *Registry) upload(ctx context.Context, repository string, u blobUpload) (int64, error) {
+	if u.session == nil {
+		response, err := r.open(ctx, repository, nil)
+		if err != nil {
+			return 0, err
+		}
+		if u.session, err = response.Location(); err != nil {
+			return 0, err
+		}
+	}
+	sent, err := r.put(ctx, u)
+	if err != nil {
+		return 0, err // distribution takes no DELETE of a broken upload; it removes old ones by itself
+	}
+	held, err := r.size(ctx, repository, u.digest)
+	if err != nil {
+		return 0, err
+	}
+	if held != sent {
+		return 0, fmt.Errorf("the registry keeps a damaged copy of %d bytes, not %d: remove it from its disk", held, sent)
+	}
+	return held, nil
+}
+
+// put sends all of the blob, ends the upload, and returns how many bytes that were. It returns after the last read of the
+// blob.
+func (r *Registry) put(ctx context.Context, u blobUpload) (int64, error) {
+	end := *u.session
 	query := end.Query()
-	query.Set("digest", d.String())
+	query.Set("digest", u.digest.String())
 	end.RawQuery = query.Encode()
-	body := &body{Reader: blob, closed: make(chan struct{})}
+	body := &body{Reader: u.blob, size: u.size, closed: make(chan struct{})}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPut, end.String(), body)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	request.ContentLength = size
+	request.ContentLength = u.size
 	request.Header.Set("Content-Type", "application/octet-stream")
 	response, err := r.send(request, http.StatusCreated)
 	<-body.closed
-	switch {
+	switch refused := (*StatusError)(nil); {
 	case ctx.Err() != nil: // whatever else went wrong then, did so for that
-		return ctx.Err()
+		return 0, ctx.Err()
 	case body.err != nil:
-		return fmt.Errorf("reading the blob: %w", body.err)
+		return 0, &sourceError{fmt.Errorf("reading the blob: %w", body.err)}
+	case errors.As(err, &refused) && refused.Code == http.StatusBadRequest:
+		return 0, &sourceError{err} // the content is not that of the digest
 	case err != nil:
-		return err
+		return 0, err
 	}
-	return response.Body.Close()
+	return body.sent, response.Body.Close()
 }
 
 // body is the body of a request that tells when the transport is done with it, which may be after the answer has come,
 // and how reading it failed.
 type body struct {
 	io.Reader
+	size   int64 // -1 where it is not known
+	sent   int64
 	err    error
 	once   sync.Once
 	closed chan struct{}
 }
 
-// Read reads from the blob and keeps its error.
+// Read reads from the blob and keeps its error. A blob that ends early is one, too.
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
+	b.sent += int64(n)
+	if err == io.EOF && b.sent < b.size {
+		err = io.ErrUnexpectedEOF
+	}
 	if err != nil && err != io.EOF {
 		b.err = err
 	}

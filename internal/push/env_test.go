@@ -63,8 +63,26 @@ func wanted(image dockertest.Image) push.Image {
 // push tags the image in the daemon and pushes it.
 func (e env) push(t *testing.T, image dockertest.Image) (push.Result, error) {
 	t.Helper()
+	return e.registry.Push(t.Context(), target(), wanted(image), e.sources(t, image), push.Options{})
+}
+
+// sources tags the image in the daemon, and returns where the daemon's images can be read.
+func (e env) sources(t *testing.T, image dockertest.Image) []push.Source {
+	t.Helper()
 	e.engine.Tag("a/b:1", image)
-	return e.registry.Push(t.Context(), target(), wanted(image), e.docker.Save(image.ID()), nil)
+	found, err := e.docker.Image(t.Context(), "a/b:1")
+	if err != nil {
+		t.Fatalf("Image: %v", err)
+	}
+	contents, err := e.docker.Contents(t.Context(), found)
+	if err != nil {
+		t.Fatalf("Contents: %v", err)
+	}
+	var sources []push.Source
+	for _, source := range contents.Sources {
+		sources = append(sources, source)
+	}
+	return sources
 }
 
 // mustPush pushes the image.
@@ -138,6 +156,9 @@ func wantLayers(t *testing.T, image v1.Image, want []digest.Digest) {
 
 // files is a source of blobs that can be read in any order, and are: all at the same time.
 type files []dockertest.Blob
+
+// Name returns files.
+func (files) Name() string { return "files" }
 
 // Blobs yields each wanted blob in a goroutine of its own.
 func (f files) Blobs(

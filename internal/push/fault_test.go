@@ -68,8 +68,7 @@ func TestPush_EndsWithItsContext(t *testing.T) {
 	open := layer.Open
 	layer.Open = func() io.Reader { return io.MultiReader(io.LimitReader(open(), 5_000_000), stalled{ctx, cancel}) }
 	image := dockertest.NewImage("a", layer)
-	e.engine.Tag("a/b:1", image)
-	_, err := e.registry.Push(ctx, target(), wanted(image), e.docker.Save(image.ID()), nil)
+	_, err := e.registry.Push(ctx, target(), wanted(image), e.sources(t, image), push.Options{})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Push = %v, want %v", err, context.Canceled)
 	}

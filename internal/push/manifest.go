@@ -81,11 +81,33 @@ func (r *Registry) getManifest(ctx context.Context, target Target) ([]byte, erro
 	return content, nil
 }
 
-// putManifest makes the image's manifest, puts it at the target, and returns its digest.
+// ownSizes returns the sizes of the blobs that a manifest names; nil for no manifest.
+func ownSizes(content []byte) (map[digest.Digest]int64, error) {
+	if content == nil {
+		return nil, nil
+	}
+	var manifest v1.Manifest
+	if err := json.Unmarshal(content, &manifest); err != nil {
+		return nil, fmt.Errorf("parsing the image's manifest: %w", err)
+	}
+	sizes := map[digest.Digest]int64{manifest.Config.Digest: manifest.Config.Size}
+	for _, layer := range manifest.Layers {
+		sizes[layer.Digest] = layer.Size
+	}
+	return sizes, nil
+}
+
+// putManifest puts the image's manifest, which is made where it has none of its own, at the target, and returns its digest.
 func (r *Registry) putManifest(
 	ctx context.Context, target Target, image Image, sizes map[digest.Digest]int64,
 ) (digest.Digest, error) {
-	content, err := json.Marshal(newManifest(image, sizes))
+	content, mediaType := image.Manifest, v1.MediaTypeImageManifest
+	var err error
+	if content == nil {
+		content, err = json.Marshal(newManifest(image, sizes))
+	} else {
+		mediaType, err = mediaTypeOf(content)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -93,12 +115,24 @@ func (r *Registry) putManifest(
 	if err != nil {
 		return "", err
 	}
-	request.Header.Set("Content-Type", v1.MediaTypeImageManifest)
+	request.Header.Set("Content-Type", mediaType)
 	response, err := r.send(request, http.StatusCreated)
 	if err != nil {
 		return "", fmt.Errorf("putting manifest %s of %s: %w", target.Reference, target.Repository, err)
 	}
 	return digest.FromBytes(content), response.Body.Close()
+}
+
+// mediaTypeOf returns the media type that a manifest says of itself. OCI lets it say nothing.
+func mediaTypeOf(content []byte) (string, error) {
+	var manifest v1.Manifest
+	if err := json.Unmarshal(content, &manifest); err != nil {
+		return "", fmt.Errorf("parsing the image's manifest: %w", err)
+	}
+	if manifest.MediaType == "" {
+		return v1.MediaTypeImageManifest, nil
+	}
+	return manifest.MediaType, nil
 }
 
 // newManifest returns the manifest of an image whose layers are not compressed

@@ -17,14 +17,13 @@ func TestPush_NeedsNoMemoryForTheImage(t *testing.T) {
 	}
 	e := newEnv(t)
 	image := dockertest.NewImage("a", dockertest.Noise(size, 1))
-	e.engine.Tag("a/b:1", image)
 	var peak uint64
 	look := func(push.Progress) {
 		var stats runtime.MemStats
 		runtime.ReadMemStats(&stats)
 		peak = max(peak, stats.HeapInuse)
 	}
-	if _, err := e.registry.Push(t.Context(), target(), wanted(image), e.docker.Save(image.ID()), look); err != nil {
+	if _, err := e.registry.Push(t.Context(), target(), wanted(image), e.sources(t, image), push.Options{Progress: look}); err != nil {
 		t.Fatalf("Push: %v", err)
 	}
 	if peak > limit {

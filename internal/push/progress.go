@@ -35,6 +35,13 @@ func newMeter(total int64, report func(Progress)) *meter {
 	return m
 }
 
+// expectLess says that so many of the bytes need not be moved.
+func (m *meter) expectLess(size int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.now.Total = max(m.now.Total-size, m.now.Bytes)
+}
+
 // finish reports the end; what was an estimate is known now.
 func (m *meter) finish() {
 	m.mu.Lock()

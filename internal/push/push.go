@@ -2,21 +2,23 @@ package push
 
 import (
 	"context"
-	"fmt"
 	"io"
-	"sync"
+	"time"
 
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sync/errgroup"
 )
 
 // Image is what is to be in the registry.
 type Image struct {
-	// Config is the digest of the image's configuration; Docker's image ID is that.
+	// Config is the digest of the image's configuration.
 	Config digest.Digest
-	// Layers are the digests of the uncompressed layers, lowest first. One may stand there twice.
+	// Layers are the digests of the layers as they are moved, lowest first. One may stand there twice.
 	Layers []digest.Digest
-	// Size is the size of the image in bytes, as far as it is known; progress is measured by it, and nothing else.
+	// Manifest is the image's own manifest, which names Config and Layers. It is put into the registry as it is; where it
+	// is nil, one is made, of layers that are not compressed.
+	Manifest []byte
+	// Size is the size of the image in bytes, as far as it is known; progress is measured by it, and how long a source may
+	// be quiet, and nothing else.
 	Size int64
 }
 
@@ -43,10 +45,22 @@ type Target struct {
 
 // Source gives the blobs of one image.
 type Source interface {
-	// Blobs calls yield once for each blob in want, in any order. A source that can read several blobs at the same time
-	// may call yield from several goroutines; it returns after the last of them has ended. It stops, and returns the
-	// error, when yield returns one. The reader gives size bytes; they need not be verified.
+	// Name is what logs and metrics call the source.
+	Name() string
+	// Blobs calls yield at most once for each blob in want, in any order. A source that can read several blobs at the same
+	// time may call yield from several goroutines; it returns after the last of them has ended. It stops, and returns the
+	// error, when yield returns one. A blob that it cannot give is not yielded: the source goes on, and its error says at
+	// the end which and why. The reader gives size bytes, or as many as there are where size is -1; they need not be
+	// verified.
 	Blobs(ctx context.Context, want []digest.Digest, yield func(d digest.Digest, size int64, blob io.Reader) error) error
+}
+
+// Options are what a push can do without. Their functions must not block.
+type Options struct {
+	// Progress is called at the start, at the end and at most four times a second between them, never twice at a time.
+	Progress func(Progress)
+	// HandOver is told of each source that could not give all that was asked of it, and why; the next one is asked then.
+	HandOver func(source string, cause error)
 }
 
 // Result is what a push came to.
@@ -56,99 +70,40 @@ type Result struct {
 	// Bytes and Uploaded are the size and the number of the blobs that were moved.
 	Bytes    int64 `json:"bytes"`
 	Uploaded int   `json:"uploaded"`
-	// Present is the number of blobs that were there already.
-	Present int `json:"present"`
+	// PresentBytes and Present are those of the blobs that were there already, in whatever repository.
+	PresentBytes int64 `json:"presentBytes"`
+	Present      int   `json:"present"`
 }
 
-// Push makes the registry have the image at the target, whose reference is a tag. Blobs that are there are not asked of
-// the source, and a source of which nothing is wanted is not asked at all. progress, where it is not nil, is called at
-// the start, at the end and at most four times a second between them, never twice at a time.
+// Push makes the registry have the image at the target. Blobs that are there are not asked of the sources, and a source
+// of which nothing is wanted is not asked at all. The sources are tried in their order, each for what is missing still.
+// A registry that fails is tried again for some seconds, and only with what it still lacks by then.
 func (r *Registry) Push(
-	ctx context.Context, target Target, image Image, source Source, progress func(Progress),
+	ctx context.Context, target Target, image Image, sources []Source, options Options,
 ) (Result, error) {
-	sizes, err := r.sizes(ctx, target.Repository, image.blobs())
+	own, err := ownSizes(image.Manifest)
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{Present: len(sizes)}
-	missing, present := split(image.blobs(), sizes)
-	meter := newMeter(image.Size-present, progress)
-	if len(missing) > 0 {
-		moved, err := r.move(ctx, target.Repository, missing, source, meter)
-		if err != nil {
+	p := &transfer{registry: r, target: target, image: image, sources: sources, handOver: options.HandOver, own: own}
+	p.meter = newMeter(image.Size, options.Progress)
+	for attempt := 0; ; attempt++ {
+		err := p.try(ctx)
+		if err == nil {
+			return p.result, nil
+		}
+		if !passes(err) || attempt == len(pauses()) {
 			return Result{}, err
 		}
-		for d, size := range moved {
-			sizes[d] = size
-			result.Bytes += size
-			result.Uploaded++
+		select {
+		case <-time.After(pauses()[attempt]):
+		case <-ctx.Done():
+			return Result{}, ctx.Err()
 		}
 	}
-	meter.finish()
-	result.Digest, err = r.putManifest(ctx, target, image, sizes)
-	return result, err
 }
 
-// split returns the blobs that are not in sizes, and the sum of the sizes of those that are.
-func split(blobs []digest.Digest, sizes map[digest.Digest]int64) (missing []digest.Digest, present int64) {
-	for _, d := range blobs {
-		size, found := sizes[d]
-		if !found {
-			missing = append(missing, d)
-		}
-		present += size
-	}
-	return missing, present
-}
-
-// move uploads the missing blobs from the source, and returns their sizes.
-func (r *Registry) move(
-	ctx context.Context, repository string, missing []digest.Digest, source Source, meter *meter,
-) (map[digest.Digest]int64, error) {
-	var mu sync.Mutex
-	moved := map[digest.Digest]int64{}
-	err := source.Blobs(ctx, missing, func(d digest.Digest, size int64, blob io.Reader) error {
-		if err := r.upload(ctx, repository, d, size, meter.reader(blob)); err != nil {
-			return fmt.Errorf("uploading blob %s to %s: %w", d, repository, err)
-		}
-		mu.Lock()
-		defer mu.Unlock()
-		moved[d] = size
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	for _, d := range missing {
-		if _, found := moved[d]; !found {
-			return nil, fmt.Errorf("the image's source did not give blob %s", d)
-		}
-	}
-	return moved, nil
-}
-
-// sizes asks the registry for the sizes of the blobs, in parallel, and returns those of the blobs that it has. No blob
-// of an image is empty: one that is has been damaged.
-func (r *Registry) sizes(
-	ctx context.Context, repository string, blobs []digest.Digest,
-) (map[digest.Digest]int64, error) {
-	var mu sync.Mutex
-	sizes := map[digest.Digest]int64{}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(parallelHeads)
-	for _, d := range blobs {
-		group.Go(func() error {
-			size, err := r.size(ctx, repository, d)
-			if err != nil {
-				return fmt.Errorf("asking the registry for blob %s of %s: %w", d, repository, err)
-			}
-			if size > 0 {
-				mu.Lock()
-				defer mu.Unlock()
-				sizes[d] = size
-			}
-			return nil
-		})
-	}
-	return sizes, group.Wait()
+// pauses are the times between the attempts: as long, all in all, as a registry takes to start again.
+func pauses() []time.Duration {
+	return []time.Duration{250 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second}
 }

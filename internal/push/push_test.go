@@ -72,14 +72,14 @@ func TestPush_MovesOnlyWhatIsMissing(t *testing.T) {
 		saves int
 	}{
 		{"the first push moves all", first, push.Result{Bytes: first.Size() + first.Config.Size, Uploaded: 3}, 1},
-		{"the second moves nothing, and saves nothing", first, push.Result{Present: 3}, 1},
+		{"the second moves nothing, and saves nothing", first, push.Result{Present: 3, PresentBytes: first.Size() + first.Config.Size}, 1},
 		{
 			"a rebuild of one layer moves that and the configuration",
 			again,
-			push.Result{Bytes: rebuilt.Size + again.Config.Size, Uploaded: 2, Present: 1},
+			push.Result{Bytes: rebuilt.Size + again.Config.Size, Uploaded: 2, Present: 1, PresentBytes: base.Size},
 			2,
 		},
-		{"going back to the first build moves nothing", first, push.Result{Present: 3}, 2},
+		{"going back to the first build moves nothing", first, push.Result{Present: 3, PresentBytes: first.Size() + first.Config.Size}, 2},
 	} {
 		got := e.mustPush(t, step.image)
 		got.Digest = ""
@@ -109,7 +109,7 @@ func TestPush_TakesBlobsInParallel(t *testing.T) {
 			t.Parallel()
 			e := newEnv(t)
 			source := files(append(image.Layers, image.Config))
-			if _, err := e.registry.Push(t.Context(), target(), wanted(image), source, nil); err != nil {
+			if _, err := e.registry.Push(t.Context(), target(), wanted(image), []push.Source{source}, push.Options{}); err != nil {
 				t.Fatalf("Push: %v", err)
 			}
 			pulled, err := e.pull(t)
@@ -125,7 +125,8 @@ func TestPush_FailsWhenTheSourceForgetsABlob(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	image := dockertest.NewImage("a", dockertest.Layer("one"))
-	if _, err := e.registry.Push(t.Context(), target(), wanted(image), files{image.Config}, nil); err == nil {
+	sources := []push.Source{files{image.Config}}
+	if _, err := e.registry.Push(t.Context(), target(), wanted(image), sources, push.Options{}); err == nil {
 		t.Error("Push from a source without the layer: no error")
 	}
 	e.wantNothingVisible(t)
@@ -143,10 +144,9 @@ func TestPush_ReportsProgressFromNothingToAll(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	image := dockertest.NewImage("a", dockertest.Noise(5_000_000, 1))
-	e.engine.Tag("a/b:1", image)
 	var reports []push.Progress
-	result, err := e.registry.Push(t.Context(), target(), wanted(image), e.docker.Save(image.ID()),
-		func(p push.Progress) { reports = append(reports, p) })
+	options := push.Options{Progress: func(p push.Progress) { reports = append(reports, p) }}
+	result, err := e.registry.Push(t.Context(), target(), wanted(image), e.sources(t, image), options)
 	if err != nil {
 		t.Fatalf("Push: %v", err)
 	}

@@ -3,12 +3,14 @@ package push
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -68,7 +70,39 @@ func (r *Registry) send(request *http.Request, want ...int) (*http.Response, err
 		}
 	}
 	defer func() { _ = response.Body.Close() }()
-	return nil, fmt.Errorf("%s %s: %s%s", request.Method, request.URL.Path, response.Status, complaint(response.Body))
+	return nil, &StatusError{
+		Code:     response.StatusCode,
+		Question: request.Method + " " + request.URL.Path,
+		Answer:   response.Status + complaint(response.Body),
+	}
+}
+
+// StatusError is an answer of the registry that was not wanted.
+type StatusError struct {
+	// Code is the status code of the answer.
+	Code int
+	// Question is what was asked, and Answer what the registry said.
+	Question, Answer string
+}
+
+// Error returns the question and the answer.
+func (e *StatusError) Error() string { return e.Question + ": " + e.Answer }
+
+// passes says whether an error of the registry may pass within seconds: it is restarted, or busy. A full disk is not
+// emptied so soon.
+func passes(err error) bool {
+	var status *StatusError
+	var source *sourceError
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &source):
+		return false
+	case errors.As(err, &status):
+		lost := strings.Contains(status.Answer, "MANIFEST_BLOB_UNKNOWN") // a blob was removed after it was found
+		busy := status.Code == http.StatusTooManyRequests || status.Code >= http.StatusInternalServerError
+		return lost || busy && !strings.Contains(status.Answer, syscall.ENOSPC.Error())
+	}
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // complaint returns what a registry says is wrong, with a colon before it, or "".

@@ -51,7 +51,7 @@ func newEnv(t *testing.T) env {
 		t.Fatalf("docker.New: %v", err)
 	}
 	t.Cleanup(func() { _ = daemon.Close() })
-	e.service = pusher.NewService(daemon, registry, registryHost)
+	e.service = pusher.NewService(daemon, registry, registryHost, slog.New(slog.NewJSONHandler(e.log, nil)))
 	t.Cleanup(e.service.Close)
 	e.credentials = newCredentials(t)
 	e.address = e.serve(t)

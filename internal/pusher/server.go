@@ -18,6 +18,7 @@ import (
 //
 //	GET  /v1/lookup?name=NAME     rewrite.Presence
 //	POST /v1/push {"name":NAME}   lines: {"progress":{…}}, and last {"result":{…}} or {"error":{…}}
+//	GET  /metrics                 Prometheus metrics
 //
 // Any other answer than 200 is {"reason":…,"detail":…}.
 type Server struct {
@@ -54,6 +55,7 @@ func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+lookupPath, s.lookup)
 	mux.HandleFunc("POST "+pushPath, s.push)
+	mux.Handle("GET /metrics", s.service.handOvers.metrics)
 	return mux
 }
 

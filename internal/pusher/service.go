@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"golang.org/x/sync/semaphore"
 
@@ -22,13 +23,16 @@ type Service struct {
 	host     string
 	flights  flights
 	slots    *semaphore.Weighted
+
+	handOvers *handOvers
 }
 
 // NewService returns the service that brings images of the daemon into the registry. registryHost is what stands for
 // the registry in references, such as localhost:5001; where its API is, registry knows.
-func NewService(daemon *docker.Client, registry *push.Registry, registryHost string) *Service {
+// What it has to say of the sources goes to log.
+func NewService(daemon *docker.Client, registry *push.Registry, registryHost string, log *slog.Logger) *Service {
 	return &Service{
-		docker: daemon, registry: registry, host: registryHost,
+		docker: daemon, registry: registry, host: registryHost, handOvers: newHandOvers(log),
 		flights: flights{byKey: map[string]*flight{}},
 		slots:   semaphore.NewWeighted(parallelPushes),
 	}
@@ -66,7 +70,7 @@ func (s *Service) Lookup(ctx context.Context, name string) (rewrite.Presence, er
 	}
 	presence.OnHost, presence.ImageID = true, image.ID.String()
 	presence.Refusal = reasonOf(image.Refusal())
-	if held.Config == image.ID {
+	if image.Is(held.Digest, held.Config) {
 		presence.Digest = presence.Served
 	}
 	return presence, nil
@@ -82,7 +86,7 @@ func (s *Service) Push(ctx context.Context, name string, progress func(push.Prog
 		return push.Result{}, err
 	}
 	if parsed.Digest() != "" {
-		return s.pushed(ctx, target)
+		return s.pushDigest(ctx, parsed, target, progress)
 	}
 	image, err := s.find(ctx, parsed)
 	if err != nil {
@@ -91,6 +95,13 @@ func (s *Service) Push(ctx context.Context, name string, progress func(push.Prog
 	if err := image.Refusal(); err != nil {
 		return push.Result{}, err
 	}
+	return s.push(ctx, target, image, progress)
+}
+
+// push joins the flight of the image to the target, or starts it.
+func (s *Service) push(
+	ctx context.Context, target push.Target, image docker.Image, progress func(push.Progress),
+) (push.Result, error) {
 	key := fmt.Sprintf("%s:%s@%s", target.Repository, target.Reference, image.ID)
 	return s.flights.do(ctx, key, progress, func(ctx context.Context, report func(push.Progress)) (push.Result, error) {
 		// Waiters are served in the order in which they came.
@@ -98,25 +109,41 @@ func (s *Service) Push(ctx context.Context, name string, progress func(push.Prog
 			return push.Result{}, err
 		}
 		defer s.slots.Release(1)
-		wanted := push.Image{Config: image.ID, Layers: image.Layers, Size: image.Size}
-		return s.registry.Push(ctx, target, wanted, s.docker.Save(image.ID), report)
+		contents, err := s.docker.Contents(ctx, image)
+		if err != nil {
+			return push.Result{}, err
+		}
+		var sources []push.Source
+		for _, source := range contents.Sources {
+			sources = append(sources, source)
+		}
+		wanted := push.Image{
+			Config: contents.Config, Layers: contents.Layers, Manifest: contents.Manifest, Size: image.Size,
+		}
+		return s.registry.Push(ctx, target, wanted, sources, push.Options{Progress: report, HandOver: s.handOvers.note})
 	})
 }
 
-// pushed returns the result for a name with a digest: the daemon cannot give a manifest of that digest, so either the
-// registry has it or nobody.
-func (s *Service) pushed(ctx context.Context, target push.Target) (push.Result, error) {
+// pushDigest is Push for a name with a digest: that of a manifest which either the registry has, or the containerd image
+// store. Docker's own store cannot give it, as it keeps no manifests.
+func (s *Service) pushDigest(
+	ctx context.Context, name rewrite.Name, target push.Target, progress func(push.Progress),
+) (push.Result, error) {
 	held, err := s.registry.Held(ctx, target)
-	if err != nil {
+	if err != nil || held.Complete {
+		return push.Result{Digest: held.Digest}, err
+	}
+	image, err := s.find(ctx, name)
+	if err == nil && image.Manifest.String() == name.Digest() {
+		return s.push(ctx, target, image, progress)
+	}
+	if err != nil && reasonOf(err) == "" {
 		return push.Result{}, err
 	}
-	if !held.Complete {
-		return push.Result{}, &rewrite.Refusal{
-			Reason: rewrite.DigestNotHeld,
-			Detail: fmt.Sprintf("the registry has no %s in %s", target.Reference, target.Repository),
-		}
+	return push.Result{}, &rewrite.Refusal{
+		Reason: rewrite.DigestNotHeld,
+		Detail: fmt.Sprintf("neither the registry nor the Docker daemon has manifest %s of %s", target.Reference, target.Repository),
 	}
-	return push.Result{Digest: held.Digest}, nil
 }
 
 // resolve parses the name and returns where its image belongs.

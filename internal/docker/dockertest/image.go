@@ -55,8 +55,6 @@ type Image struct {
 	Config Blob
 	Layers []Blob
 	OS     string
-	// Driver is the name of the graph driver; "" for overlay2.
-	Driver string
 }
 
 // NewImage returns the linux image of those layers. Images that differ in label differ in their ID.

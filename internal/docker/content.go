@@ -1,0 +1,73 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// content reads the blobs of the containerd image store where containerd keeps them: files named by their digests.
+type content struct{ directories []string }
+
+// Name returns containerd.
+func (content) Name() string { return "containerd" }
+
+// Blobs yields several blobs at a time.
+func (c content) Blobs(
+	ctx context.Context, want []digest.Digest, yield func(d digest.Digest, size int64, blob io.Reader) error,
+) error {
+	return readParallel(ctx, want, func(d digest.Digest) error {
+		path, err := c.path(d)
+		if err != nil {
+			return err
+		}
+		return yieldFile(path, d, yield)
+	})
+}
+
+// document returns the content of a small blob.
+func (c content) document(_ context.Context, d digest.Digest) ([]byte, error) {
+	path, err := c.path(d)
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.Open(path) // #nosec G304 -- a digest names no other directory
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	return readDocument(file, d)
+}
+
+// path returns the file of a blob.
+func (c content) path(d digest.Digest) (string, error) {
+	for _, directory := range c.directories {
+		path := filepath.Join(directory, "blobs", d.Algorithm().String(), d.Encoded())
+		_, err := os.Stat(path)
+		if err == nil {
+			return path, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+	}
+	return "", fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
+}
+
+// readDocument reads a manifest, or another document, and verifies it.
+func readDocument(r io.Reader, d digest.Digest) ([]byte, error) {
+	read, err := io.ReadAll(io.LimitReader(r, maxDocument))
+	if err != nil {
+		return nil, err
+	}
+	if digest.FromBytes(read) != d {
+		return nil, fmt.Errorf("document %s has another digest, or more than %d bytes", d, maxDocument)
+	}
+	return read, nil
+}

@@ -75,19 +75,32 @@ func TestPush_EndsWithItsContext(t *testing.T) {
 	e.wantNothingVisible(t)
 }
 
-func TestPush_RefusesADamagedBlobThatTheRegistryKeeps(t *testing.T) {
+func TestPush_RepairsWhatIsDamagedInTheRegistry(t *testing.T) {
 	t.Parallel()
-	e := newEnv(t)
-	image := dockertest.NewImage("a", dockertest.Layer("one"))
-	result := e.mustPush(t, image)
-	e.damage(t, image.Layers[0].Digest)
-	held, err := e.registry.Held(t.Context(), target())
-	if err != nil || held.Complete {
-		t.Errorf("Held = %+v (error %v), want it to be incomplete", held, err)
-	}
-	_, err = e.push(t, image)
-	if err == nil || !strings.Contains(err.Error(), "damaged") {
-		t.Errorf("Push over a damaged blob = %v, want an error that says so; %s was pushed before", err, result.Digest)
+	for name, damage := range map[string]func(content []byte) []byte{
+		"emptied":              func([]byte) []byte { return nil },
+		"cut by its last byte": func(content []byte) []byte { return content[:len(content)-1] },
+		"changed in one bit":   func(content []byte) []byte { content[len(content)/2] ^= 1; return content },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEnv(t)
+			image := dockertest.NewImage("a", dockertest.Layer("one"), dockertest.Layer("two"))
+			first := e.mustPush(t, image)
+			for _, d := range []digest.Digest{image.ID(), image.Layers[0].Digest, first.Digest} {
+				e.damage(t, d, damage)
+				held, err := e.registry.Held(t.Context(), target())
+				if err != nil || held.Complete {
+					t.Errorf("Held with blob %s damaged = %+v (error %v), want it to be incomplete", d, held, err)
+				}
+				e.mustPush(t, image)
+				pulled, err := e.pull(t)
+				if err != nil {
+					t.Fatalf("pulling after blob %s was damaged: %v", d, err)
+				}
+				wantLayers(t, pulled, wanted(image).Layers)
+			}
+		})
 	}
 }
 
@@ -113,11 +126,15 @@ func (s stalled) Read([]byte) (int, error) {
 	return 0, s.ctx.Err()
 }
 
-// damage empties a blob on the registry's disk, as a loss of power may.
-func (e env) damage(t *testing.T, d digest.Digest) {
+// damage changes a blob on the registry's disk, as a loss of power may.
+func (e env) damage(t *testing.T, d digest.Digest, change func([]byte) []byte) {
 	t.Helper()
-	hex := d.Encoded()
-	if err := os.Truncate(filepath.Join(e.root, "docker/registry/v2/blobs/sha256", hex[:2], hex, "data"), 0); err != nil {
+	name := filepath.Join(e.root, "docker/registry/v2/blobs/sha256", d.Encoded()[:2], d.Encoded(), "data")
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, change(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }

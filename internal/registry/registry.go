@@ -10,9 +10,6 @@ import (
 
 	"github.com/distribution/distribution/v3/configuration"
 	"github.com/distribution/distribution/v3/registry/handlers"
-
-	// The only storage driver; it registers itself under the name filesystem.
-	_ "github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
 )
 
 // Config says where the registry keeps its data.
@@ -49,8 +46,10 @@ func New(ctx context.Context, config Config) (handler http.Handler, err error) {
 		}
 	}()
 	mux := http.NewServeMux()
-	api, metrics := countUploads(handlers.NewApp(ctx, distribution(config.Root)))
-	mux.Handle("/", api)
+	verifier := newVerifier(config.Root)
+	go verifier.scrub(ctx)
+	api, metrics := countUploads(handlers.NewApp(ctx, distribution(verifier)), verifier.damaged, verifier.pending)
+	mux.Handle("/", mountFromAnywhere(api, verifier))
 	mux.Handle("GET /healthz", healthz(config.Root))
 	mux.Handle("GET /metrics", metrics)
 	return mux, nil
@@ -58,11 +57,11 @@ func New(ctx context.Context, config Config) (handler http.Handler, err error) {
 
 // distribution returns the configuration that distribution wants. Without maintenance.uploadpurging it would leave the
 // remains of broken uploads for a week; without a secret it would warn.
-func distribution(root string) *configuration.Configuration {
+func distribution(verifier *verifier) *configuration.Configuration {
 	config := &configuration.Configuration{
 		Storage: configuration.Storage{
-			"filesystem": {"rootdirectory": root},
-			"delete":     {"enabled": true},
+			driverName: {"verifier": verifier},
+			"delete":   {"enabled": true},
 			"maintenance": {"uploadpurging": map[any]any{
 				"enabled": true, "age": "24h", "interval": "6h", "dryrun": false,
 			}},

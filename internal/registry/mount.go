@@ -1,0 +1,53 @@
+package registry
+
+import (
+	"crypto/rand"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"github.com/distribution/reference"
+	"github.com/opencontainers/go-digest"
+)
+
+// uploads matches the path at which an upload is opened.
+var uploads = regexp.MustCompile(`^/v2/(.+)/blobs/uploads/$`) //nolint:gochecknoglobals // a constant
+
+// mountFromAnywhere takes a blob into a repository from whatever other one has it, where a client asks to mount it without
+// saying from where: "automatic content discovery", which distribution has not
+// (https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#mounting-a-blob-from-another-repository).
+// Everything else, and a blob that is nowhere, is for next. Whoever reads one repository here may read them all.
+func mountFromAnywhere(next http.Handler, verifier *verifier) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		query := r.URL.Query()
+		found := uploads.FindStringSubmatch(r.URL.Path)
+		if r.Method != http.MethodPost || found == nil || query.Has("from") || !query.Has("mount") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		repository, err := reference.WithName(found[1])
+		d, digestErr := digest.Parse(query.Get("mount"))
+		if err != nil || digestErr != nil || !verifier.has(r.Context(), d) || link(verifier.root, repository.Name(), d) != nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Location", "/v2/"+repository.Name()+"/blobs/"+d.String())
+		w.Header().Set("Docker-Content-Digest", d.String())
+		w.WriteHeader(http.StatusCreated)
+	})
+}
+
+// link makes the blob one of the repository, as distribution does.
+func link(root, repository string, d digest.Digest) error {
+	directory := filepath.Join(root, "docker/registry/v2/repositories", repository, "_layers/sha256", d.Encoded())
+	if err := os.MkdirAll(directory, 0o777); err != nil { // #nosec G301 -- as distribution's driver
+		return err
+	}
+	// Renamed into its place, so that it is never there by half.
+	half := filepath.Join(directory, ".link-"+rand.Text())
+	if err := os.WriteFile(half, []byte(d), 0o666); err != nil { // #nosec G306 -- as distribution's driver
+		return err
+	}
+	return os.Rename(half, filepath.Join(directory, "link"))
+}

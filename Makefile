@@ -20,13 +20,18 @@ test: ## Run the tests that need nothing but Go
 test-api: ## Run the tests against a real API server and etcd (built on first use)
 	KUBEBUILDER_ASSETS="$$(hack/node-image.sh --envtest)" go test -tags api -count 1 ./test/api/...
 
+.PHONY: test-daemon
+test-daemon: ## Run the copy's tests against real Docker daemons, which they start beside yours (root)
+	hack/docker.sh install
+	go test -tags daemon -count 1 ./test/daemon
+
 .PHONY: e2e
 e2e: ## Run the tests against a real kind cluster (Docker and a node image are made where there are none)
 	hack/e2e.sh
 
 .PHONY: lint
 lint: ## Check style: Go, shell and chart
-	$(GOLANGCI_LINT) run --build-tags api,e2e ./...
+	$(GOLANGCI_LINT) run --build-tags api,daemon,e2e ./...
 	shellcheck hack/*.sh .ci/run
 	hack/chart.sh
 

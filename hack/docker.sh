@@ -14,6 +14,7 @@ dockerd in the background.
 
   hack/docker.sh [start]   does nothing where a daemon answers already
   hack/docker.sh stop      stops the dockerd that this script started, and no other
+  hack/docker.sh install   installs what is missing, and starts nothing
   hack/docker.sh restart   stops it and starts it again: containers with a restart policy come back
 
 Environment:
@@ -153,8 +154,14 @@ restart() {
   launch
 }
 
+install() {
+  if command -v dockerd >/dev/null; then return; fi
+  ((EUID == 0)) || die "dockerd is not there: install Docker, or run hack/docker.sh as root"
+  install_docker
+}
+
 case ${1-start} in
-start | stop | restart) "${1-start}" ;;
+start | install | stop | restart) "${1-start}" ;;
 -h | --help) usage ;;
 *) die "unknown command $1: hack/docker.sh --help tells which there are" ;;
 esac

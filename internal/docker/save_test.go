@@ -3,6 +3,8 @@ package docker_test
 import (
 	"errors"
 	"io"
+	"maps"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -34,6 +36,34 @@ func TestBlobs_YieldsWhatIsWantedAndNothingElse(t *testing.T) {
 	want := map[digest.Digest]int64{image.ID(): image.Config.Size, wanted.Digest: wanted.Size}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("blobs (-want +got):\n%s", diff)
+	}
+}
+
+func TestBlobs_ReadsTheLayoutOfDockerBefore25(t *testing.T) {
+	t.Parallel()
+	engine := dockertest.NewEngine(t)
+	engine.SaveAsBefore25()
+	one, two := dockertest.Noise(100_000, 1), dockertest.Noise(50_000, 2)
+	image := dockertest.NewImage("a", one, two, one)
+	engine.Tag("x:1", image)
+	got := map[digest.Digest]int64{}
+	want := map[digest.Digest]int64{image.ID(): image.Config.Size, one.Digest: one.Size, two.Digest: two.Size}
+	err := saveOf(t, engine).Blobs(t.Context(), slices.Collect(maps.Keys(want)),
+		func(d digest.Digest, size int64, blob io.Reader) error {
+			got[d] += size
+			if read, err := digest.FromReader(blob); err != nil || read != d {
+				t.Errorf("blob %s reads as %s (error %v)", d, read, err)
+			}
+			return nil
+		})
+	if err != nil {
+		t.Fatalf("Blobs: %v", err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("blobs (-want +got):\n%s", diff)
+	}
+	if saves := engine.Saves(); saves != 2 {
+		t.Errorf("%d saves, want 2: one to learn which layer is which, one to read them", saves)
 	}
 }
 

@@ -20,6 +20,7 @@ type Engine struct {
 	saves  int
 	limit  int64
 	api    string
+	old    bool
 }
 
 // NewEngine starts a daemon without images, which ends with the test.
@@ -46,6 +47,13 @@ func (e *Engine) Truncate(bytes int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.limit = bytes
+}
+
+// SaveAsBefore25 makes every saved image one in the layout of Docker 20.10.
+func (e *Engine) SaveAsBefore25() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.old = true
 }
 
 // SetAPIVersion makes the daemon one of another version of the API, such as 1.43.
@@ -123,13 +131,16 @@ func (e *Engine) save(w http.ResponseWriter, name string) {
 	}
 	e.mu.Lock()
 	e.saves++
-	limit := e.limit
+	limit, layout := e.limit, save
+	if e.old {
+		layout = saveAsBefore25
+	}
 	e.mu.Unlock()
 	var stream io.Writer = w
 	if limit > 0 {
 		stream = &limited{w, limit}
 	}
-	if save(stream, image) != nil {
+	if layout(stream, image) != nil {
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler) // the answer is under way: all that is left is to break it off
 	}

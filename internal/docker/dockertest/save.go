@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/opencontainers/go-digest"
 )
 
 // save writes the image as Docker 26 does: directories, then every blob once in the order of their names, among them
@@ -40,6 +42,48 @@ func save(w io.Writer, image Image) error {
 		if err := write(files, file.name, NewBlob([]byte(file.content))); err != nil {
 			return err
 		}
+	}
+	return files.Close()
+}
+
+// saveAsBefore25 writes the image as Docker 20.10 does: a directory for each layer, named by an ID that is not a digest of
+// the layer's, with a symbolic link where a layer was there before; and last the list that tells which is which.
+func saveAsBefore25(w io.Writer, image Image) error {
+	type directory struct{ name, link string }
+	var names []string
+	layers := map[string]Blob{}
+	var directories []directory
+	first := map[digest.Digest]string{}
+	for i, layer := range image.Layers {
+		id := digest.FromString(fmt.Sprint(image.ID(), i)).Encoded()
+		link := first[layer.Digest]
+		if link == "" {
+			first[layer.Digest] = id
+		}
+		names, layers[id] = append(names, id+"/layer.tar"), layer
+		directories = append(directories, directory{id, link})
+	}
+	slices.SortFunc(directories, func(a, b directory) int { return strings.Compare(a.name, b.name) })
+	files := tar.NewWriter(w)
+	if err := write(files, image.ID().Encoded()+".json", image.Config); err != nil {
+		return err
+	}
+	for _, d := range directories {
+		if d.link != "" {
+			header := &tar.Header{Name: d.name + "/layer.tar", Typeflag: tar.TypeSymlink, Linkname: "../" + d.link + "/layer.tar"}
+			if err := files.WriteHeader(header); err != nil {
+				return err
+			}
+		} else if err := write(files, d.name+"/layer.tar", layers[d.name]); err != nil {
+			return err
+		}
+	}
+	list, err := json.Marshal([]map[string]any{{"Config": image.ID().Encoded() + ".json", "RepoTags": nil, "Layers": names}})
+	if err != nil {
+		return err
+	}
+	if err := write(files, "manifest.json", NewBlob(list)); err != nil {
+		return err
 	}
 	return files.Close()
 }

@@ -1,0 +1,250 @@
+//go:build daemon
+
+package daemon
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+	"github.com/opencontainers/go-digest"
+
+	"kind-local-registry/internal/docker"
+	"kind-local-registry/internal/docker/dockertest"
+	"kind-local-registry/internal/push"
+	"kind-local-registry/internal/registry/registrytest"
+)
+
+// TestSources_GiveTheSameImageWhateverItsShape runs every source of every daemon over every shape: each blob comes once,
+// with the content that its digest names; configuration and diffIDs are those of the image; and what is pushed from a
+// daemon has the same manifest whichever source served.
+func TestSources_GiveTheSameImageWhateverItsShape(t *testing.T) {
+	t.Parallel()
+	for shape, files := range shapes() {
+		t.Run(shape, func(t *testing.T) {
+			t.Parallel()
+			var layers [][]byte
+			for _, layer := range files {
+				layers = append(layers, layerTar(t, layer))
+			}
+			image := newImage(t, layers...)
+			archive := saveArchive(t, image, "test/"+slug(shape)+":1")
+			conforms(t, before25(t, image, "test/"+slug(shape)+":1"), "test/"+slug(shape)+":1", image)
+			for _, d := range daemons {
+				d.load(t, bytes.NewReader(archive))
+				conforms(t, d, "test/"+slug(shape)+":1", image)
+			}
+		})
+	}
+}
+
+// conforms runs every source of the daemon's image.
+func conforms(t *testing.T, d *dockerd, reference string, want v1.Image) {
+	t.Helper()
+	c := d.client(t)
+	found, err := c.Image(t.Context(), reference)
+	if err != nil {
+		t.Fatalf("%s: Image: %v", d.name, err)
+	}
+	contents, err := c.Contents(t.Context(), found)
+	if err != nil {
+		t.Fatalf("%s: Contents: %v", d.name, err)
+	}
+	wantDiffIDs, wantConfig := identity(t, want)
+	if contents.Config != wantConfig {
+		t.Errorf("%s: configuration %s, want %s", d.name, contents.Config, wantConfig)
+	}
+	manifests := map[digest.Digest]string{}
+	for _, source := range contents.Sources {
+		diffIDs := readAll(t, source, contents)
+		if diff := cmp.Diff(wantDiffIDs, diffIDs); diff != "" {
+			t.Errorf("%s by %s: diffIDs (-want +got):\n%s", d.name, source.Name(), diff)
+		}
+		manifests[pushed(t, contents, found.Size, source)] = source.Name()
+	}
+	if len(contents.Sources) < d.sources || len(manifests) != 1 {
+		t.Errorf("%s: manifests by the sources %v, want one of at least %d sources", d.name, manifests, d.sources)
+	}
+	if contents.Manifest == nil && !t.Failed() {
+		sameDigest(t, d, manifests, want)
+	}
+}
+
+// sameDigest fails the test unless the manifest is the one that every daemon without manifests of its own comes to.
+func sameDigest(t *testing.T, d *dockerd, manifests map[digest.Digest]string, image v1.Image) {
+	t.Helper()
+	e := before25(t, image, "same:1")
+	c := e.client(t)
+	found, err := c.Image(t.Context(), "same:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	contents, err := c.Contents(t.Context(), found)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := pushed(t, contents, found.Size, contents.Sources[0])
+	if _, same := manifests[want]; !same {
+		t.Errorf("%s: manifests %v, want %s", d.name, manifests, want)
+	}
+}
+
+// before25 returns a daemon that saves the image as Docker 20.10 does. No such daemon can be had: this one is made up.
+func before25(t *testing.T, image v1.Image, reference string) *dockerd {
+	t.Helper()
+	config, err := image.RawConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := dockertest.Image{Config: dockertest.NewBlob(config), OS: "linux"}
+	layers, err := image.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, layer := range layers {
+		r, err := layer.Uncompressed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old.Layers = append(old.Layers, dockertest.NewBlob(content))
+	}
+	engine := dockertest.NewEngine(t)
+	engine.SaveAsBefore25()
+	engine.Tag(reference, old)
+	return &dockerd{name: "20.10", host: engine.Host(), sources: 1}
+}
+
+// readAll reads every blob of the image from the source, verifies it, and returns the diffIDs of the layers.
+func readAll(t *testing.T, source docker.Source, contents docker.Contents) []digest.Digest {
+	t.Helper()
+	want := append([]digest.Digest{contents.Config}, contents.Layers...)
+	var mu sync.Mutex
+	diffIDs := map[digest.Digest]digest.Digest{}
+	err := source.Blobs(t.Context(), unique(want), func(d digest.Digest, size int64, blob io.Reader) error {
+		content, err := io.ReadAll(blob)
+		if err != nil {
+			t.Errorf("%s: reading blob %s: %v", source.Name(), d, err)
+		}
+		if got := digest.FromBytes(content); got != d || size >= 0 && size != int64(len(content)) {
+			t.Errorf("%s: blob %s reads as %s, with %d bytes of %d", source.Name(), d, got, len(content), size)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if _, again := diffIDs[d]; again {
+			t.Errorf("%s: blob %s came twice", source.Name(), d)
+		}
+		diffIDs[d] = uncompressed(t, content)
+		return nil
+	})
+	if err != nil {
+		t.Errorf("%s: Blobs: %v", source.Name(), err)
+	}
+	var layers []digest.Digest
+	for _, layer := range contents.Layers {
+		layers = append(layers, diffIDs[layer])
+	}
+	return layers
+}
+
+// pushed pushes the image from that source alone into a registry, and returns the digest by which it can be pulled.
+func pushed(t *testing.T, contents docker.Contents, size int64, source docker.Source) digest.Digest {
+	t.Helper()
+	url := registrytest.Start(t, t.TempDir())
+	registry, err := push.NewRegistry(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer registry.Close()
+	image := push.Image{Config: contents.Config, Layers: contents.Layers, Manifest: contents.Manifest, Size: size}
+	target := push.Target{Repository: "a/b", Reference: "1"}
+	result, err := registry.Push(t.Context(), target, image, []push.Source{source}, push.Options{})
+	if err != nil {
+		t.Fatalf("pushing from %s: %v", source.Name(), err)
+	}
+	reference, err := name.ParseReference(strings.TrimPrefix(url, "http://") + "/a/b@" + result.Digest.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pulled, err := remote.Image(reference, remote.WithContext(t.Context()))
+	if err != nil {
+		t.Fatalf("pulling what %s gave: %v", source.Name(), err)
+	}
+	// Fast: ggcr would take uncompressed layers for compressed ones.
+	if err := validate.Image(pulled, validate.Fast); err != nil {
+		t.Errorf("what %s gave: %v", source.Name(), err)
+	}
+	return result.Digest
+}
+
+// identity returns the diffIDs and the digest of the configuration.
+func identity(t *testing.T, image v1.Image) (diffIDs []digest.Digest, config digest.Digest) {
+	t.Helper()
+	file, err := image.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range file.RootFS.DiffIDs {
+		diffIDs = append(diffIDs, digest.Digest(id.String()))
+	}
+	id, err := image.ConfigName()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return diffIDs, digest.Digest(id.String())
+}
+
+// uncompressed returns the digest of a blob's content without its compression, if it has any.
+func uncompressed(t *testing.T, content []byte) digest.Digest {
+	t.Helper()
+	r, err := gzip.NewReader(bytes.NewReader(content))
+	if err != nil {
+		return digest.FromBytes(content)
+	}
+	d, err := digest.FromReader(r)
+	if err != nil {
+		t.Fatalf("uncompressing: %v", err)
+	}
+	return d
+}
+
+// saveArchive returns the image as docker save writes it.
+func saveArchive(t *testing.T, image v1.Image, reference string) []byte {
+	t.Helper()
+	tag, err := name.NewTag(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var archive bytes.Buffer
+	if err := tarball.Write(tag, image, &archive); err != nil {
+		t.Fatalf("archiving: %v", err)
+	}
+	return archive.Bytes()
+}
+
+func unique(digests []digest.Digest) (once []digest.Digest) {
+	seen := map[digest.Digest]bool{}
+	for _, d := range digests {
+		if !seen[d] {
+			once = append(once, d)
+		}
+		seen[d] = true
+	}
+	return once
+}
+
+func slug(text string) string {
+	return strings.NewReplacer(" ", "-", ",", "").Replace(strings.ToLower(text))
+}

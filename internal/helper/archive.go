@@ -29,20 +29,24 @@ func Archive() (io.ReadCloser, error) {
 	return archive, err
 }
 
-// ID returns the ID that Docker's overlay2 store gives the image, which is its config's digest. reference is familiar and
-// tagged, as in kind-local-registry/webhook:v0.1.0.
-func ID(reference string) (string, error) {
+// Layers returns the diffIDs of the image's layers, by which every Docker knows it again: its ID is another one in the
+// containerd image store. reference is familiar and tagged, as in kind-local-registry/webhook:v0.1.0.
+func Layers(reference string) ([]string, error) {
 	tag, err := name.NewTag(reference)
 	if err != nil {
-		return "", fmt.Errorf("parsing reference %q: %w", reference, err)
+		return nil, fmt.Errorf("parsing reference %q: %w", reference, err)
 	}
 	image, err := tarball.Image(Archive, &tag)
 	if err != nil {
-		return "", fmt.Errorf("reading image %s of this setup: %w", reference, err)
+		return nil, fmt.Errorf("reading image %s of this setup: %w", reference, err)
 	}
-	id, err := image.ConfigName()
+	config, err := image.ConfigFile()
 	if err != nil {
-		return "", fmt.Errorf("reading the config of image %s of this setup: %w", reference, err)
+		return nil, fmt.Errorf("reading the config of image %s of this setup: %w", reference, err)
 	}
-	return id.String(), nil
+	var layers []string
+	for _, id := range config.RootFS.DiffIDs {
+		layers = append(layers, id.String())
+	}
+	return layers, nil
 }

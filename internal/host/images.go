@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
@@ -24,15 +25,15 @@ func (s *System) imagesStep() Step {
 // checkImages says whether Docker holds exactly the images that this setup carries.
 func (s *System) checkImages(ctx context.Context) (State, error) {
 	for _, reference := range []string{registryImage(), webhookImage()} {
-		want, err := helper.ID(reference)
+		want, err := helper.Layers(reference)
 		if err != nil {
 			return State{}, err
 		}
-		have, err := s.imageID(ctx, reference)
-		if err != nil {
-			return State{}, err
+		have, err := s.docker.ImageInspect(ctx, reference)
+		if err != nil && !errdefs.IsNotFound(err) {
+			return State{}, fmt.Errorf("inspecting image %s: %w", reference, err)
 		}
-		if have != want {
+		if !slices.Equal(have.RootFS.Layers, want) {
 			return State{Detail: "Docker does not hold " + reference}, nil
 		}
 	}

@@ -22,6 +22,7 @@ import (
 	"kind-local-registry/internal/docker/dockertest"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/registry/registrytest"
+	"kind-local-registry/test/shape"
 )
 
 // TestSources_GiveTheSameImageWhateverItsShape runs every source of every daemon over every shape: each blob comes once,
@@ -29,19 +30,19 @@ import (
 // daemon has the same manifest whichever source served.
 func TestSources_GiveTheSameImageWhateverItsShape(t *testing.T) {
 	t.Parallel()
-	for shape, files := range shapes() {
-		t.Run(shape, func(t *testing.T) {
+	for kind, files := range shape.All() {
+		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			var layers [][]byte
 			for _, layer := range files {
-				layers = append(layers, layerTar(t, layer))
+				layers = append(layers, shape.Layer(t, layer))
 			}
-			image := newImage(t, layers...)
-			archive := saveArchive(t, image, "test/"+slug(shape)+":1")
-			conforms(t, before25(t, image, "test/"+slug(shape)+":1"), "test/"+slug(shape)+":1", image)
+			image := shape.Image(t, layers...)
+			archive := saveArchive(t, image, "test/"+slug(kind)+":1")
+			conforms(t, before25(t, image, "test/"+slug(kind)+":1"), "test/"+slug(kind)+":1", image)
 			for _, d := range daemons {
 				d.load(t, bytes.NewReader(archive))
-				conforms(t, d, "test/"+slug(shape)+":1", image)
+				conforms(t, d, "test/"+slug(kind)+":1", image)
 			}
 		})
 	}

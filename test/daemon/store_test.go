@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
 
+	"kind-local-registry/test/shape"
 	"kind-local-registry/webhook/rewrite"
 )
 
@@ -98,7 +99,7 @@ func childImages(t *testing.T, children []child) []v1.Image {
 	t.Helper()
 	var images []v1.Image
 	for _, c := range children {
-		image := newImage(t, layerTar(t, []file{regular("platform", c.platform)}))
+		image := shape.Image(t, shape.Layer(t, []shape.File{shape.Regular("platform", c.platform)}))
 		config, err := image.ConfigFile()
 		if err != nil {
 			t.Fatal(err)
@@ -109,7 +110,7 @@ func childImages(t *testing.T, children []child) []v1.Image {
 			t.Fatal(err)
 		}
 		if c.foreign {
-			layer := static.NewLayer(layerTar(t, []file{regular("base", "of somebody else")}), types.OCIRestrictedLayer)
+			layer := static.NewLayer(shape.Layer(t, []shape.File{shape.Regular("base", "of somebody else")}), types.OCIRestrictedLayer)
 			if image, err = mutate.Append(image, mutate.Addendum{Layer: layer, URLs: []string{"https://example.com/layer"}}); err != nil {
 				t.Fatal(err)
 			}

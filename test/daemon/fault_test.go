@@ -1,0 +1,319 @@
+//go:build daemon
+
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+	"github.com/moby/moby/client"
+	"golang.org/x/sys/unix"
+
+	"kind-local-registry/internal/push"
+	"kind-local-registry/internal/pusher"
+	"kind-local-registry/internal/registry/registrytest"
+	"kind-local-registry/test/shape"
+)
+
+// service is the pusher's service, between a daemon and a registry.
+type service struct {
+	*pusher.Service
+
+	url      string
+	registry *push.Registry
+}
+
+// newService starts a registry on the directory, and the service that brings images of the daemon there.
+func newService(t *testing.T, d *dockerd, root string) service {
+	t.Helper()
+	url := registrytest.Start(t, root)
+	registry, err := push.NewRegistry(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(registry.Close)
+	s := service{pusher.NewService(d.client(t), registry, "localhost:5001", slog.New(slog.DiscardHandler)), url, registry}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// wantWhole fails the test unless what the registry serves under the tag, if anything, is one whole image.
+func (s service) wantWhole(t *testing.T, repository, tag string) {
+	t.Helper()
+	held, err := s.registry.Held(t.Context(), push.Target{Repository: repository, Reference: tag})
+	if err != nil {
+		t.Fatalf("Held: %v", err)
+	}
+	if held.Digest != "" && !held.Complete {
+		t.Errorf("%s:%s is visible and not complete: %+v", repository, tag, held)
+	}
+}
+
+// pull pulls the image by its digest, and verifies every byte of it.
+func (s service) pull(t *testing.T, repository, digest string) v1.Image {
+	t.Helper()
+	reference, err := name.NewDigest(strings.TrimPrefix(s.url, "http://") + "/" + repository + "@" + digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := remote.Image(reference, remote.WithContext(t.Context()))
+	if err != nil {
+		t.Fatalf("pulling %s: %v", reference, err)
+	}
+	layers, err := image.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, layer := range layers {
+		if err := validate.Layer(layer, validate.Fast); err != nil {
+			t.Errorf("%s: %v", reference, err)
+		}
+	}
+	return image
+}
+
+// noise loads an image of two layers of that size, which cannot be compressed, into the daemon.
+func noise(t *testing.T, d *dockerd, reference string, size int, seed byte) v1.Image {
+	t.Helper()
+	var layers [][]byte
+	for i := range byte(2) {
+		content := make([]byte, size)
+		_, _ = rand.NewChaCha8([32]byte{seed, i}).Read(content)
+		layers = append(layers, shape.Layer(t, []shape.File{shape.Regular("noise", string(content))}))
+	}
+	image := shape.Image(t, layers...)
+	d.load(t, bytes.NewReader(saveArchive(t, image, reference)))
+	return image
+}
+
+// eachDaemon runs the test with every daemon.
+func eachDaemon(t *testing.T, test func(t *testing.T, d *dockerd)) {
+	t.Helper()
+	for _, d := range daemons {
+		t.Run(d.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, d)
+		})
+	}
+}
+
+func TestPush_GivesOneWholeImageWhateverHappensToTheTag(t *testing.T) {
+	t.Parallel()
+	eachDaemon(t, func(t *testing.T, d *dockerd) {
+		s := newService(t, d, t.TempDir())
+		images := map[string]string{}
+		for i, reference := range []string{"race/one:1", "race/two:1"} {
+			image := noise(t, d, reference, 200_000, byte(10+i))
+			digest := mustPush(t, s, reference)
+			images[digest] = reference
+			_ = image
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var moving sync.WaitGroup
+		moving.Go(func() { retag(ctx, d) })
+		defer moving.Wait()
+		defer cancel()
+		for i := range 200 {
+			result, err := s.Push(t.Context(), "race/moving:1", nil)
+			if err != nil {
+				if !clean(err) {
+					t.Errorf("race %d: %v, want a clean refusal", i, err)
+				}
+				continue
+			}
+			if images[result.Digest.String()] == "" {
+				t.Errorf("race %d: pushed %s, want one of %v", i, result.Digest, images)
+			}
+			s.wantWhole(t, "race/moving", "1")
+		}
+		for digest := range images {
+			s.pull(t, "race/moving", digest)
+		}
+	})
+}
+
+// retag moves a tag from one image to the other, and takes it away, over and over.
+func retag(ctx context.Context, d *dockerd) {
+	for i := 0; ctx.Err() == nil; i++ {
+		source := []string{"race/one:1", "race/two:1"}[i%2]
+		_, _ = d.api.ImageTag(ctx, client.ImageTagOptions{Source: source, Target: "race/moving:1"})
+		if i%5 == 4 {
+			_, _ = d.api.ImageRemove(ctx, "race/moving:1", client.ImageRemoveOptions{})
+		}
+		time.Sleep(time.Duration(rand.IntN(4)) * time.Millisecond) //nolint:gosec // any moment will do
+	}
+}
+
+// clean says whether the error is that the image is not there.
+func clean(err error) bool { return strings.Contains(err.Error(), "NotOnHost") }
+
+func mustPush(t *testing.T, s service, reference string) string {
+	t.Helper()
+	result, err := s.Push(t.Context(), reference, nil)
+	if err != nil {
+		t.Fatalf("pushing %s: %v", reference, err)
+	}
+	return result.Digest.String()
+}
+
+func TestPush_TellsOfAFullDiskAndRecovers(t *testing.T) {
+	t.Parallel()
+	eachDaemon(t, func(t *testing.T, d *dockerd) {
+		root := t.TempDir()
+		if err := unix.Mount("tmpfs", root, "tmpfs", 0, "size=8m"); err != nil {
+			t.Fatalf("mounting a small disk: %v", err)
+		}
+		t.Cleanup(func() { _ = unix.Unmount(root, unix.MNT_DETACH) })
+		s := newService(t, d, root)
+		noise(t, d, "full/big:1", 6_000_000, 20)
+		noise(t, d, "full/small:1", 1_000_000, 21)
+		_, err := s.Push(t.Context(), "full/big:1", nil)
+		if err == nil || !strings.Contains(err.Error(), "no space left on device") {
+			t.Errorf("Push to a full disk = %v, want an error that says so", err)
+		}
+		s.wantWhole(t, "full/big", "1")
+		// What broke off takes no space: the next image fits.
+		s.pull(t, "full/small", mustPush(t, s, "full/small:1"))
+		if err := unix.Mount("", root, "", unix.MS_REMOUNT, "size=64m"); err != nil {
+			t.Fatalf("making the disk bigger: %v", err)
+		}
+		s.pull(t, "full/big", mustPush(t, s, "full/big:1"))
+	})
+}
+
+func TestPush_WaitsForADaemonThatHangsAndLookupDoesNot(t *testing.T) { //nolint:paralleltest // stops a daemon
+	d := daemons[0]
+	noise(t, d, "hang/a:1", 1_000_000, 30)
+	s := newService(t, d, t.TempDir())
+	mustPush(t, s, "hang/a:1") // the service knows the daemon's layout
+	noise(t, d, "hang/b:1", 1_000_000, 31)
+	d.signal(t, unix.SIGSTOP)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	start := time.Now()
+	if _, err := s.Lookup(ctx, "hang/b:1"); err == nil || time.Since(start) > 2*time.Second {
+		t.Errorf("Lookup at a daemon that hangs: error %v after %s, want one after a second", err, time.Since(start))
+	}
+	pushed := make(chan error, 1)
+	go func() {
+		_, err := s.Push(t.Context(), "hang/b:1", nil)
+		pushed <- err
+	}()
+	d.signal(t, unix.SIGCONT)
+	if err := <-pushed; err != nil {
+		t.Errorf("Push after the daemon has gone on: %v", err)
+	}
+}
+
+// TestPusher_KilledAtAnyMomentLeavesNothingByHalf kills the real program 50 times while it pushes.
+func TestPusher_KilledAtAnyMomentLeavesNothingByHalf(t *testing.T) {
+	t.Parallel()
+	d := daemons[0]
+	root := t.TempDir()
+	s := newService(t, d, root)
+	program, cut := buildWebhook(t), 0
+	for i := range 50 {
+		reference := fmt.Sprintf("kill/i%d:1", i)
+		noise(t, d, reference, 3_000_000, byte(100+i))
+		if killedPush(t, program, s.url, d, reference) {
+			cut++
+		}
+		s.wantWhole(t, fmt.Sprintf("kill/i%d", i), "1")
+	}
+	if t.Logf("%d of 50 pushes were cut off", cut); cut < 5 {
+		t.Errorf("%d pushes were cut off, want enough to show something", cut)
+	}
+	for i := range 50 {
+		digest := mustPush(t, s, fmt.Sprintf("kill/i%d:1", i))
+		s.pull(t, fmt.Sprintf("kill/i%d", i), digest)
+	}
+}
+
+// buildWebhook builds the program whose subcommand is the pusher.
+func buildWebhook(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "webhook")
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "kind-local-registry/cmd/webhook").CombinedOutput()
+	if err != nil {
+		t.Fatalf("building: %v\n%s", err, out)
+	}
+	return program
+}
+
+// killedPush has a pusher of its own push the image, kills it at some moment, and says whether that was in the midst of it.
+func killedPush(t *testing.T, program, registry string, d *dockerd, reference string) (cut bool) {
+	t.Helper()
+	certs := t.TempDir()
+	credentials, err := pusher.NewCredentials(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, content := range credentials.Files() {
+		if err := os.WriteFile(filepath.Join(certs, file), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	address := freeAddress(t)
+	command := exec.CommandContext(t.Context(), program, "pusher", "--listen", address, "--registry", registry, //nolint:gosec // ours
+		"--docker-host", d.host, "--certs", certs)
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	security, err := pusher.ClientTLS(credentials.CA, credentials.ClientCert, credentials.ClientKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := pusher.NewClient(address, security)
+	defer c.Close()
+	await(t, func() error { _, err := c.Lookup(t.Context(), "nothing:1"); return err })
+	go func() {
+		time.Sleep(time.Duration(rand.IntN(40)) * time.Millisecond) //nolint:gosec // any moment will do
+		_ = command.Process.Kill()
+	}()
+	_, err = c.Push(t.Context(), reference, nil)
+	_ = command.Wait()
+	return err != nil
+}
+
+// TestPush_BringsEachBlobOnceFor200Callers is the rush of a big deployment.
+func TestPush_BringsEachBlobOnceFor200Callers(t *testing.T) {
+	t.Parallel()
+	eachDaemon(t, func(t *testing.T, d *dockerd) {
+		noise(t, d, "rush/a:1", 1_000_000, 40)
+		s := newService(t, d, t.TempDir())
+		var callers sync.WaitGroup
+		digests := make([]string, 200)
+		for i := range digests {
+			callers.Go(func() {
+				result, err := s.Push(t.Context(), "rush/a:1", nil)
+				if err != nil {
+					t.Errorf("caller %d: %v", i, err)
+				}
+				digests[i] = result.Digest.String()
+			})
+		}
+		callers.Wait()
+		for i, digest := range digests {
+			if digest != digests[0] {
+				t.Errorf("caller %d got %s, caller 0 %s", i, digest, digests[0])
+			}
+		}
+		if uploads := metric(t, s.url, "kind_local_registry_blob_uploads_total"); uploads != "3" {
+			t.Errorf("%s uploads, want 3: two layers and the configuration", uploads)
+		}
+	})
+}

@@ -1,0 +1,99 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"kind-local-registry/test/shape"
+)
+
+// TestPods_RunImagesOfEveryShape gives each odd image a program, in a layer below the odd ones, and runs it.
+func TestPods_RunImagesOfEveryShape(t *testing.T) {
+	hello, err := os.ReadFile(helloBinary(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := shape.Regular("hello", string(hello))
+	program.Mode = 0o755
+	number := 0
+	pods := map[string]string{}
+	for kind, files := range shape.All() {
+		number++
+		pod := fmt.Sprintf("shape-%d", number)
+		loadShape(t, "shapes/"+pod+":local", append([][]shape.File{{program}}, files...))
+		createPod(t, pod, namespace, podSpec("shapes/"+pod+":local"))
+		pods[pod] = kind
+	}
+	for pod, kind := range pods {
+		running := awaitRunning(t, pod, 3*time.Minute)
+		if image := running.Spec.Containers[0].Image; !strings.HasPrefix(image, registry+"/shapes/"+pod+":local@sha256:") {
+			t.Errorf("%s runs as %s, want it from the registry, by digest", kind, image)
+		}
+	}
+	checkWhiteouts(t, pods)
+}
+
+// checkWhiteouts fails the test if a file that a layer deletes is there.
+func checkWhiteouts(t *testing.T, pods map[string]string) {
+	t.Helper()
+	for pod, kind := range pods {
+		if kind != "whiteouts and opaque directories" {
+			continue
+		}
+		if got := strings.TrimSpace(listed(t, pod)); got != "d/b e/new" {
+			t.Errorf("%s: the files in d and e are %q, want d/b e/new", kind, got)
+		}
+	}
+}
+
+// listed returns what is in the directories d and e of the pod's container, seen from its node.
+func listed(t *testing.T, pod string) string {
+	t.Helper()
+	running := awaitRunning(t, pod, time.Minute)
+	id := strings.TrimPrefix(running.Status.ContainerStatuses[0].ContainerID, "containerd://")
+	script := "cd /run/containerd/io.containerd.runtime.v2.task/k8s.io/" + id + "/rootfs && echo d/* e/*"
+	return docker(t, "exec", running.Spec.NodeName, "sh", "-c", script)
+}
+
+// loadShape loads an image of those layers into the host's Docker daemon.
+func loadShape(t *testing.T, reference string, files [][]shape.File) {
+	t.Helper()
+	if len(files) > 125 {
+		files = files[:125] // Docker takes no more
+	}
+	var layers [][]byte
+	for _, layer := range files {
+		layers = append(layers, shape.Layer(t, layer))
+	}
+	image := shape.Image(t, layers...)
+	image, err := mutate.Config(image, v1.Config{Entrypoint: []string{"/hello"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tag, err := name.NewTag(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var archive bytes.Buffer
+	if err := tarball.Write(tag, image, &archive); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "image.tar")
+	if err := os.WriteFile(file, archive.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	docker(t, "load", "-q", "-i", file)
+	t.Cleanup(func() { removeImage(t, reference) })
+}

@@ -20,7 +20,8 @@ const (
 
 	// PusherContainer is the pusher's container, the name in its certificate, and the volume with its certificates.
 	PusherContainer = "kind-registry-pusher"
-	// PusherPort is the port that the pusher listens on, on Network only.
+	// PusherPort is the port that the pusher listens on, on Network, and on the host's loopback at a port that Docker
+	// chooses.
 	PusherPort = 5443
 	// WebhookImage is the image of the webhook and of the pusher that setup carries; its tag is Version.
 	WebhookImage = "kind-local-registry/webhook"

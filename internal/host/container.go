@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -26,6 +27,9 @@ const fingerprintLabel = config.Label + "/made-from"
 // imageLabel holds the reference of the image that a user chose for a container; "" for the one that setup carries.
 const imageLabel = config.Label + "/image"
 
+// loopback is the host's address on which containers publish their ports: nobody else can reach them there.
+var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
 // piece is a container that setup keeps running on the kind network.
 type piece struct {
 	Name    string
@@ -35,7 +39,8 @@ type piece struct {
 	Env     []string
 	Mounts  []string // of volumes and files, as in docker run -v
 	Reads   []string // directories of the host that it reads, at the same paths, without what is mounted below them
-	// HostPort is published on the host's loopback, for ContainerPort; 0 for none.
+	// ContainerPort is published on the host's loopback, at HostPort, or where that is 0 at a port that Docker chooses at
+	// each start; 0 for none.
 	HostPort, ContainerPort int
 	// FromTop is which of the fixed addresses it has on the network.
 	FromTop int
@@ -159,16 +164,35 @@ func (p piece) hostConfig() (*container.HostConfig, network.PortSet, error) {
 			BindOptions: &mount.BindOptions{NonRecursive: true},
 		})
 	}
-	if p.HostPort == 0 {
+	if p.ContainerPort == 0 {
 		return hostConfig, nil, nil
 	}
 	port, err := network.ParsePort(strconv.Itoa(p.ContainerPort) + "/tcp")
 	if err != nil {
 		return nil, nil, fmt.Errorf("publishing port %d of %s: %w", p.ContainerPort, p.Name, err)
 	}
-	loopback := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	hostConfig.PortBindings = network.PortMap{port: {{HostIP: loopback, HostPort: strconv.Itoa(p.HostPort)}}}
+	binding := network.PortBinding{HostIP: loopback}
+	if p.HostPort != 0 {
+		binding.HostPort = strconv.Itoa(p.HostPort)
+	}
+	hostConfig.PortBindings = network.PortMap{port: {binding}}
 	return hostConfig, network.PortSet{port: {}}, nil
+}
+
+// published returns the address on the host's loopback at which a running container's port is reached, or "" where it is
+// not published there.
+func published(c *container.InspectResponse, port int) string {
+	if c.NetworkSettings == nil {
+		return ""
+	}
+	for inside, bindings := range c.NetworkSettings.Ports {
+		for _, binding := range bindings {
+			if int(inside.Num()) == port && binding.HostIP == loopback && binding.HostPort != "" {
+				return net.JoinHostPort(loopback.String(), binding.HostPort)
+			}
+		}
+	}
+	return ""
 }
 
 func (s *System) removeContainer(ctx context.Context, name string) error {

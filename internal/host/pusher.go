@@ -56,6 +56,8 @@ func (s *System) pusherPiece(ctx context.Context) (piece, error) {
 		Env:    []string{"GOMEMLIMIT=48MiB"},
 		Reads:  s.imageDirectories(),
 		Mounts: []string{config.PusherContainer + ":" + certsDir, socket + ":/var/run/docker.sock"},
+		// For setup push; at a port of Docker's choice, which no other program can have taken.
+		ContainerPort: config.PusherPort,
 	}, nil
 }
 

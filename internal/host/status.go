@@ -16,8 +16,8 @@ func Status(ctx context.Context, steps []Step) []Piece {
 		if err != nil {
 			state = State{Detail: err.Error()}
 		}
-		if !state.OK && state.Remedy == "" {
-			state.Remedy = "run setup up"
+		if !state.OK {
+			state.Remedy = state.advice()
 		}
 		pieces = append(pieces, Piece{Step: step.Name, State: state})
 	}

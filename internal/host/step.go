@@ -32,6 +32,14 @@ type State struct {
 	Remedy string `json:"remedy,omitempty"`
 }
 
+// advice returns what a person can do about a state that is not OK.
+func (s State) advice() string {
+	if s.Remedy == "" {
+		return "run setup up"
+	}
+	return s.Remedy
+}
+
 // Progress takes a line about what a step is doing just now.
 type Progress func(line string)
 

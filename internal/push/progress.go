@@ -12,6 +12,8 @@ type Progress struct {
 	Bytes int64 `json:"bytes"`
 	// Total is how many bytes are to be moved. It is an estimate until the end, and never less than Bytes.
 	Total int64 `json:"total"`
+	// Present bytes are in the registry already, and are no part of Total.
+	Present int64 `json:"present"`
 }
 
 // reportEvery is the shortest time between two reports of progress.
@@ -35,11 +37,11 @@ func newMeter(total int64, report func(Progress)) *meter {
 	return m
 }
 
-// expectLess says that so many of the bytes need not be moved.
+// expectLess says that so many of the bytes are present, and need not be moved.
 func (m *meter) expectLess(size int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.now.Total = max(m.now.Total-size, m.now.Bytes)
+	m.now.Total, m.now.Present = max(m.now.Total-size, m.now.Bytes), m.now.Present+size
 }
 
 // finish reports the end; what was an estimate is known now.

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"kind-local-registry/internal/host"
+)
+
+// pushOptions are the flags of setup push.
+type pushOptions struct {
+	output   printer
+	allLocal bool
+	format   string
+}
+
+func newPushCommand() *cobra.Command {
+	var options pushOptions
+	command := &cobra.Command{
+		Use:   "push IMAGE... | --all-local",
+		Short: "Bring images of the Docker daemon into the registry now, before a pod asks for them",
+		Long: `Bring images of the Docker daemon into the registry now, before a pod asks for them; for use after docker build, in place of
+kind load docker-image.
+
+An image that was pushed starts without waiting. One that was not is pushed when the first pod wants it, so this is never
+needed. Only layers that the registry lacks are moved. The exit status is 1 if any image is not in the registry.`,
+		Example: `  setup push example/app:local
+  setup push example/app:local example/worker:local   # both at the same time
+  setup push --all-local                              # every image that has a tag
+  setup push -o json example/app:local | jq -r '.[].rewritten'`,
+		RunE: func(command *cobra.Command, images []string) error {
+			if err := options.check(images); err != nil {
+				return err
+			}
+			options.output.to(command.ErrOrStderr())
+			return options.run(command.Context(), images, command.OutOrStdout())
+		},
+	}
+	addOutputFlags(command, &options.output)
+	flags := command.Flags()
+	flags.BoolVar(&options.allLocal, "all-local", false, "push every tagged image, but for node images and what setup made")
+	flags.StringVarP(&options.format, "output", "o", "", "json, or nothing for a line an image")
+	return command
+}
+
+// check returns what can be seen to be wrong without asking Docker.
+func (o *pushOptions) check(images []string) error {
+	switch {
+	case o.format != "" && o.format != "json":
+		return fmt.Errorf("--output %q is unknown: use json, or leave it out for a line an image", o.format)
+	case o.allLocal && len(images) > 0:
+		return fmt.Errorf("--all-local pushes every image, and %s is named too: give one of them", images[0])
+	case !o.allLocal && len(images) == 0:
+		return errors.New("no image is named: give one or more, as in setup push example/app:local, or --all-local")
+	}
+	return host.CheckImages(images)
+}
+
+// run pushes the images and shows on stdout what became of each.
+func (o *pushOptions) run(ctx context.Context, images []string, stdout io.Writer) error {
+	system, err := host.Open(ctx, host.Options{})
+	if err != nil {
+		return err
+	}
+	if o.allLocal {
+		if images, err = system.LocalImages(ctx); err != nil {
+			return err
+		}
+		if !o.output.quiet {
+			o.output.printf("Found %d tagged images.\n", len(images))
+		}
+	}
+	results := &pushResults{w: stdout, format: o.format, quiet: o.output.quiet, skips: o.allLocal, images: images}
+	view := newPushView(&o.output, results)
+	pushed, err := system.Push(ctx, images, view)
+	view.close()
+	if err != nil {
+		return err
+	}
+	if err := results.end(pushed); err != nil {
+		return err
+	}
+	return o.verdict(pushed)
+}
+
+// verdict returns the error of a push that left images out. Their lines have said why, unless there were none.
+func (o *pushOptions) verdict(pushed []host.Pushed) error {
+	var cancelled, failed, sentences []string
+	for _, p := range pushed {
+		switch {
+		case p.Err == nil, o.allLocal && p.Reason() != "":
+		case errors.Is(p.Err, host.ErrCancelled):
+			cancelled = append(cancelled, p.Image)
+		default:
+			failed = append(failed, p.Image)
+			sentences = append(sentences, p.Image+": "+p.Err.Error())
+		}
+	}
+	switch {
+	case len(cancelled) > 0:
+		return fmt.Errorf("interrupted: pushing %s was cancelled; nothing half-pushed is visible in the registry, and the next push moves only what is missing",
+			strings.Join(cancelled, ", "))
+	case len(failed) == 0:
+		return nil
+	case o.output.quiet:
+		return errors.New(strings.Join(sentences, "\n"))
+	case len(pushed) == 1:
+		return fmt.Errorf("%s is not in the registry", failed[0])
+	}
+	return fmt.Errorf("%d of %d images are not in the registry", len(failed), len(pushed))
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"kind-local-registry/internal/push"
+)
+
+// pushState is how far the push of one image is. It may be used by several goroutines at once.
+type pushState struct {
+	mu            sync.Mutex
+	now           push.Progress
+	begun, moving time.Time // when it was asked for, and when it was its turn
+}
+
+// update takes the progress that was reported at that time, and returns how long the push has taken by then.
+func (s *pushState) update(now push.Progress, at time.Time) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.begun.IsZero() {
+		s.begun = at
+	}
+	if s.moving.IsZero() && now.Total > 0 {
+		s.moving = at
+	}
+	s.now = now
+	return at.Sub(s.begun)
+}
+
+// text says how far the push is at that time.
+func (s *pushState) text(at time.Time) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now == (push.Progress{}) {
+		return "waiting"
+	}
+	text := fmt.Sprintf("%s of %s", humanSize(s.now.Bytes), humanSize(s.now.Total))
+	if took := at.Sub(s.moving).Seconds(); took > 0 && s.now.Bytes > 0 {
+		text += fmt.Sprintf(", %s/s", humanSize(int64(float64(s.now.Bytes)/took)))
+	}
+	if s.now.Present > 0 {
+		text += fmt.Sprintf(", %s already there", humanSize(s.now.Present))
+	}
+	return text
+}

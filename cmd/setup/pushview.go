@@ -1,0 +1,122 @@
+package main
+
+import (
+	"io"
+	"sync"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"kind-local-registry/internal/host"
+	"kind-local-registry/internal/push"
+)
+
+// Where there are no bars, a push that takes longer than linesAfter is shown by a line, and then by one each linesEvery.
+const (
+	linesAfter        = 2 * time.Second
+	linesEvery        = 5 * time.Second
+	verboseLinesEvery = time.Second
+)
+
+// pushView shows pushes under way, and passes their results on. It may be used by several goroutines at once.
+type pushView struct {
+	output  *printer
+	results *pushResults
+
+	mu     sync.Mutex
+	states map[int]*pushState
+	lines  map[int]time.Time // when each image's last line was printed
+	bars   map[int]*mpb.Bar
+	screen *mpb.Progress // where the bars are; nil for lines
+}
+
+// newPushView returns a view with bars on a terminal, and lines anywhere else.
+func newPushView(output *printer, results *pushResults) *pushView {
+	v := &pushView{
+		output: output, results: results,
+		states: map[int]*pushState{}, lines: map[int]time.Time{}, bars: map[int]*mpb.Bar{},
+	}
+	if output.terminal && !output.verbose && !output.quiet {
+		v.screen = mpb.New(mpb.WithOutput(v.barsOn()), mpb.WithAutoRefresh())
+	}
+	return v
+}
+
+// barsOn returns where bars are drawn: results that go to a terminal too have to go through them.
+func (v *pushView) barsOn() io.Writer {
+	if isTerminal(v.results.w) {
+		return v.results.w
+	}
+	return v.output.w
+}
+
+// Pushing shows how far the push of an image is.
+func (v *pushView) Pushing(image int, now push.Progress) {
+	if v.output.quiet {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	state := v.states[image]
+	if state == nil {
+		state = &pushState{}
+		v.states[image] = state
+	}
+	took := state.update(now, time.Now())
+	if v.screen == nil {
+		v.line(image, state, took)
+		return
+	}
+	bar := v.bars[image]
+	if bar == nil {
+		bar = v.bar(image, state)
+		v.bars[image] = bar
+	}
+	bar.SetTotal(now.Total, false)
+	bar.SetCurrent(now.Bytes)
+}
+
+// line prints a line about the image, if it is time to.
+func (v *pushView) line(image int, state *pushState, took time.Duration) {
+	at, after, every := time.Now(), linesAfter, linesEvery
+	if v.output.verbose {
+		after, every = 0, verboseLinesEvery
+	}
+	last, printed := v.lines[image]
+	if took < after || printed && at.Sub(last) < every {
+		return
+	}
+	v.lines[image] = at
+	v.output.printf("  %s  %s\n", v.results.pad(v.results.images[image]), state.text(at))
+}
+
+// bar adds a bar for the image, below those of the images that were named before it. While it is drawn, the state is
+// locked, and nothing else may be.
+func (v *pushView) bar(image int, state *pushState) *mpb.Bar {
+	// A total of 0 makes it a bar that ends when it is told to.
+	return v.screen.New(0, mpb.BarStyle().Padding(" "), mpb.BarPriority(image), mpb.BarWidth(24),
+		mpb.PrependDecorators(decor.Name("… "+v.results.pad(v.results.images[image])+" ")),
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + state.text(time.Now()) })))
+}
+
+// Pushed takes away the image's bar and prints its result, after those of the images that were named before it.
+func (v *pushView) Pushed(image int, pushed host.Pushed) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if bar := v.bars[image]; bar != nil {
+		bar.Abort(true)
+	}
+	w := v.results.w
+	if v.screen != nil && isTerminal(w) {
+		w = v.screen
+	}
+	v.results.add(w, image, pushed)
+}
+
+// close ends the drawing.
+func (v *pushView) close() {
+	if v.screen != nil {
+		v.screen.Wait()
+	}
+}

@@ -10,9 +10,9 @@ import (
 
 // pushState is how far the push of one image is. It may be used by several goroutines at once.
 type pushState struct {
-	mu            sync.Mutex
-	now           push.Progress
-	begun, moving time.Time // when it was asked for, and when it was its turn
+	mu                sync.Mutex
+	now               push.Progress
+	begun, moving, at time.Time // when it was asked for, when it was its turn, and when now was reported
 }
 
 // update takes the progress that was reported at that time, and returns how long the push has taken by then.
@@ -25,19 +25,19 @@ func (s *pushState) update(now push.Progress, at time.Time) time.Duration {
 	if s.moving.IsZero() && now.Total > 0 {
 		s.moving = at
 	}
-	s.now = now
+	s.now, s.at = now, at
 	return at.Sub(s.begun)
 }
 
-// text says how far the push is at that time.
-func (s *pushState) text(at time.Time) string {
+// text says how far the push is.
+func (s *pushState) text() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.now == (push.Progress{}) {
 		return "waiting"
 	}
 	text := fmt.Sprintf("%s of %s", humanSize(s.now.Bytes), humanSize(s.now.Total))
-	if took := at.Sub(s.moving).Seconds(); took > 0 && s.now.Bytes > 0 {
+	if took := s.at.Sub(s.moving).Seconds(); took > 0 && s.now.Bytes > 0 {
 		text += fmt.Sprintf(", %s/s", humanSize(int64(float64(s.now.Bytes)/took)))
 	}
 	if s.now.Present > 0 {

@@ -88,7 +88,7 @@ func (v *pushView) line(image int, state *pushState, took time.Duration) {
 		return
 	}
 	v.lines[image] = at
-	v.output.printf("  %s  %s\n", v.results.pad(v.results.images[image]), state.text(at))
+	v.output.printf("  %s  %s\n", v.results.pad(v.results.images[image]), state.text())
 }
 
 // bar adds a bar for the image, below those of the images that were named before it. While it is drawn, the state is
@@ -97,7 +97,7 @@ func (v *pushView) bar(image int, state *pushState) *mpb.Bar {
 	// A total of 0 makes it a bar that ends when it is told to.
 	return v.screen.New(0, mpb.BarStyle().Padding(" "), mpb.BarPriority(image), mpb.BarWidth(24),
 		mpb.PrependDecorators(decor.Name("… "+v.results.pad(v.results.images[image])+" ")),
-		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + state.text(time.Now()) })))
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + state.text() })))
 }
 
 // Pushed takes away the image's bar and prints its result, after those of the images that were named before it.

@@ -113,14 +113,19 @@ func TestLog_SaysWhyAPodsImageWasRewritten(t *testing.T) {
 	image := buildImage(t, "e2e/why:local", "hello")
 	createPod(t, "why-rewritten", namespace, podSpec(image))
 	awaitRunning(t, "why-rewritten", time.Minute)
+	awaitLogged(t, "why-rewritten", "RewrittenPushing", image)
+}
 
+// awaitLogged waits until the webhook's log says why the image of the pod was rewritten or not.
+func awaitLogged(t *testing.T, pod, reason, image string) {
+	t.Helper()
 	eventually(t, 10*time.Second, "the log explains the decision", func(ctx context.Context) string {
 		log, err := webhookLog(ctx)
 		if err != nil {
 			return err.Error()
 		}
 		for line := range strings.Lines(log) {
-			if strings.Contains(line, `"why-rewritten"`) && strings.Contains(line, `"RewrittenPushing"`) && strings.Contains(line, image) {
+			if strings.Contains(line, `"`+pod+`"`) && strings.Contains(line, `"`+reason+`"`) && strings.Contains(line, image) {
 				return ""
 			}
 		}

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+
+	"kind-local-registry/internal/host"
+	"kind-local-registry/internal/push"
+	"kind-local-registry/webhook/rewrite"
+)
+
+const someDigest = digest.Digest("sha256:abcdef012345aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
+
+// pushedApp is an image of which some layers were in the registry.
+func pushedApp() host.Pushed {
+	return host.Pushed{
+		Image: "example/app:local", Rewritten: "localhost:5001/example/app:local@" + someDigest.String(),
+		Result:   push.Result{Digest: someDigest, Bytes: 31_204_000, Uploaded: 2, PresentBytes: 827_000_000, Present: 3},
+		Duration: 412345 * time.Microsecond,
+	}
+}
+
+// notOnHost is an image that Docker does not hold.
+func notOnHost() host.Pushed {
+	refusal := &rewrite.Refusal{Reason: rewrite.NotOnHost, Detail: "the Docker daemon has no image docker.io/x/none:1"}
+	return host.Pushed{Image: "x/none:1", Duration: 8 * time.Millisecond, Err: fmt.Errorf("%w; build it first", refusal)}
+}
+
+func TestHumanSize_HasThreeDigits(t *testing.T) {
+	t.Parallel()
+	for size, want := range map[int64]string{
+		0: "0 B", 999: "999 B", 1000: "1 kB", 31_204_000: "31.2 MB", 827_400_000: "827 MB", 999_999: "1 MB", 999_600_000: "1 GB",
+		1_234_567_890: "1.23 GB",
+	} {
+		if got := humanSize(size); got != want {
+			t.Errorf("humanSize(%d) = %q, want %q", size, got, want)
+		}
+	}
+}
+
+func TestPushResults_PrintALineAnImageInTheOrderOfTheNames(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	results := &pushResults{w: &out, images: []string{"example/app:local", "x/none:1", "y"}}
+	present := host.Pushed{Image: "y", Rewritten: "localhost:5001/y:latest@" + someDigest.String(), Result: push.Result{PresentBytes: 5_000_000, Present: 2}}
+	results.add(&out, 2, present)
+	results.add(&out, 1, notOnHost())
+	if out.Len() != 0 {
+		t.Errorf("before the first image there is printed %q", out.String())
+	}
+	results.add(&out, 0, pushedApp())
+	want := `✓ example/app:local  localhost:5001/example/app:local@sha256:abcdef012345…  31.2 MB pushed, 827 MB already there, 0.4 s
+✗ x/none:1           NotOnHost: the Docker daemon has no image docker.io/x/none:1; build it first
+✓ y                  localhost:5001/y:latest@sha256:abcdef012345…  all 5 MB already there, 0.0 s
+`
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestPushResults_CallAnImageThatCannotBePushedSkippedAmongAll(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	broken := host.Pushed{Image: "z", Err: errors.New("the registry is gone")}
+	options := pushOptions{allLocal: true}
+	results := &pushResults{w: &out, skips: true, images: []string{"x/none:1", "z"}}
+	results.add(&out, 0, notOnHost())
+	results.add(&out, 1, broken)
+	want := "- x/none:1  skipped, NotOnHost: the Docker daemon has no image docker.io/x/none:1; build it first\n✗ z         the registry is gone\n"
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Error(diff)
+	}
+	if err := options.verdict([]host.Pushed{pushedApp(), notOnHost()}); err != nil {
+		t.Errorf("verdict = %v for one that was skipped, want nil", err)
+	}
+	if err := options.verdict([]host.Pushed{pushedApp(), notOnHost(), broken}); err == nil || err.Error() != "1 of 3 images are not in the registry" {
+		t.Errorf("verdict = %v for one that failed", err)
+	}
+}
+
+func TestVerdict_IsAnErrorUnlessEveryImageIsInTheRegistry(t *testing.T) {
+	t.Parallel()
+	cancelled := host.Pushed{Image: "z", Err: host.ErrCancelled}
+	for name, test := range map[string]struct {
+		quiet  bool
+		pushed []host.Pushed
+		want   string
+	}{
+		"all are there":                    {pushed: []host.Pushed{pushedApp()}},
+		"the only one is not":              {pushed: []host.Pushed{notOnHost()}, want: "x/none:1 is not in the registry"},
+		"one of several is not":            {pushed: []host.Pushed{pushedApp(), notOnHost()}, want: "1 of 2 images are not in the registry"},
+		"nothing else has said which":      {quiet: true, pushed: []host.Pushed{pushedApp(), notOnHost()}, want: "x/none:1: NotOnHost: the Docker daemon has no image docker.io/x/none:1; build it first"},
+		"one was cancelled, another wrong": {pushed: []host.Pushed{notOnHost(), cancelled}, want: "interrupted: pushing z was cancelled; nothing half-pushed is visible in the registry, and the next push moves only what is missing"},
+	} {
+		options := pushOptions{output: printer{quiet: test.quiet}}
+		var got string
+		if err := options.verdict(test.pushed); err != nil {
+			got = err.Error()
+		}
+		if got != test.want {
+			t.Errorf("%s: verdict = %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+func TestPushResults_AsJSON(t *testing.T) {
+	t.Parallel()
+	const path = "testdata/golden/push.json"
+	var out bytes.Buffer
+	results := &pushResults{w: &out, format: "json", images: []string{"example/app:local", "x/none:1"}}
+	results.add(&out, 0, pushedApp())
+	if err := results.end([]host.Pushed{pushedApp(), notOnHost()}); err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(path, out.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), out.String()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestPushResults_AsJSONAreAnArrayAlsoOfNone(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	if err := (&pushResults{w: &out, format: "json"}).end(nil); err != nil || out.String() != "[]\n" {
+		t.Errorf("printed %q, %v; want []", out.String(), err)
+	}
+}
+
+func TestPushState_SaysHowFarAndHowFast(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	state := &pushState{}
+	for _, step := range []struct {
+		at   time.Duration
+		now  push.Progress
+		want string
+	}{
+		{0, push.Progress{}, "waiting"},
+		{3 * time.Second, push.Progress{Total: 858_000_000, Present: 27_000_000}, "0 B of 858 MB, 27 MB already there"},
+		{5 * time.Second, push.Progress{Bytes: 312_000_000, Total: 858_000_000, Present: 27_000_000}, "312 MB of 858 MB, 156 MB/s, 27 MB already there"},
+	} {
+		state.update(step.now, start.Add(step.at))
+		if got := state.text(); got != step.want {
+			t.Errorf("after %s: %q, want %q", step.at, got, step.want)
+		}
+	}
+}
+
+// drive shows a push of that many seconds, with four reports a second, and returns what was printed about it.
+func drive(t *testing.T, output *printer, seconds int) (progress, results string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	output.w = &stderr
+	view := newPushView(output, &pushResults{w: &stdout, quiet: output.quiet, images: []string{"example/app:local"}})
+	for i := range 4 * seconds {
+		view.Pushing(0, push.Progress{Bytes: int64(i) * 25_000_000, Total: int64(seconds) * 100_000_000})
+		time.Sleep(250 * time.Millisecond)
+	}
+	view.Pushed(0, pushedApp())
+	view.close()
+	return stderr.String(), stdout.String()
+}
+
+func TestPushView_ShowsASlowPushByALineNowAndThen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		progress, results := drive(t, &printer{}, 9)
+		want := "  example/app:local  200 MB of 900 MB, 100 MB/s\n  example/app:local  700 MB of 900 MB, 100 MB/s\n"
+		if diff := cmp.Diff(want, progress); diff != "" {
+			t.Error(diff)
+		}
+		if strings.Count(results, "\n") != 1 || !strings.HasPrefix(results, "✓ example/app:local") {
+			t.Errorf("stdout is %q, want the result alone", results)
+		}
+	})
+}
+
+func TestPushView_ShowsAFastPushByItsResultAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		if progress, results := drive(t, &printer{}, 2); progress != "" || results == "" {
+			t.Errorf("stderr is %q, stdout %q", progress, results)
+		}
+		if progress, _ := drive(t, &printer{verbose: true, terminal: true}, 2); strings.Count(progress, "\n") != 2 {
+			t.Errorf("with -v stderr is %q, want a line a second", progress)
+		}
+		if progress, results := drive(t, &printer{quiet: true, terminal: true}, 9); progress+results != "" {
+			t.Errorf("with -q stderr is %q, stdout %q; want nothing", progress, results)
+		}
+	})
+}
+
+func TestPushView_DrawsABarOnATerminalAndTakesItAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		progress, results := drive(t, &printer{terminal: true}, 2)
+		if !strings.Contains(progress, "… example/app:local  [==========>           ]  100 MB of 200 MB, 100 MB/s") {
+			t.Errorf("no bar half-way in %q", progress)
+		}
+		if strings.Count(results, "\n") != 1 {
+			t.Errorf("stdout is %q, want the result alone", results)
+		}
+	})
+}

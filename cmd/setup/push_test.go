@@ -161,6 +161,34 @@ func TestPushState_SaysHowFarAndHowFast(t *testing.T) {
 			t.Errorf("after %s: %q, want %q", step.at, got, step.want)
 		}
 	}
+	if state.finish(true); state.text() != "done" {
+		t.Errorf("at the end: %q, want done", state.text())
+	}
+}
+
+func TestPushView_KeepsABarUntilItsResultCanBePrinted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var stdout, stderr bytes.Buffer
+		results := &pushResults{w: &stdout, images: []string{"slow", "fast"}}
+		view := newPushView(&printer{w: &stderr, terminal: true}, results)
+		for image := range results.images {
+			view.Pushing(image, push.Progress{Total: 100_000_000})
+		}
+		view.Pushed(1, pushedApp())
+		time.Sleep(time.Second)
+		if stdout.Len() != 0 {
+			t.Errorf("before the first is through, stdout is %q", stdout.String())
+		}
+		view.Pushed(0, pushedApp())
+		view.close()
+		if strings.Count(stdout.String(), "\n") != 2 {
+			t.Errorf("stdout is %q, want both results", stdout.String())
+		}
+		if !strings.Contains(stderr.String(), "… fast  [                      ]  done") {
+			t.Errorf("no bar that is done in %q", stderr.String())
+		}
+	})
 }
 
 // drive shows a push of that many seconds, with four reports a second, and returns what was printed about it.

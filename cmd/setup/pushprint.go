@@ -28,11 +28,9 @@ type pushResults struct {
 	next  int
 }
 
-// add takes the result of one image and prints, through w, all lines that need not wait any more.
-func (r *pushResults) add(w io.Writer, image int, pushed host.Pushed) {
-	if r.quiet || r.format != "" {
-		return
-	}
+// add takes the result of one image and prints, through w, all lines that need not wait any more. It returns how many
+// images, from the first on, are through with that.
+func (r *pushResults) add(w io.Writer, image int, pushed host.Pushed) int {
 	if r.ended == nil {
 		r.ended = map[int]host.Pushed{}
 	}
@@ -40,9 +38,10 @@ func (r *pushResults) add(w io.Writer, image int, pushed host.Pushed) {
 	for ; ; r.next++ {
 		ready, found := r.ended[r.next]
 		if !found {
-			return
+			return r.next
 		}
-		if !errors.Is(ready.Err, host.ErrCancelled) { // that is said once for all of them
+		// What was cancelled is said once for all of them.
+		if !r.quiet && r.format == "" && !errors.Is(ready.Err, host.ErrCancelled) {
 			_, _ = fmt.Fprintln(w, r.line(ready)) // a screen that is gone is no reason to stop half-way
 		}
 	}

@@ -12,6 +12,7 @@ import (
 type pushState struct {
 	mu                sync.Mutex
 	now               push.Progress
+	end               string    // how it ended, in a word; "" before that
 	begun, moving, at time.Time // when it was asked for, when it was its turn, and when now was reported
 }
 
@@ -29,10 +30,23 @@ func (s *pushState) update(now push.Progress, at time.Time) time.Duration {
 	return at.Sub(s.begun)
 }
 
+// finish says that the push is over, and whether the image is in the registry now.
+func (s *pushState) finish(pushed bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end = "failed"
+	if pushed {
+		s.end = "done"
+	}
+}
+
 // text says how far the push is.
 func (s *pushState) text() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.end != "" {
+		return s.end
+	}
 	if s.now == (push.Progress{}) {
 		return "waiting"
 	}

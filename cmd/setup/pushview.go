@@ -100,18 +100,23 @@ func (v *pushView) bar(image int, state *pushState) *mpb.Bar {
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + state.text() })))
 }
 
-// Pushed takes away the image's bar and prints its result, after those of the images that were named before it.
+// Pushed prints the image's result in place of its bar, after those of the images that were named before it.
 func (v *pushView) Pushed(image int, pushed host.Pushed) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if bar := v.bars[image]; bar != nil {
-		bar.Abort(true)
+	if state := v.states[image]; state != nil {
+		state.finish(pushed.Err == nil)
 	}
 	w := v.results.w
 	if v.screen != nil && isTerminal(w) {
 		w = v.screen
 	}
-	v.results.add(w, image, pushed)
+	through := v.results.add(w, image, pushed)
+	for other, bar := range v.bars {
+		if other < through {
+			bar.Abort(true)
+		}
+	}
 }
 
 // close ends the drawing.

@@ -68,29 +68,14 @@ func TestPushAll_ReturnsWhatBecameOfEachImageInTheOrderOfTheNames(t *testing.T) 
 
 	results := pushAll(t.Context(), with, []string{"example/app:local", "example/none:local", "plain", "example/windows:1"})
 
-	for i, want := range []struct {
-		image, rewritten string
-		reason           rewrite.Reason
-		says             string
-	}{
+	for i, want := range []expected{
 		{image: "example/app:local", rewritten: "localhost:5001/example/app:local@sha256:"},
 		{image: "example/none:local", reason: rewrite.NotOnHost, says: "build it first"},
 		{image: "plain", rewritten: "localhost:5001/plain:latest@sha256:"},
 		{image: "example/windows:1", reason: rewrite.WrongPlatform, says: "docker build --platform linux/"},
 	} {
-		got := results[i]
-		if got.Image != want.image || got.Reason() != want.reason {
-			t.Errorf("result %d is of %s with reason %q, want %s and %q", i, got.Image, got.Reason(), want.image, want.reason)
-		}
-		if !strings.HasPrefix(got.Rewritten, want.rewritten) || (got.Rewritten == "") != (want.rewritten == "") {
-			t.Errorf("%s is in the registry as %q, want %q…", got.Image, got.Rewritten, want.rewritten)
-		}
-		if (got.Err == nil) != (want.says == "") || got.Err != nil && !strings.Contains(got.Err.Error(), want.says) {
-			t.Errorf("%s: error %v, want %q in it", got.Image, got.Err, want.says)
-		}
-		if observer.pushed[i].Image != want.image {
-			t.Errorf("the observer is told of %q at %d, want %s", observer.pushed[i].Image, i, want.image)
-		}
+		want.check(t, results[i])
+		want.check(t, observer.pushed[i])
 	}
 	if observer.progress[0] == 0 {
 		t.Error("the observer is told of no progress")
@@ -99,6 +84,26 @@ func TestPushAll_ReturnsWhatBecameOfEachImageInTheOrderOfTheNames(t *testing.T) 
 	again := pushAll(t.Context(), with, []string{"example/app:local"})[0].Result
 	if again.Bytes != 0 || again.Uploaded != 0 || again.Present != 3 || again.PresentBytes != results[0].Result.Bytes {
 		t.Errorf("a second push says %+v, want that all %d bytes were there", again, results[0].Result.Bytes)
+	}
+}
+
+// expected is what has to become of an image.
+type expected struct {
+	image, rewritten string // what the reference in the registry begins with
+	reason           rewrite.Reason
+	says             string // what the error has to say
+}
+
+func (w expected) check(t *testing.T, got Pushed) {
+	t.Helper()
+	if got.Image != w.image || got.Reason() != w.reason {
+		t.Errorf("result of %s with reason %q, want %s and %q", got.Image, got.Reason(), w.image, w.reason)
+	}
+	if !strings.HasPrefix(got.Rewritten, w.rewritten) || (got.Rewritten == "") != (w.rewritten == "") {
+		t.Errorf("%s is in the registry as %q, want %q…", got.Image, got.Rewritten, w.rewritten)
+	}
+	if (got.Err == nil) != (w.says == "") || got.Err != nil && !strings.Contains(got.Err.Error(), w.says) {
+		t.Errorf("%s: error %v, want %q in it", got.Image, got.Err, w.says)
 	}
 }
 

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"errors"
 	"os/exec"
 	"strings"
 	"testing"
@@ -66,8 +67,8 @@ func TestPush_KeepsTheOrderAndSaysWhichImageIsNotOnTheHost(t *testing.T) {
 		buildImage(t, "e2e/order-slow:local", "slow", 40), "e2e/not-there:local", buildImage(t, "e2e/order-fast:local", "fast"),
 	}
 	entries, stderr, err := push(t, images...)
-	exit, isExit := err.(*exec.ExitError)
-	if !isExit || exit.ExitCode() != 1 {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
 		t.Fatalf("setup push ended with %v, want exit status 1\n%s", err, stderr)
 	}
 	if len(entries) != len(images) {

@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -49,7 +50,7 @@ func newPushing(t *testing.T, engine *dockertest.Engine) (pushing, *told) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = daemon.Close() })
-	service := pusher.NewService(daemon, registry, testRegistryHost)
+	service := pusher.NewService(daemon, registry, testRegistryHost, slog.New(slog.DiscardHandler))
 	t.Cleanup(service.Close)
 	observer := &told{progress: map[int]int{}, pushed: map[int]Pushed{}}
 	return pushing{to: service, registryHost: testRegistryHost, observer: observer}, observer

@@ -43,9 +43,9 @@ func newPushView(output *printer, results *pushResults) *pushView {
 	return v
 }
 
-// barsOn returns where bars are drawn: results that go to a terminal too have to go through them.
+// barsOn returns where bars are drawn: lines of results that go to a terminal too have to go through them.
 func (v *pushView) barsOn() io.Writer {
-	if isTerminal(v.results.w) {
+	if v.results.format == "" && isTerminal(v.results.w) {
 		return v.results.w
 	}
 	return v.output.w

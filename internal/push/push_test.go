@@ -159,6 +159,23 @@ func TestPush_ReportsProgressFromNothingToAll(t *testing.T) {
 	}
 }
 
+func TestPush_ReportsHowMuchWasThereAlready(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	base := dockertest.Noise(5_000_000, 1)
+	e.mustPush(t, dockertest.NewImage("a", base))
+	rebuilt := dockertest.NewImage("a", base, dockertest.Noise(1_000_000, 2))
+	var last push.Progress
+	options := push.Options{Progress: func(p push.Progress) { last = p }}
+	result, err := e.registry.Push(t.Context(), target(), wanted(rebuilt), e.sources(t, rebuilt), options)
+	if err != nil {
+		t.Fatalf("Push: %v", err)
+	}
+	if want := (push.Progress{Bytes: result.Bytes, Total: result.Bytes, Present: base.Size}); last != want {
+		t.Errorf("last report %+v, want %+v", last, want)
+	}
+}
+
 func TestHeld_TellsWhichBuildTheTagServes(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

@@ -60,25 +60,20 @@ func (r *Registry) sizes(
 // or looks nowhere, opens an upload instead, which is returned. The registry finds the other repository by itself
 // (https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#mounting-a-blob-from-another-repository).
 func (r *Registry) mount(ctx context.Context, repository string, d digest.Digest) (int64, *url.URL, error) {
-	response, err := r.open(ctx, repository, url.Values{"mount": {d.String()}})
-	if err != nil {
-		return 0, nil, err
+	session, err := r.open(ctx, repository, url.Values{"mount": {d.String()}})
+	if err != nil || session != nil {
+		return 0, session, err
 	}
-	if response.StatusCode == http.StatusCreated {
-		if size, err := r.size(ctx, repository, d); err != nil || size > 0 {
-			return size, nil, err
-		}
-		response, err = r.open(ctx, repository, nil)
-		if err != nil {
-			return 0, nil, err
-		}
+	size, err := r.size(ctx, repository, d)
+	if err != nil || size > 0 {
+		return size, nil, err
 	}
-	session, err := response.Location()
+	session, err = r.open(ctx, repository, nil)
 	return 0, session, err
 }
 
-// open asks for an upload. The body of the answer is closed.
-func (r *Registry) open(ctx context.Context, repository string, query url.Values) (*http.Response, error) {
+// open opens an upload, and returns where it goes on; nil where the registry has mounted the blob instead.
+func (r *Registry) open(ctx context.Context, repository string, query url.Values) (*url.URL, error) {
 	request, err := r.request(ctx, http.MethodPost, repository+"/blobs/uploads/", nil)
 	if err != nil {
 		return nil, err
@@ -88,7 +83,10 @@ func (r *Registry) open(ctx context.Context, repository string, query url.Values
 	if err != nil {
 		return nil, err
 	}
-	return response, response.Body.Close()
+	if err := response.Body.Close(); err != nil || response.StatusCode == http.StatusCreated {
+		return nil, err
+	}
+	return response.Location()
 }
 
 // blobUpload is one blob on its way.
@@ -104,13 +102,11 @@ type blobUpload struct {
 // fault is a *sourceError.
 func (r *Registry) upload(ctx context.Context, repository string, u blobUpload) (int64, error) {
 	if u.session == nil {
-		response, err := r.open(ctx, repository, nil)
+		session, err := r.open(ctx, repository, nil)
 		if err != nil {
 			return 0, err
 		}
-		if u.session, err = response.Location(); err != nil {
-			return 0, err
-		}
+		u.session = session
 	}
 	sent, err := r.put(ctx, u)
 	if err != nil {

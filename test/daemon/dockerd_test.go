@@ -79,16 +79,16 @@ func startDockerd(name string, features map[string]bool) (d *dockerd, stop func(
 	}
 	bridge := "klr-" + name[:4]
 	// Not --bridge=none: that would take docker0 away from the daemon that has it.
-	if out, err := exec.Command("ip", "link", "add", "name", bridge, "type", "bridge").CombinedOutput(); err != nil { //nolint:noctx // short
+	if out, err := exec.Command("ip", "link", "add", "name", bridge, "type", "bridge").CombinedOutput(); err != nil {
 		return nil, nil, fmt.Errorf("making bridge %s: %w: %s", bridge, err, out)
 	}
-	_ = exec.Command("ip", "address", "add", "10.213."+fmt.Sprint(len(daemons))+".1/24", "dev", bridge).Run() //nolint:noctx // short
+	_ = exec.Command("ip", "address", "add", "10.213."+fmt.Sprint(len(daemons))+".1/24", "dev", bridge).Run()
 	log, err := os.Create(filepath.Join(root, "dockerd.log"))
 	if err != nil {
 		return nil, nil, err
 	}
 	d = &dockerd{name: name, sources: 2, root: filepath.Join(root, "data"), host: "unix://" + filepath.Join(root, "docker.sock")}
-	command := exec.Command("dockerd", "--config-file", filepath.Join(root, "daemon.json"), //nolint:noctx // ends with stop
+	command := exec.Command("dockerd", "--config-file", filepath.Join(root, "daemon.json"),
 		"--data-root", d.root, "--exec-root", filepath.Join(root, "exec"), "--pidfile", filepath.Join(root, "pid"),
 		"--host", d.host, "--bridge", bridge, "--iptables=false", "--ip6tables=false", "--ip-masq=false")
 	command.Stdout, command.Stderr = log, log
@@ -98,7 +98,7 @@ func startDockerd(name string, features map[string]bool) (d *dockerd, stop func(
 	stop = func() {
 		_ = command.Process.Signal(syscall.SIGTERM)
 		_ = command.Wait()
-		_ = exec.Command("ip", "link", "delete", bridge).Run() //nolint:noctx // short
+		_ = exec.Command("ip", "link", "delete", bridge).Run()
 		_ = os.RemoveAll(root)
 	}
 	if d.api, err = client.New(client.WithHost(d.host)); err == nil {

@@ -5,12 +5,8 @@ package daemon
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -87,7 +83,7 @@ func (s service) pull(t *testing.T, repository, digest string) v1.Image {
 }
 
 // noise loads an image of two layers of that size, which cannot be compressed, into the daemon.
-func noise(t *testing.T, d *dockerd, reference string, size int, seed byte) v1.Image {
+func noise(t *testing.T, d *dockerd, reference string, size int, seed byte) {
 	t.Helper()
 	var layers [][]byte
 	for i := range byte(2) {
@@ -95,9 +91,7 @@ func noise(t *testing.T, d *dockerd, reference string, size int, seed byte) v1.I
 		_, _ = rand.NewChaCha8([32]byte{seed, i}).Read(content)
 		layers = append(layers, shape.Layer(t, []shape.File{shape.Regular("noise", string(content))}))
 	}
-	image := shape.Image(t, layers...)
-	d.load(t, bytes.NewReader(saveArchive(t, image, reference)))
-	return image
+	d.load(t, bytes.NewReader(saveArchive(t, shape.Image(t, layers...), reference)))
 }
 
 // eachDaemon runs the test with every daemon.
@@ -117,10 +111,8 @@ func TestPush_GivesOneWholeImageWhateverHappensToTheTag(t *testing.T) {
 		s := newService(t, d, t.TempDir())
 		images := map[string]string{}
 		for i, reference := range []string{"race/one:1", "race/two:1"} {
-			image := noise(t, d, reference, 200_000, byte(10+i))
-			digest := mustPush(t, s, reference)
-			images[digest] = reference
-			_ = image
+			noise(t, d, reference, 200_000, byte(10+i))
+			images[mustPush(t, s, reference)] = reference
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		var moving sync.WaitGroup
@@ -154,7 +146,7 @@ func retag(ctx context.Context, d *dockerd) {
 		if i%5 == 4 {
 			_, _ = d.api.ImageRemove(ctx, "race/moving:1", client.ImageRemoveOptions{})
 		}
-		time.Sleep(time.Duration(rand.IntN(4)) * time.Millisecond) //nolint:gosec // any moment will do
+		time.Sleep(time.Duration(rand.IntN(4)) * time.Millisecond)
 	}
 }
 
@@ -217,76 +209,6 @@ func TestPush_WaitsForADaemonThatHangsAndLookupDoesNot(t *testing.T) { //nolint:
 	if err := <-pushed; err != nil {
 		t.Errorf("Push after the daemon has gone on: %v", err)
 	}
-}
-
-// TestPusher_KilledAtAnyMomentLeavesNothingByHalf kills the real program 50 times while it pushes.
-func TestPusher_KilledAtAnyMomentLeavesNothingByHalf(t *testing.T) {
-	t.Parallel()
-	d := daemons[0]
-	root := t.TempDir()
-	s := newService(t, d, root)
-	program, cut := buildWebhook(t), 0
-	for i := range 50 {
-		reference := fmt.Sprintf("kill/i%d:1", i)
-		noise(t, d, reference, 3_000_000, byte(100+i))
-		if killedPush(t, program, s.url, d, reference) {
-			cut++
-		}
-		s.wantWhole(t, fmt.Sprintf("kill/i%d", i), "1")
-	}
-	if t.Logf("%d of 50 pushes were cut off", cut); cut < 5 {
-		t.Errorf("%d pushes were cut off, want enough to show something", cut)
-	}
-	for i := range 50 {
-		digest := mustPush(t, s, fmt.Sprintf("kill/i%d:1", i))
-		s.pull(t, fmt.Sprintf("kill/i%d", i), digest)
-	}
-}
-
-// buildWebhook builds the program whose subcommand is the pusher.
-func buildWebhook(t *testing.T) string {
-	t.Helper()
-	program := filepath.Join(t.TempDir(), "webhook")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "kind-local-registry/cmd/webhook").CombinedOutput()
-	if err != nil {
-		t.Fatalf("building: %v\n%s", err, out)
-	}
-	return program
-}
-
-// killedPush has a pusher of its own push the image, kills it at some moment, and says whether that was in the midst of it.
-func killedPush(t *testing.T, program, registry string, d *dockerd, reference string) (cut bool) {
-	t.Helper()
-	certs := t.TempDir()
-	credentials, err := pusher.NewCredentials(time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for file, content := range credentials.Files() {
-		if err := os.WriteFile(filepath.Join(certs, file), content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	address := freeAddress(t)
-	command := exec.CommandContext(t.Context(), program, "pusher", "--listen", address, "--registry", registry, //nolint:gosec // ours
-		"--docker-host", d.host, "--certs", certs)
-	if err := command.Start(); err != nil {
-		t.Fatal(err)
-	}
-	security, err := pusher.ClientTLS(credentials.CA, credentials.ClientCert, credentials.ClientKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := pusher.NewClient(address, security)
-	defer c.Close()
-	await(t, func() error { _, err := c.Lookup(t.Context(), "nothing:1"); return err })
-	go func() {
-		time.Sleep(time.Duration(rand.IntN(40)) * time.Millisecond) //nolint:gosec // any moment will do
-		_ = command.Process.Kill()
-	}()
-	_, err = c.Push(t.Context(), reference, nil)
-	_ = command.Wait()
-	return err != nil
 }
 
 // TestPush_BringsEachBlobOnceFor200Callers is the rush of a big deployment.

@@ -21,12 +21,13 @@ type Engine struct {
 	limit  int64
 	api    string
 	old    bool
+	driver string
 }
 
 // NewEngine starts a daemon without images, which ends with the test.
 func NewEngine(t testing.TB) *Engine {
 	t.Helper()
-	e := &Engine{images: map[string]Image{}, api: "1.45"}
+	e := &Engine{images: map[string]Image{}, api: "1.45", driver: "vfs"}
 	e.server = httptest.NewServer(http.HandlerFunc(e.serve))
 	t.Cleanup(e.server.Close)
 	return e
@@ -47,6 +48,14 @@ func (e *Engine) Truncate(bytes int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.limit = bytes
+}
+
+// SetDriver makes the daemon say that it has another graph driver than vfs, of which nothing but save can be read. Its
+// files cannot be read, as where they are not mounted.
+func (e *Engine) SetDriver(name string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.driver = name
 }
 
 // SaveAsBefore25 makes every saved image one in the layout of Docker 20.10.
@@ -80,8 +89,9 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request) {
 		defer e.mu.Unlock()
 		w.Header().Set("Api-Version", e.api)
 	case path == "/info":
-		// A driver of which nothing but save is known.
-		_ = json.NewEncoder(w).Encode(map[string]any{"DockerRootDir": "/var/lib/docker", "Driver": "vfs"})
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		_ = json.NewEncoder(w).Encode(map[string]any{"DockerRootDir": "/does/not/exist", "Driver": e.driver})
 	case path == "/images/get":
 		e.save(w, r.URL.Query().Get("names"))
 	case inspected:

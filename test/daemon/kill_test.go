@@ -1,0 +1,85 @@
+//go:build daemon
+
+package daemon
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"kind-local-registry/internal/pusher"
+)
+
+// TestPusher_KilledAtAnyMomentLeavesNothingByHalf kills the real program 50 times while it pushes.
+func TestPusher_KilledAtAnyMomentLeavesNothingByHalf(t *testing.T) {
+	t.Parallel()
+	d := daemons[0]
+	root := t.TempDir()
+	s := newService(t, d, root)
+	program, cut := buildWebhook(t), 0
+	for i := range 50 {
+		reference := fmt.Sprintf("kill/i%d:1", i)
+		noise(t, d, reference, 3_000_000, byte(100+i))
+		if killedPush(t, program, s.url, d, reference) {
+			cut++
+		}
+		s.wantWhole(t, fmt.Sprintf("kill/i%d", i), "1")
+	}
+	if t.Logf("%d of 50 pushes were cut off", cut); cut < 5 {
+		t.Errorf("%d pushes were cut off, want enough to show something", cut)
+	}
+	for i := range 50 {
+		digest := mustPush(t, s, fmt.Sprintf("kill/i%d:1", i))
+		s.pull(t, fmt.Sprintf("kill/i%d", i), digest)
+	}
+}
+
+// buildWebhook builds the program whose subcommand is the pusher.
+func buildWebhook(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "webhook")
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "kind-local-registry/cmd/webhook").CombinedOutput()
+	if err != nil {
+		t.Fatalf("building: %v\n%s", err, out)
+	}
+	return program
+}
+
+// killedPush has a pusher of its own push the image, kills it at some moment, and says whether that was in the midst of it.
+func killedPush(t *testing.T, program, registry string, d *dockerd, reference string) (cut bool) {
+	t.Helper()
+	certs := t.TempDir()
+	credentials, err := pusher.NewCredentials(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, content := range credentials.Files() {
+		if err := os.WriteFile(filepath.Join(certs, file), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	address := freeAddress(t)
+	command := exec.CommandContext(t.Context(), program, "pusher", "--listen", address, "--registry", registry,
+		"--docker-host", d.host, "--certs", certs)
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	security, err := pusher.ClientTLS(credentials.CA, credentials.ClientCert, credentials.ClientKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := pusher.NewClient(address, security)
+	defer c.Close()
+	await(t, func() error { _, err := c.Lookup(t.Context(), "nothing:1"); return err })
+	go func() {
+		time.Sleep(time.Duration(rand.IntN(40)) * time.Millisecond)
+		_ = command.Process.Kill()
+	}()
+	_, err = c.Push(t.Context(), reference, nil)
+	_ = command.Wait()
+	return err != nil
+}

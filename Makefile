@@ -6,7 +6,7 @@ GOLANGCI_LINT := go tool -modfile=hack/tools/go.mod golangci-lint
 
 .PHONY: help
 help: ## List the targets
-	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | sort | while read -r target what; do printf '%-10s %s\n' "$$target" "$$what"; done
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | sort | while read -r target what; do printf '%-11s %s\n' "$$target" "$$what"; done
 
 .PHONY: build
 build: ## Build bin/setup and bin/webhook, static; setup carries the images of the registry and the webhook
@@ -40,7 +40,11 @@ demo: ## From nothing to a running, answering pod of an image that only this hos
 	hack/demo.sh
 
 .PHONY: bench
-bench: ## Run the benchmarks
+bench: ## Measure deliveries on a real kind cluster: kind load, docker push and ours (hack/bench.sh --help)
+	hack/bench.sh
+
+.PHONY: microbench
+microbench: ## Run the benchmarks of single functions
 	go test -run '^$$' -bench . -benchmem ./webhook/... ./internal/...
 
 .PHONY: generate

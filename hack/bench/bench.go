@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+)
+
+// label is on all images of the benchmark, by which they are found to be removed.
+const label = "kind-local-registry/bench"
+
+// bench is a run of the benchmark.
+type bench struct {
+	options
+
+	progress     io.Writer
+	results      results
+	registryData string   // where the registry's volume is on the host
+	layers       []string // the lowest layers of the case's images, as containerd calls them
+	builds       int      // how many images have been built
+}
+
+func (b *bench) say(format string, args ...any) { _, _ = fmt.Fprintf(b.progress, format+"\n", args...) }
+
+// run measures the cases. The results are written after each round, so that one that is cut off is not lost.
+func (b *bench) run(ctx context.Context, chosen []subject) (err error) {
+	if _, err := b.command(ctx, "", "docker", "container", "inspect", "kind-registry"); err == nil {
+		return errors.New("this host has a registry already, which the benchmark would empty: " +
+			"run it elsewhere, or take the registry away first with bin/setup down --registry")
+	}
+	defer func() { err = errors.Join(err, b.cleanUp(context.WithoutCancel(ctx))) }()
+	b.say("making cluster %s and a registry", cluster)
+	if err := b.up(ctx); err != nil {
+		return err
+	}
+	volume := `{{range .Mounts}}{{if eq .Destination "/var/lib/registry"}}{{.Source}}{{end}}{{end}}`
+	if b.registryData, err = b.command(ctx, "", "docker", "container", "inspect", "--format", volume, "kind-registry"); err != nil {
+		return err
+	}
+	if b.results.Machine, err = b.machine(ctx); err != nil {
+		return err
+	}
+	for _, s := range chosen {
+		if err := b.measureCase(ctx, s); err != nil {
+			return fmt.Errorf("%s: %w", s.Name, err)
+		}
+	}
+	return nil
+}
+
+func (b *bench) cleanUp(ctx context.Context) error {
+	_, err := b.command(ctx, "", "sh", "-c", "docker image ls -q --filter label="+label+" | sort -u | xargs -r docker image rm -f")
+	return errors.Join(b.down(ctx, "--registry"), err)
+}
+
+func (b *bench) measureCase(ctx context.Context, s subject) error {
+	if err := b.makeBase(ctx, s); err != nil {
+		return err
+	}
+	defer func() {
+		_, _ = b.command(context.WithoutCancel(ctx), "", "docker", "image", "rm", "-f", s.baseReference())
+	}()
+	if err := b.resetPeaks(ctx); err != nil {
+		return err
+	}
+	for round := range b.runs {
+		b.say("%s, round %d of %d", s.Name, round+1, b.runs)
+		if err := b.round(ctx, s, round); err != nil {
+			return err
+		}
+		if err := b.results.write(b.out); err != nil {
+			return err
+		}
+	}
+	for _, container := range containers() {
+		peak, err := b.peak(ctx, container)
+		if err != nil {
+			return err
+		}
+		b.results.Memory = append(b.results.Memory, memory{s.Name, container, peak})
+	}
+	return b.results.write(b.out)
+}
+
+// round measures everything once. Which method comes first changes from round to round.
+func (b *bench) round(ctx context.Context, s subject, round int) error {
+	all := b.methods()
+	turn := round % len(all)
+	order := slices.Concat(all[turn:], all[:turn])
+	for _, m := range order {
+		if err := b.makeImages(ctx, s, m); err != nil {
+			return err
+		}
+		if err := b.measureMethod(ctx, s, m, round); err != nil {
+			return fmt.Errorf("%s: %w", m.Name, err)
+		}
+	}
+	if err := b.measureFloor(ctx, s, round); err != nil {
+		return fmt.Errorf("%s: %w", floor, err)
+	}
+	if !s.has(recreate) {
+		return nil
+	}
+	if err := errors.Join(b.down(ctx), b.up(ctx)); err != nil {
+		return err
+	}
+	for _, m := range order {
+		if err := b.measureRecreated(ctx, s, m, round); err != nil {
+			return fmt.Errorf("%s: %w", m.Name, err)
+		}
+	}
+	return nil
+}
+
+// measureMethod measures a method in a cluster that stays as it is.
+func (b *bench) measureMethod(ctx context.Context, s subject, m method, round int) error {
+	probe := probe{b, s, m, round}
+	if err := errors.Join(b.empty(ctx, s), b.forget(m)); err != nil {
+		return err
+	}
+	references, err := probe.deliver(ctx, first, worker, nil)
+	if err != nil {
+		return err
+	}
+	if s.has(second) {
+		if _, err := probe.deliver(ctx, second, controlPlane, references); err != nil {
+			return err
+		}
+	}
+	if !s.has(rebuild) {
+		return nil
+	}
+	if err := probe.run(ctx, first, references, func() error { return errors.Join(b.empty(ctx, s), b.forget(m)) }); err != nil {
+		return err
+	}
+	if err := b.makeImages(ctx, s, m); err != nil {
+		return err
+	}
+	if references, err = probe.deliver(ctx, rebuild, worker, nil); err != nil {
+		return err
+	}
+	return probe.run(ctx, rebuild, references, func() error { return b.makeImages(ctx, s, m) })
+}
+
+// measureRecreated measures a method in a new cluster, of which the other methods' images have been taken off. Images that
+// are in the registry stay there.
+func (b *bench) measureRecreated(ctx context.Context, s subject, m method, round int) error {
+	probe := probe{b, s, m, round}
+	var references []string
+	if m.upload != nil {
+		var err error
+		if references, err = m.upload(ctx, s.references(m)); err != nil {
+			return err
+		}
+	}
+	if err := b.empty(ctx, s); err != nil {
+		return err
+	}
+	references, err := probe.deliver(ctx, recreate, worker, references)
+	if err != nil {
+		return err
+	}
+	return probe.run(ctx, recreate, references, func() error { return b.empty(ctx, s) })
+}
+
+// empty takes the images of the case off all nodes.
+func (b *bench) empty(ctx context.Context, s subject) error {
+	if err := b.removePod(ctx); err != nil {
+		return err
+	}
+	out, err := b.command(ctx, "", "docker", "image", "inspect", "--format", "{{index .RootFS.Layers 0}}", s.baseReference())
+	if err != nil {
+		return err
+	}
+	b.layers = []string{out}
+	return errors.Join(b.clear(ctx, worker), b.clear(ctx, controlPlane))
+}
+
+// probe measures one method with one case.
+type probe struct {
+	*bench
+
+	subject subject
+	method  method
+	round   int
+}
+
+// deliver measures how long the images take to a node. They are uploaded first unless they have references already.
+func (p *probe) deliver(ctx context.Context, scenario, node string, references []string) ([]string, error) {
+	var uploaded time.Duration
+	err := p.measure(ctx, scenario, "delivery", func() (err error) {
+		if references == nil {
+			references = p.subject.references(p.method)
+			if p.method.upload != nil {
+				start := time.Now()
+				if references, err = p.method.upload(ctx, references); err != nil {
+					return err
+				}
+				uploaded = time.Since(start)
+			}
+		}
+		return p.method.fetch(ctx, references, node)
+	})
+	if uploaded > 0 {
+		p.results.add(sample{p.subject.Name, scenario, p.method.Name, "upload", p.round, uploaded.Seconds()})
+	}
+	return references, err
+}
+
+// run measures how long it takes until a pod runs: after the delivery, which must have been measured just before, or, of
+// a method that delivers on demand, with it, for which prepare makes the world anew as it was before the delivery.
+func (p *probe) run(ctx context.Context, scenario string, references []string, prepare func() error) error {
+	image := references[0]
+	if p.method.onDemand {
+		image = p.subject.references(p.method)[0]
+		if err := prepare(); err != nil {
+			return err
+		}
+	}
+	if err := p.removePod(ctx); err != nil {
+		return err
+	}
+	return p.measure(ctx, scenario, "running", func() error { return p.runPod(ctx, image, p.method.onDemand) })
+}
+
+// measure times what it is given, and keeps the result.
+func (p *probe) measure(ctx context.Context, scenario, figure string, it func() error) error {
+	if err := p.settle(ctx); err != nil {
+		return err
+	}
+	start := time.Now()
+	if err := it(); err != nil {
+		return fmt.Errorf("%s: %w", scenario, err)
+	}
+	seconds := time.Since(start).Seconds()
+	if figure == "running" && !p.method.onDemand {
+		seconds += p.results.last(p.subject.Name, scenario, p.method.Name, "delivery")
+	}
+	p.say("  %-20s %-15s %-9s %8.2f s", p.method.Name, scenario, figure, seconds)
+	p.results.add(sample{p.subject.Name, scenario, p.method.Name, figure, p.round, seconds})
+	return nil
+}
+
+// machine says where the benchmark runs, as far as the figures depend on it.
+func (b *bench) machine(ctx context.Context) (machine, error) {
+	var m machine
+	var faults []error
+	ask := func(name string, args ...string) string {
+		out, err := b.command(ctx, "", name, args...)
+		faults = append(faults, err)
+		return out
+	}
+	m.Date = time.Now().UTC().Format(time.DateOnly)
+	m.CPUs = ask("nproc")
+	m.MemoryGiB = ask("sh", "-c", `awk '/MemTotal/ { printf "%.0f", $2 / 1048576 }' /proc/meminfo`)
+	m.Docker = ask("docker", "version", "--format", "{{.Server.Version}}")
+	m.Storage = ask("docker", "info", "--format", "{{.Driver}}")
+	m.Kind = ask("sh", "-c", "kind version | cut -d ' ' -f 1,2")
+	m.Kubernetes = ask("docker", "exec", worker, "cat", "/kind/version")
+	m.Containerd = ask("docker", "exec", worker, "sh", "-c", "containerd --version | cut -d ' ' -f 3 | cut -d + -f 1")
+	return m, errors.Join(faults...)
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+)
+
+// The floor is what no delivery can do without, done by the plainest tools: the layers, all at the same time, read from
+// where Docker has them and made tars of, hashed, and written to the disk; and then untarred.
+const (
+	floorUpload = `tar -C %s -cf - . | tee %s/floor%d.hash | dd of=%s/floor%d.tar bs=1M conv=fsync status=none & `
+	floorHash   = `mkfifo %s/floor%d.hash; sha256sum <%s/floor%d.hash >/dev/null & `
+	floorFetch  = `mkdir -p %s/floor%d && tar -C %s/floor%d -xf %s/floor%d.tar & `
+)
+
+// measureFloor measures the floor of each scenario, in the work directory.
+func (b *bench) measureFloor(ctx context.Context, s subject, round int) error {
+	p := probe{b, s, method{Name: floor, tag: ourTag}, round}
+	const directories = "{{.GraphDriver.Data.UpperDir}}:{{.GraphDriver.Data.LowerDir}}"
+	out, err := b.command(ctx, "", "docker", "image", "inspect", "--format", directories, s.references(p.method)[0])
+	if err != nil {
+		return err
+	}
+	layers := strings.Split(strings.TrimSuffix(out, ":<no value>"), ":") // the topmost first
+	for scenario, work := range map[string]struct {
+		layers []string
+		upload bool
+	}{
+		first: {layers, true}, rebuild: {layers[:1], true}, recreate: {layers, false},
+	} {
+		if !s.has(scenario) || s.Images > 1 {
+			continue
+		}
+		script := func(upload bool) (script strings.Builder) {
+			for i, layer := range work.layers {
+				w := b.work
+				if upload {
+					fmt.Fprintf(&script, floorHash, w, i, w, i)
+					fmt.Fprintf(&script, floorUpload, layer, w, i, w, i)
+				} else {
+					fmt.Fprintf(&script, floorFetch, w, i, w, i, w, i)
+				}
+			}
+			script.WriteString("wait; ")
+			return script
+		}
+		upload, fetch := script(true), script(false)
+		if !work.upload {
+			if _, err := b.command(ctx, "", "sh", "-ec", upload.String()); err != nil {
+				return err
+			}
+			upload.Reset()
+		}
+		err := p.measure(ctx, scenario, "delivery", func() error {
+			_, err := b.command(ctx, "", "sh", "-ec", upload.String()+fetch.String())
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		if _, err := b.command(ctx, "", "sh", "-c", "rm -rf "+filepath.Join(b.work, "floor*")); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	cluster      = "bench"
+	worker       = "bench-worker"
+	controlPlane = "bench-control-plane"
+	registryHost = "localhost:5001"
+)
+
+// command runs a command to its end, and returns what it printed on stdout.
+func (b *bench) command(ctx context.Context, stdin, name string, args ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, name, args...) // #nosec G204 -- a benchmark of commands
+	var stderr bytes.Buffer
+	cmd.Stdin, cmd.Stderr = strings.NewReader(stdin), &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s %s: %w\n%s%s", name, strings.Join(args, " "), err, out, stderr.Bytes())
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// inNode runs a shell script in a node.
+func (b *bench) inNode(ctx context.Context, node, script string) (string, error) {
+	return b.command(ctx, "", "docker", "exec", node, "sh", "-ec", script)
+}
+
+// up makes the cluster, the registry and the pusher, or what of them is missing.
+func (b *bench) up(ctx context.Context) error {
+	_, err := b.command(ctx, "", b.setup, "up", "--cluster", cluster, "--config", "examples/kind.yaml",
+		"--node-image", b.nodeImage, "--kubeconfig", b.kubeconfig())
+	for _, node := range []string{worker, controlPlane} {
+		if err == nil {
+			_, err = b.inNode(ctx, node, "ctr -n k8s.io images ls -q | sort >/bench-names; crictl images -q | sort -u >/bench-ids")
+		}
+	}
+	return err
+}
+
+func (b *bench) down(ctx context.Context, args ...string) error {
+	_, err := b.command(ctx, "", b.setup, append([]string{"down", "--cluster", cluster, "--kubeconfig", b.kubeconfig()}, args...)...)
+	return err
+}
+
+func (b *bench) kubeconfig() string { return filepath.Join(b.work, "kubeconfig") }
+
+// clear takes all images off the node that were not there at first, those that the kubelet knows of by crictl and what
+// else kind load has left, and waits until their layers are gone too.
+func (b *bench) clear(ctx context.Context, node string) error {
+	const script = `
+exec 2>/dev/null
+for pod in $(crictl pods --quiet --name '^bench-pod$'); do crictl rmp --force "$pod"; done
+crictl images -q | sort -u | comm -13 /bench-ids - | xargs -r crictl rmi
+ctr -n k8s.io images ls -q | sort | comm -13 /bench-names - | xargs -r ctr -n k8s.io images rm --sync
+for try in $(seq 300); do
+  ctr -n k8s.io snapshots ls | grep -q %s || exit 0
+  sleep 0.1
+done
+echo "the layers are still there"; exit 1`
+	for _, layer := range b.layers { // a chain begins with the lowest layer
+		if _, err := b.inNode(ctx, node, fmt.Sprintf(script, layer)); err != nil {
+			return fmt.Errorf("clearing %s: %w", node, err)
+		}
+	}
+	return nil
+}
+
+// forget takes from the registry what a method has uploaded there.
+func (b *bench) forget(m method) error {
+	if m.repositories == "" {
+		return nil
+	}
+	store := filepath.Join(b.registryData, "docker/registry/v2")
+	repositories := filepath.Join(store, "repositories", m.repositories)
+	for _, links := range []string{"*/_layers/sha256/*", "*/_manifests/revisions/sha256/*"} {
+		found, err := filepath.Glob(filepath.Join(repositories, links))
+		if err != nil {
+			return err
+		}
+		for _, link := range found {
+			hex := filepath.Base(link)
+			if err := os.RemoveAll(filepath.Join(store, "blobs/sha256", hex[:2], hex)); err != nil {
+				return err
+			}
+		}
+	}
+	return os.RemoveAll(repositories)
+}
+
+// podManifest is a pod of the image. Only pods of ours have their images rewritten.
+const podManifest = `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bench-pod", "namespace": "default",
+"annotations": {"kind-local-registry/rewrite": "%t"}}, "spec": {"terminationGracePeriodSeconds": 0, "nodeSelector":
+{"kubernetes.io/hostname": "` + worker + `"}, "containers": [{"name": "bench", "image": "%s"}]}}`
+
+// runPod applies the pod of an image, and waits until it runs.
+func (b *bench) runPod(ctx context.Context, image string, rewrite bool) error {
+	if _, err := b.kubectl(ctx, fmt.Sprintf(podManifest, rewrite, image), "apply", "-f", "-"); err != nil {
+		return err
+	}
+	_, err := b.kubectl(ctx, "", "wait", "--for=jsonpath={.status.phase}=Running", "pod/bench-pod", "--timeout=600s")
+	return err
+}
+
+func (b *bench) removePod(ctx context.Context) error {
+	_, err := b.kubectl(ctx, "", "delete", "pod", "bench-pod", "--ignore-not-found", "--wait")
+	return err
+}
+
+func (b *bench) kubectl(ctx context.Context, stdin string, args ...string) (string, error) {
+	return b.command(ctx, stdin, "kubectl", append([]string{"--kubeconfig", b.kubeconfig()}, args...)...)
+}
+
+// settle waits until all that was written is on the disk, so that nothing before is paid for by what is measured next.
+func (b *bench) settle(ctx context.Context) error {
+	_, err := b.command(ctx, "", "sync")
+	if err == nil {
+		time.Sleep(500 * time.Millisecond)
+	}
+	return err
+}
+
+// containers are those whose memory is looked at.
+func containers() []string { return []string{"kind-registry-pusher", "kind-registry"} }
+
+// resetPeaks begins to look for peaks anew (proc(5), clear_refs).
+func (b *bench) resetPeaks(ctx context.Context) error {
+	for _, container := range containers() {
+		pid, err := b.command(ctx, "", "docker", "inspect", "--format", "{{.State.Pid}}", container)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile("/proc/"+pid+"/clear_refs", []byte("5"), 0o200); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// peak returns the peak resident set of a container's first process in MiB (proc(5), VmHWM).
+func (b *bench) peak(ctx context.Context, container string) (float64, error) {
+	pid, err := b.command(ctx, "", "docker", "inspect", "--format", "{{.State.Pid}}", container)
+	if err != nil {
+		return 0, err
+	}
+	status, err := os.ReadFile(filepath.Join("/proc", pid, "status")) // #nosec G304 -- as Docker says
+	if err != nil {
+		return 0, err
+	}
+	found := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(status)
+	if found == nil {
+		return 0, fmt.Errorf("/proc/%s/status has no VmHWM", pid)
+	}
+	kibibytes, err := strconv.ParseFloat(string(found[1]), 64)
+	return kibibytes / 1024, err
+}

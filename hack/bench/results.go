@@ -1,0 +1,166 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// results is what a run came to, as it is written to results.json.
+type results struct {
+	Machine machine  `json:"machine"`
+	Memory  []memory `json:"memory"`
+	Samples []sample `json:"samples"`
+}
+
+// machine is where it ran.
+type machine struct {
+	Date       string `json:"date"`
+	CPUs       string `json:"cpus"`
+	MemoryGiB  string `json:"memoryGiB"`
+	Docker     string `json:"docker"`
+	Storage    string `json:"storage"`
+	Kind       string `json:"kind"`
+	Kubernetes string `json:"kubernetes"`
+	Containerd string `json:"containerd"`
+}
+
+// memory is the peak resident set of a container's process during a case.
+type memory struct {
+	Case      string  `json:"case"`
+	Container string  `json:"container"`
+	MiB       float64 `json:"mebibytes"`
+}
+
+// sample is one measurement.
+type sample struct {
+	Case     string `json:"case"`
+	Scenario string `json:"scenario"`
+	Method   string `json:"method"`
+	// Figure is delivery, from the daemon to the node; upload, the part of it up to the registry; or running, from the
+	// beginning of the delivery to a running pod.
+	Figure  string  `json:"figure"`
+	Round   int     `json:"round"`
+	Seconds float64 `json:"seconds"`
+}
+
+func (r *results) add(s sample) { r.Samples = append(r.Samples, s) }
+
+// last returns the newest of those measurements, in seconds.
+func (r *results) last(name, scenario, method, figure string) (seconds float64) {
+	for _, s := range r.Samples {
+		if s.Case == name && s.Scenario == scenario && s.Method == method && s.Figure == figure {
+			seconds = s.Seconds
+		}
+	}
+	return seconds
+}
+
+// median returns the median of those measurements in seconds, and how many there are.
+func (r *results) median(name, scenario, method, figure string) (seconds float64, n int) {
+	var found []float64
+	for _, s := range r.Samples {
+		if s.Case == name && s.Scenario == scenario && s.Method == method && s.Figure == figure {
+			found = append(found, s.Seconds)
+		}
+	}
+	if len(found) == 0 {
+		return 0, 0
+	}
+	slices.Sort(found)
+	middle := len(found) / 2
+	if len(found)%2 == 0 {
+		return (found[middle-1] + found[middle]) / 2, len(found)
+	}
+	return found[middle], len(found)
+}
+
+// scenarios returns the scenarios of a case that were measured.
+func (r *results) scenarios(s subject) (measured []string) {
+	for _, scenario := range s.Scenarios {
+		if _, n := r.median(s.Name, scenario, ours, "delivery"); n > 0 {
+			measured = append(measured, scenario)
+		}
+	}
+	return measured
+}
+
+const resultsFile = "results.json"
+
+func readResults(directory string) (r results, err error) {
+	content, err := os.ReadFile(filepath.Join(directory, resultsFile)) // #nosec G304 -- of the caller
+	if err != nil {
+		return r, err
+	}
+	return r, json.Unmarshal(content, &r)
+}
+
+// write writes the results, as JSON, table and plot.
+func (r *results) write(directory string) error {
+	content, err := json.MarshalIndent(r, "", "\t")
+	if err != nil {
+		return err
+	}
+	plot, err := r.plot()
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.MkdirAll(directory, 0o755), // #nosec G301 -- documentation
+		write(directory, resultsFile, append(content, '\n')),
+		write(directory, "results.md", []byte(r.table())),
+		write(directory, "results.svg", plot))
+}
+
+func write(directory, name string, content []byte) error {
+	return os.WriteFile(filepath.Join(directory, name), content, 0o644) // #nosec G306 -- documentation
+}
+
+// table returns the medians as Markdown.
+func (r *results) table() string {
+	var w strings.Builder
+	m := r.Machine
+	fmt.Fprintf(&w, "<!-- written by make bench -->\n# Results of %s\n\n", m.Date)
+	fmt.Fprintf(&w, "%s CPUs, %s GiB, Docker %s (%s), %s, Kubernetes %s, containerd %s; seconds, medians.\n",
+		m.CPUs, m.MemoryGiB, m.Docker, m.Storage, m.Kind, m.Kubernetes, m.Containerd)
+	for _, figure := range []struct{ key, title string }{
+		{"delivery", "From the daemon holding the image to the node holding it"},
+		{"running", "From the daemon holding the image to a running pod (`kubectl apply`)"},
+	} {
+		fmt.Fprintf(&w, "\n## %s\n\n| case | | `kind load` | `docker push` + pull | ours | floor | `kind load` / ours | push / ours | runs |\n", figure.title)
+		w.WriteString("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
+		for _, s := range subjects() {
+			for _, scenario := range r.scenarios(s) {
+				r.row(&w, s.Name, scenario, figure.key)
+			}
+		}
+	}
+	w.WriteString("\n## Peak memory (VmHWM, MiB)\n\n| case | container | MiB |\n| --- | --- | ---: |\n")
+	for _, m := range r.Memory {
+		fmt.Fprintf(&w, "| %s | %s | %.1f |\n", m.Case, m.Container, m.MiB)
+	}
+	return w.String()
+}
+
+// row writes one line of a table, if there is anything to say.
+func (r *results) row(w *strings.Builder, name, scenario, figure string) {
+	load, n := r.median(name, scenario, kindLoad, figure)
+	push, _ := r.median(name, scenario, dockerPush, figure)
+	own, _ := r.median(name, scenario, ours, figure)
+	lowest, _ := r.median(name, scenario, floor, figure)
+	if n == 0 || own == 0 {
+		return
+	}
+	fmt.Fprintf(w, "| %s | %s | %.2f | %.2f | **%.2f** | %s | **%.1f×** | %.1f× | %d |\n",
+		name, scenario, load, push, own, orDash(lowest), load/own, push/own, n)
+}
+
+func orDash(seconds float64) string {
+	if seconds == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.2f", seconds)
+}

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// subject is a case: the images that are delivered, and what is measured with them.
+type subject struct {
+	Name      string
+	Images    int  // how many, which share a base
+	Base      int  // megabytes of the base, in three layers
+	Top       int  // megabytes of each image's own layer, which a rebuild changes
+	Small     bool // whether there are many small files in them
+	Scenarios []string
+}
+
+// The scenarios. All but rebuild begin with a node that has nothing of the image.
+const (
+	first    = "first delivery" // the registry has nothing of it either
+	rebuild  = "rebuild"        // node and registry have the image, of which one layer has changed since
+	recreate = "recreate"       // the cluster is a new one
+	second   = "second node"    // another node has it already
+)
+
+// subjects returns all cases.
+func subjects() []subject {
+	return []subject{
+		{Name: "100MB", Images: 1, Base: 70, Top: 30, Scenarios: []string{first, second, rebuild, recreate}},
+		{Name: "100MB-small-files", Images: 1, Base: 70, Top: 30, Small: true, Scenarios: []string{first, rebuild, recreate}},
+		{Name: "858MB", Images: 1, Base: 828, Top: 30, Scenarios: []string{first, second, rebuild, recreate}},
+		{Name: "10x80MB", Images: 10, Base: 50, Top: 30, Scenarios: []string{first}},
+		{Name: "5GB", Images: 1, Base: 4970, Top: 30, Scenarios: []string{first, rebuild, recreate}},
+	}
+}
+
+func (s subject) has(scenario string) bool {
+	for _, name := range s.Scenarios {
+		if name == scenario {
+			return true
+		}
+	}
+	return false
+}
+
+// references returns what the images of a method are called in the daemon. Each method has images of its own, on the same
+// base: the kubelet does not forget by what name kind load has brought an image.
+func (s subject) references(m method) (references []string) {
+	for i := range s.Images {
+		references = append(references, fmt.Sprintf("bench/%s-%d:%s", strings.ToLower(s.Name), i, m.tag))
+	}
+	return references
+}
+
+func (s subject) baseReference() string { return "bench/" + strings.ToLower(s.Name) + "-base:local" }
+
+// makeBase builds the image that all images of the case begin with: the program that their pods run, and three layers.
+func (b *bench) makeBase(ctx context.Context, s subject) error {
+	b.say("building an image of %d MB", s.Base)
+	directory := filepath.Join(b.work, "base")
+	defer func() { _ = os.RemoveAll(directory) }()
+	dockerfile := "FROM scratch\nCOPY hello /hello\n"
+	if err := copyFile(filepath.Join(directory, "hello"), filepath.Join(b.work, "hello")); err != nil {
+		return err
+	}
+	for i := range 3 {
+		layer := fmt.Sprintf("layer%d", i)
+		dockerfile += "COPY " + layer + " /" + layer + "\n"
+		if err := fill(filepath.Join(directory, layer), int64(s.Base)*1_000_000/3, s.Small, fmt.Sprint("base", i)); err != nil {
+			return fmt.Errorf("making a layer of %s: %w", s.Name, err)
+		}
+	}
+	return b.build(ctx, directory, dockerfile+"ENTRYPOINT [\"/hello\"]\n", s.baseReference())
+}
+
+// makeImages builds the images of the case for a method, each with a top layer that no image had before.
+func (b *bench) makeImages(ctx context.Context, s subject, m method) error {
+	for _, reference := range s.references(m) {
+		directory := filepath.Join(b.work, "top")
+		b.builds++
+		if err := fill(filepath.Join(directory, "top"), int64(s.Top)*1_000_000, s.Small, fmt.Sprint("top", b.builds)); err != nil {
+			return fmt.Errorf("making a layer of %s: %w", reference, err)
+		}
+		err := b.build(ctx, directory, "FROM "+s.baseReference()+"\nCOPY top /top\n", reference)
+		if err := errors.Join(err, os.RemoveAll(directory)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) build(ctx context.Context, directory, dockerfile, reference string) error {
+	if err := os.WriteFile(filepath.Join(directory, "Dockerfile"), []byte(dockerfile), 0o600); err != nil {
+		return err
+	}
+	_, err := b.command(ctx, "", "env", "DOCKER_BUILDKIT=0", "docker", "build", "-q", "--label", label, "-t", reference, directory)
+	return err
+}
+
+const (
+	bigFile   = 8_000_000 // bytes, such as of an archive: cannot be compressed further
+	smallFile = 16_000    // bytes, such as of a script
+	textFile  = 1_000_000 // bytes, such as of a program: can be, to half
+)
+
+// fill fills a directory with files, half of whose bytes can be compressed; small says that those are small files. The same
+// seed gives the same bytes.
+func fill(directory string, size int64, small bool, seed string) error {
+	var key [32]byte
+	copy(key[:], seed)
+	random := rand.NewChaCha8(key)
+	length := int64(textFile)
+	if small {
+		length = smallFile
+	}
+	for number := int64(0); size > 0; number++ {
+		name, content := fmt.Sprintf("share/%d/%d", number%100, number), io.LimitReader(text{random}, min(length, size))
+		if number%(1+bigFile/length) == 0 {
+			name, content = fmt.Sprintf("lib/%d", number), io.LimitReader(random, min(bigFile, size))
+		}
+		written, err := writeFile(filepath.Join(directory, name), content)
+		if err != nil {
+			return err
+		}
+		size -= written
+	}
+	return nil
+}
+
+// text gives text of 16 letters, which compresses to about half.
+type text struct{ random io.Reader }
+
+// Read reads text.
+func (t text) Read(p []byte) (int, error) {
+	n, err := t.random.Read(p)
+	for i := range p[:n] {
+		p[i] = "etaoin shrdlucm\n"[p[i]&15]
+	}
+	return n, err
+}
+
+func writeFile(path string, content io.Reader) (written int64, err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return 0, err
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o700) // #nosec G302 G304 -- a program, in our directory
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, file.Close()) }()
+	w := bufio.NewWriterSize(file, 1<<20)
+	written, err = io.Copy(w, content)
+	return written, errors.Join(err, w.Flush())
+}
+
+func copyFile(to, from string) error {
+	file, err := os.Open(from) // #nosec G304 -- ours
+	if err != nil {
+		return err
+	}
+	_, err = writeFile(to, file)
+	return errors.Join(err, file.Close())
+}

@@ -67,6 +67,9 @@ func (s save) read(ctx context.Context, w *walk) error {
 	defer cancel() // ends the daemon's work where the stream is not read to its end
 	// By the ID: for a name without tag the daemon would give all tags.
 	stream, err := s.client.api.ImageSave(ctx, []string{s.image.ID.String()})
+	if err != nil && strings.Contains(err.Error(), "could not verify layer data") {
+		return &rewrite.Refusal{Reason: rewrite.Unservable, Detail: "the Docker daemon cannot give the image as it was: " + err.Error()}
+	}
 	if err != nil {
 		return fmt.Errorf("saving image %s: %w", s.image.ID, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
@@ -143,8 +144,10 @@ func (r *Registry) put(ctx context.Context, u blobUpload) (int64, error) {
 		return 0, ctx.Err()
 	case body.err != nil:
 		return 0, &sourceError{fmt.Errorf("reading the blob: %w", body.err)}
+	case errors.As(err, &refused) && strings.Contains(refused.Answer, "DIGEST_INVALID"):
+		return 0, &sourceError{fmt.Errorf("%w: %w", ErrMismatch, err)}
 	case errors.As(err, &refused) && refused.Code == http.StatusBadRequest:
-		return 0, &sourceError{err} // the content is not that of the digest
+		return 0, &sourceError{err}
 	case err != nil:
 		return 0, err
 	}

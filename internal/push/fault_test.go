@@ -44,6 +44,35 @@ func TestPush_FailsVisiblyAndLeavesNoTag(t *testing.T) {
 	}
 }
 
+func TestPush_SaysThatItIsOfNoUseToAskAgainWhenTheLastSourceGivesAnotherContent(t *testing.T) {
+	t.Parallel()
+	corrupt, short := dockertest.Noise(100_000, 1), dockertest.Noise(100_000, 1)
+	corrupt.Open = dockertest.Noise(100_000, 2).Open
+	short.Open = dockertest.Noise(50_000, 1).Open
+	source := func(e env, layer dockertest.Blob) push.Source {
+		return e.sources(t, dockertest.NewImage("a", layer))[0]
+	}
+	for name, test := range map[string]struct {
+		first, last dockertest.Blob
+		want        bool
+	}{
+		"as the first does too":            {corrupt, corrupt, true},
+		"and the first breaks off":         {short, corrupt, true},
+		"but not when the last breaks off": {corrupt, short, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			first, last := newEnv(t), newEnv(t)
+			sources := []push.Source{source(first, test.first), source(last, test.last)}
+			image := wanted(dockertest.NewImage("a", test.first))
+			_, err := last.registry.Push(t.Context(), target(), image, sources, push.Options{})
+			if err == nil || errors.Is(err, push.ErrMismatch) != test.want {
+				t.Errorf("Push = %v, want that it is ErrMismatch: %t", err, test.want)
+			}
+		})
+	}
+}
+
 func TestPush_GoesOnWhereABrokenOneStopped(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

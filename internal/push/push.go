@@ -2,6 +2,7 @@ package push
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -74,6 +75,10 @@ type Result struct {
 	PresentBytes int64 `json:"presentBytes"`
 	Present      int   `json:"present"`
 }
+
+// ErrMismatch is the error of a push whose last source gave a blob that is not what its digest says. Asking again is of no
+// use: that source has nothing else.
+var ErrMismatch = errors.New("the content is not that of the digest")
 
 // Push makes the registry have the image at the target. Blobs that are there are not asked of the sources, and a source
 // of which nothing is wanted is not asked at all. The sources are tried in their order, each for what is missing still.

@@ -138,7 +138,16 @@ func (t *transfer) move(ctx context.Context) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return &sourceError{fmt.Errorf("no source gives blob %s: %w", missing[0], errors.Join(faults...))}
+	return &sourceError{fmt.Errorf("no source gives blob %s: %w", missing[0], lastOf(faults))}
+}
+
+// lastOf joins errors to one that is what the last of them is: that of the source which every daemon has.
+func lastOf(faults []error) error {
+	if len(faults) < 2 {
+		return errors.Join(faults...)
+	}
+	last := len(faults) - 1
+	return fmt.Errorf("%s; %w", errors.Join(faults[:last]...).Error(), faults[last])
 }
 
 // moveFrom uploads what a source gives of the missing blobs. It returns what the source did wrong, and apart from that
@@ -179,7 +188,7 @@ func (t *transfer) moveFrom(ctx context.Context, source Source, missing []digest
 // upload moves one blob.
 func (t *transfer) upload(ctx context.Context, d digest.Digest, size int64, blob io.Reader) error {
 	if want, known := t.own[d]; known && size >= 0 && size != want {
-		return &sourceError{fmt.Errorf("it has %d bytes, not the %d of the manifest", size, want)}
+		return &sourceError{fmt.Errorf("%w: it has %d bytes, not the %d of the manifest", ErrMismatch, size, want)}
 	}
 	t.mu.Lock()
 	session := t.opened[d]

@@ -120,7 +120,12 @@ func (s *Service) push(
 		wanted := push.Image{
 			Config: contents.Config, Layers: contents.Layers, Manifest: contents.Manifest, Size: image.Size,
 		}
-		return s.registry.Push(ctx, target, wanted, sources, push.Options{Progress: report, HandOver: s.handOvers.note})
+		result, err := s.registry.Push(ctx, target, wanted, sources, push.Options{Progress: report, HandOver: s.handOvers.note})
+		if errors.Is(err, push.ErrMismatch) {
+			detail := "the Docker daemon does not give the image as it was: " + err.Error()
+			err = &rewrite.Refusal{Reason: rewrite.Unservable, Detail: detail}
+		}
+		return result, err
 	})
 }
 

@@ -5,6 +5,7 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -52,7 +53,7 @@ func runAll(m *testing.M) int {
 		"overlay2":   {"containerd-snapshotter": false},
 		"containerd": {"containerd-snapshotter": true},
 	} {
-		started, stop, err := startDockerd(name, features)
+		started, stop, err := startDockerd(name, features, nil)
 		if err != nil {
 			fmt.Println("starting a daemon with", name, err)
 			return 1
@@ -64,11 +65,18 @@ func runAll(m *testing.M) int {
 	return m.Run()
 }
 
-// startDockerd starts a daemon beside any other: it has its own directories, and makes no network.
-func startDockerd(name string, features map[string]bool) (d *dockerd, stop func(), err error) {
+// startDockerd starts a daemon beside any other: it has its own directories, and makes no network. prepare, where it is not
+// nil, is given the directory of its data before that is used.
+func startDockerd(name string, features map[string]bool, prepare func(data string) error) (d *dockerd, stop func(), err error) {
 	root, err := os.MkdirTemp("", "klr-"+name+"-")
 	if err != nil {
 		return nil, nil, err
+	}
+	data := filepath.Join(root, "data")
+	if prepare != nil {
+		if err := errors.Join(os.Mkdir(data, 0o700), prepare(data)); err != nil {
+			return nil, nil, err
+		}
 	}
 	config, err := json.Marshal(map[string]any{"features": features})
 	if err != nil {
@@ -87,7 +95,7 @@ func startDockerd(name string, features map[string]bool) (d *dockerd, stop func(
 	if err != nil {
 		return nil, nil, err
 	}
-	d = &dockerd{name: name, sources: 2, root: filepath.Join(root, "data"), host: "unix://" + filepath.Join(root, "docker.sock")}
+	d = &dockerd{name: name, sources: 2, root: data, host: "unix://" + filepath.Join(root, "docker.sock")}
 	command := exec.Command("dockerd", "--config-file", filepath.Join(root, "daemon.json"),
 		"--data-root", d.root, "--exec-root", filepath.Join(root, "exec"), "--pidfile", filepath.Join(root, "pid"),
 		"--host", d.host, "--bridge", bridge, "--iptables=false", "--ip6tables=false", "--ip-masq=false")

@@ -4,6 +4,7 @@ package daemon
 
 import (
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
 )
 
@@ -20,7 +22,7 @@ func TestPusher_KilledAtAnyMomentLeavesNothingByHalf(t *testing.T) {
 	d := daemons[0]
 	root := t.TempDir()
 	s := newService(t, d, root)
-	program, cut := buildWebhook(t), 0
+	program, cut := build(t, "webhook"), 0
 	for i := range 50 {
 		reference := fmt.Sprintf("kill/i%d:1", i)
 		noise(t, d, reference, 3_000_000, byte(100+i))
@@ -38,11 +40,11 @@ func TestPusher_KilledAtAnyMomentLeavesNothingByHalf(t *testing.T) {
 	}
 }
 
-// buildWebhook builds the program whose subcommand is the pusher.
-func buildWebhook(t *testing.T) string {
+// build builds one of the programs.
+func build(t *testing.T, name string) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), "webhook")
-	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "kind-local-registry/cmd/webhook").CombinedOutput()
+	program := filepath.Join(t.TempDir(), name)
+	out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "kind-local-registry/cmd/"+name).CombinedOutput()
 	if err != nil {
 		t.Fatalf("building: %v\n%s", err, out)
 	}
@@ -82,4 +84,47 @@ func killedPush(t *testing.T, program, registry string, d *dockerd, reference st
 	_, err = c.Push(t.Context(), reference, nil)
 	_ = command.Wait()
 	return err != nil
+}
+
+// TestPush_GoesOnWhenTheRegistryIsKilled kills the real registry in the midst of a push, and starts it again.
+func TestPush_GoesOnWhenTheRegistryIsKilled(t *testing.T) {
+	t.Parallel()
+	d := daemons[0]
+	program, root, address := build(t, "registry"), t.TempDir(), freeAddress(t)
+	start := func() *exec.Cmd {
+		command := exec.CommandContext(t.Context(), program, "-listen", address, "-root", root)
+		if err := command.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return command
+	}
+	registry, err := push.NewRegistry("http://" + address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(registry.Close)
+	s := service{pusher.NewService(d.client(t), registry, "localhost:5001", slog.New(slog.DiscardHandler)), "http://" + address, registry}
+	t.Cleanup(s.Close)
+	running := start()
+	await(t, func() error {
+		_, err := registry.Held(t.Context(), push.Target{Repository: "a", Reference: "1"})
+		return err
+	})
+	for i := range 10 {
+		reference := fmt.Sprintf("registry-killed/i%d:1", i)
+		noise(t, d, reference, 3_000_000, byte(200+i))
+		time.AfterFunc(time.Duration(rand.IntN(40))*time.Millisecond, func() { _ = running.Process.Kill() })
+		restarted := make(chan *exec.Cmd, 1)
+		go func() {
+			_ = running.Wait()
+			restarted <- start()
+		}()
+		digest := mustPush(t, s, reference)
+		running = <-restarted
+		await(t, func() error {
+			_, err := registry.Held(t.Context(), push.Target{Repository: "a", Reference: "1"})
+			return err
+		})
+		s.pull(t, fmt.Sprintf("registry-killed/i%d", i), digest)
+	}
 }

@@ -83,6 +83,28 @@ func TestContents_ChoosesOneManifestOfAnIndex(t *testing.T) {
 	}
 }
 
+// TestPush_OfADigestIsServedWhereTheDaemonHasThatManifest: Docker's own store has none.
+func TestPush_OfADigestIsServedWhereTheDaemonHasThatManifest(t *testing.T) {
+	t.Parallel()
+	eachDaemon(t, func(t *testing.T, d *dockerd) {
+		noise(t, d, "digest/a:1", 100_000, 60)
+		image, err := d.client(t).Image(t.Context(), "digest/a:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newService(t, d, t.TempDir())
+		if image.Manifest != "" {
+			s.pull(t, "digest/a", mustPush(t, s, "digest/a@"+image.Manifest.String()))
+			return
+		}
+		_, err = s.Push(t.Context(), "digest/a@"+image.ID.String(), nil)
+		var refusal *rewrite.Refusal
+		if !errors.As(err, &refusal) || refusal.Reason != rewrite.DigestNotHeld {
+			t.Errorf("Push of a digest = %v, want a refusal with %s", err, rewrite.DigestNotHeld)
+		}
+	})
+}
+
 // stored returns the daemon with the containerd image store.
 func stored(t *testing.T) *dockerd {
 	t.Helper()

@@ -3,6 +3,7 @@ package shape
 import (
 	"archive/tar"
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"runtime"
@@ -21,6 +22,9 @@ type File struct {
 	tar.Header
 
 	Content string
+	// Binary says that the size in the header is a binary number, as of a file of 8 GiB or more, for which the octal digits
+	// do not suffice.
+	Binary bool
 }
 
 // All returns the images, by what is odd about them: the files of each layer, the lowest first.
@@ -34,12 +38,13 @@ func All() map[string][][]File {
 	long := strings.Repeat("n", 255)
 	return map[string][][]File{
 		"one layer": numbered(1),
-		"125 layers, the most that overlay2 takes": numbered(125),
-		"a layer that is there twice":              {numbered(1)[0], {Regular("other", "x")}, numbered(1)[0]},
-		"an empty layer":                           {{Regular("a", "x")}, {}},
-		"empty files":                              {{Regular("a", ""), Regular("b", "")}},
-		"hard links":                               {{Regular("a", "x"), {Header: tar.Header{Name: "b", Linkname: "a", Typeflag: tar.TypeLink}}}},
-		"symbolic links out of the image":          {{{Header: tar.Header{Name: "a", Linkname: "../../../../etc/passwd", Typeflag: tar.TypeSymlink}}, Regular("b", "x")}},
+		"125 layers, the most that overlay2 takes":      numbered(125),
+		"a layer that is there twice":                   {numbered(1)[0], {Regular("other", "x")}, numbered(1)[0]},
+		"an empty layer":                                {{Regular("a", "x")}, {}},
+		"a size that is written as those from 8 GiB on": {{Regular("a", "x"), binarySize("b", "content"), Regular("c", "y")}},
+		"empty files":                                   {{Regular("a", ""), Regular("b", "")}},
+		"hard links":                                    {{Regular("a", "x"), {Header: tar.Header{Name: "b", Linkname: "a", Typeflag: tar.TypeLink}}}},
+		"symbolic links out of the image":               {{{Header: tar.Header{Name: "a", Linkname: "../../../../etc/passwd", Typeflag: tar.TypeSymlink}}, Regular("b", "x")}},
 		"extended attributes": {{{Header: tar.Header{
 			Name: "a", Typeflag: tar.TypeReg, Mode: 0o755, Size: 1, Format: tar.FormatPAX,
 			PAXRecords: map[string]string{"SCHILY.xattr.user.note": "kept", "SCHILY.xattr.security.capability": "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"},
@@ -64,12 +69,18 @@ func All() map[string][][]File {
 
 // Regular returns a file with that content.
 func Regular(name, content string) File {
-	return File{tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(content))}, content}
+	return File{Header: tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(content))}, Content: content}
 }
 
 // Directory returns a directory.
 func Directory(name string) File {
-	return File{tar.Header{Name: name + "/", Typeflag: tar.TypeDir, Mode: 0o755}, ""}
+	return File{Header: tar.Header{Name: name + "/", Typeflag: tar.TypeDir, Mode: 0o755}}
+}
+
+func binarySize(name, content string) File {
+	f := Regular(name, content)
+	f.Binary = true
+	return f
 }
 
 // Layer returns the tar of those files.
@@ -79,8 +90,15 @@ func Layer(t testing.TB, files []File) []byte {
 	w := tar.NewWriter(&layer)
 	for _, f := range files {
 		header := f.Header
+		if err := w.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		start := layer.Len()
 		if err := w.WriteHeader(&header); err != nil {
 			t.Fatalf("file %q: %v", f.Name, err)
+		}
+		if f.Binary {
+			writeBinary(layer.Bytes()[start:], f.Size)
 		}
 		if _, err := io.WriteString(w, f.Content); err != nil {
 			t.Fatalf("file %q: %v", f.Name, err)
@@ -90,6 +108,20 @@ func Layer(t testing.TB, files []File) []byte {
 		t.Fatal(err)
 	}
 	return layer.Bytes()
+}
+
+// writeBinary writes a header's size in base 256, and its checksum anew
+// (https://www.gnu.org/software/tar/manual/html_node/Extensions.html).
+func writeBinary(header []byte, size int64) {
+	field, checksum := header[124:136], header[148:156]
+	binary.BigEndian.PutUint32(field, 0x80<<24)
+	binary.BigEndian.PutUint64(field[4:], uint64(size)) // #nosec G115 -- of a content
+	copy(checksum, "        ")
+	sum := 0
+	for _, b := range header[:512] {
+		sum += int(b)
+	}
+	copy(checksum, fmt.Sprintf("%06o\x00", sum))
 }
 
 // Image returns an image of those layers, which are tars.

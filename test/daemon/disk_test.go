@@ -1,0 +1,111 @@
+//go:build daemon
+
+package daemon
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"kind-local-registry/internal/docker"
+	"kind-local-registry/internal/push"
+	"kind-local-registry/internal/registry/registrytest"
+)
+
+// TestPush_NeedsNoSpaceOnTheDaemonsDiskButForSave fills the disk of a daemon: its layers can be read all the same, while save
+// first writes the whole image there.
+func TestPush_NeedsNoSpaceOnTheDaemonsDiskButForSave(t *testing.T) {
+	t.Parallel()
+	d := smallDockerd(t, "64m")
+	noise(t, d, "full/a:1", 6_000_000, 50)
+	s := newService(t, d, t.TempDir())
+	free := fillDisk(t, d.root)
+	s.pull(t, "full/a", mustPush(t, s, "full/a:1"))
+
+	registry, err := push.NewRegistry(registrytest.Start(t, t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer registry.Close()
+	if err := pushBySave(t, d, registry, "full/a:1"); err == nil || !strings.Contains(err.Error(), "no space left on device") {
+		t.Errorf("pushing by save from a full disk = %v, want an error that says so", err)
+	}
+	free()
+	if err := pushBySave(t, d, registry, "full/a:1"); err != nil {
+		t.Errorf("pushing by save with space again: %v", err)
+	}
+}
+
+// pushBySave pushes the image as from a daemon whose files cannot be read.
+func pushBySave(t *testing.T, d *dockerd, registry *push.Registry, reference string) error {
+	t.Helper()
+	c := d.client(t)
+	image, err := c.Image(t.Context(), reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contents, err := c.Contents(t.Context(), image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wanted := push.Image{Config: contents.Config, Layers: contents.Layers, Manifest: contents.Manifest, Size: image.Size}
+	save := lastOf(contents)
+	if save.Name() != "save" {
+		t.Fatalf("the last source is %s, want save", save.Name())
+	}
+	_, err = registry.Push(t.Context(), push.Target{Repository: "a", Reference: "1"}, wanted, []push.Source{save}, push.Options{})
+	return err
+}
+
+func lastOf(contents docker.Contents) docker.Source { return contents.Sources[len(contents.Sources)-1] }
+
+// smallDockerd starts a daemon whose disk has that size.
+func smallDockerd(t *testing.T, size string) *dockerd {
+	t.Helper()
+	mounted := ""
+	d, stop, err := startDockerd("small", map[string]bool{"containerd-snapshotter": false}, func(data string) error {
+		mounted = data
+		return unix.Mount("tmpfs", data, "tmpfs", 0, "size="+size)
+	})
+	if err != nil {
+		t.Fatalf("starting a daemon on a small disk: %v", err)
+	}
+	t.Cleanup(func() {
+		stop()
+		_ = unix.Unmount(mounted, unix.MNT_DETACH)
+		_ = os.RemoveAll(filepath.Dir(mounted))
+	})
+	return d
+}
+
+// fillDisk fills the disk that the directory is on, and returns what frees the space again.
+func fillDisk(t *testing.T, directory string) (free func()) {
+	t.Helper()
+	name := filepath.Join(directory, "filler")
+	file, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.Copy(file, io.LimitReader(endless{}, 1<<30))
+	if closed := file.Close(); closed != nil || !errors.Is(err, syscall.ENOSPC) {
+		t.Fatalf("filling the disk: %v, %v; want that there is no space left", err, closed)
+	}
+	return func() {
+		if err := os.Remove(name); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// endless gives bytes without an end.
+type endless struct{}
+
+// Read fills p.
+func (endless) Read(p []byte) (int, error) { return copy(p, bytes.Repeat([]byte{'x'}, len(p))), nil }

@@ -1,0 +1,58 @@
+//go:build daemon
+
+package daemon
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"kind-local-registry/test/shape"
+	"kind-local-registry/webhook/rewrite"
+)
+
+// TestPush_OfSparseFilesGivesTheSameImageOrSaysWhyNot is for layers in which GNU tar has left out the holes of files. Docker
+// builds none, but loads them; its own store then makes another tar of them than it was, also by save.
+func TestPush_OfSparseFilesGivesTheSameImageOrSaysWhyNot(t *testing.T) {
+	t.Parallel()
+	image := shape.Image(t, sparseLayer(t))
+	eachDaemon(t, func(t *testing.T, d *dockerd) {
+		d.load(t, bytes.NewReader(saveArchive(t, image, "sparse/a:1")))
+		if d.name == "containerd" {
+			conforms(t, d, "sparse/a:1", image)
+			return
+		}
+		_, err := newService(t, d, t.TempDir()).Push(t.Context(), "sparse/a:1", nil)
+		var refusal *rewrite.Refusal
+		if !errors.As(err, &refusal) || refusal.Reason != rewrite.Unservable {
+			t.Errorf("Push = %v, want a refusal with %s", err, rewrite.Unservable)
+		}
+	})
+}
+
+// sparseLayer returns the tar of a file with a hole, in which the hole is left out.
+func sparseLayer(t *testing.T) []byte {
+	t.Helper()
+	directory := t.TempDir()
+	file, err := os.Create(filepath.Join(directory, "sparse"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.WriteAt([]byte("end"), 8<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	layer, err := exec.CommandContext(t.Context(), "tar", "--sparse", "--format", "pax", "-C", directory, "-cf", "-", "sparse").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(layer) > 1<<20 {
+		t.Fatalf("the layer has %d bytes: tar has written the hole", len(layer))
+	}
+	return layer
+}

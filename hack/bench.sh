@@ -11,7 +11,7 @@ cores, and 35 GB of disk; the cluster, the registry and the images are its own, 
 
   hack/bench.sh [-cases LIST] [-runs N] [-out DIRECTORY]
 
-  -cases LIST   of 858MB, 100MB, 100MB-small-files, 10x80MB and 5GB; all
+  -cases LIST   of 858MB, 100MB, 10x80MB and 5GB; all
   -runs N       how often each is measured; 5
   -out DIR      where the results are written; docs/benchmarks
   -draw         only draw the plot and write the table again

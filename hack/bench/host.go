@@ -126,7 +126,7 @@ func (b *bench) kubectl(ctx context.Context, stdin string, args ...string) (stri
 func (b *bench) settle(ctx context.Context) error {
 	_, err := b.command(ctx, "", "sync")
 	if err == nil {
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(2 * time.Second)
 	}
 	return err
 }

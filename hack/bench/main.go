@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string, progress io.Writer) error {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(progress)
-	flags.StringVar(&o.cases, "cases", "858MB,100MB,100MB-small-files,10x80MB,5GB", "what is delivered")
+	flags.StringVar(&o.cases, "cases", "858MB,100MB,10x80MB,5GB", "what is delivered")
 	flags.IntVar(&o.runs, "runs", 5, "how often each case is measured")
 	flags.StringVar(&o.out, "out", "docs/benchmarks", "directory of the results")
 	flags.StringVar(&o.work, "work", "", "directory for what images are made of; as big as the biggest image")

@@ -3,8 +3,13 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
 // method is a way from the daemon to a node.
@@ -79,11 +84,23 @@ func (b *bench) setupPush(ctx context.Context, images []string) (references []st
 	return references, nil
 }
 
-// pull has the node pull the images, one after the other, as the kubelet does.
-func (b *bench) pull(ctx context.Context, references []string, node string) error {
+// pull has the node pull the images, one after the other, by the same call by which the kubelet does
+// (https://github.com/kubernetes/cri-api, ImageService).
+func (b *bench) pull(ctx context.Context, references []string, node string) (err error) {
+	pid, err := b.command(ctx, "", "docker", "inspect", "--format", "{{.State.Pid}}", node)
+	if err != nil {
+		return err
+	}
+	connection, err := grpc.NewClient("unix:///proc/"+pid+"/root/run/containerd/containerd.sock",
+		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, connection.Close()) }()
 	for _, reference := range references {
-		if _, err := b.inNode(ctx, node, "crictl pull "+reference); err != nil {
-			return err
+		request := &cri.PullImageRequest{Image: &cri.ImageSpec{Image: reference}}
+		if _, err := cri.NewImageServiceClient(connection).PullImage(ctx, request); err != nil {
+			return fmt.Errorf("pulling %s on %s: %w", reference, node, err)
 		}
 	}
 	return nil

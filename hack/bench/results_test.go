@@ -61,7 +61,7 @@ func TestFill_GivesTheSameBytesForTheSameSeed(t *testing.T) {
 	a, b := make([]byte, 100), make([]byte, 100)
 	for _, p := range [][]byte{a, b} {
 		directory := t.TempDir()
-		if err := fill(directory, 1000, true, "seed"); err != nil {
+		if err := fill(directory, 1000, "seed"); err != nil {
 			t.Fatal(err)
 		}
 		readStart(t, directory, p)

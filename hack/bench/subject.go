@@ -15,10 +15,9 @@ import (
 // subject is a case: the images that are delivered, and what is measured with them.
 type subject struct {
 	Name      string
-	Images    int  // how many, which share a base
-	Base      int  // megabytes of the base, in three layers
-	Top       int  // megabytes of each image's own layer, which a rebuild changes
-	Small     bool // whether there are many small files in them
+	Images    int // how many, which share a base
+	Base      int // megabytes of the base, in three layers
+	Top       int // megabytes of each image's own layer, which a rebuild changes
 	Scenarios []string
 }
 
@@ -34,7 +33,6 @@ const (
 func subjects() []subject {
 	return []subject{
 		{Name: "100MB", Images: 1, Base: 70, Top: 30, Scenarios: []string{first, second, rebuild, recreate}},
-		{Name: "100MB-small-files", Images: 1, Base: 70, Top: 30, Small: true, Scenarios: []string{first, rebuild, recreate}},
 		{Name: "858MB", Images: 1, Base: 828, Top: 30, Scenarios: []string{first, second, rebuild, recreate}},
 		{Name: "10x80MB", Images: 10, Base: 50, Top: 30, Scenarios: []string{first}},
 		{Name: "5GB", Images: 1, Base: 4970, Top: 30, Scenarios: []string{first, rebuild, recreate}},
@@ -73,7 +71,7 @@ func (b *bench) makeBase(ctx context.Context, s subject) error {
 	for i := range 3 {
 		layer := fmt.Sprintf("layer%d", i)
 		dockerfile += "COPY " + layer + " /" + layer + "\n"
-		if err := fill(filepath.Join(directory, layer), int64(s.Base)*1_000_000/3, s.Small, fmt.Sprint("base", i)); err != nil {
+		if err := fill(filepath.Join(directory, layer), int64(s.Base)*1_000_000/3, fmt.Sprint("base", i)); err != nil {
 			return fmt.Errorf("making a layer of %s: %w", s.Name, err)
 		}
 	}
@@ -85,7 +83,7 @@ func (b *bench) makeImages(ctx context.Context, s subject, m method) error {
 	for _, reference := range s.references(m) {
 		directory := filepath.Join(b.work, "top")
 		b.builds++
-		if err := fill(filepath.Join(directory, "top"), int64(s.Top)*1_000_000, s.Small, fmt.Sprint("top", b.builds)); err != nil {
+		if err := fill(filepath.Join(directory, "top"), int64(s.Top)*1_000_000, fmt.Sprint("top", b.builds)); err != nil {
 			return fmt.Errorf("making a layer of %s: %w", reference, err)
 		}
 		err := b.build(ctx, directory, "FROM "+s.baseReference()+"\nCOPY top /top\n", reference)
@@ -105,24 +103,19 @@ func (b *bench) build(ctx context.Context, directory, dockerfile, reference stri
 }
 
 const (
-	bigFile   = 8_000_000 // bytes, such as of an archive: cannot be compressed further
-	smallFile = 16_000    // bytes, such as of a script
-	textFile  = 1_000_000 // bytes, such as of a program: can be, to half
+	bigFile  = 8_000_000 // bytes, such as of an archive: cannot be compressed further
+	textFile = 1_000_000 // bytes, such as of a program: can be, to half
 )
 
-// fill fills a directory with files, half of whose bytes can be compressed; small says that those are small files. The same
-// seed gives the same bytes.
-func fill(directory string, size int64, small bool, seed string) error {
+// fill fills a directory with files, half of whose bytes can be compressed. The same seed gives the same bytes. They are
+// few: ext4 is slow to make files for a minute after many were removed, which here happens before each measurement.
+func fill(directory string, size int64, seed string) error {
 	var key [32]byte
 	copy(key[:], seed)
 	random := rand.NewChaCha8(key)
-	length := int64(textFile)
-	if small {
-		length = smallFile
-	}
-	for number := int64(0); size > 0; number++ {
-		name, content := fmt.Sprintf("share/%d/%d", number%100, number), io.LimitReader(text{random}, min(length, size))
-		if number%(1+bigFile/length) == 0 {
+	for number := 0; size > 0; number++ {
+		name, content := fmt.Sprintf("share/%d/%d", number%100, number), io.LimitReader(text{random}, min(textFile, size))
+		if number%(1+bigFile/textFile) == 0 {
 			name, content = fmt.Sprintf("lib/%d", number), io.LimitReader(random, min(bigFile, size))
 		}
 		written, err := writeFile(filepath.Join(directory, name), content)

@@ -89,7 +89,7 @@ func killedPush(t *testing.T, program, registry string, d *dockerd, reference st
 // TestPush_GoesOnWhenTheRegistryIsKilled kills the real registry in the midst of a push, and starts it again.
 func TestPush_GoesOnWhenTheRegistryIsKilled(t *testing.T) {
 	t.Parallel()
-	d := daemons[0]
+	d := daemonNamed(t, "overlay2")
 	program, root, address := build(t, "registry"), t.TempDir(), freeAddress(t)
 	start := func() *exec.Cmd {
 		command := exec.CommandContext(t.Context(), program, "-listen", address, "-root", root)

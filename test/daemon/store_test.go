@@ -49,7 +49,7 @@ func TestContents_ChoosesOneManifestOfAnIndex(t *testing.T) {
 			t.Parallel()
 			reference := "index/" + slug(strings.ReplaceAll(what, "'", "")) + ":1"
 			images := childImages(t, test.children)
-			d := stored(t)
+			d := daemonNamed(t, "containerd")
 			d.load(t, layoutArchive(t, images, test.children, reference))
 			c := d.client(t)
 			image, err := c.Image(t.Context(), reference)
@@ -105,15 +105,15 @@ func TestPush_OfADigestIsServedWhereTheDaemonHasThatManifest(t *testing.T) {
 	})
 }
 
-// stored returns the daemon with the containerd image store.
-func stored(t *testing.T) *dockerd {
+// daemonNamed returns the daemon of that name.
+func daemonNamed(t *testing.T, name string) *dockerd {
 	t.Helper()
 	for _, d := range daemons {
-		if d.name == "containerd" {
+		if d.name == name {
 			return d
 		}
 	}
-	t.Fatal("no daemon with the containerd image store")
+	t.Fatalf("no daemon %s", name)
 	return nil
 }
 

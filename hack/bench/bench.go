@@ -43,12 +43,16 @@ func (b *bench) run(ctx context.Context, chosen []subject) (err error) {
 	if b.results.Machine, err = b.machine(ctx); err != nil {
 		return err
 	}
+	var faults []error
 	for _, s := range chosen {
 		if err := b.measureCase(ctx, s); err != nil {
-			return fmt.Errorf("%s: %w", s.Name, err)
+			faults = append(faults, fmt.Errorf("%s: %w", s.Name, err))
+		}
+		if ctx.Err() != nil {
+			break
 		}
 	}
-	return nil
+	return errors.Join(faults...)
 }
 
 func (b *bench) cleanUp(ctx context.Context) error {
@@ -66,23 +70,21 @@ func (b *bench) measureCase(ctx context.Context, s subject) error {
 	if err := b.resetPeaks(ctx); err != nil {
 		return err
 	}
+	var faults []error
 	for round := range b.runs {
 		b.say("%s, round %d of %d", s.Name, round+1, b.runs)
 		if err := b.round(ctx, s, round); err != nil {
-			return err
+			b.say("  broken off, the cluster is made anew: %v", err)
+			faults = append(faults, err)
+			if err := errors.Join(ctx.Err(), b.down(ctx), b.up(ctx)); err != nil {
+				return errors.Join(append(faults, err)...)
+			}
 		}
 		if err := b.results.write(b.out); err != nil {
 			return err
 		}
 	}
-	for _, container := range containers() {
-		peak, err := b.peak(ctx, container)
-		if err != nil {
-			return err
-		}
-		b.results.Memory = append(b.results.Memory, memory{s.Name, container, peak})
-	}
-	return b.results.write(b.out)
+	return errors.Join(faults...)
 }
 
 // round measures everything once. Which method comes first changes from round to round.
@@ -101,8 +103,8 @@ func (b *bench) round(ctx context.Context, s subject, round int) error {
 	if err := b.measureFloor(ctx, s, round); err != nil {
 		return fmt.Errorf("%s: %w", floor, err)
 	}
-	if !s.has(recreate) {
-		return nil
+	if err := b.keepPeaks(ctx, s); err != nil || !s.has(recreate) {
+		return err
 	}
 	if err := errors.Join(b.down(ctx), b.up(ctx)); err != nil {
 		return err
@@ -111,6 +113,18 @@ func (b *bench) round(ctx context.Context, s subject, round int) error {
 		if err := b.measureRecreated(ctx, s, m, round); err != nil {
 			return fmt.Errorf("%s: %w", m.Name, err)
 		}
+	}
+	return nil
+}
+
+// keepPeaks keeps the peaks of memory so far.
+func (b *bench) keepPeaks(ctx context.Context, s subject) error {
+	for _, container := range containers() {
+		peak, err := b.peak(ctx, container)
+		if err != nil {
+			return err
+		}
+		b.results.addPeak(memory{s.Name, container, peak})
 	}
 	return nil
 }

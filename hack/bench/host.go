@@ -64,9 +64,10 @@ exec 2>/dev/null
 for pod in $(crictl pods --quiet --name '^bench-pod$'); do crictl rmp --force "$pod"; done
 crictl images -q | sort -u | comm -13 /bench-ids - | xargs -r crictl rmi
 ctr -n k8s.io images ls -q | sort | comm -13 /bench-names - | xargs -r ctr -n k8s.io images rm --sync
-for try in $(seq 300); do
+for try in $(seq 100); do
+  ctr -n k8s.io leases create --id bench; ctr -n k8s.io leases rm --sync bench # collects garbage
   ctr -n k8s.io snapshots ls | grep -q %s || exit 0
-  sleep 0.1
+  sleep 0.3 # the kubelet may be removing a container still
 done
 echo "the layers are still there"; exit 1`
 	for _, layer := range b.layers { // a chain begins with the lowest layer

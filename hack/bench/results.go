@@ -50,6 +50,17 @@ type sample struct {
 
 func (r *results) add(s sample) { r.Samples = append(r.Samples, s) }
 
+// addPeak keeps the higher of that peak and the one that is known.
+func (r *results) addPeak(m memory) {
+	for i, known := range r.Memory {
+		if known.Case == m.Case && known.Container == m.Container {
+			r.Memory[i].MiB = max(known.MiB, m.MiB)
+			return
+		}
+	}
+	r.Memory = append(r.Memory, m)
+}
+
 // last returns the newest of those measurements, in seconds.
 func (r *results) last(name, scenario, method, figure string) (seconds float64) {
 	for _, s := range r.Samples {

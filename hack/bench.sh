@@ -14,6 +14,7 @@ cores, and 35 GB of disk; the cluster, the registry and the images are its own, 
   -cases LIST   of 858MB, 100MB, 10x80MB and 5GB; all
   -runs N       how often each is measured; 5
   -out DIR      where the results are written; docs/benchmarks
+  -add          keep the results of other cases that are there already
   -draw         only draw the plot and write the table again
 
 Examples:

@@ -37,6 +37,7 @@ type options struct {
 	setup     string // the program
 	nodeImage string
 	draw      bool
+	add       bool
 }
 
 func run(ctx context.Context, args []string, progress io.Writer) error {
@@ -49,6 +50,7 @@ func run(ctx context.Context, args []string, progress io.Writer) error {
 	flags.StringVar(&o.work, "work", "", "directory for what images are made of; as big as the biggest image")
 	flags.StringVar(&o.setup, "setup", "bin/setup", "the program setup")
 	flags.StringVar(&o.nodeImage, "node-image", "", "kind node image")
+	flags.BoolVar(&o.add, "add", false, "keep the results of other cases that are in the directory already")
 	flags.BoolVar(&o.draw, "draw", false, "only draw the plot and write the table again, from the results that are there")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -68,6 +70,12 @@ func run(ctx context.Context, args []string, progress io.Writer) error {
 		return errors.New("-runs must be at least 1, and -work a directory")
 	}
 	b := &bench{options: o, progress: progress}
+	if o.add {
+		if b.results, err = readResults(o.out); err != nil {
+			return err
+		}
+		b.results.drop(chosen)
+	}
 	return b.run(ctx, chosen)
 }
 

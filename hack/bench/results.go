@@ -50,6 +50,14 @@ type sample struct {
 
 func (r *results) add(s sample) { r.Samples = append(r.Samples, s) }
 
+// drop drops the results of those cases.
+func (r *results) drop(cases []subject) {
+	for _, c := range cases {
+		r.Samples = slices.DeleteFunc(r.Samples, func(s sample) bool { return s.Case == c.Name })
+		r.Memory = slices.DeleteFunc(r.Memory, func(m memory) bool { return m.Case == c.Name })
+	}
+}
+
 // addPeak keeps the higher of that peak and the one that is known.
 func (r *results) addPeak(m memory) {
 	for i, known := range r.Memory {

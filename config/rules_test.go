@@ -1,0 +1,201 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kind-local-registry/config"
+)
+
+// parse returns the rules of a document that has no fault.
+func parse(t *testing.T, document string) config.Rules {
+	t.Helper()
+	rules, err := config.ParseRules("rules.yaml", []byte(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rules
+}
+
+func TestExcludesImage_MatchesAsTheUserWritesIt(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ pattern, matched, other string }{
+		"an official image":               {"nginx", "docker.io/library/nginx:1.27", "docker.io/acme/nginx:1.27"},
+		"its full name":                   {"docker.io/library/nginx", "docker.io/library/nginx:1.27", "quay.io/library/nginx:1.27"},
+		"its name with library":           {"library/nginx", "docker.io/library/nginx:1.27", "docker.io/acme/nginx:1.27"},
+		"its name with the host alone":    {"docker.io/nginx", "docker.io/library/nginx:1.27", "docker.io/acme/nginx:1.27"},
+		"official images by their start":  {"ngin*", "docker.io/library/nginx:1.27", "docker.io/ngin/x:1"},
+		"every official image":            {"docker.io/*", "docker.io/library/nginx:1.27", "docker.io/acme/nginx:1.27"},
+		"a user of Docker Hub":            {"acme/*", "docker.io/acme/app:1", "quay.io/acme/app:1"},
+		"all of Docker Hub":               {"docker.io/**", "docker.io/library/nginx:1.27", "quay.io/library/nginx:1.27"},
+		"a tag":                           {"nginx:1.*", "docker.io/library/nginx:1.27", "docker.io/library/nginx:2.0"},
+		"a tag of every image":            {"**:local", "quay.io/a/b:local", "quay.io/a/b:1"},
+		"a tag beside a digest":           {"nginx:1", "docker.io/library/nginx:1@sha256:ab", "docker.io/library/nginx:2@sha256:ab"},
+		"a digest":                        {"nginx@sha256:a*", "docker.io/library/nginx:1@sha256:ab", "docker.io/library/nginx:1"},
+		"* stays in a segment":            {"quay.io/*", "quay.io/a:1", "quay.io/a/b:1"},
+		"** crosses segments":             {"quay.io/**", "quay.io/a/b:1", "quay.io.example/a:1"},
+		"** between segments":             {"quay.io/**/b", "quay.io/b:1", "quay.io/b/c:1"},
+		"any host":                        {"*/acme/app", "quay.io/acme/app:1", "quay.io/x/acme/app:1"},
+		"hosts of a domain":               {"*.corp.example/**", "a.corp.example/x:1", "corp.example/x:1"},
+		"a port":                          {"reg.corp:5000/**", "reg.corp:5000/a/b:1", "reg.corp:5001/a/b:1"},
+		"a port and a tag":                {"reg.corp:5000/a:1", "reg.corp:5000/a:1", "reg.corp:5000/a:2"},
+		"localhost is a host":             {"localhost/a", "localhost/a:1", "docker.io/localhost/a:1"},
+		"alternatives":                    {"{quay.io,ghcr.io}/**", "ghcr.io/a/b:1", "docker.io/a/b:1"},
+		"every image of that name":        {"**/debug", "quay.io/a/debug:1", "quay.io/debug/a:1"},
+		"one character and another of it": {"quay.io/a?/[bc]", "quay.io/a1/c:1", "quay.io/a1/d:1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rules := parse(t, "images: {exclude: ['"+tt.pattern+"']}")
+			if got, want := rules.ExcludesImage(tt.matched), `images.exclude "`+tt.pattern+`"`; got != want {
+				t.Errorf("ExcludesImage(%q) = %q, want %q", tt.matched, got, want)
+			}
+			if got := rules.ExcludesImage(tt.other); got != "" {
+				t.Errorf("ExcludesImage(%q) = %q, want nothing", tt.other, got)
+			}
+		})
+	}
+}
+
+func TestRules_TakeWhatIsIncludedAndNotExcluded(t *testing.T) {
+	t.Parallel()
+	rules := parse(t, `
+images: {include: [acme/**, quay.io/**], exclude: ["**:dev"]}
+namespaces: {include: ["team-*"], exclude: [team-b]}
+pods: {exclude: ["app in (a, b),!tier"]}
+`)
+	for name, tt := range map[string]struct{ got, want string }{
+		"an image included":           {rules.ExcludesImage("docker.io/acme/a:1"), ""},
+		"an image not included":       {rules.ExcludesImage("docker.io/library/a:1"), "not in images.include"},
+		"an image excluded too":       {rules.ExcludesImage("quay.io/a:dev"), `images.exclude "**:dev"`},
+		"no image":                    {rules.ExcludesImage(""), "not in images.include"},
+		"a namespace included":        {rules.ExcludesNamespace("team-a"), ""},
+		"a namespace not included":    {rules.ExcludesNamespace("default"), "not in namespaces.include"},
+		"a namespace excluded too":    {rules.ExcludesNamespace("team-b"), `namespaces.exclude "team-b"`},
+		"a pod that is selected":      {rules.ExcludesPod(map[string]string{"app": "b"}), `pods.exclude "app in (a, b),!tier"`},
+		"a pod that is not":           {rules.ExcludesPod(map[string]string{"app": "b", "tier": "1"}), ""},
+		"a pod without labels":        {rules.ExcludesPod(nil), ""},
+		"a pod of the default's list": {rules.ExcludesPod(map[string]string{"application": "spilo"}), ""},
+	} {
+		if tt.got != tt.want {
+			t.Errorf("%s: %q, want %q", name, tt.got, tt.want)
+		}
+	}
+}
+
+func TestRules_ZeroExcludeNothing(t *testing.T) {
+	t.Parallel()
+	var rules config.Rules
+	got := rules.ExcludesImage("docker.io/library/a:1") + rules.ExcludesNamespace("a") + rules.ExcludesPod(map[string]string{"a": "b"})
+	if got != "" {
+		t.Errorf("the zero Rules exclude something: %s", got)
+	}
+}
+
+func TestRules_ChangedByHandHoldToo(t *testing.T) {
+	t.Parallel()
+	rules := config.DefaultRules()
+	rules.Images.Exclude = []string{"a"}
+	rules.Pods.Exclude = []string{"b=c", "no selector"}
+	if got, want := rules.ExcludesImage("docker.io/library/a:1"), `images.exclude "a"`; got != want {
+		t.Errorf("ExcludesImage = %q, want %q", got, want)
+	}
+	if got, want := rules.ExcludesPod(map[string]string{"b": "c", "cnpg.io/podRole": "x"}), `pods.exclude "b=c"`; got != want {
+		t.Errorf("ExcludesPod = %q, want %q", got, want)
+	}
+	if got := rules.ExcludesPod(map[string]string{"cnpg.io/podRole": "x"}); got != "" {
+		t.Errorf("ExcludesPod = %q, want nothing of the selectors that were there before", got)
+	}
+}
+
+func TestDefaultRules_LeaveAloneThePodsOfOperatorsThatCompareImages(t *testing.T) {
+	t.Parallel()
+	for _, labels := range []map[string]string{{"cnpg.io/podRole": "instance"}, {"application": "spilo"}} {
+		if config.DefaultRules().ExcludesPod(labels) == "" {
+			t.Errorf("a pod with the labels %v is not excluded", labels)
+		}
+	}
+}
+
+func TestParseRules_HasTheDefaultOfWhatIsLeftOut(t *testing.T) {
+	t.Parallel()
+	defaults := config.DefaultRules()
+	noPods, fewer := defaults, defaults
+	noPods.Pods.Exclude = nil
+	fewer.AlwaysPull = config.AlwaysPullHost
+	fewer.LoopGuard = config.LoopGuard{Recreations: 0, Within: metav1.Duration{Duration: 90 * time.Second}}
+	for document, want := range map[string]config.Rules{
+		"":                            defaults,
+		"# nothing\n":                 defaults,
+		"---\n":                       defaults,
+		"{}":                          defaults,
+		"images:\npods:\n  exclude:":  defaults,
+		"images: {include: []}":       defaults,
+		"pods: {exclude: []}":         noPods,
+		"loopGuard: {recreations: 5}": defaults,
+		"alwaysPull: Host\nloopGuard: {recreations: 0, within: 90s}": fewer,
+	} {
+		if diff := cmp.Diff(want, parse(t, document)); diff != "" {
+			t.Errorf("ParseRules(%q) (-want +got):\n%s", document, diff)
+		}
+	}
+}
+
+func TestString_IsADocumentOfTheSameRules(t *testing.T) {
+	t.Parallel()
+	zero := config.Rules{AlwaysPull: config.AlwaysPullUpstream, LoopGuard: config.DefaultRules().LoopGuard}
+	for name, rules := range map[string]config.Rules{
+		"the defaults":       config.DefaultRules(),
+		"an empty list":      zero,
+		"of every kind some": parse(t, "images: {include: [a], exclude: ['*/b']}\nnamespaces: {exclude: [c]}\nloopGuard: {recreations: 0}"),
+	} {
+		if diff := cmp.Diff(rules, parse(t, rules.String())); diff != "" {
+			t.Errorf("%s: ParseRules(String()) (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func BenchmarkExcludesImage(b *testing.B) {
+	rules, err := config.ParseRules("rules.yaml", []byte("images: {exclude: [quay.io/**, nginx, 'acme/*:dev', '**:debug', 'reg.corp:5000/a/**/b']}"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if got := rules.ExcludesImage("docker.io/laconicnetwork/agave:local"); got != "" {
+			b.Fatal(got)
+		}
+	}
+}
+
+func BenchmarkExcludesPod(b *testing.B) {
+	rules := config.DefaultRules()
+	labels := map[string]string{"app": "a", "pod-template-hash": "5d4f8c7b9"}
+	for b.Loop() {
+		if got := rules.ExcludesPod(labels); got != "" {
+			b.Fatal(got)
+		}
+	}
+}
+
+// FuzzRules: what ParseRules takes, String prints such that ParseRules gives the same; no document and no name panics.
+func FuzzRules(f *testing.F) {
+	f.Add(config.DefaultRules().String(), "docker.io/library/nginx:1.27")
+	f.Add("images: {include: [a, 'b:*'], exclude: ['{a,b}/**@sha256:*']}\nnamespaces: {exclude: ['*']}", "a/b@sha256:1")
+	f.Add("pods: {exclude: [a in (b), '!c']}\nloopGuard: {recreations: 1, within: 1h2m}\nalwaysPull: Host", "")
+	f.Add(strings.Repeat("images: &a\n  include: [*a]\n", 2), "x")
+	f.Fuzz(func(t *testing.T, document, name string) {
+		rules, err := config.ParseRules("rules.yaml", []byte(document))
+		if err != nil {
+			return
+		}
+		again, err := config.ParseRules("rules.yaml", []byte(rules.String()))
+		if diff := cmp.Diff(rules, again); err != nil || diff != "" {
+			t.Errorf("ParseRules(String()): %v, (-want +got):\n%s\nof:\n%s", err, diff, rules)
+		}
+		_ = rules.ExcludesImage(name) + rules.ExcludesNamespace(name) + rules.ExcludesPod(map[string]string{name: name})
+	})
+}

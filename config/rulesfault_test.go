@@ -1,0 +1,54 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kind-local-registry/config"
+)
+
+func TestParseRules_TellsEveryFault(t *testing.T) {
+	t.Parallel()
+	const keys = "use one of alwaysPull, images, loopGuard, namespaces, pods"
+	for document, want := range map[string][]string{
+		"images:\n  exclude:\n  - a\n  - '['":          {`4: images.exclude "[": syntax error in pattern`},
+		"images: {exclude: ['a:[']}":                   {`1: images.exclude "a:[": syntax error in pattern`},
+		"images: {include: ['']}":                      {`1: images.include "": is empty`},
+		"images: {include: ['*:dev']}":                 {`1: images.include "*:dev": * stays between two slashes: write **/*:dev, or docker.io/library/*:dev`},
+		"images: {include: ['quay.io/**-dev']}":        {`1: images.include "quay.io/**-dev": ** has to stand alone between two slashes`},
+		"images: {include: [1.0]}":                     {`1: images.include has "1.0" for an item, want text: quote it`},
+		"images: {include: [[a]]}":                     {`1: images.include has a list for an item, want text: quote it`},
+		"images: {include: a}":                         {`1: images.include is "a", want a list, such as [a, b]`},
+		"images: [a]":                                  {`1: images is a list, want keys and values`},
+		"[]":                                           {`1: the document is a list, want keys and values`},
+		"namespaces: {exclude: ['{']}":                 {`1: namespaces.exclude "{": syntax error in pattern`},
+		"pods: {exclude: ['a in b']}":                  {`1: pods.exclude "a in b": unable to parse requirement: found 'b' expected: '('`},
+		"pods: {exclude: ['']}":                        {`1: pods.exclude "": is empty`},
+		"pods: {include: []}":                          {`1: unknown key "pods.include": use one of exclude`},
+		"image: {}":                                    {`1: unknown key "image": ` + keys},
+		"[a]: b":                                       {`1: unknown key "": ` + keys},
+		"images: {}\n\nimages: {}":                     {`3: images stands here a second time: keep one`},
+		"alwaysPull: host":                             {`1: alwaysPull is "host", want Upstream or Host`},
+		"alwaysPull: {}":                               {`1: alwaysPull is a mapping, want Upstream or Host`},
+		"loopGuard: {recreations: -1, within: 5}":      {`1: loopGuard.recreations is "-1", want a whole number from 0`, `1: loopGuard.within is "5", want a duration, such as 5m`},
+		"loopGuard:\n  recreations: '5'\n  within: 0s": {`2: loopGuard.recreations is "5", want a whole number from 0`, `3: loopGuard.within is "0s", want a duration, such as 5m`},
+		"images: {}\n---\nimages: {}":                  {`2: a second document: put all rules in one`},
+		"images: {}\npods: {\xff}":                     {`2: not UTF-8: save it as such`},
+		"images: {}\npods: {}: {}":                     {`2: not YAML: mapping values are not allowed in this context`},
+		"images: *a":                                   {`1: not YAML: unknown anchor 'a' referenced`},
+	} {
+		_, err := config.ParseRules("rules.yaml", []byte(document))
+		if err == nil {
+			t.Errorf("ParseRules(%q) succeeds", document)
+			continue
+		}
+		for i := range want {
+			want[i] = "rules.yaml:" + want[i] + "; see docs/rules.md"
+		}
+		if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
+			t.Errorf("ParseRules(%q): faults (-want +got):\n%s", document, diff)
+		}
+	}
+}

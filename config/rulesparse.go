@@ -1,0 +1,83 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// ParseRules reads rules from a YAML document. What it leaves out has its default; an empty document is DefaultRules. The
+// error joins every fault, each with file (a name for the reader), line, and what to do.
+func ParseRules(file string, document []byte) (Rules, error) {
+	p := &rulesParser{file: file}
+	rules := DefaultRules()
+	if root := p.document(document); root != nil && root.ShortTag() != "!!null" {
+		p.rules(root, &rules)
+	}
+	if err := errors.Join(p.faults...); err != nil {
+		return Rules{}, err
+	}
+	rules.Pods = podRules(rules.Pods.Exclude...)
+	return rules, nil
+}
+
+// rulesParser walks a document, and collects its faults.
+type rulesParser struct {
+	file   string
+	faults []error
+}
+
+// fault keeps a fault of that line.
+func (p *rulesParser) fault(line int, format string, args ...any) {
+	p.faults = append(p.faults, fmt.Errorf("%s:%d: %s; see docs/rules.md", p.file, line, fmt.Sprintf(format, args...)))
+}
+
+// yamlFault takes the line out of an error of package yaml.
+var yamlFault = regexp.MustCompile(`(?s)^yaml: (?:line (\d+): )?(.*)$`)
+
+// document returns the one document's content, or nil where there is none.
+func (p *rulesParser) document(text []byte) *yaml.Node {
+	if !utf8.Valid(text) {
+		p.fault(lineOfInvalid(text), "not UTF-8: save it as such")
+		return nil
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(text))
+	var first, second yaml.Node
+	err := decoder.Decode(&first)
+	if err == nil {
+		err = decoder.Decode(&second)
+	}
+	switch {
+	case err == nil:
+		p.fault(second.Line, "a second document: put all rules in one")
+	case !errors.Is(err, io.EOF):
+		line, message := 1, err.Error()
+		if parts := yamlFault.FindStringSubmatch(message); parts != nil {
+			line, _ = strconv.Atoi(parts[1])
+			message = parts[2]
+		}
+		p.fault(max(line, 1), "not YAML: %s", message)
+	case first.Kind == yaml.DocumentNode:
+		return first.Content[0]
+	}
+	return nil
+}
+
+// lineOfInvalid returns the line of the first byte that is not UTF-8.
+func lineOfInvalid(text []byte) int {
+	valid := 0
+	for valid < len(text) {
+		r, size := utf8.DecodeRune(text[valid:])
+		if r == utf8.RuneError && size == 1 {
+			break
+		}
+		valid += size
+	}
+	return 1 + bytes.Count(text[:valid], []byte("\n"))
+}

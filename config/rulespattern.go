@@ -1,0 +1,93 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+)
+
+var errEmpty = errors.New("is empty")
+
+// imageParts are the parts of a reference, or of a pattern for references, that are compared each with its own.
+type imageParts struct{ path, tag, digest string }
+
+// splitImage takes a reference, or a pattern, apart. A colon before the last slash belongs to the host.
+func splitImage(image string) imageParts {
+	image, digest, _ := strings.Cut(image, "@")
+	tagged := image[strings.LastIndex(image, "/")+1:]
+	_, tag, _ := strings.Cut(tagged, ":")
+	path := image
+	if colon := strings.Index(tagged, ":"); colon >= 0 {
+		path = image[:len(image)-len(tagged)+colon]
+	}
+	return imageParts{path: path, tag: tag, digest: digest}
+}
+
+// matches says whether the pattern matches a normalised reference. A pattern without a tag takes every tag, and one
+// without a digest every digest.
+func (p imageParts) matches(image imageParts) bool {
+	return (p.tag == "" || matches(p.tag, image.tag)) &&
+		(p.digest == "" || matches(p.digest, image.digest)) &&
+		matches(normalisePath(p.path), image.path)
+}
+
+// normalisePath completes a pattern as Docker completes a reference: without a host it is for Docker Hub, with one segment
+// for an official image there. A pattern that begins with * is as it is.
+func normalisePath(path string) string {
+	first, rest, nested := strings.Cut(path, "/")
+	switch {
+	case strings.HasPrefix(path, "*"):
+		return path
+	case !nested:
+		return "docker.io/library/" + path
+	case !isHost(first):
+		return "docker.io/" + path
+	case first == "docker.io" && !strings.Contains(rest, "/") && rest != "**":
+		return "docker.io/library/" + rest
+	default:
+		return path
+	}
+}
+
+// isHost says whether Docker takes the first segment of a reference for a host.
+func isHost(segment string) bool {
+	return strings.ContainsAny(segment, ".:") || segment == "localhost" || strings.ToLower(segment) != segment
+}
+
+// matches says whether the pattern matches all of the text; a pattern that is none matches nothing.
+func matches(pattern, text string) bool {
+	matched, err := doublestar.Match(pattern, text)
+	return err == nil && matched
+}
+
+// checkImage returns what is wrong with a pattern for images.
+func checkImage(pattern string) error {
+	parts := splitImage(pattern)
+	for _, part := range []string{parts.tag, parts.digest} {
+		if part != "" && !doublestar.ValidatePattern(part) {
+			return doublestar.ErrBadPattern
+		}
+	}
+	if strings.HasPrefix(parts.path, "*") && parts.path != "**" && !strings.Contains(parts.path, "/") {
+		return fmt.Errorf("* stays between two slashes: write **/%s, or docker.io/library/%s", pattern, pattern)
+	}
+	return checkPattern(parts.path)
+}
+
+// checkPattern returns what is wrong with a pattern.
+func checkPattern(pattern string) error {
+	if pattern == "" {
+		return errEmpty
+	}
+	if !doublestar.ValidatePattern(pattern) {
+		return doublestar.ErrBadPattern
+	}
+	segments := strings.FieldsFunc(pattern, func(r rune) bool { return strings.ContainsRune("/{,}", r) })
+	if slices.ContainsFunc(segments, func(s string) bool { return s != "**" && strings.Contains(s, "**") }) {
+		return errors.New("** has to stand alone between two slashes")
+	}
+	return nil
+}

@@ -26,6 +26,9 @@ const (
 	// WebhookImage is the image of the webhook and of the pusher that setup carries; its tag is Version.
 	WebhookImage = "kind-local-registry/webhook"
 
+	// RulesVariable is the environment variable with the rules of the pusher's container, a document as in docs/rules.md.
+	RulesVariable = "KIND_LOCAL_REGISTRY_RULES"
+
 	// Label marks what setup made in Docker, so that it takes away nothing that it did not make. Its value is the
 	// name of the piece.
 	Label = "kind-local-registry"
@@ -43,6 +46,13 @@ const (
 	PusherSecret = "kind-local-registry-pusher-client" // #nosec G101 -- a Secret's name
 	// PusherService is the Service without selector that stands for the pusher.
 	PusherService = "kind-local-registry-pusher"
+
+	// RulesConfigMap holds the webhook's rules, under RulesKey.
+	RulesConfigMap = "kind-local-registry-rules"
+	// RulesKey is the rules' key in RulesConfigMap, and so their file's name in RulesDirectory.
+	RulesKey = "rules.yaml"
+	// RulesDirectory is where RulesConfigMap is mounted.
+	RulesDirectory = "/etc/kind-local-registry/rules"
 
 	// Gate is the scheduling gate of a pod whose image is being pushed (KEP-3521).
 	Gate = "kind-local-registry/image-push"

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -23,6 +24,7 @@ type pusherOptions struct {
 	registryHost string // what stands for the registry in references
 	dockerHost   string // address of the Docker daemon
 	certs        string // directory with the certificates
+	rules        string // file with the rules; "" for those in the environment
 }
 
 // newPusherCommand returns the command webhook pusher.
@@ -52,11 +54,17 @@ socket. It needs ca.crt, server.crt and server.key in the directory of the certi
 		"host that stands for the registry in image references")
 	flags.StringVar(&options.dockerHost, "docker-host", "unix:///var/run/docker.sock", "address of the Docker daemon")
 	flags.StringVar(&options.certs, "certs", "/etc/"+config.PusherContainer, "directory with the certificates")
+	flags.StringVar(&options.rules, "rules", "",
+		"file with the rules for images (docs/rules.md); none for the document in the environment variable "+config.RulesVariable)
 	return command
 }
 
 // runPusher serves until ctx ends.
 func runPusher(ctx context.Context, options pusherOptions, stderr io.Writer) error {
+	rules, err := readRules(options.rules)
+	if err != nil {
+		return err
+	}
 	security, err := pusher.LoadServerTLS(options.certs)
 	if err != nil {
 		return err
@@ -72,11 +80,24 @@ func runPusher(ctx context.Context, options pusherOptions, stderr io.Writer) err
 	}
 	defer func() { _ = daemon.Close() }()
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
-	service := pusher.NewService(daemon, registry, options.registryHost, log)
+	service := pusher.NewService(daemon, registry, options.registryHost, rules, log)
 	defer service.Close()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", options.listen)
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
 	return pusher.NewServer(service, log).Serve(ctx, listener, security)
+}
+
+// readRules returns the rules of the file, or where none is named those in the environment, which setup gives the
+// container.
+func readRules(file string) (config.Rules, error) {
+	if file == "" {
+		return config.ParseRules(config.RulesVariable, []byte(os.Getenv(config.RulesVariable)))
+	}
+	document, err := os.ReadFile(file) // #nosec G304 -- the file that the flag names
+	if err != nil {
+		return config.Rules{}, fmt.Errorf("reading rules: %w", err)
+	}
+	return config.ParseRules(file, document)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"kind-local-registry/config"
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
@@ -26,6 +27,7 @@ type serveOptions struct {
 	credentials  string     // directory with the client certificate for the pusher
 	dockerSocket string     // path of the Docker socket; "" for a pusher
 	registry     string     // URL of the registry's API, with dockerSocket
+	rules        string     // file with the rules; "" for the defaults
 	level        slog.Level // least level that is logged
 }
 
@@ -55,6 +57,7 @@ Docker socket.`,
 		"directory with ca.crt, tls.crt and tls.key for the pusher; they may come later, and change")
 	flags.StringVar(&options.dockerSocket, "docker-socket", "", "path of the Docker socket, instead of a pusher")
 	flags.StringVar(&options.registry, "registry", "", "URL of the registry's API, with --docker-socket")
+	flags.StringVar(&options.rules, "rules", "", "file with the rules (docs/rules.md), which may change; none for the defaults")
 	flags.StringVar(&options.RegistryHost, "registry-host", options.RegistryHost,
 		"host that stands for the registry in image references")
 	flags.StringVar(&options.Namespace, "namespace", options.Namespace, "namespace of this process")
@@ -89,6 +92,11 @@ func runServe(ctx context.Context, options serveOptions, stderr io.Writer) error
 	}
 	options.DNSNames = server.ServiceNames(options.service, options.Namespace)
 	log := newLogger(stderr, options.level)
+	rules, err := server.OpenRules(options.rules, log)
+	if err != nil {
+		return err
+	}
+	_ = rules
 	cluster, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
@@ -108,7 +116,8 @@ func runServe(ctx context.Context, options serveOptions, stderr io.Writer) error
 		return err
 	}
 	defer func() { _ = daemon.Close() }()
-	service := pusher.NewService(daemon, registry, options.RegistryHost, slog.Default())
+	// No rules here: the webhook in this process asks for nothing that its own, which may change, exclude.
+	service := pusher.NewService(daemon, registry, options.RegistryHost, config.Rules{}, slog.Default())
 	defer service.Close()
 	return server.Run(ctx, cluster, options.Options, localPusher{service}, log)
 }

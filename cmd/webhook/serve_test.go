@@ -16,6 +16,7 @@ func TestServe_RefusesFlagsThatDoNotGoTogether(t *testing.T) {
 		"two that push":             {[]string{"--pusher=a:1", "--docker-socket=/s"}, "either --pusher or --docker-socket"},
 		"a pusher, no credentials":  {[]string{"--pusher=a:1"}, "--pusher-credentials"},
 		"a socket, no registry":     {[]string{"--docker-socket=/s"}, "--registry"},
+		"rules that are not there":  {[]string{"--pusher=a:1", "--pusher-credentials=/c", "--rules=/none"}, "reading rules: open /none"},
 		"a log level that is none":  {[]string{"--log-level=loud"}, "loud"},
 		"an argument that is none":  {[]string{"more"}, "unknown command"},
 		"a duration without a unit": {[]string{"--push-deadline=1"}, "push-deadline"},

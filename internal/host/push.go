@@ -178,6 +178,8 @@ func refusalAdvice(reason rewrite.Reason) string {
 		return "build it anew"
 	case rewrite.Unmappable, rewrite.InvalidReference:
 		return "give it another name with docker tag, and use that one"
+	case rewrite.ExcludedByRule:
+		return "change the rules with setup up --rules FILE"
 	default:
 		return "see docs/reasons.md"
 	}

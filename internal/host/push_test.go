@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"kind-local-registry/config"
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/docker/dockertest"
 	"kind-local-registry/internal/push"
@@ -50,7 +51,7 @@ func newPushing(t *testing.T, engine *dockertest.Engine) (pushing, *told) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = daemon.Close() })
-	service := pusher.NewService(daemon, registry, testRegistryHost, slog.New(slog.DiscardHandler))
+	service := pusher.NewService(daemon, registry, testRegistryHost, config.Rules{}, slog.New(slog.DiscardHandler))
 	t.Cleanup(service.Close)
 	observer := &told{progress: map[int]int{}, pushed: map[int]Pushed{}}
 	return pushing{to: service, registryHost: testRegistryHost, observer: observer}, observer

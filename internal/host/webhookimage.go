@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"kind-local-registry/config"
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
@@ -58,7 +59,8 @@ func (s *System) pushWebhookImage(ctx context.Context, progress Progress) error 
 	})
 }
 
-// withService calls use with the pusher's service, in this process: setup has the daemon and the registry at hand.
+// withService calls use with the pusher's service, in this process: setup has the daemon and the registry at hand. The
+// user's rules are not for the webhook's own image.
 func (s *System) withService(use func(*pusher.Service) error) error {
 	daemon, err := docker.New("unix://" + s.socket)
 	if err != nil {
@@ -68,7 +70,7 @@ func (s *System) withService(use func(*pusher.Service) error) error {
 	if err != nil {
 		return errors.Join(err, daemon.Close())
 	}
-	service := pusher.NewService(daemon, registry, s.registryHost(), slog.New(slog.DiscardHandler))
+	service := pusher.NewService(daemon, registry, s.registryHost(), config.Rules{}, slog.New(slog.DiscardHandler))
 	err = use(service)
 	service.Close()
 	registry.Close()

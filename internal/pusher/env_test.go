@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"kind-local-registry/config"
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/docker/dockertest"
 	"kind-local-registry/internal/push"
@@ -37,8 +38,14 @@ type env struct {
 	log         *buffer
 }
 
-// newEnv starts all of it.
+// newEnv starts all of it, without rules.
 func newEnv(t *testing.T) env {
+	t.Helper()
+	return newEnvWith(t, config.Rules{})
+}
+
+// newEnvWith starts all of it.
+func newEnvWith(t *testing.T, rules config.Rules) env {
 	t.Helper()
 	e := env{engine: dockertest.NewEngine(t), log: &buffer{}}
 	registry, err := push.NewRegistry(registrytest.Start(t, t.TempDir()))
@@ -51,7 +58,7 @@ func newEnv(t *testing.T) env {
 		t.Fatalf("docker.New: %v", err)
 	}
 	t.Cleanup(func() { _ = daemon.Close() })
-	e.service = pusher.NewService(daemon, registry, registryHost, slog.New(slog.NewJSONHandler(e.log, nil)))
+	e.service = pusher.NewService(daemon, registry, registryHost, rules, slog.New(slog.NewJSONHandler(e.log, nil)))
 	t.Cleanup(e.service.Close)
 	e.credentials = newCredentials(t)
 	e.address = e.serve(t)

@@ -1,13 +1,16 @@
 package pusher
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"golang.org/x/sync/semaphore"
 
+	"kind-local-registry/config"
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/webhook/rewrite"
@@ -21,6 +24,7 @@ type Service struct {
 	docker   *docker.Client
 	registry *push.Registry
 	host     string
+	rules    config.Rules
 	flights  flights
 	slots    *semaphore.Weighted
 
@@ -28,11 +32,13 @@ type Service struct {
 }
 
 // NewService returns the service that brings images of the daemon into the registry. registryHost is what stands for
-// the registry in references, such as localhost:5001; where its API is, registry knows.
-// What it has to say of the sources goes to log.
-func NewService(daemon *docker.Client, registry *push.Registry, registryHost string, log *slog.Logger) *Service {
+// the registry in references, such as localhost:5001; where its API is, registry knows. Of the rules only those for images
+// count: it takes no name that they exclude. What it has to say of the sources goes to log.
+func NewService(
+	daemon *docker.Client, registry *push.Registry, registryHost string, rules config.Rules, log *slog.Logger,
+) *Service {
 	return &Service{
-		docker: daemon, registry: registry, host: registryHost, handOvers: newHandOvers(log),
+		docker: daemon, registry: registry, host: registryHost, rules: rules, handOvers: newHandOvers(log),
 		flights: flights{byKey: map[string]*flight{}},
 		slots:   semaphore.NewWeighted(parallelPushes),
 	}
@@ -151,7 +157,7 @@ func (s *Service) pushDigest(
 	}
 }
 
-// resolve parses the name and returns where its image belongs.
+// resolve parses the name and returns where its image belongs. It fails with a refusal for a name that the rules exclude.
 func (s *Service) resolve(name string) (rewrite.Name, push.Target, error) {
 	parsed, err := rewrite.Parse(name)
 	if err != nil {
@@ -161,6 +167,9 @@ func (s *Service) resolve(name string) (rewrite.Name, push.Target, error) {
 	if err != nil {
 		return rewrite.Name{}, push.Target{}, &rewrite.Refusal{Reason: rewrite.Unmappable, Detail: err.Error()}
 	}
+	if _, err := s.allowed(parsed); err != nil {
+		return rewrite.Name{}, push.Target{}, err
+	}
 	reference := parsed.Digest()
 	if reference == "" {
 		reference = parsed.Tag()
@@ -168,22 +177,53 @@ func (s *Service) resolve(name string) (rewrite.Name, push.Target, error) {
 	return parsed, push.Target{Repository: repository, Reference: reference}, nil
 }
 
-// find returns the daemon's image of that name. For a name of the local registry itself that the daemon does not know, it
-// is the image whose name the repository stands for.
+// find returns the daemon's image of the first name that it knows, of those that the rules allow.
 func (s *Service) find(ctx context.Context, name rewrite.Name) (docker.Image, error) {
-	image, err := s.docker.Image(ctx, name.String())
-	if reasonOf(err) != rewrite.NotOnHost || name.Host() != s.host {
-		return image, err
+	allowed, err := s.allowed(name)
+	var image docker.Image
+	for _, known := range allowed {
+		if image, err = s.docker.Image(ctx, known); reasonOf(err) != rewrite.NotOnHost {
+			break
+		}
 	}
-	repository, mapErr := name.Repository(s.host)
-	if mapErr != nil {
-		return image, err
+	return image, err
+}
+
+// allowed returns those of a name's names that no rule excludes, or where there is none a refusal. An excluded image is
+// not to be had by its name in the registry either.
+func (s *Service) allowed(name rewrite.Name) ([]string, error) {
+	names := s.names(name)
+	var rule string
+	allowed := slices.DeleteFunc(names, func(name string) bool {
+		excluding := s.rules.ExcludesImage(name)
+		rule = cmp.Or(rule, excluding)
+		return excluding != ""
+	})
+	if len(allowed) == 0 {
+		return nil, &rewrite.Refusal{Reason: rewrite.ExcludedByRule, Detail: fmt.Sprintf("%s: %s", name, rule)}
 	}
-	original, mapErr := rewrite.FromRepository(repository)
-	if mapErr != nil {
-		return image, err
+	return allowed, nil
+}
+
+// names returns the names by which the daemon may know the image: the name, and for one of the local registry that for
+// which its repository stands.
+func (s *Service) names(name rewrite.Name) []string {
+	names := []string{name.String()}
+	if name.Host() != s.host {
+		return names
 	}
-	return s.docker.Image(ctx, original.String()+":"+name.Tag())
+	repository, err := name.Repository(s.host)
+	if err != nil {
+		return names
+	}
+	original, err := rewrite.FromRepository(repository)
+	if err != nil {
+		return names
+	}
+	if tag := name.Tag(); tag != "" {
+		return append(names, original.String()+":"+tag)
+	}
+	return append(names, original.String()+"@"+name.Digest())
 }
 
 // reasonOf returns the reason of a refusal, or "" for any other error.

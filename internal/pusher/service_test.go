@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 
+	"kind-local-registry/config"
 	"kind-local-registry/internal/docker/dockertest"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/webhook/rewrite"
@@ -85,6 +86,52 @@ func TestPush_RefusesWhatCannotBePushed(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestService_TakesOnlyNamesThatTheRulesAllow(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		rules config.Rules
+		image string
+		want  rewrite.Reason // "" where it is taken
+	}{
+		"excluded":                        {excluding("a/**"), "a/b:1", rewrite.ExcludedByRule},
+		"excluded, by another tag":        {excluding("a/b:2"), "a/b:1", ""},
+		"excluded, by digest":             {excluding("a/**"), "a/b@" + digest.FromString("x").String(), rewrite.ExcludedByRule},
+		"excluded, by its local name":     {excluding("a/**"), registryHost + "/a/b:1", rewrite.NotOnHost},
+		"not included":                    {including("c/**"), "a/b:1", rewrite.ExcludedByRule},
+		"included":                        {including("a/**"), "a/b:1", ""},
+		"included, by its local name":     {including("a/**"), registryHost + "/a/b:1", ""},
+		"not included, by its local name": {including("c/**"), registryHost + "/a/b:1", rewrite.ExcludedByRule},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEnvWith(t, tt.rules)
+			e.engine.Tag("docker.io/a/b:1", dockertest.NewImage("a", dockertest.Layer("one")))
+			for where, pusher := range e.both(t) {
+				found, err := pusher.Lookup(t.Context(), tt.image)
+				if tt.want == rewrite.ExcludedByRule {
+					wantRefusal(t, err, tt.want)
+				} else if err != nil || found.OnHost != (tt.want == "") {
+					t.Errorf("%s: Lookup(%q) = %+v, %v", where, tt.image, found, err)
+				}
+				if _, err = pusher.Push(t.Context(), tt.image, nil); tt.want != "" {
+					wantRefusal(t, err, tt.want)
+				} else if err != nil {
+					t.Errorf("%s: Push(%q): %v", where, tt.image, err)
+				}
+			}
+		})
+	}
+}
+
+// excluding and including return rules with a pattern for images.
+func excluding(pattern string) config.Rules {
+	return config.Rules{Images: config.Selection{Exclude: []string{pattern}}}
+}
+
+func including(pattern string) config.Rules {
+	return config.Rules{Images: config.Selection{Include: []string{pattern}}}
 }
 
 func TestPush_FindsTheImageOfALocalName(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	"github.com/moby/moby/client"
 	"golang.org/x/sys/unix"
 
+	"kind-local-registry/config"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
 	"kind-local-registry/internal/registry/registrytest"
@@ -36,13 +37,18 @@ type service struct {
 // newService starts a registry on the directory, and the service that brings images of the daemon there.
 func newService(t *testing.T, d *dockerd, root string) service {
 	t.Helper()
-	url := registrytest.Start(t, root)
+	return newServiceAt(t, d, registrytest.Start(t, root), slog.DiscardHandler)
+}
+
+// newServiceAt starts the service that brings images of the daemon into the registry at that URL.
+func newServiceAt(t *testing.T, d *dockerd, url string, log slog.Handler) service {
+	t.Helper()
 	registry, err := push.NewRegistry(url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(registry.Close)
-	s := service{pusher.NewService(d.client(t), registry, "localhost:5001", slog.New(slog.DiscardHandler)), url, registry}
+	s := service{pusher.NewService(d.client(t), registry, "localhost:5001", config.Rules{}, slog.New(log)), url, registry}
 	t.Cleanup(s.Close)
 	return s
 }

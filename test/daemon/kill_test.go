@@ -98,16 +98,10 @@ func TestPush_GoesOnWhenTheRegistryIsKilled(t *testing.T) {
 		}
 		return command
 	}
-	registry, err := push.NewRegistry("http://" + address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(registry.Close)
-	s := service{pusher.NewService(d.client(t), registry, "localhost:5001", slog.New(slog.DiscardHandler)), "http://" + address, registry}
-	t.Cleanup(s.Close)
+	s := newServiceAt(t, d, "http://"+address, slog.DiscardHandler)
 	running := start()
 	await(t, func() error {
-		_, err := registry.Held(t.Context(), push.Target{Repository: "a", Reference: "1"})
+		_, err := s.registry.Held(t.Context(), push.Target{Repository: "a", Reference: "1"})
 		return err
 	})
 	for i := range 10 {
@@ -122,7 +116,7 @@ func TestPush_GoesOnWhenTheRegistryIsKilled(t *testing.T) {
 		digest := mustPush(t, s, reference)
 		running = <-restarted
 		await(t, func() error {
-			_, err := registry.Held(t.Context(), push.Target{Repository: "a", Reference: "1"})
+			_, err := s.registry.Held(t.Context(), push.Target{Repository: "a", Reference: "1"})
 			return err
 		})
 		s.pull(t, fmt.Sprintf("registry-killed/i%d", i), digest)

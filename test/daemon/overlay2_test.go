@@ -12,8 +12,6 @@ import (
 
 	chains "github.com/opencontainers/image-spec/identity"
 
-	"kind-local-registry/internal/push"
-	"kind-local-registry/internal/pusher"
 	"kind-local-registry/internal/registry/registrytest"
 )
 
@@ -33,15 +31,8 @@ func TestPush_FallsToSaveWhereALayersFilesCannotBeRead(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.Rename(cacheID+".away", cacheID) })
 
-	url := registrytest.Start(t, t.TempDir())
-	registry, err := push.NewRegistry(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(registry.Close)
 	var log bytes.Buffer
-	s := service{pusher.NewService(d.client(t), registry, "localhost:5001", slog.New(slog.NewTextHandler(&log, nil))), url, registry}
-	t.Cleanup(s.Close)
+	s := newServiceAt(t, d, registrytest.Start(t, t.TempDir()), slog.NewTextHandler(&log, nil))
 	s.pull(t, "unreadable/a", mustPush(t, s, "unreadable/a:1"))
 	if !strings.Contains(log.String(), "layer source handed over to the next") || !strings.Contains(log.String(), "cache-id") {
 		t.Errorf("the log does not say that overlay2 could not be read, and why:\n%s", &log)

@@ -26,6 +26,8 @@ const (
 	InvalidReference Reason = "InvalidReference"
 	// Unmappable: a valid reference that has no name in the local registry, see ErrUnmappable.
 	Unmappable Reason = "Unmappable"
+	// ExcludedByRule: a rule leaves the image, its namespace or its pod alone.
+	ExcludedByRule Reason = "ExcludedByRule"
 	// OptedOut: the pod's annotation asks that its images be left alone.
 	OptedOut Reason = "OptedOut"
 	// MirrorPod: the pod mirrors a static pod of the kubelet; the API server allows no change to it.
@@ -38,7 +40,8 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		Rewritten, RewrittenPushing, AlreadyLocal, AlreadyLocalPushing, NotOnHost, DigestNotHeld,
-		WrongPlatform, Unservable, InvalidReference, Unmappable, OptedOut, MirrorPod, LookupUnavailable,
+		WrongPlatform, Unservable, InvalidReference, Unmappable, ExcludedByRule, OptedOut, MirrorPod,
+		LookupUnavailable,
 	}
 }
 

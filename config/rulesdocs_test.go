@@ -1,0 +1,29 @@
+package config_test
+
+import (
+	"os"
+	"regexp"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kind-local-registry/config"
+)
+
+func TestRulesPage_ShowsTheDefaultsInAnExampleThatIsTaken(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	example := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindSubmatch(page)
+	if example == nil {
+		t.Fatal("docs/rules.md has no example")
+	}
+	want := config.DefaultRules()
+	want.Images.Exclude = []string{"quay.io/**", "nginx", "example/*:release-*", "**:latest"}
+	want.Namespaces.Exclude = []string{"prod-*"}
+	if diff := cmp.Diff(want, parse(t, string(example[1]))); diff != "" {
+		t.Errorf("the example is not the defaults with some patterns (-want +got):\n%s", diff)
+	}
+}

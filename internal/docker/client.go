@@ -55,6 +55,7 @@ func (c *Client) Image(ctx context.Context, name string) (Image, error) {
 		OS:           found.Os,
 		Architecture: found.Architecture,
 		Size:         found.Size,
+		Pulled:       pulled(layout, name, found),
 	}
 	if layout.containerd {
 		image.Stored, image.Manifest = true, c.manifestID(ctx, layout, found)

@@ -24,6 +24,11 @@ type Image struct {
 	OS, Architecture string
 	// Size is the size in bytes of the files in all layers, somewhat less than that of the layers' tars.
 	Size int64
+	// Pulled says that the daemon is known to have the image from the registry that the name says by which it was asked
+	// for, or to have pushed it there: not from a build, docker load, docker commit or a tag of another repository's image.
+	// Any tag of a repository counts as pulled where the image came from that repository. It is false for an image that was
+	// asked for by its ID, and where the daemon does not tell: a containerd image store before API 1.53.
+	Pulled bool
 }
 
 // Refusal returns why the image cannot be pushed, as a *rewrite.Refusal with the reason WrongPlatform or Unservable, or

@@ -75,6 +75,7 @@ func (s *Service) Lookup(ctx context.Context, name string) (rewrite.Presence, er
 		return rewrite.Presence{}, err
 	}
 	presence.OnHost, presence.ImageID = true, image.ID.String()
+	presence.Pulled = image.Pulled && parsed.Host() != s.host
 	presence.Refusal = reasonOf(image.Refusal())
 	if image.Is(held.Digest, held.Config) {
 		presence.Digest = presence.Served

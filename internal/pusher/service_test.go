@@ -48,6 +48,39 @@ func TestLookup_TellsWhatIsWhereBeforeAndAfterAPush(t *testing.T) {
 	}
 }
 
+func TestLookup_TellsWhichImagesWerePulled(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.engine.SetDriver("overlay2")
+	image := dockertest.NewImage("a", dockertest.Layer("one"))
+	image.RepoDigests = []string{
+		"ghcr.io/a/b@" + digest.FromString("of ghcr.io").String(),
+		registryHost + "/own@" + digest.FromString("of the local registry").String(),
+	}
+	built := dockertest.NewImage("built", dockertest.Layer("one"))
+	for name, image := range map[string]dockertest.Image{
+		"ghcr.io/a/b:1": image, "docker.io/a/b:1": image, registryHost + "/own:1": image, "ghcr.io/a/b:2": built,
+	} {
+		e.engine.Tag(name, image)
+	}
+	for where, pusher := range e.both(t) {
+		for name, want := range map[string]rewrite.Presence{
+			"ghcr.io/a/b:1":                 {OnHost: true, ImageID: image.ID().String(), Pulled: true},
+			"ghcr.io/a/b:2":                 {OnHost: true, ImageID: built.ID().String()},
+			"a/b:1":                         {OnHost: true, ImageID: image.ID().String()},
+			registryHost + "/own:1":         {OnHost: true, ImageID: image.ID().String()},
+			registryHost + "/ghcr.io/a/b:1": {OnHost: true, ImageID: image.ID().String()},
+			"ghcr.io/a/b:3":                 {},
+			image.RepoDigests[0]:            {},
+		} {
+			got, err := pusher.Lookup(t.Context(), name)
+			if diff := cmp.Diff(want, got); err != nil || diff != "" {
+				t.Errorf("%s: Lookup(%q): error %v, (-want +got):\n%s", where, name, err, diff)
+			}
+		}
+	}
+}
+
 func TestLookup_TellsWhyAnImageCannotBePushed(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

@@ -6,6 +6,9 @@ type Presence struct {
 	OnHost bool `json:"onHost"`
 	// ImageID is the daemon's ID of that image, such as sha256:…
 	ImageID string `json:"imageID,omitempty"`
+	// Pulled says that the daemon is known to have that image from the registry that the name says, which may have a newer
+	// one; false for what was built on the host, for names of the local registry, and where the daemon does not tell.
+	Pulled bool `json:"pulled,omitempty"`
 	// Digest is the manifest digest of exactly that build in the registry, complete with every layer; "" where the
 	// registry lacks it. For a name with a digest it is that digest, where the registry holds it.
 	Digest string `json:"digest,omitempty"`

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/moby/moby/client/pkg/versions"
 )
 
 // Engine is a running daemon. It has the images that the test gives it.
@@ -22,6 +24,7 @@ type Engine struct {
 	api    string
 	old    bool
 	driver string
+	status [][2]string
 }
 
 // NewEngine starts a daemon without images, which ends with the test.
@@ -58,6 +61,13 @@ func (e *Engine) SetDriver(name string) {
 	e.driver = name
 }
 
+// UseContainerd makes the daemon one with the containerd image store.
+func (e *Engine) UseContainerd() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.driver, e.status = "overlayfs", [][2]string{{"driver-type", "io.containerd.snapshotter.v1"}}
+}
+
 // SaveAsBefore25 makes every saved image one in the layout of Docker 20.10.
 func (e *Engine) SaveAsBefore25() {
 	e.mu.Lock()
@@ -81,7 +91,8 @@ func (e *Engine) Saves() int {
 
 // serve answers one request.
 func (e *Engine) serve(w http.ResponseWriter, r *http.Request) {
-	path := regexp.MustCompile(`^/v[0-9.]+`).ReplaceAllString(r.URL.Path, "")
+	version := regexp.MustCompile(`^/v[0-9.]+`).FindString(r.URL.Path)
+	path := strings.TrimPrefix(r.URL.Path, version)
 	name, inspected := strings.CutSuffix(strings.TrimPrefix(path, "/images/"), "/json")
 	switch {
 	case path == "/_ping":
@@ -91,11 +102,13 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request) {
 	case path == "/info":
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		_ = json.NewEncoder(w).Encode(map[string]any{"DockerRootDir": "/does/not/exist", "Driver": e.driver})
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"DockerRootDir": "/does/not/exist", "Driver": e.driver, "DriverStatus": e.status,
+		})
 	case path == "/images/get":
 		e.save(w, r.URL.Query().Get("names"))
 	case inspected:
-		e.inspect(w, name)
+		e.inspect(w, strings.TrimPrefix(version, "/v"), name)
 	default:
 		http.NotFound(w, r)
 	}
@@ -113,8 +126,8 @@ func (e *Engine) find(w http.ResponseWriter, name string) (Image, bool) {
 	return image, found
 }
 
-// inspect answers GET /images/{name}/json.
-func (e *Engine) inspect(w http.ResponseWriter, name string) {
+// inspect answers GET /images/{name}/json, to a client that speaks that version of the API.
+func (e *Engine) inspect(w http.ResponseWriter, version, name string) {
 	image, found := e.find(w, name)
 	if !found {
 		return
@@ -123,10 +136,19 @@ func (e *Engine) inspect(w http.ResponseWriter, name string) {
 	for _, layer := range image.Layers {
 		layers = append(layers, layer.Digest.String())
 	}
-	_ = json.NewEncoder(w).Encode(map[string]any{
+	answer := map[string]any{
 		"Id": image.ID(), "Os": image.OS, "Architecture": "amd64", "Size": image.Size(),
-		"RootFS": map[string]any{"Type": "layers", "Layers": layers},
-	})
+		"RootFS":      map[string]any{"Type": "layers", "Layers": layers},
+		"RepoDigests": image.RepoDigests,
+	}
+	if len(image.PulledFrom) > 0 && versions.GreaterThanOrEqualTo(version, "1.53") {
+		var pulls []map[string]string
+		for _, repository := range image.PulledFrom {
+			pulls = append(pulls, map[string]string{"Repository": repository})
+		}
+		answer["Identity"] = map[string]any{"Pull": pulls}
+	}
+	_ = json.NewEncoder(w).Encode(answer)
 }
 
 // save answers GET /images/get. As Docker does, it refuses an image without layers.

@@ -55,6 +55,11 @@ type Image struct {
 	Config Blob
 	Layers []Blob
 	OS     string
+	// RepoDigests are the references by which registries have the image, such as nginx@sha256:…
+	RepoDigests []string
+	// PulledFrom are the repositories that it was pulled from, such as docker.io/library/nginx, as daemons tell from API
+	// 1.53 on.
+	PulledFrom []string
 }
 
 // NewImage returns the linux image of those layers. Images that differ in label differ in their ID.

@@ -102,6 +102,17 @@ func TestDeployment_RunsTheImageThatIsGiven(t *testing.T) {
 	}
 }
 
+// rule is that of one operation on one resource of core/v1.
+func rule(operation admissionv1.OperationType, resource string) admissionv1.RuleWithOperations {
+	return admissionv1.RuleWithOperations{
+		Operations: []admissionv1.OperationType{operation},
+		Rule: admissionv1.Rule{
+			APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{resource},
+			Scope: new(admissionv1.NamespacedScope),
+		},
+	}
+}
+
 func TestWebhook_CallsForNewPodsAndFailsOpen(t *testing.T) {
 	t.Parallel()
 	got := find[admissionv1.MutatingWebhookConfiguration](t, render(t, nil), "MutatingWebhookConfiguration", config.Name)
@@ -111,13 +122,9 @@ func TestWebhook_CallsForNewPodsAndFailsOpen(t *testing.T) {
 		ClientConfig: admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{
 			Namespace: config.Name, Name: config.Name, Path: new(webhook.Path), Port: new(int32(443)),
 		}},
-		Rules: []admissionv1.RuleWithOperations{{
-			Operations: []admissionv1.OperationType{admissionv1.Create},
-			Rule: admissionv1.Rule{
-				APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"},
-				Scope: new(admissionv1.NamespacedScope),
-			},
-		}},
+		Rules: []admissionv1.RuleWithOperations{
+			rule(admissionv1.Create, "pods"), rule(admissionv1.Update, "pods/ephemeralcontainers"),
+		},
 		FailurePolicy:      new(admissionv1.Ignore),
 		TimeoutSeconds:     new(int32(5)),
 		SideEffects:        new(admissionv1.SideEffectClassNoneOnDryRun),

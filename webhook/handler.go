@@ -3,134 +3,168 @@ package webhook
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/go-logr/logr"
-	"golang.org/x/sync/errgroup"
+	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"kind-local-registry/webhook/podimage"
 	"kind-local-registry/webhook/rewrite"
 )
 
-const (
-	// Path is where the webhook is served.
-	Path = "/pods"
-	// parallel is how many images of one pod are looked up at once.
-	parallel = 16
-	// unavailable is the warning that the pod's creator sees, of at most 120 characters.
-	unavailable = "kind-local-registry: the host could not be asked for its images in time; left as they are written"
-)
+// Path is where the webhook is served.
+const Path = "/pods"
 
-// Handler answers admission requests for pods that are being created. It never denies one, and never returns an error:
-// controller-runtime would make a denial of it.
+// Namespaces tells the labels of a namespace.
+type Namespaces interface {
+	Labels(ctx context.Context, name string) (map[string]string, error)
+}
+
+// Handler answers admission requests: for pods that are being created, and for ephemeral containers that are added. It
+// never denies one.
 type Handler struct {
-	// RegistryHost is the registry's host in every rewritten reference, such as localhost:5001.
-	RegistryHost string
-	// Looker is asked about every image, for at most lookupTime in all.
-	Looker Looker
-	// Log takes one line a decision.
-	Log logr.Logger
+	// Decider decides.
+	Decider *Decider
+	// Journal logs the decisions, and Log what went wrong besides.
+	Journal *Journal
+	Log     logr.Logger
+	// Metrics count them.
+	Metrics *Metrics
+	// Guard finds owners that recreate their pods over and over.
+	Guard *LoopGuard
+	// Namespaces tells the labels of a pod's namespace; nil for none.
+	Namespaces Namespaces
+	// Pushes has images pushed whose reference must be final; nil leaves them in their tag form.
+	Pushes *Pushes
+	// Events takes an Event for each image that a person should hear of; nil for none.
+	Events Recorder
 }
 
 // Handle answers one request.
-func (h *Handler) Handle(ctx context.Context, request admission.Request) (response admission.Response) {
-	log := h.Log.WithValues("namespace", request.Namespace)
+func (h *Handler) Handle(ctx context.Context, request *admissionv1.AdmissionRequest) (response *admissionv1.AdmissionResponse) {
+	defer h.Metrics.begin()()
 	defer func() {
 		if fault := recover(); fault != nil {
-			log.Error(fmt.Errorf("panic: %v", fault), "pod left as it is written", "pod", request.Name)
-			response = admission.Allowed("")
+			h.Metrics.panics.Inc()
+			h.Log.Error(fmt.Errorf("panic: %v", fault), "pod left as it is written",
+				"namespace", request.Namespace, "pod", request.Name)
+			response = allowed(request)
 		}
 	}()
-	response, err := h.review(ctx, log, request)
+	response, err := h.review(ctx, request)
 	if err != nil {
-		log.Error(err, "pod left as it is written", "pod", request.Name)
-		return admission.Allowed("")
+		h.Log.Error(err, "pod left as it is written", "namespace", request.Namespace, "pod", request.Name)
+		return allowed(request)
 	}
 	return response
 }
 
-// review decides about every image of the pod in the request, and logs and answers what it decided.
-func (h *Handler) review(ctx context.Context, log logr.Logger, request admission.Request) (admission.Response, error) {
-	pod := &corev1.Pod{}
-	if err := json.Unmarshal(request.Object.Raw, pod); err != nil {
-		return admission.Response{}, fmt.Errorf("decoding pod: %w", err)
-	}
-	log = log.WithValues("pod", displayName(pod))
-	outcomes := h.Review(ctx, pod)
-	patch, err := Patch(pod, outcomes, h.RegistryHost)
+// allowed returns the response that lets the request through as it is.
+func allowed(request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+	return &admissionv1.AdmissionResponse{UID: request.UID, Allowed: true}
+}
+
+// review decides about every image of the pod in the request, and tells everybody what it decided.
+func (h *Handler) review(ctx context.Context, request *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
+	subject, err := read(request)
 	if err != nil {
-		return admission.Response{}, fmt.Errorf("making patch: %w", err)
+		return nil, err
 	}
-	response := admission.Patched("", patch...)
-	for _, o := range outcomes {
-		logOutcome(log, o)
-		if o.Decision.Reason == rewrite.LookupUnavailable && len(response.Warnings) == 0 {
-			response = response.WithWarnings(unavailable)
-		}
+	dryRun := request.DryRun != nil && *request.DryRun
+	subject.Labels = h.labels(ctx, request.Namespace)
+	subject.Looping = h.Guard.Looping(subject.Pod, h.Decider.Rules().LoopGuard)
+	outcomes := h.Decider.Decide(ctx, subject)
+	if !dryRun {
+		h.pushFinal(ctx, outcomes)
+	}
+	response := allowed(request)
+	if err := patch(response, subject, outcomes, h.Decider.RegistryHost); err != nil {
+		return nil, err
+	}
+	response.Warnings = warnings(outcomes)
+	response.AuditAnnotations = auditAnnotations(outcomes)
+	h.Metrics.decided(outcomes)
+	h.Journal.Decided(subject, outcomes, h.Decider.RegistryHost, dryRun)
+	if dryRun {
+		return response, nil
+	}
+	if response.Patch != nil && !subject.again(h.Decider.RegistryHost) {
+		h.Guard.Rewrote(subject.Pod)
+	}
+	if h.Events != nil {
+		announce(h.Events, subject, outcomes)
 	}
 	return response, nil
 }
 
-// Review decides about every image of the pod, in the order of podimage.Fields.
-func (h *Handler) Review(ctx context.Context, pod *corev1.Pod) []Outcome {
-	ctx, cancel := context.WithTimeout(ctx, lookupTime)
+// errNotAsked is returned for a request that the webhook's configuration does not ask for.
+var errNotAsked = errors.New("neither the creation of a pod nor an update of its ephemeral containers")
+
+// read returns what the request asks about.
+func read(request *admissionv1.AdmissionRequest) (Subject, error) {
+	created := request.Operation == admissionv1.Create && request.SubResource == ""
+	ephemeral := request.Operation == admissionv1.Update && request.SubResource == "ephemeralcontainers"
+	if request.Resource.Group != "" || request.Resource.Resource != "pods" || !created && !ephemeral {
+		return Subject{}, fmt.Errorf("%s of %s %s: %w",
+			request.Operation, request.Resource.Resource, request.SubResource, errNotAsked)
+	}
+	pod := &corev1.Pod{}
+	if err := json.Unmarshal(request.Object.Raw, pod); err != nil {
+		return Subject{}, fmt.Errorf("decoding pod: %w", err)
+	}
+	subject := Subject{Pod: pod, Namespace: request.Namespace}
+	if created {
+		subject.Fields = podimage.Fields(pod)
+		return subject, nil
+	}
+	old := &corev1.Pod{}
+	if err := json.Unmarshal(request.OldObject.Raw, old); err != nil {
+		return Subject{}, fmt.Errorf("decoding the pod as it was: %w", err)
+	}
+	subject.Fields, subject.Ephemeral = podimage.NewEphemeral(pod, old), true
+	return subject, nil
+}
+
+// labels returns the labels of the namespace, as far as they are known: not to know them denies nobody anything.
+func (h *Handler) labels(ctx context.Context, name string) map[string]string {
+	if h.Namespaces == nil {
+		return nil
+	}
+	labels, err := h.Namespaces.Labels(ctx, name)
+	if err != nil {
+		h.Log.Error(err, "labels of the namespace taken for none", "namespace", name)
+	}
+	return labels
+}
+
+// pushFinal waits for the images of fields that cannot be changed later, for a while, and pins those that are there then.
+func (h *Handler) pushFinal(ctx context.Context, outcomes []Outcome) {
+	if h.Pushes == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, pushTime)
 	defer cancel()
-	fields := podimage.Fields(pod)
-	outcomes := make([]Outcome, len(fields))
-	var deciding errgroup.Group
-	deciding.SetLimit(parallel)
-	for i, field := range fields {
-		deciding.Go(func() error {
-			outcomes[i] = Outcome{Field: field, Decision: h.decide(ctx, pod, field.Image)}
-			return nil
-		})
-	}
-	_ = deciding.Wait() // no decision fails
-	return outcomes
-}
-
-// decide decides about one image of the pod. It runs outside Handle's recover, so it has its own.
-func (h *Handler) decide(ctx context.Context, pod *corev1.Pod, image string) (decision rewrite.Decision) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			decision = rewrite.Decision{
-				Image: image, Rewritten: image,
-				Reason: rewrite.LookupUnavailable, Detail: fmt.Sprintf("panic: %v", fault),
-			}
+	var pushing sync.WaitGroup
+	for i := range outcomes {
+		if o := &outcomes[i]; o.Field.Final && o.Decision.NeedsPush() {
+			pushing.Go(func() { o.Decision = h.pushOne(ctx, o.Decision) })
 		}
-	}()
+	}
+	pushing.Wait()
+}
+
+// pushOne returns what becomes of a decision to push, once it was tried.
+func (h *Handler) pushOne(ctx context.Context, decision rewrite.Decision) rewrite.Decision {
+	digest, err := h.Pushes.Push(ctx, decision.Image)
+	refusal := (*rewrite.Refusal)(nil)
 	switch {
-	case podimage.Mirror(pod):
-		return rewrite.Decision{Image: image, Rewritten: image, Reason: rewrite.MirrorPod}
-	case podimage.OptedOut(pod):
-		return rewrite.Decision{Image: image, Rewritten: image, Reason: rewrite.OptedOut}
+	case err == nil:
+		return decision.Pushed(digest)
+	case errors.As(err, &refusal):
+		return rewrite.Unchanged(decision.Image, refusal.Reason, refusal.Detail)
 	}
-	return rewrite.Decide(image, h.RegistryHost, func(name rewrite.Name) (rewrite.Presence, error) {
-		return h.Looker.Lookup(ctx, name.String())
-	})
-}
-
-// logOutcome answers, in one line, why the image of a field was rewritten or not.
-func logOutcome(log logr.Logger, o Outcome) {
-	values := []any{"field", o.Field.Path, "image", o.Field.Image, "reason", o.Decision.Reason}
-	if o.Decision.Changed() {
-		values = append(values, "rewritten", o.Decision.Rewritten)
-	}
-	if o.Decision.Digest != "" {
-		values = append(values, "digest", o.Decision.Digest)
-	}
-	if o.Decision.Detail != "" {
-		values = append(values, "error", o.Decision.Detail)
-	}
-	log.Info("image decided", values...)
-}
-
-// displayName returns the pod's name, or what its name will begin with.
-func displayName(pod *corev1.Pod) string {
-	if pod.Name != "" {
-		return pod.Name
-	}
-	return pod.GenerateName
+	return decision
 }

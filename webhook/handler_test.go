@@ -7,19 +7,22 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admission/v1"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
+	"kind-local-registry/config"
 	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/rewrite"
 )
@@ -31,8 +34,8 @@ const (
 	someDigest   = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 )
 
-// world says of a name what its first component says: registry/…, host/…, refused/…, down/… and panic/…; nobody has the
-// others. The registry serves what it is asked for by its own name and a digest.
+// world says of a name what its first component says: registry/…, pulled/…, host/…, gone/… (when it is pushed), refused/…,
+// down/… and panic/…; nobody has the others. The registry serves what it is asked for by its own name and a digest.
 type world struct{}
 
 func (world) Lookup(_ context.Context, name string) (rewrite.Presence, error) {
@@ -43,8 +46,10 @@ func (world) Lookup(_ context.Context, name string) (rewrite.Presence, error) {
 		return rewrite.Presence{Served: someDigest}, nil
 	case kind == "registry":
 		return rewrite.Presence{OnHost: true, Digest: someDigest, Served: someDigest}, nil
-	case kind == "host":
+	case kind == "host" || kind == "gone":
 		return rewrite.Presence{OnHost: true}, nil
+	case kind == "pulled":
+		return rewrite.Presence{OnHost: true, Pulled: true, Digest: someDigest, Served: someDigest}, nil
 	case kind == "refused":
 		return rewrite.Presence{OnHost: true, Refusal: rewrite.WrongPlatform}, nil
 	case kind == "down":
@@ -55,15 +60,40 @@ func (world) Lookup(_ context.Context, name string) (rewrite.Presence, error) {
 	return rewrite.Presence{}, nil
 }
 
-// handler returns a handler in that world.
-func handler(log logr.Logger) *webhook.Handler {
-	return &webhook.Handler{RegistryHost: registryHost, Looker: world{}, Log: log}
+// Push implements webhook.Pusher: images of the host are pushed at once.
+func (world) Push(_ context.Context, name string) (string, error) {
+	if strings.HasPrefix(name, "gone") {
+		return "", &rewrite.Refusal{Reason: rewrite.NotOnHost, Detail: "in a test"}
+	}
+	return someDigest, nil
 }
 
-// Every directory of testdata is a case: review.json is the API server's question, patch.json our answer.
+// Labels implements webhook.Namespaces: one namespace has opted out.
+func (world) Labels(_ context.Context, name string) (map[string]string, error) {
+	if name == "opted-out" {
+		return map[string]string{config.RewriteAnnotation: "false"}, nil
+	}
+	return nil, nil
+}
+
+// newHandler returns a handler in that world.
+func newHandler(t testing.TB, log logr.Logger) *webhook.Handler {
+	t.Helper()
+	return &webhook.Handler{
+		Decider:    &webhook.Decider{RegistryHost: registryHost, Looker: world{}, Rules: config.DefaultRules},
+		Journal:    webhook.NewJournal(log),
+		Log:        log,
+		Metrics:    webhook.NewMetrics(),
+		Guard:      webhook.NewLoopGuard(),
+		Namespaces: world{},
+		Pushes:     webhook.NewPushes(t.Context(), world{}, time.Minute, log),
+	}
+}
+
+// Every directory of testdata/admission is a case: review.json is the API server's question, patch.json our answer.
 func TestHandle_AnswersWithTheGoldenPatch(t *testing.T) {
 	t.Parallel()
-	reviews, err := filepath.Glob("testdata/*/review.json")
+	reviews, err := filepath.Glob("testdata/admission/*/review.json")
 	if err != nil || len(reviews) == 0 {
 		t.Fatalf("no cases in testdata: %v", err)
 	}
@@ -72,122 +102,211 @@ func TestHandle_AnswersWithTheGoldenPatch(t *testing.T) {
 		t.Run(filepath.Base(directory), func(t *testing.T) {
 			t.Parallel()
 			request := readReview(t, path)
-			response := handler(logr.Discard()).Handle(t.Context(), request)
-			if !response.Allowed {
-				t.Fatalf("the pod is denied: %v", response.Result)
+			response := newHandler(t, logr.Discard()).Handle(t.Context(), request)
+			if !response.Allowed || response.UID != request.UID {
+				t.Fatalf("response = %+v, want it allowed, with UID %s", response, request.UID)
 			}
-			got, err := json.MarshalIndent(response.Patches, "", "  ")
-			if err != nil {
-				t.Fatal(err)
-			}
-			wantGolden(t, filepath.Join(directory, "patch.json"), append(got, '\n'))
-			wantNothingMore(t, request, response)
+			wantGolden(t, filepath.Join(directory, "patch.json"), indented(t, response.Patch))
+			wantNothingMore(t, request, response.Patch)
 		})
 	}
 }
 
-// wantNothingMore fails the test if the patched pod, asked about again, is patched again.
-func wantNothingMore(t *testing.T, request admission.Request, response admission.Response) {
+// indented returns a patch as it stands in a golden; none is an empty list.
+func indented(t *testing.T, patch []byte) []byte {
 	t.Helper()
-	if len(response.Patches) == 0 {
+	if patch == nil {
+		return []byte("[]\n")
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, patch, "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	return append(out.Bytes(), '\n')
+}
+
+// wantNothingMore fails the test if the patched pod, asked about again, is patched again.
+func wantNothingMore(t *testing.T, request *admissionv1.AdmissionRequest, document []byte) {
+	t.Helper()
+	if document == nil {
 		return
 	}
-	document, err := json.Marshal(response.Patches)
+	patched, err := applyPatch(request.Object.Raw, document)
 	if err != nil {
-		t.Fatal(err)
-	}
-	patch, err := jsonpatch.DecodePatch(document)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if request.Object.Raw, err = patch.Apply(request.Object.Raw); err != nil {
 		t.Fatalf("applying the patch: %v", err)
 	}
-	if again := handler(logr.Discard()).Handle(t.Context(), request); len(again.Patches) > 0 {
-		t.Errorf("a second call patches again: %v", again.Patches)
+	request.Object.Raw = patched
+	if again := newHandler(t, logr.Discard()).Handle(t.Context(), request); again.Patch != nil {
+		t.Errorf("a second call patches again: %s", again.Patch)
 	}
+}
+
+// applyPatch applies a JSON Patch as the API server does.
+func applyPatch(object, document []byte) ([]byte, error) {
+	patch, err := jsonpatch.DecodePatch(document)
+	if err != nil {
+		return nil, err
+	}
+	return patch.Apply(object)
+}
+
+// creation returns the request to create the pod.
+func creation(pod string) *admissionv1.AdmissionRequest {
+	request := &admissionv1.AdmissionRequest{
+		UID: "some-uid", Namespace: "default", Operation: admissionv1.Create,
+		Resource: metav1.GroupVersionResource{Version: "v1", Resource: "pods"},
+	}
+	request.Object.Raw = []byte(pod)
+	return request
 }
 
 func TestHandle_NeverDenies(t *testing.T) {
 	t.Parallel()
-	panicking := logr.New(&panickingSink{})
+	deletion := creation("{}")
+	deletion.Operation = admissionv1.Delete
+	update := creation("{}")
+	update.Operation = admissionv1.Update
+	services := creation("{}")
+	services.Resource.Resource = "services"
+	debug := creation("{}")
+	debug.Operation, debug.SubResource = admissionv1.Update, "ephemeralcontainers"
 	for name, tt := range map[string]struct {
-		object string
-		log    logr.Logger
+		request *admissionv1.AdmissionRequest
+		log     logr.Logger
 	}{
-		"an object that is not JSON": {"{", logr.Discard()},
-		"no object at all":           {"", logr.Discard()},
-		"a pod of another shape":     {`{"spec":{"containers":{}}}`, logr.Discard()},
-		"a panic of the look-up":     {`{"spec":{"containers":[{"image":"panic/x"}]}}`, logr.Discard()},
-		"a panic of anything else":   {`{"spec":{"containers":[{"image":"registry/x"}]}}`, panicking},
+		"an object that is not JSON":            {creation("{"), logr.Discard()},
+		"no object at all":                      {creation(""), logr.Discard()},
+		"a pod of another shape":                {creation(`{"spec":{"containers":{}}}`), logr.Discard()},
+		"a pod that nests deeper than JSON may": {creation(strings.Repeat(`{"a":`, 10001)), logr.Discard()},
+		"a deletion":                            {deletion, logr.Discard()},
+		"an update of a pod":                    {update, logr.Discard()},
+		"another resource":                      {services, logr.Discard()},
+		"an update without the old pod":         {debug, logr.Discard()},
+		"a panic of the look-up":                {creation(`{"spec":{"containers":[{"image":"panic/x"}]}}`), logr.Discard()},
+		"a panic of anything else":              {creation(`{"spec":{"containers":[{"image":"registry/x"}]}}`), logr.New(&panickingSink{})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			request := admission.Request{}
-			request.Object.Raw = []byte(tt.object)
-			response := handler(tt.log).Handle(t.Context(), request)
-			if !response.Allowed || len(response.Patches) > 0 {
+			response := newHandler(t, tt.log).Handle(t.Context(), tt.request)
+			if !response.Allowed || response.Patch != nil || response.UID != tt.request.UID {
 				t.Errorf("Handle = %+v, want it allowed and untouched", response)
 			}
 		})
 	}
 }
 
-func TestHandle_WarnsOnceWhenNobodyCouldBeAsked(t *testing.T) {
+func TestHandle_LeavesTheNamespaceAloneThatAsksForIt(t *testing.T) {
 	t.Parallel()
-	request := admission.Request{}
-	request.Object.Raw = []byte(`{"spec":{"containers":[{"image":"down/x"},{"image":"down/y"}]}}`)
-	response := handler(logr.Discard()).Handle(t.Context(), request)
-	if len(response.Warnings) != 1 || len(response.Warnings[0]) > 120 {
-		t.Errorf("warnings = %q, want one of at most 120 characters", response.Warnings)
+	for annotation, want := range map[string]bool{"": false, "false": false, "true": true} {
+		request := creation(fmt.Sprintf(
+			`{"metadata":{"annotations":{"kind-local-registry/rewrite":%q}},"spec":{"containers":[{"image":"registry/x"}]}}`, annotation))
+		request.Namespace = "opted-out"
+		response := newHandler(t, logr.Discard()).Handle(t.Context(), request)
+		if got := response.Patch != nil; got != want {
+			t.Errorf("with the annotation %q the pod is rewritten: %v, want %v", annotation, got, want)
+		}
 	}
 }
 
-func TestHandle_LogsALineADecision(t *testing.T) {
+func TestHandle_WarnsOfWhatTheHostHasAndCannotRun(t *testing.T) {
 	t.Parallel()
-	var lines bytes.Buffer
-	noTime := func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.TimeKey {
-			return slog.Attr{}
-		}
-		return a
+	long := strings.Repeat("long/", 40)
+	request := creation(`{"spec":{"containers":[{"image":"down/x"},{"image":"refused/y"},{"image":"registry/x"},{"image":"else/x"},
+		{"image":"` + long + `DOWN"}]}}`)
+	got := newHandler(t, logr.Discard()).Handle(t.Context(), request).Warnings
+	want := []string{
+		"kind-local-registry: LookupUnavailable: down/x is left as it is written",
+		"kind-local-registry: WrongPlatform: refused/y is left as it is written",
+		string([]rune("kind-local-registry: InvalidReference: " + long)[:119]) + "…",
 	}
-	log := logr.FromSlogHandler(slog.NewJSONHandler(&lines, &slog.HandlerOptions{ReplaceAttr: noTime}))
-	request := admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{Namespace: "default"}}
-	request.Object.Raw = []byte(`{"metadata":{"generateName":"web-"},"spec":{"containers":[
-		{"name":"a","image":"registry/x"},{"name":"b","image":"else/y:1"},{"name":"c","image":"down/z:1"}]}}`)
-	handler(log).Handle(t.Context(), request)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+}
 
-	want := fmt.Sprintf(`{"level":"INFO","msg":"image decided","namespace":"default","pod":"web-","field":"spec.containers{a}",`+
-		`"image":"registry/x","reason":"Rewritten","rewritten":"localhost:5001/registry/x:latest@%[1]s","digest":"%[1]s"}
-{"level":"INFO","msg":"image decided","namespace":"default","pod":"web-","field":"spec.containers{b}",`+
-		`"image":"else/y:1","reason":"NotOnHost"}
-{"level":"INFO","msg":"image decided","namespace":"default","pod":"web-","field":"spec.containers{c}",`+
-		`"image":"down/z:1","reason":"LookupUnavailable","error":"no route to host"}
-`, someDigest)
-	if diff := cmp.Diff(want, lines.String()); diff != "" {
-		t.Errorf("log (-want +got):\n%s", diff)
+func TestHandle_WarnsNotWithoutEnd(t *testing.T) {
+	t.Parallel()
+	containers := strings.TrimSuffix(strings.Repeat(`{"image":"down/x"},`, 100), ",")
+	response := newHandler(t, logr.Discard()).Handle(t.Context(), creation(`{"spec":{"containers":[`+containers+`]}}`))
+	if n := len(response.Warnings); n != 6 {
+		t.Errorf("%d warnings, want 5 and one that says there are more", n)
 	}
+}
+
+func TestHandle_GivesTheAuditLogAReasonForEachField(t *testing.T) {
+	t.Parallel()
+	request := creation(`{"spec":{"initContainers":[{"name":"a","image":"else/x"}],"containers":[{"name":"b","image":"registry/x"}]}}`)
+	got := newHandler(t, logr.Discard()).Handle(t.Context(), request).AuditAnnotations
+	want := map[string]string{"decisions": `{"spec.containers{b}":"Rewritten","spec.initContainers{a}":"NotOnHost"}`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("audit annotations (-want +got):\n%s", diff)
+	}
+}
+
+func TestHandle_WritesEventsOnTheOwnerOrThePod(t *testing.T) {
+	t.Parallel()
+	owned := `"ownerReferences":[{"apiVersion":"apps/v1","kind":"ReplicaSet","name":"web-1","uid":"u","controller":true}]`
+	for name, tt := range map[string]struct {
+		metadata string
+		dryRun   bool
+		want     []string
+	}{
+		"a pod of a ReplicaSet": {`"generateName":"web-1-",` + owned, false, []string{"ReplicaSet web-1 Warning WrongPlatform"}},
+		"a pod of nobody":       {`"name":"alone"`, false, []string{"Pod alone Warning WrongPlatform"}},
+		"a dry run":             {`"name":"alone"`, true, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var events eventLog
+			h := newHandler(t, logr.Discard())
+			h.Events = &events
+			request := creation(`{"metadata":{` + tt.metadata + `},"spec":{"containers":[{"image":"refused/x"},{"image":"else/x"}]}}`)
+			request.DryRun = &tt.dryRun
+			h.Handle(t.Context(), request)
+			if diff := cmp.Diff(tt.want, []string(events)); diff != "" {
+				t.Errorf("Events (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestHandle_PushesNothingForADryRun(t *testing.T) {
+	t.Parallel()
+	request := creation(`{"spec":{"containers":[{"image":"else/x"}],"volumes":[{"name":"v","image":{"reference":"host/x:1"}}]}}`)
+	request.DryRun = new(true)
+	response := newHandler(t, logr.Discard()).Handle(t.Context(), request)
+	if !strings.Contains(string(response.Patch), `"localhost:5001/host/x:1"`) {
+		t.Errorf("patch = %s, want the tag form: the image is not pushed", response.Patch)
+	}
+}
+
+// eventLog keeps Events in a line each.
+type eventLog []string
+
+func (l *eventLog) Eventf(regarding, _ runtime.Object, kind, reason, _, _ string, _ ...any) {
+	of := regarding.(*corev1.ObjectReference)
+	*l = append(*l, fmt.Sprintf("%s %s %s %s", of.Kind, of.Name, kind, reason))
 }
 
 func BenchmarkHandle(b *testing.B) {
-	raw, err := os.ReadFile("testdata/several-containers/review.json")
-	if err != nil {
-		b.Fatal(err)
-	}
-	review := admissionv1.AdmissionReview{}
-	if err := json.Unmarshal(raw, &review); err != nil {
-		b.Fatal(err)
-	}
-	h := handler(logr.Discard())
-	b.ReportAllocs()
-	for b.Loop() {
-		h.Handle(b.Context(), admission.Request{AdmissionRequest: *review.Request})
+	large := fmt.Sprintf(`{"metadata":{"name":"pod","annotations":{"large":%q}},"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`,
+		strings.Repeat("x", 60<<10))
+	for name, pod := range map[string]string{
+		"plain": `{"metadata":{"name":"pod"},"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`,
+		"60kB":  large,
+	} {
+		b.Run(name, func(b *testing.B) {
+			h, request := newHandler(b, logr.Discard()), creation(pod)
+			b.ReportAllocs()
+			for b.Loop() {
+				h.Handle(b.Context(), request)
+			}
+		})
 	}
 }
 
 // readReview returns the request in an AdmissionReview.
-func readReview(t *testing.T, path string) admission.Request {
+func readReview(t *testing.T, path string) *admissionv1.AdmissionRequest {
 	t.Helper()
 	document, err := os.ReadFile(path)
 	if err != nil {
@@ -197,7 +316,7 @@ func readReview(t *testing.T, path string) admission.Request {
 	if err := json.Unmarshal(document, &review); err != nil {
 		t.Fatal(err)
 	}
-	return admission.Request{AdmissionRequest: *review.Request}
+	return review.Request
 }
 
 // wantGolden fails the test if the file does not have this content; with -update it writes it.

@@ -20,11 +20,11 @@ const (
 	answerAge = time.Second
 	// slowFailure is how long a failed look-up took for the next ones not to be tried.
 	slowFailure = 250 * time.Millisecond
-	// pause is how long nothing is looked up after a slow failure.
-	pause = 5 * time.Second
+	// pause is how long it is, after a slow failure, until somebody is asked again.
+	pause = time.Second
 )
 
-// errPaused is what a look-up fails with shortly after another one failed slowly.
+// errPaused is what a look-up fails with after another one failed slowly, until one succeeds.
 var errPaused = errors.New("not asked: a look-up failed slowly a moment ago")
 
 // Looker tells what the host and the registry hold of a name, a normalised reference.
@@ -32,16 +32,20 @@ type Looker interface {
 	Lookup(ctx context.Context, name string) (rewrite.Presence, error)
 }
 
-// Lookups is a Looker for many admissions at once: it asks another one, once for all who ask of the same name, remembers
-// the answer for a moment, and asks nothing for some seconds after a failure that took its time. So a pusher that hangs
-// costs one pod one short wait.
+// Lookups is a Looker for many admissions at once: it asks another one, once for all who ask of the same name, and
+// remembers the answer for a moment. A failure that took its time opens a circuit breaker: from then on look-ups fail at
+// once, while one is tried again and again beside them, until it is answered. So a pusher that hangs costs one pod one
+// short wait, whenever it comes back.
 type Lookups struct {
 	looker  Looker
+	metrics *Metrics
 	flights singleflight.Group
+	ctx     context.Context //nolint:containedctx // what is asked outlives whoever asked first
+	probing sync.WaitGroup
 
 	mu      sync.Mutex
 	answers map[string]answer
-	resume  time.Time // no look-up before it
+	open    bool // the breaker
 }
 
 // answer is what a look-up gave, and until when it holds.
@@ -51,19 +55,21 @@ type answer struct {
 	until    time.Time
 }
 
-// NewLookups returns Lookups that ask looker.
-func NewLookups(looker Looker) *Lookups {
-	return &Lookups{looker: looker, answers: map[string]answer{}}
+// NewLookups returns Lookups that ask looker until ctx ends.
+func NewLookups(ctx context.Context, looker Looker, metrics *Metrics) *Lookups {
+	return &Lookups{looker: looker, metrics: metrics, ctx: ctx, answers: map[string]answer{}}
 }
+
+// Wait waits, after the end of the context, for what is still being tried.
+func (l *Lookups) Wait() { l.probing.Wait() }
 
 // Lookup returns what the other Looker says of name. It waits no longer than ctx, and never longer than lookupTime.
 func (l *Lookups) Lookup(ctx context.Context, name string) (rewrite.Presence, error) {
 	if known, ok := l.known(name); ok {
 		return known.presence, known.err
 	}
-	// The flight outlives whoever asked first: others wait for it too.
 	flight := l.flights.DoChan(name, func() (any, error) {
-		asked := l.ask(context.WithoutCancel(ctx), name)
+		asked := l.ask(name)
 		return asked.presence, asked.err
 	})
 	select {
@@ -79,40 +85,67 @@ func (l *Lookups) Lookup(ctx context.Context, name string) (rewrite.Presence, er
 func (l *Lookups) known(name string) (answer, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
-	if remembered, ok := l.answers[name]; ok && now.Before(remembered.until) {
+	if remembered, ok := l.answers[name]; ok && time.Now().Before(remembered.until) {
 		return remembered, true
 	}
-	if now.Before(l.resume) {
+	if l.open {
 		return answer{err: errPaused}, true
 	}
 	return answer{}, false
 }
 
 // ask looks name up and remembers what came of it.
-func (l *Lookups) ask(ctx context.Context, name string) (asked answer) {
+func (l *Lookups) ask(name string) (asked answer) {
 	start := time.Now()
 	defer func() {
 		if fault := recover(); fault != nil {
 			asked = answer{err: fmt.Errorf("looking up %s: panic: %v", name, fault)}
 		}
-		l.remember(name, asked, time.Since(start))
+		took := time.Since(start)
+		l.metrics.lookedUp(took, asked.err)
+		l.remember(name, asked, took)
 	}()
-	ctx, cancel := context.WithTimeout(ctx, lookupTime)
+	ctx, cancel := context.WithTimeout(l.ctx, lookupTime)
 	defer cancel()
 	presence, err := l.looker.Lookup(ctx, name)
 	return answer{presence: presence, err: err}
 }
 
-// remember keeps an answer that took the given time to come, and forgets those that no longer hold.
+// remember keeps an answer that took the given time to come, forgets those that no longer hold, and opens or closes the
+// breaker.
 func (l *Lookups) remember(name string, asked answer, took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	if asked.err != nil && took >= slowFailure {
-		l.resume = now.Add(pause)
-	}
 	maps.DeleteFunc(l.answers, func(_ string, old answer) bool { return !now.Before(old.until) })
 	asked.until = now.Add(answerAge)
 	l.answers[name] = asked
+	slow := asked.err != nil && took >= slowFailure
+	if slow && !l.open && l.ctx.Err() == nil {
+		l.probing.Go(func() { l.probe(name) })
+	}
+	l.open = slow
+}
+
+// probe asks about name until that is answered, which closes the breaker.
+func (l *Lookups) probe(name string) {
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if asked := l.ask(name); asked.err == nil || !l.paused() {
+			return
+		}
+	}
+}
+
+// paused says whether the breaker is open.
+func (l *Lookups) paused() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open
 }

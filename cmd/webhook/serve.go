@@ -96,7 +96,7 @@ func runServe(ctx context.Context, options serveOptions, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
-	_ = rules
+	options.Rules = rules
 	cluster, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)

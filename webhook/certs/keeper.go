@@ -167,6 +167,15 @@ func (k *Keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 	return nil, errNoCertificate
 }
 
+// Remaining returns how long the certificate that is served is still valid; 0 while there is none.
+func (k *Keeper) Remaining() time.Duration {
+	pair := k.serving.Load()
+	if pair == nil || pair.Leaf == nil {
+		return 0
+	}
+	return time.Until(pair.Leaf.NotAfter)
+}
+
 // Ready is a healthz.Checker: it succeeds while a certificate is served and the API server was told to trust it.
 func (k *Keeper) Ready(*http.Request) error {
 	if k.serving.Load() == nil {

@@ -39,6 +39,18 @@ func (p pushed) refused() bool {
 	return errors.As(p.err, &refusal)
 }
 
+// delivered returns what the field has in the end: the image by its digest where it was pushed, and what its author wrote
+// where it was not. What names the registry itself, and what nobody may change any more, stays.
+func (p pushed) delivered() string {
+	switch {
+	case p.Final || p.Image == p.original:
+		return p.Image
+	case p.err != nil:
+		return p.original
+	}
+	return p.Image + "@" + p.digest
+}
+
 // push pushes the images of all fields at once, each distinct one once, and returns what came of every field.
 func (r *Reconciler) push(ctx context.Context, pod *corev1.Pod, fields []waiting) []pushed {
 	ctx, cancel := context.WithTimeout(ctx, max(r.untilDeadline(pod), leastAttempt))

@@ -118,12 +118,15 @@ func (r *Reconciler) retry(pod *corev1.Pod, outcomes []pushed) error {
 	return errors.Join(passing...)
 }
 
-// giveUp writes an Event for every image that runs as it is written.
+// giveUp writes an Event for every image that was not pushed, with what runs in its place.
 func (r *Reconciler) giveUp(ctx context.Context, pod *corev1.Pod, outcomes []pushed) {
 	for _, o := range outcomes {
 		if o.err != nil {
-			r.event(pod, o.waiting, pushFailed, giveUp,
-				"%.500s; running %q as it is written", o.err, o.original)
+			end := fmt.Sprintf("running %q as it is written", o.original)
+			if o.Final {
+				end = "it cannot be changed back, as the API server allows no other image here"
+			}
+			r.event(pod, o.waiting, pushFailed, giveUp, "%.500s; %s", o.err, end)
 			log.FromContext(ctx).Info("image not pushed",
 				"field", o.Path, "image", o.original, "error", o.err.Error())
 		}
@@ -135,11 +138,7 @@ func (r *Reconciler) giveUp(ctx context.Context, pod *corev1.Pod, outcomes []pus
 func deliver(pod *corev1.Pod, outcomes []pushed) []jsonpatch.Operation {
 	patch := []jsonpatch.Operation{podimage.TestUID(pod)}
 	for _, o := range outcomes {
-		image := o.original
-		if o.err == nil && o.Image != o.original {
-			image = o.Image + "@" + o.digest
-		}
-		if image != o.Image {
+		if image := o.delivered(); image != o.Image {
 			patch = append(patch, o.TestImage(), o.ReplaceImage(image))
 		}
 	}

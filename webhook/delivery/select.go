@@ -37,7 +37,7 @@ func Wants(pod *corev1.Pod, registryHost string) bool {
 	return podimage.Gated(pod) || pod.Spec.NodeName != "" && len(waitingFields(pod, registryHost)) > 0
 }
 
-// Strip keeps of a pod, for the cache, what Wants reads. It is a cache.TransformFunc, and leaves other objects alone.
+// Strip keeps of a pod, for the cache, what Wants and the journal of admission read. It is a cache.TransformFunc, and leaves other objects alone.
 func Strip(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok {
@@ -46,14 +46,15 @@ func Strip(object any) (any, error) {
 	stripped := &corev1.Pod{
 		TypeMeta: pod.TypeMeta,
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
-			DeletionTimestamp: pod.DeletionTimestamp,
+			Namespace: pod.Namespace, Name: pod.Name, GenerateName: pod.GenerateName, UID: pod.UID,
+			OwnerReferences: pod.OwnerReferences, ResourceVersion: pod.ResourceVersion, DeletionTimestamp: pod.DeletionTimestamp,
 		},
 		Spec: corev1.PodSpec{
 			NodeName:        pod.Spec.NodeName,
 			SchedulingGates: pod.Spec.SchedulingGates,
 			InitContainers:  stripContainers(pod.Spec.InitContainers),
 			Containers:      stripContainers(pod.Spec.Containers),
+			Volumes:         stripVolumes(pod.Spec.Volumes),
 		},
 		Status: corev1.PodStatus{Phase: pod.Status.Phase},
 	}
@@ -68,6 +69,17 @@ func stripContainers(containers []corev1.Container) []corev1.Container {
 	stripped := make([]corev1.Container, len(containers))
 	for i := range containers {
 		stripped[i] = corev1.Container{Name: containers[i].Name, Image: containers[i].Image}
+	}
+	return stripped
+}
+
+// stripVolumes keeps those that are images.
+func stripVolumes(volumes []corev1.Volume) []corev1.Volume {
+	var stripped []corev1.Volume
+	for i := range volumes {
+		if image := volumes[i].Image; image != nil {
+			stripped = append(stripped, corev1.Volume{Name: volumes[i].Name, VolumeSource: corev1.VolumeSource{Image: image}})
+		}
 	}
 	return stripped
 }

@@ -2,6 +2,7 @@ package podimage
 
 import (
 	"fmt"
+	"strings"
 
 	"gomodules.xyz/jsonpatch/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -15,42 +16,97 @@ type Field struct {
 	Image string
 	// PullPolicy says when the kubelet pulls it.
 	PullPolicy corev1.PullPolicy
+	// Final says that the API server allows no other image there once the pod has this one: an image volume's, or an
+	// ephemeral container's.
+	Final bool
 
-	// pointer is the container as a JSON Pointer (RFC 6901), such as /spec/containers/0.
-	pointer string
+	// imagePointer and policyPointer are the two fields as JSON Pointers (RFC 6901), such as /spec/containers/0/image.
+	imagePointer, policyPointer string
 }
 
-// Fields returns every field of the pod that names an image: those of init containers and of containers.
+// Fields returns every field that names an image of a pod as it is created: those of init containers (restartable ones
+// among them), of containers and of image volumes.
 func Fields(pod *corev1.Pod) []Field {
-	fields := containers("initContainers", pod.Spec.InitContainers)
-	return append(fields, containers("containers", pod.Spec.Containers)...)
-}
-
-// containers returns the fields of one list of containers, which is called list in the pod's spec.
-func containers(list string, of []corev1.Container) []Field {
-	fields := make([]Field, 0, len(of))
-	for i := range of {
-		fields = append(fields, Field{
-			Path:       fmt.Sprintf("spec.%s{%s}", list, of[i].Name),
-			Image:      of[i].Image,
-			PullPolicy: of[i].ImagePullPolicy,
-			pointer:    fmt.Sprintf("/spec/%s/%d", list, i),
-		})
+	fields := make([]Field, 0, len(pod.Spec.InitContainers)+len(pod.Spec.Containers))
+	for i := range pod.Spec.InitContainers {
+		fields = append(fields, containerField("initContainers", i, &pod.Spec.InitContainers[i]))
+	}
+	for i := range pod.Spec.Containers {
+		fields = append(fields, containerField("containers", i, &pod.Spec.Containers[i]))
+	}
+	for i := range pod.Spec.Volumes {
+		if volume := &pod.Spec.Volumes[i]; volume.Image != nil {
+			fields = append(fields, volumeField(i, volume))
+		}
 	}
 	return fields
 }
 
+// NewEphemeral returns the fields of the ephemeral containers that pod has and old, the pod before it, has not. The API
+// server refuses a change of any other (KEP-277).
+func NewEphemeral(pod, old *corev1.Pod) []Field {
+	known := map[string]bool{}
+	for i := range old.Spec.EphemeralContainers {
+		known[old.Spec.EphemeralContainers[i].Name] = true
+	}
+	var fields []Field
+	for i := range pod.Spec.EphemeralContainers {
+		container := corev1.Container(pod.Spec.EphemeralContainers[i].EphemeralContainerCommon)
+		if !known[container.Name] {
+			field := containerField("ephemeralContainers", i, &container)
+			field.Final = true
+			fields = append(fields, field)
+		}
+	}
+	return fields
+}
+
+// containerField returns the field of the i-th container of one list, which is called list in the pod's spec.
+func containerField(list string, i int, container *corev1.Container) Field {
+	pointer := fmt.Sprintf("/spec/%s/%d", list, i)
+	return Field{
+		Path:          "spec." + list + "{" + container.Name + "}",
+		Image:         container.Image,
+		PullPolicy:    container.ImagePullPolicy,
+		imagePointer:  pointer + "/image",
+		policyPointer: pointer + "/imagePullPolicy",
+	}
+}
+
+// volumeField returns the field of the pod's i-th volume, which is an image (KEP-4639).
+func volumeField(i int, volume *corev1.Volume) Field {
+	pointer := fmt.Sprintf("/spec/volumes/%d/image", i)
+	return Field{
+		Path:          "spec.volumes{" + volume.Name + "}",
+		Image:         volume.Image.Reference,
+		PullPolicy:    volume.Image.PullPolicy,
+		Final:         true,
+		imagePointer:  pointer + "/reference",
+		policyPointer: pointer + "/pullPolicy",
+	}
+}
+
+// Always says whether the kubelet asks the registry each time: the pull policy is Always, or it is not said and the tag
+// is latest or missing, for which the API server sets Always (core/v1 Container.imagePullPolicy).
+func (f Field) Always() bool {
+	if f.PullPolicy != "" {
+		return f.PullPolicy == corev1.PullAlways
+	}
+	tail := f.Image[strings.LastIndexByte(f.Image, '/')+1:]
+	return !strings.ContainsAny(tail, ":@") || strings.HasSuffix(tail, ":latest")
+}
+
 // TestImage returns the operation that holds the patch to the image that the field has now.
 func (f Field) TestImage() jsonpatch.Operation {
-	return jsonpatch.NewOperation("test", f.pointer+"/image", f.Image)
+	return jsonpatch.NewOperation("test", f.imagePointer, f.Image)
 }
 
 // ReplaceImage returns the operation that puts image into the field.
 func (f Field) ReplaceImage(image string) jsonpatch.Operation {
-	return jsonpatch.NewOperation("replace", f.pointer+"/image", image)
+	return jsonpatch.NewOperation("replace", f.imagePointer, image)
 }
 
 // ReplacePullPolicy returns the operation that puts policy into the field; it can change on creation only.
 func (f Field) ReplacePullPolicy(policy corev1.PullPolicy) jsonpatch.Operation {
-	return jsonpatch.NewOperation("replace", f.pointer+"/imagePullPolicy", policy)
+	return jsonpatch.NewOperation("replace", f.policyPointer, policy)
 }

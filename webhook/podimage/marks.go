@@ -12,8 +12,17 @@ import (
 	"kind-local-registry/webhook/rewrite"
 )
 
-// OptedOut says whether the pod asks that its images be left alone.
-func OptedOut(pod *corev1.Pod) bool { return pod.Annotations[config.RewriteAnnotation] == "false" }
+// OptedOut says whether the pod asks that its images be left alone, by its annotation, or where it says nothing, by the
+// label of that name of its namespace.
+func OptedOut(pod *corev1.Pod, namespace map[string]string) bool {
+	if OptedIn(pod) {
+		return false
+	}
+	return pod.Annotations[config.RewriteAnnotation] == "false" || namespace[config.RewriteAnnotation] == "false"
+}
+
+// OptedIn says whether the pod asks that its images be rewritten.
+func OptedIn(pod *corev1.Pod) bool { return pod.Annotations[config.RewriteAnnotation] == "true" }
 
 // Mirror says whether the pod mirrors a static pod of the kubelet, which nobody may change.
 func Mirror(pod *corev1.Pod) bool {
@@ -50,6 +59,18 @@ func (o Originals) Of(field Field, registryHost string) (string, bool) {
 	}
 	target, err := name.Target(registryHost)
 	return original, err == nil && field.Image == target
+}
+
+// Written returns the image of the field as it was written: what is recorded of it, if that stands there in its rewritten
+// form, with a digest or without.
+func (o Originals) Written(field Field, registryHost string) string {
+	untagged, _, _ := strings.Cut(field.Image, "@")
+	for _, image := range []string{field.Image, untagged} {
+		if original, ok := o.Of(Field{Path: field.Path, Image: image}, registryHost); ok {
+			return original
+		}
+	}
+	return field.Image
 }
 
 // Annotate returns the operations that write the originals into the pod's annotation.

@@ -1,5 +1,7 @@
 package rewrite
 
+import "errors"
+
 // Presence is what the host and the registry hold of one name.
 type Presence struct {
 	// OnHost says that the host's Docker daemon has an image of this name.
@@ -43,38 +45,79 @@ func (d Decision) NeedsPush() bool {
 	return d.Reason == RewrittenPushing || d.Reason == AlreadyLocalPushing
 }
 
-// Decide says what becomes of image, for the registry at registryHost. It asks lookup at most once, and not at all about
-// what has no place in the registry.
-func Decide(image, registryHost string, lookup Lookup) Decision {
-	unchanged := func(reason Reason, detail string) Decision {
-		return Decision{Image: image, Rewritten: image, Reason: reason, Detail: detail}
-	}
-	name, err := Parse(image)
+// Question is one image reference, and what bears on it besides what is held of it.
+type Question struct {
+	// Image is the reference as it was written.
+	Image string
+	// RegistryHost is the registry's host, such as localhost:5001.
+	RegistryHost string
+	// ExcludedBy names the rule that leaves a name alone, in words for a person; "" for none. It may be nil.
+	ExcludedBy func(Name) string
+	// LeavePulled says that an image which the daemon pulled is left to the registry that it came from.
+	LeavePulled bool
+}
+
+// Decide answers the question. It asks lookup at most once, and not at all about what has no place in the registry or is
+// left alone by a rule.
+func Decide(q Question, lookup Lookup) Decision {
+	name, err := Parse(q.Image)
 	if err != nil {
-		return unchanged(InvalidReference, err.Error())
+		return Unchanged(q.Image, InvalidReference, err.Error())
 	}
-	target, err := name.Target(registryHost)
+	if q.ExcludedBy != nil {
+		if rule := q.ExcludedBy(name); rule != "" {
+			return Unchanged(q.Image, ExcludedByRule, rule)
+		}
+	}
+	target, err := name.Target(q.RegistryHost)
 	if err != nil {
-		return unchanged(Unmappable, err.Error())
+		return Unchanged(q.Image, Unmappable, err.Error())
 	}
 	held, err := lookup(name)
+	if refusal := (*Refusal)(nil); errors.As(err, &refusal) {
+		return Unchanged(q.Image, refusal.Reason, refusal.Detail)
+	}
 	if err != nil {
-		return unchanged(LookupUnavailable, err.Error())
+		return Unchanged(q.Image, LookupUnavailable, err.Error())
 	}
-	if name.Host() == registryHost {
-		return unchanged(local(name, held), "")
+	if name.Host() == q.RegistryHost {
+		return Unchanged(q.Image, local(name, held), "")
 	}
+	return q.foreign(name, target, held)
+}
+
+// Unchanged returns the decision that leaves image alone.
+func Unchanged(image string, reason Reason, detail string) Decision {
+	return Decision{Image: image, Rewritten: image, Reason: reason, Detail: detail}
+}
+
+// foreign decides about a name that stands as target in the local registry.
+func (q Question) foreign(name Name, target string, held Presence) Decision {
 	switch {
+	case q.LeavePulled && held.Pulled && name.Digest() == "":
+		return Unchanged(q.Image, AlwaysUpstream, "")
 	case held.Digest != "":
-		return Decision{Image: image, Rewritten: target + "@" + held.Digest, Digest: held.Digest, Reason: Rewritten}
+		return Decision{Image: q.Image, Rewritten: target + "@" + held.Digest, Digest: held.Digest, Reason: Rewritten}
 	case name.Digest() != "":
-		return unchanged(DigestNotHeld, "")
+		return Unchanged(q.Image, DigestNotHeld, "")
 	case held.Refusal != "":
-		return unchanged(held.Refusal, "")
+		return Unchanged(q.Image, held.Refusal, "")
 	case held.OnHost:
-		return Decision{Image: image, Rewritten: target, Reason: RewrittenPushing}
+		return Decision{Image: q.Image, Rewritten: target, Reason: RewrittenPushing}
 	}
-	return unchanged(NotOnHost, "")
+	return Unchanged(q.Image, NotOnHost, "")
+}
+
+// Pushed returns the decision as it is once the image is in the registry under that manifest digest.
+func (d Decision) Pushed(digest string) Decision {
+	d.Digest = digest
+	switch d.Reason {
+	case RewrittenPushing:
+		d.Reason, d.Rewritten = Rewritten, d.Rewritten+"@"+digest
+	case AlreadyLocalPushing:
+		d.Reason = AlreadyLocal
+	}
+	return d
 }
 
 // local decides about a name of the local registry itself.

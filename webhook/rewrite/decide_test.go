@@ -2,6 +2,7 @@ package rewrite_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,10 +15,11 @@ const otherDigest = "sha256:fedcba9876543210fedcba9876543210fedcba9876543210fedc
 func TestDecide_GivesEachImageOneReason(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		image  string
-		held   rewrite.Presence
-		reason rewrite.Reason
-		want   string // "" for the image as it is written
+		image       string
+		leavePulled bool
+		held        rewrite.Presence
+		reason      rewrite.Reason
+		want        string // "" for the image as it is written
 	}{
 		"the registry holds the host's build": {
 			image: "a/b:local", held: rewrite.Presence{OnHost: true, Digest: someDigest, Served: someDigest},
@@ -60,6 +62,18 @@ func TestDecide_GivesEachImageOneReason(t *testing.T) {
 			image: "localhost:5001/a:1", held: rewrite.Presence{OnHost: true, Refusal: rewrite.Unservable},
 			reason: rewrite.Unservable,
 		},
+		"it was pulled, and pulled images are left alone": {
+			image: "nginx", leavePulled: true, held: rewrite.Presence{OnHost: true, Pulled: true, Digest: someDigest},
+			reason: rewrite.AlwaysUpstream,
+		},
+		"it was pulled, and it matters not": {
+			image: "nginx", held: rewrite.Presence{OnHost: true, Pulled: true},
+			reason: rewrite.RewrittenPushing, want: "localhost:5001/nginx:latest",
+		},
+		"it was built, and pulled images are left alone": {
+			image: "nginx", leavePulled: true, held: rewrite.Presence{OnHost: true},
+			reason: rewrite.RewrittenPushing, want: "localhost:5001/nginx:latest",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -70,7 +84,8 @@ func TestDecide_GivesEachImageOneReason(t *testing.T) {
 			if tt.reason == rewrite.Rewritten {
 				want.Digest = someDigest
 			}
-			got := rewrite.Decide(tt.image, registryHost, func(rewrite.Name) (rewrite.Presence, error) { return tt.held, nil })
+			question := rewrite.Question{Image: tt.image, RegistryHost: registryHost, LeavePulled: tt.leavePulled}
+			got := rewrite.Decide(question, func(rewrite.Name) (rewrite.Presence, error) { return tt.held, nil })
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("Decide(%q) (-want +got):\n%s", tt.image, diff)
 			}
@@ -80,7 +95,7 @@ func TestDecide_GivesEachImageOneReason(t *testing.T) {
 
 func TestDecide_LeavesAnImageAloneThatNobodyCouldSayAnythingOf(t *testing.T) {
 	t.Parallel()
-	got := rewrite.Decide("a/b:local", registryHost, func(rewrite.Name) (rewrite.Presence, error) {
+	got := rewrite.Decide(ask("a/b:local"), func(rewrite.Name) (rewrite.Presence, error) {
 		return rewrite.Presence{}, errors.New("no route to host")
 	})
 	want := rewrite.Decision{
@@ -97,7 +112,7 @@ func TestDecide_AsksNobodyAboutWhatHasNoPlaceInTheRegistry(t *testing.T) {
 		"not an image": rewrite.InvalidReference,
 		"HOST/image":   rewrite.Unmappable,
 	} {
-		got := rewrite.Decide(image, registryHost, func(name rewrite.Name) (rewrite.Presence, error) {
+		got := rewrite.Decide(ask(image), func(name rewrite.Name) (rewrite.Presence, error) {
 			t.Errorf("asked about %s", name)
 			return rewrite.Presence{}, nil
 		})
@@ -107,11 +122,54 @@ func TestDecide_AsksNobodyAboutWhatHasNoPlaceInTheRegistry(t *testing.T) {
 	}
 }
 
+func TestDecide_SaysWhyALookUpWasRefused(t *testing.T) {
+	t.Parallel()
+	got := rewrite.Decide(ask("a/b:local"), func(rewrite.Name) (rewrite.Presence, error) {
+		return rewrite.Presence{}, fmt.Errorf("asking: %w", &rewrite.Refusal{Reason: rewrite.ExcludedByRule, Detail: "a rule"})
+	})
+	if got.Reason != rewrite.ExcludedByRule || got.Detail != "a rule" || got.Changed() {
+		t.Errorf("Decide = %+v, want it unchanged, with the refusal's reason and detail", got)
+	}
+}
+
+func TestDecide_AsksNobodyAboutWhatARuleLeavesAlone(t *testing.T) {
+	t.Parallel()
+	question := ask("nginx")
+	question.ExcludedBy = func(name rewrite.Name) string { return "rule for " + name.String() }
+	got := rewrite.Decide(question, func(name rewrite.Name) (rewrite.Presence, error) {
+		t.Errorf("asked about %s", name)
+		return rewrite.Presence{}, nil
+	})
+	want := rewrite.Unchanged("nginx", rewrite.ExcludedByRule, "rule for docker.io/library/nginx:latest")
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Decide (-want +got):\n%s", diff)
+	}
+}
+
+func TestPushed_IsWhatALaterDecisionSays(t *testing.T) {
+	t.Parallel()
+	for _, image := range []string{"a/b:local", "localhost:5001/a:1"} {
+		onHost := func(rewrite.Name) (rewrite.Presence, error) { return rewrite.Presence{OnHost: true}, nil }
+		inRegistry := func(rewrite.Name) (rewrite.Presence, error) {
+			return rewrite.Presence{OnHost: true, Digest: someDigest, Served: someDigest}, nil
+		}
+		got, want := rewrite.Decide(ask(image), onHost).Pushed(someDigest), rewrite.Decide(ask(image), inRegistry)
+		if got.Rewritten != want.Rewritten || got.Reason != want.Reason {
+			t.Errorf("Decide(%q).Pushed = %+v, want %+v", image, got, want)
+		}
+	}
+}
+
 func BenchmarkDecide(b *testing.B) {
 	lookup := func(rewrite.Name) (rewrite.Presence, error) {
 		return rewrite.Presence{OnHost: true, Digest: someDigest}, nil
 	}
 	for b.Loop() {
-		rewrite.Decide("laconicnetwork/agave:local", registryHost, lookup)
+		rewrite.Decide(ask("laconicnetwork/agave:local"), lookup)
 	}
+}
+
+// ask returns the plain question about an image.
+func ask(image string) rewrite.Question {
+	return rewrite.Question{Image: image, RegistryHost: registryHost}
 }

@@ -77,8 +77,8 @@ func FuzzDecide(f *testing.F) {
 			}
 			return presence, nil
 		}
-		first := rewrite.Decide(image, registryHost, lookup)
-		if second := rewrite.Decide(first.Rewritten, registryHost, lookup); second.Changed() {
+		first := rewrite.Decide(ask(image), lookup)
+		if second := rewrite.Decide(ask(first.Rewritten), lookup); second.Changed() {
 			t.Errorf("%q becomes %q, which becomes %q", image, first.Rewritten, second.Rewritten)
 		}
 		if first.Changed() && !strings.HasPrefix(first.Rewritten, registryHost+"/") {

@@ -16,6 +16,8 @@ const (
 	AlreadyLocalPushing Reason = "AlreadyLocalPushing"
 	// NotOnHost: the host's Docker daemon has no image of this name; it is pulled from where it names.
 	NotOnHost Reason = "NotOnHost"
+	// AlwaysUpstream: the host has the image from the registry that the reference names, and the pod always asks that one.
+	AlwaysUpstream Reason = "AlwaysUpstream"
 	// DigestNotHeld: the reference asks for a manifest that the local registry does not hold.
 	DigestNotHeld Reason = "DigestNotHeld"
 	// WrongPlatform: the host's image is for an operating system or architecture that the nodes do not run.
@@ -28,7 +30,9 @@ const (
 	Unmappable Reason = "Unmappable"
 	// ExcludedByRule: a rule leaves the image, its namespace or its pod alone.
 	ExcludedByRule Reason = "ExcludedByRule"
-	// OptedOut: the pod's annotation asks that its images be left alone.
+	// LoopGuard: the pod's owner recreates a rewritten pod over and over, as one does that compares images.
+	LoopGuard Reason = "LoopGuard"
+	// OptedOut: the pod's annotation, or the label of its namespace, asks that its images be left alone.
 	OptedOut Reason = "OptedOut"
 	// MirrorPod: the pod mirrors a static pod of the kubelet; the API server allows no change to it.
 	MirrorPod Reason = "MirrorPod"
@@ -39,16 +43,27 @@ const (
 // Reasons returns every reason, in the order of the list above.
 func Reasons() []Reason {
 	return []Reason{
-		Rewritten, RewrittenPushing, AlreadyLocal, AlreadyLocalPushing, NotOnHost, DigestNotHeld,
-		WrongPlatform, Unservable, InvalidReference, Unmappable, ExcludedByRule, OptedOut, MirrorPod,
+		Rewritten, RewrittenPushing, AlreadyLocal, AlreadyLocalPushing, NotOnHost, AlwaysUpstream, DigestNotHeld,
+		WrongPlatform, Unservable, InvalidReference, Unmappable, ExcludedByRule, LoopGuard, OptedOut, MirrorPod,
 		LookupUnavailable,
+	}
+}
+
+// Warns says whether whoever made the pod should hear of it: the host's image was meant, or may have been, and cannot run.
+// The other reasons say that all is as it should be.
+func (r Reason) Warns() bool {
+	switch r {
+	case WrongPlatform, Unservable, InvalidReference, Unmappable, LoopGuard, LookupUnavailable:
+		return true
+	default:
+		return false
 	}
 }
 
 // Refusal is the error of an image that cannot be brought into the registry however often it is tried. Any other error
 // of a look-up or a push may pass.
 type Refusal struct {
-	// Reason is why: NotOnHost, DigestNotHeld, WrongPlatform, Unservable, InvalidReference or Unmappable.
+	// Reason is why: NotOnHost, DigestNotHeld, WrongPlatform, Unservable, InvalidReference, Unmappable or ExcludedByRule.
 	Reason Reason
 	// Detail says more, for a person.
 	Detail string

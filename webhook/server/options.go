@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/go-logr/logr"
+
 	"kind-local-registry/config"
 )
 
@@ -18,6 +20,8 @@ type Options struct {
 	DNSNames []string
 	// RegistryHost is the registry's host in every rewritten reference.
 	RegistryHost string
+	// Rules are the rules, which may change.
+	Rules *RulesFile
 	// WebhookPort, HealthPort and MetricsPort are TCP ports on all addresses; a MetricsPort of 0 serves no metrics.
 	WebhookPort, HealthPort, MetricsPort int
 	// LeaderElection lets one of several replicas deliver; all of them admit.
@@ -32,6 +36,7 @@ func Defaults() Options {
 		Namespace:      config.Name,
 		DNSNames:       ServiceNames(config.Name, config.Name),
 		RegistryHost:   config.RegistryHost(config.RegistryPort),
+		Rules:          newRulesFile("", config.DefaultRules(), logr.Discard()),
 		WebhookPort:    9443,
 		HealthPort:     8081,
 		MetricsPort:    8080,
@@ -58,6 +63,7 @@ func (o Options) Validate() error {
 	fault(len(o.DNSNames) == 0, "there is no name for the serving certificate")
 	_, _, err := net.SplitHostPort(o.RegistryHost)
 	fault(err != nil, "the registry host %q is not HOST:PORT", o.RegistryHost)
+	fault(o.Rules == nil, "there are no rules")
 	fault(!port(o.WebhookPort, 1), "the webhook port %d is not a port", o.WebhookPort)
 	fault(!port(o.HealthPort, 1), "the health port %d is not a port", o.HealthPort)
 	fault(!port(o.MetricsPort, 0), "the metrics port %d is not a port", o.MetricsPort)

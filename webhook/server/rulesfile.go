@@ -27,16 +27,24 @@ type RulesFile struct {
 // OpenRules reads the rules of the file at path; those of no file, "", are config.DefaultRules for ever. It fails on a
 // file that cannot be read and on rules that are bad, with every fault of them.
 func OpenRules(path string, log logr.Logger) (*RulesFile, error) {
-	file := &RulesFile{path: path, log: log}
-	rules := config.DefaultRules()
-	if path != "" {
-		var err error
-		if rules, file.seen, err = file.read(); err != nil {
-			return nil, err
-		}
+	file := newRulesFile(path, config.DefaultRules(), log)
+	if path == "" {
+		return file, nil
 	}
+	rules, content, err := file.read()
+	if err != nil {
+		return nil, err
+	}
+	file.seen = content
 	file.current.Store(&rules)
 	return file, nil
+}
+
+// newRulesFile returns the file at path, not read yet, with rules that hold until it is.
+func newRulesFile(path string, rules config.Rules, log logr.Logger) *RulesFile {
+	file := &RulesFile{path: path, log: log}
+	file.current.Store(&rules)
+	return file
 }
 
 // Current returns the rules that hold now.

@@ -21,7 +21,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"kind-local-registry/config"
 	"kind-local-registry/webhook"
@@ -58,11 +57,18 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 		RegistryHost: options.RegistryHost,
 		Deadline:     options.PushDeadline,
 	}
-	mgr.GetWebhookServer().Register(webhook.Path, &admission.Webhook{Handler: &webhook.Handler{
-		RegistryHost: options.RegistryHost,
-		Looker:       webhook.NewLookups(pusher),
-		Log:          log,
-	}})
+	ctx, cancel := context.WithCancel(ctx)
+	admitting, err := addAdmission(ctx, mgr, options, pusher, log)
+	if err != nil {
+		cancel()
+		return err
+	}
+	defer func() { cancel(); admitting.lookups.Wait() }()
+	unexpose, err := exposeExpiry(keeper)
+	if err != nil {
+		return err
+	}
+	defer unexpose()
 	err = errors.Join(keeper.SetupWithManager(mgr), deliverer.SetupWithManager(mgr), addProbes(mgr, keeper))
 	if err != nil {
 		return err

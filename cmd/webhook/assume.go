@@ -1,0 +1,55 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"sigs.k8s.io/yaml"
+
+	"kind-local-registry/webhook/rewrite"
+)
+
+// everything is a Looker with every image on the host and in the registry. The digests are made up, from the names.
+type everything struct{}
+
+// Lookup implements webhook.Looker.
+func (everything) Lookup(_ context.Context, name string) (rewrite.Presence, error) {
+	digest := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(name)))
+	parsed, err := rewrite.Parse(name)
+	if err == nil && parsed.Digest() != "" {
+		digest = parsed.Digest()
+	}
+	return rewrite.Presence{OnHost: true, Digest: digest, Served: digest}, err
+}
+
+// assumed is a Looker that says what it was told, by normalised reference.
+type assumed map[string]rewrite.Presence
+
+// Lookup implements webhook.Looker.
+func (a assumed) Lookup(_ context.Context, name string) (rewrite.Presence, error) {
+	return a[name], nil
+}
+
+// parseAssumed reads what is held of each image.
+func parseAssumed(file string, document []byte) (assumed, error) {
+	var said map[string]rewrite.Presence
+	if err := yaml.UnmarshalStrict(document, &said); err != nil {
+		return nil, fmt.Errorf("%s: %w; write it as IMAGE: {onHost: true}", file, err)
+	}
+	held := assumed{}
+	var faults []error
+	for image, presence := range said {
+		name, err := rewrite.Parse(image)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", file, err))
+			continue
+		}
+		if presence.Served == "" {
+			presence.Served = presence.Digest
+		}
+		held[name.String()] = presence
+	}
+	return held, errors.Join(faults...)
+}

@@ -1,0 +1,109 @@
+package webhook_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"kind-local-registry/webhook"
+)
+
+// owned returns a pod of an owner, with a name and the revision of the owner's template.
+func owned(owner, metadata string) string {
+	return fmt.Sprintf(`{"metadata":{%s,"ownerReferences":[{"apiVersion":"v1","kind":"X","name":"x","uid":%q,"controller":true}]},
+		"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`, metadata, owner)
+}
+
+// rewrites says whether the handler rewrites the pod that is created.
+func rewrites(t *testing.T, h *webhook.Handler, pod string) bool {
+	t.Helper()
+	return h.Handle(t.Context(), creation(pod)).Patch != nil
+}
+
+func TestLoopGuard_StopsRewritingForAnOwnerThatRecreatesAPodOverAndOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHandler(t, logr.Discard())
+		events := &eventLog{}
+		h.Events = events
+		for i := range 6 {
+			if !rewrites(t, h, owned("u", `"name":"db-1"`)) {
+				t.Fatalf("creation %d is not rewritten", i+1)
+			}
+			time.Sleep(10 * time.Second)
+		}
+		if rewrites(t, h, owned("u", `"name":"db-1"`)) {
+			t.Error("the pod is rewritten after 5 recreations within 5 minutes")
+		}
+		if rewrites(t, h, owned("u", `"name":"db-2"`)) {
+			t.Error("another pod of the owner is rewritten")
+		}
+		if want := "X x Warning LoopGuard"; len(*events) != 2 || (*events)[0] != want {
+			t.Errorf("Events = %q, want two of %q", *events, want)
+		}
+		if !rewrites(t, h, owned("other", `"name":"db-1"`)) {
+			t.Error("a pod of another owner is not rewritten")
+		}
+		time.Sleep(time.Hour + time.Second)
+		if !rewrites(t, h, owned("u", `"name":"db-1"`)) {
+			t.Error("the pod is not rewritten after an hour without any")
+		}
+	})
+}
+
+func TestLoopGuard_LetsPodsBeCreatedThatAreNoLoop(t *testing.T) {
+	t.Parallel()
+	for name, pod := range map[string]func(i int) string{
+		"a ReplicaSet that is scaled": func(int) string { return owned("u", `"generateName":"web-"`) },
+		"a StatefulSet that is scaled": func(i int) string {
+			return owned("u", fmt.Sprintf(`"name":"db-%d"`, i))
+		},
+		"a StatefulSet that is rolled out": func(i int) string {
+			return owned("u", fmt.Sprintf(`"name":"db-0","labels":{"controller-revision-hash":"db-%d"}`, i))
+		},
+		"a pod of nobody": func(int) string {
+			return `{"metadata":{"name":"a"},"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHandler(t, logr.Discard())
+			for i := range 50 {
+				if !rewrites(t, h, pod(i)) {
+					t.Fatalf("creation %d is not rewritten", i+1)
+				}
+			}
+		})
+	}
+}
+
+func TestLoopGuard_LetsAPodBeRecreatedNowAndThen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHandler(t, logr.Discard())
+		for i := range 20 {
+			if !rewrites(t, h, owned("u", `"name":"db-1"`)) {
+				t.Fatalf("creation %d is not rewritten", i+1)
+			}
+			time.Sleep(time.Minute)
+		}
+	})
+}
+
+func TestLoopGuard_CountsADryRunAndASecondCallForNothing(t *testing.T) {
+	t.Parallel()
+	h := newHandler(t, logr.Discard())
+	dry := creation(owned("u", `"name":"db-1"`))
+	dry.DryRun = new(true)
+	again := `"name":"db-1","annotations":{"kind-local-registry/original-images":"{\"spec.containers{b}\":\"registry/x\"}"}`
+	for range 20 {
+		h.Handle(t.Context(), dry)
+		h.Handle(t.Context(), creation(owned("v", again)))
+	}
+	if !rewrites(t, h, owned("u", `"name":"db-1"`)) {
+		t.Error("dry runs counted")
+	}
+}

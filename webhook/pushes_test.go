@@ -1,0 +1,87 @@
+package webhook_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/rewrite"
+)
+
+// slowPusher takes its time for a push, after some that fail.
+type slowPusher struct {
+	takes    time.Duration
+	failures int
+	pushed   int
+}
+
+func (p *slowPusher) Push(ctx context.Context, name string) (string, error) {
+	select {
+	case <-time.After(p.takes):
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	if p.failures > 0 {
+		p.failures--
+		return "", errors.New("no route to host")
+	}
+	p.pushed++
+	return someDigest, nil
+}
+
+// debug returns the request to add an ephemeral container of that image.
+func debug(image string) (pod, old string) {
+	return `{"spec":{"ephemeralContainers":[{"name":"debug","image":"` + image + `"}]}}`, `{"spec":{}}`
+}
+
+func TestPushes_GoOnWhenThePodWaitsNoLonger(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHandler(t, logr.Discard())
+		pusher := &slowPusher{takes: time.Minute, failures: 2}
+		h.Pushes = webhook.NewPushes(t.Context(), pusher, 10*time.Minute, logr.Discard())
+		pod, old := debug("host/tools:1")
+		request := creation(pod)
+		request.Operation, request.SubResource, request.OldObject.Raw = "UPDATE", "ephemeralcontainers", []byte(old)
+
+		start := time.Now()
+		response := h.Handle(t.Context(), request)
+		if took := time.Since(start); took != 2*time.Second {
+			t.Errorf("the answer took %s, want 2s", took)
+		}
+		if !strings.Contains(string(response.Patch), `"localhost:5001/host/tools:1"`) {
+			t.Errorf("patch = %s, want the tag form", response.Patch)
+		}
+		time.Sleep(4 * time.Minute)
+		if pusher.pushed != 1 {
+			t.Errorf("pushed %d times, want once, after two failures", pusher.pushed)
+		}
+	})
+}
+
+func TestPushes_GiveUpAtTheDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		pushes := webhook.NewPushes(t.Context(), &slowPusher{failures: 1 << 30}, time.Minute, logr.Discard())
+		start := time.Now()
+		_, err := pushes.Push(t.Context(), "host/x")
+		if err == nil || time.Since(start) != time.Minute {
+			t.Errorf("Push failed with %v after %s, want an error after a minute", err, time.Since(start))
+		}
+	})
+}
+
+func TestPushes_DoNotTryAgainWhatIsRefused(t *testing.T) {
+	t.Parallel()
+	pushes := webhook.NewPushes(t.Context(), world{}, time.Minute, logr.Discard())
+	_, err := pushes.Push(t.Context(), "gone/x")
+	if refusal := (*rewrite.Refusal)(nil); !errors.As(err, &refusal) {
+		t.Errorf("Push: %v, want a refusal", err)
+	}
+}

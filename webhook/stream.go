@@ -1,0 +1,105 @@
+package webhook
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// AnswerStream answers every AdmissionReview that it reads from in with one line on out. A stream is one JSON document after
+// another, each of at most MaxReview bytes. A document that cannot be answered is told to fault, with the line that it
+// begins on, and the next one is answered: as documents nest, a line that begins with "{" begins a new one, whatever
+// came before. It fails only where in cannot be read or out not written.
+func (h *Handler) AnswerStream(ctx context.Context, in io.Reader, out io.Writer, fault func(line int, err error)) error {
+	stream := &documents{lines: bufio.NewReader(in)}
+	for ctx.Err() == nil {
+		chunk, line, err := stream.next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading line %d: %w", line, err)
+		}
+		if len(chunk) > MaxReview {
+			fault(line, fmt.Errorf("a document of more than %d bytes", MaxReview))
+			continue
+		}
+		if err := h.answerChunk(ctx, chunk, out, func(err error) { fault(line, err) }); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// answerChunk answers the documents in chunk, most often one.
+func (h *Handler) answerChunk(ctx context.Context, chunk []byte, out io.Writer, fault func(error)) error {
+	decoder := json.NewDecoder(bytes.NewReader(chunk))
+	for {
+		var document json.RawMessage
+		err := decoder.Decode(&document)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			fault(fmt.Errorf("not JSON: %w", err))
+			return nil
+		}
+		answer, err := h.Answer(ctx, document)
+		if err != nil {
+			fault(err)
+			continue
+		}
+		if _, err := out.Write(append(answer, '\n')); err != nil {
+			return fmt.Errorf("writing the answer: %w", err)
+		}
+	}
+}
+
+// documents splits a stream before each line that begins with "{".
+type documents struct {
+	lines *bufio.Reader
+	read  int // lines
+}
+
+// next returns the next chunk, cut off a little after MaxReview bytes, and the line that it begins on.
+func (d *documents) next() (chunk []byte, line int, err error) {
+	line = d.read + 1
+	for begun := false; ; begun = true {
+		if begun && d.atDocument() {
+			return chunk, line, nil
+		}
+		chunk, err = d.readLine(chunk)
+		if errors.Is(err, io.EOF) && len(chunk) > 0 {
+			return chunk, line, nil
+		}
+		if err != nil {
+			return nil, line, err
+		}
+	}
+}
+
+// atDocument says whether the next line begins a document.
+func (d *documents) atDocument() bool {
+	first, err := d.lines.Peek(1)
+	return err == nil && first[0] == '{'
+}
+
+// readLine appends the next line to chunk, as far as there is room.
+func (d *documents) readLine(chunk []byte) ([]byte, error) {
+	for {
+		part, err := d.lines.ReadSlice('\n')
+		if room := MaxReview + 1 - len(chunk); len(part) > room {
+			part = part[:max(room, 0)]
+		}
+		chunk = append(chunk, part...)
+		if errors.Is(err, bufio.ErrBufferFull) {
+			continue
+		}
+		d.read++
+		return chunk, err
+	}
+}

@@ -1,0 +1,201 @@
+package webhook_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+)
+
+func TestAnswerStream_GoesOnAfterWhatCannotBeAnswered(t *testing.T) {
+	t.Parallel()
+	good := document(`{"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`)
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, []byte(good), "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	pretty := indented.String() + "\n"
+	for name, tt := range map[string]struct {
+		in      string
+		answers int
+		faults  []int // lines
+	}{
+		"nothing":                         {"", 0, nil},
+		"one":                             {good, 1, nil},
+		"one on several lines":            {pretty, 1, nil},
+		"several":                         {good + "\n" + pretty + pretty + good + "\n", 4, nil},
+		"several on a line":               {good + good + " " + good, 3, nil},
+		"one cut short":                   {good[:50] + "\n" + good, 1, []int{1}},
+		"one cut short on several lines":  {pretty[:200] + "\n" + pretty, 1, []int{1}},
+		"garbage":                         {"garbage\n" + good + "\nmore\n\n" + good, 2, []int{1, 2}},
+		"another kind":                    {`{"apiVersion":"v1","kind":"Pod"}` + "\n" + good, 1, []int{1}},
+		"an older version":                {strings.Replace(good, "/v1", "/v1beta1", 1) + "\n" + good, 1, []int{1}},
+		"too much":                        {document(`"`+strings.Repeat("x", 8<<20)+`"`) + "\n" + good, 1, []int{1}},
+		"3 MiB":                           {document(`{"metadata":{"name":"`+strings.Repeat("x", 3<<20)+`"}}`) + "\n" + good, 2, nil},
+		"deeper than JSON may":            {document(strings.Repeat("[", 10001)) + "\n" + good, 1, []int{1}},
+		"nesting that is closed":          {document(strings.Repeat("[", 10001)+strings.Repeat("]", 10001)) + "\n" + good, 1, []int{1}},
+		"not UTF-8":                       {document(`{"spec":{"containers":[{"image":"`+"\xff\xfe"+`"}]}}`) + "\n" + good, 2, nil},
+		"a NUL":                           {"\x00\n" + good, 1, []int{1}},
+		"white space between the answers": {"\n\n" + good + "\n\n\n" + good + "\n", 2, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			var faults []int
+			err := newHandler(t, logr.Discard()).AnswerStream(t.Context(), strings.NewReader(tt.in), &out,
+				func(line int, _ error) { faults = append(faults, line) })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.faults, faults); diff != "" {
+				t.Errorf("faults (-want +got):\n%s", diff)
+			}
+			answers := 0
+			for line := range bytes.Lines(out.Bytes()) {
+				answers++
+				var review admissionv1.AdmissionReview
+				if err := json.Unmarshal(line, &review); err != nil || !review.Response.Allowed || review.Response.UID != "some-uid" {
+					t.Errorf("answer %s (%v), want the same UID, allowed", line, err)
+				}
+			}
+			if answers != tt.answers {
+				t.Errorf("%d answers, want %d", answers, tt.answers)
+			}
+		})
+	}
+}
+
+// FuzzAnswerStream checks that whatever comes in, each answer is allowed.
+func FuzzAnswerStream(f *testing.F) {
+	good := document(`{"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`)
+	for _, seed := range []string{good, good + good, good[:40] + "\n" + good, "{\n\"a\":1}", "[]\n{}"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		var out bytes.Buffer
+		err := newHandler(t, logr.Discard()).AnswerStream(t.Context(), bytes.NewReader(in), &out, func(line int, err error) {
+			if line < 1 || err == nil {
+				t.Errorf("fault %v on line %d", err, line)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range bytes.Lines(out.Bytes()) {
+			var review admissionv1.AdmissionReview
+			if err := json.Unmarshal(line, &review); err != nil || review.Response == nil || !review.Response.Allowed {
+				t.Errorf("answer %q (%v), want it allowed", line, err)
+			}
+		}
+	})
+}
+
+// FuzzPatch checks that a patch touches the permitted paths only, applies, keeps what we do not know of a pod, and leaves
+// nothing for a second call.
+func FuzzPatch(f *testing.F) {
+	f.Add([]byte(`{"metadata":{"name":"a","annotations":{"b":"c"}},"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`))
+	f.Add([]byte(`{"spec":{"containers":[{"name":"a","image":"host/x","imagePullPolicy":"Never"}],"schedulingGates":[{"name":"b"}]}}`))
+	f.Add([]byte(`{"spec":{"initContainers":[{"image":"host/x"}],"volumes":[{"name":"v","image":{"reference":"host/y"}}],"nodeName":"n"}}`))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		pod, ok := asStored(in)
+		if !ok {
+			return
+		}
+		request := creation(string(pod))
+		h := newHandler(t, logr.Discard())
+		response := h.Handle(t.Context(), request)
+		if response.Patch == nil {
+			return
+		}
+		request.Object.Raw = wantPermitted(t, pod, response.Patch)
+		if again := h.Handle(t.Context(), request); again.Patch != nil {
+			t.Errorf("%s becomes %s, which is patched again: %s", pod, request.Object.Raw, again.Patch)
+		}
+	})
+}
+
+// asStored returns the pod as an API server of the future would send it: with every field under its proper name, and some
+// that we do not know.
+func asStored(in []byte) (pod []byte, ok bool) {
+	var known corev1.Pod
+	if json.Unmarshal(in, &known) != nil {
+		return nil, false
+	}
+	document, err := json.Marshal(known)
+	if err != nil {
+		return nil, false
+	}
+	for _, list := range []string{"containers", "initContainers", "volumes"} {
+		document = bytes.ReplaceAll(document, []byte(`"`+list+`":[{`), []byte(`"`+list+`":[{"fromTheFuture":{"a":[1]},`))
+	}
+	return bytes.Replace(document, []byte(`"metadata":{`), []byte(`"metadata":{"fromTheFuture":[null],`), 1), json.Valid(document)
+}
+
+// wantPermitted fails the test if the patch touches what is not ours, and returns the patched pod.
+func wantPermitted(t *testing.T, pod, document []byte) []byte {
+	t.Helper()
+	patched, err := applyPatch(pod, document)
+	if err != nil {
+		t.Fatalf("applying %s to %s: %v", document, pod, err)
+	}
+	before, after := blankedPod(t, pod), blankedPod(t, patched)
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("the patch %s of %s changes more than it may:\n%s", document, pod, diff)
+	}
+	return patched
+}
+
+// blankedPod returns the pod without what a patch may change.
+func blankedPod(t *testing.T, document []byte) map[string]any {
+	t.Helper()
+	var pod map[string]any
+	if err := json.Unmarshal(document, &pod); err != nil {
+		t.Fatalf("decoding %s: %v", document, err)
+	}
+	if metadata, ok := pod["metadata"].(map[string]any); ok {
+		if annotations, ok := metadata["annotations"].(map[string]any); ok {
+			delete(annotations, "kind-local-registry/original-images")
+			if len(annotations) == 0 {
+				delete(metadata, "annotations")
+			}
+		} else {
+			delete(metadata, "annotations")
+		}
+		if len(metadata) == 0 {
+			delete(pod, "metadata")
+		}
+	}
+	spec, _ := pod["spec"].(map[string]any)
+	delete(spec, "schedulingGates")
+	for _, list := range []string{"containers", "initContainers", "volumes"} {
+		items, _ := spec[list].([]any)
+		for _, item := range items {
+			fields, _ := item.(map[string]any)
+			delete(fields, "imagePullPolicy")
+			if list != "volumes" {
+				delete(fields, "image")
+			} else if image, ok := fields["image"].(map[string]any); ok {
+				delete(image, "reference")
+				delete(image, "pullPolicy")
+			}
+		}
+	}
+	return pod
+}
+
+func BenchmarkAnswerStream(b *testing.B) {
+	in := strings.Repeat(document(`{"metadata":{"name":"web"},"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`)+"\n", 1000)
+	h := newHandler(b, logr.Discard())
+	for b.Loop() {
+		var out bytes.Buffer
+		if err := h.AnswerStream(b.Context(), strings.NewReader(in), &out, func(int, error) {}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/review")
+}

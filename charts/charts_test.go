@@ -3,6 +3,7 @@ package charts_test
 import (
 	"flag"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -178,6 +179,47 @@ func TestSecrets_HaveTheNamesThatTheProgramKnows(t *testing.T) {
 	}
 }
 
+func TestRules_AreTheDocumentThatTheWebhookReads(t *testing.T) {
+	t.Parallel()
+	defaults := config.DefaultRules()
+	some := defaults
+	some.Images = config.Selection{Include: []string{"quay.io/**"}, Exclude: []string{"*/a", "**:{{ .x }}", "yes"}}
+	some.Pods.Exclude = []string{}
+	some.LoopGuard.Recreations = 0
+	for name, tt := range map[string]struct {
+		values map[string]any
+		want   config.Rules
+	}{
+		"nothing given": {nil, defaults},
+		"some rules": {map[string]any{
+			"images":    map[string]any{"include": []any{"quay.io/**"}, "exclude": []any{"*/a", "**:{{ .x }}", "yes"}},
+			"pods":      map[string]any{"exclude": []any{}},
+			"loopGuard": map[string]any{"recreations": 0, "within": "5m0s"},
+		}, some},
+	} {
+		objects := render(t, map[string]any{"rules": tt.values})
+		got, err := config.ParseRules(name, []byte(find[corev1.ConfigMap](t, objects, "ConfigMap", config.RulesConfigMap).Data[config.RulesKey]))
+		if diff := cmp.Diff(tt.want, got); err != nil || diff != "" {
+			t.Errorf("%s: ParseRules: %v, (-want +got):\n%s", name, err, diff)
+		}
+	}
+}
+
+func TestDeployment_ReadsItsRulesWhereTheyAreMounted(t *testing.T) {
+	t.Parallel()
+	pod := find[appsv1.Deployment](t, render(t, nil), "Deployment", config.Name).Spec.Template.Spec
+	mount := corev1.VolumeMount{Name: "rules", MountPath: config.RulesDirectory, ReadOnly: true}
+	if got := pod.Containers[0].VolumeMounts; !cmp.Equal(got[len(got)-1], mount) {
+		t.Errorf("mounts = %v, want %v last", got, mount)
+	}
+	if arg := "--rules=" + config.RulesDirectory + "/" + config.RulesKey; !slices.Contains(pod.Containers[0].Args, arg) {
+		t.Errorf("args = %q, want %s among them", pod.Containers[0].Args, arg)
+	}
+	if volume := pod.Volumes[1]; volume.Name != "rules" || volume.ConfigMap == nil || volume.ConfigMap.Name != config.RulesConfigMap {
+		t.Errorf("volume = %v, want ConfigMap %s as rules", volume, config.RulesConfigMap)
+	}
+}
+
 func TestDisruptionBudget_IsThereForMoreThanOneReplica(t *testing.T) {
 	t.Parallel()
 	for replicas, want := range map[int]bool{1: false, 2: true} {
@@ -247,12 +289,16 @@ func TestReadme_ListsEveryValue(t *testing.T) {
 func TestValues_OfTheWrongKindAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, values := range map[string]map[string]any{
-		"an unknown key":          {"unknown": 1},
-		"an unknown key, deeper":  {"pusher": map[string]any{"host": "x"}},
-		"a name for an address":   {"pusher": map[string]any{"address": "kind-registry-pusher"}},
-		"text for a number":       {"replicas": "two"},
-		"a digest that is none":   {"image": map[string]any{"digest": "latest"}},
-		"a deadline that is none": {"pushDeadline": "soon"},
+		"an unknown key":           {"unknown": 1},
+		"an unknown key, deeper":   {"pusher": map[string]any{"host": "x"}},
+		"a name for an address":    {"pusher": map[string]any{"address": "kind-registry-pusher"}},
+		"text for a number":        {"replicas": "two"},
+		"a digest that is none":    {"image": map[string]any{"digest": "latest"}},
+		"a deadline that is none":  {"pushDeadline": "soon"},
+		"a rule that is none":      {"rules": map[string]any{"image": map[string]any{}}},
+		"text for a list":          {"rules": map[string]any{"images": map[string]any{"exclude": "nginx"}}},
+		"a word of no closed list": {"rules": map[string]any{"alwaysPull": "Never"}},
+		"a count below nothing":    {"rules": map[string]any{"loopGuard": map[string]any{"recreations": -1}}},
 	} {
 		if _, err := charttest.Objects(values); err == nil {
 			t.Errorf("%s is taken: %v", name, values)

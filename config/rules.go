@@ -42,13 +42,14 @@ type PodRules struct {
 // Equal says whether both leave alone the same pods.
 func (p PodRules) Equal(other PodRules) bool { return slices.Equal(p.Exclude, other.Exclude) }
 
-// AlwaysPull is a closed list: AlwaysPullUpstream and AlwaysPullHost.
+// AlwaysPull is a closed list.
 type AlwaysPull string
 
+// The values of AlwaysPull.
 const (
-	// AlwaysPullUpstream: the image is pulled from where it names, as without us.
+	// AlwaysPullUpstream has the image pulled from where it names, as without us.
 	AlwaysPullUpstream AlwaysPull = "Upstream"
-	// AlwaysPullHost: the host's image is the newest that there is.
+	// AlwaysPullHost takes the host's image for the newest that there is.
 	AlwaysPullHost AlwaysPull = "Host"
 )
 

@@ -31,6 +31,7 @@ render --set pusher.address=172.18.255.253 >/dev/null
 render --set pusher.address=fc00:f853:ccd:e793::fffd >/dev/null
 render --set docker.socket=true >/dev/null
 render --set replicas=2 >/dev/null
+render --set 'rules.images.exclude={nginx,quay.io/**}' --set rules.loopGuard.within=1m30s >/dev/null
 render --set "image.digest=sha256:$(printf '%064d' 0)" >/dev/null
 
 refuse replicas=two
@@ -42,6 +43,10 @@ refuse image.pullPolicy=Sometimes
 refuse pusher.address=kind-registry-pusher
 refuse pusher.port=70000
 refuse pushDeadline=soon
+refuse rules.image.exclude=nginx
+refuse rules.images.exclude=nginx
+refuse rules.alwaysPull=Never
+refuse rules.loopGuard.within=soon
 refuse unknown=value
 refuse pusher.unknown=value
 

@@ -21,7 +21,8 @@ A kind cluster that exists is adopted, one that does not is created. Run it agai
   setup up --cluster dev --config kind.yaml
   setup up --node-image kindest/node:v1.35.0
   setup up --adopt-only --cluster dev          # never create a cluster
-  setup up --registry-image registry:2         # instead of the registry that setup carries`,
+  setup up --registry-image registry:2         # instead of the registry that setup carries
+  setup up --rules rules.yaml                  # leave images, namespaces or pods alone`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			output.to(command.ErrOrStderr())
@@ -50,6 +51,7 @@ A kind cluster that exists is adopted, one that does not is created. Run it agai
 	flags.StringVar(&options.ConfigFile, "config", "", "kind configuration for a cluster that has to be created")
 	flags.StringVar(&options.NodeImage, "node-image", "", "node image for a cluster that has to be created (default kind's)")
 	flags.StringVar(&options.RegistryImage, "registry-image", "", "run this registry image, such as registry:2 (default that of the registry that is there, or the one that setup carries)")
+	flags.StringVar(&options.RulesFile, "rules", "", "file that says which images, namespaces and pods are left alone, see docs/rules.md (default the rules that are in force)")
 	flags.BoolVar(&options.AdoptOnly, "adopt-only", false, "fail where the cluster does not exist")
 	return command
 }

@@ -196,7 +196,7 @@ func (s *System) deleteNamespace(ctx context.Context) error {
 	})
 }
 
-// chartValues are the values that the host decides: where the webhook's image and the pusher are.
+// chartValues are the values that the host decides: where the webhook's image and the pusher are, and the rules.
 func (s *System) chartValues(ctx context.Context) (map[string]any, error) {
 	digest, err := s.webhookDigest(ctx)
 	if err != nil {
@@ -214,9 +214,14 @@ func (s *System) chartValues(ctx context.Context) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	rules, err := s.rulesValues()
+	if err != nil {
+		return nil, err
+	}
 	return map[string]any{
 		"image":    map[string]any{"repository": s.registryHost() + "/" + repository, "tag": name.Tag(), "digest": digest},
 		"pusher":   map[string]any{"address": address, "port": config.PusherPort},
 		"registry": map[string]any{"host": s.registryHost()},
+		"rules":    rules,
 	}, nil
 }

@@ -30,6 +30,8 @@ type Options struct {
 	// RegistryPort is the registry's port on the host's loopback; 0 for that of the registry that is there, else
 	// config.RegistryPort.
 	RegistryPort int
+	// RulesFile is a file with the rules, as in docs/rules.md; "" for those of the pusher that is there, else the defaults.
+	RulesFile string
 	// Kubeconfig is the file that a created cluster is entered in; "" for kubectl's default.
 	Kubeconfig string
 }

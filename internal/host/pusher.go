@@ -53,7 +53,7 @@ func (s *System) pusherPiece(ctx context.Context) (piece, error) {
 			"--registry", fmt.Sprintf("http://%s:%d", config.RegistryContainer, config.RegistryContainerPort),
 			"--registry-host", s.registryHost(),
 		},
-		Env:    []string{"GOMEMLIMIT=48MiB"},
+		Env:    append([]string{"GOMEMLIMIT=48MiB"}, s.rulesVariables()...),
 		Reads:  s.imageDirectories(),
 		Mounts: []string{config.PusherContainer + ":" + certsDir, socket + ":/var/run/docker.sock"},
 		// For setup push; at a port of Docker's choice, which no other program can have taken.

@@ -28,6 +28,7 @@ type System struct {
 	socket     string // of the Docker daemon, on the host
 	layout     docker.Layout
 	network    string
+	rules      string       // the document of the rules, as the user wrote it; "" for the defaults
 	access     *rest.Config // to the cluster's API server, once it was asked for
 }
 
@@ -35,6 +36,10 @@ type System struct {
 // answer, one on another machine, or a configuration that cannot be read; and changes nothing.
 func Open(ctx context.Context, options Options) (*System, error) {
 	if err := options.Validate(); err != nil {
+		return nil, err
+	}
+	rules, err := options.readRules()
+	if err != nil {
 		return nil, err
 	}
 	address := dockerHost(ctx)
@@ -66,9 +71,9 @@ func Open(ctx context.Context, options Options) (*System, error) {
 	}
 	system := &System{
 		options: options, kindConfig: kindConfig, docker: daemon, socket: socket, network: network,
-		layout: docker.NewLayout(info.Info),
+		layout: docker.NewLayout(info.Info), rules: rules,
 	}
-	return system, system.keepRegistry(ctx)
+	return system, errors.Join(system.keepRegistry(ctx), system.keepRules(ctx))
 }
 
 // noDocker says in a sentence why the daemon does not answer, and what to do.
@@ -120,6 +125,9 @@ func (s *System) Preflight(ctx context.Context) error {
 		if err := s.options.checkKubeconfig(); err != nil {
 			return err
 		}
+	}
+	if _, err := s.rulesValues(); err != nil {
+		return err
 	}
 	return s.checkRegistryPort(ctx)
 }

@@ -23,10 +23,7 @@ type mounted struct{ directory string }
 // change gives the file another content, by a swap.
 func (m mounted) change(t *testing.T, content string) {
 	t.Helper()
-	version, err := os.MkdirTemp(m.directory, "..version-*")
-	if err != nil {
-		t.Fatal(err)
-	}
+	version := t.TempDir()
 	if err := os.WriteFile(filepath.Join(version, "rules.yaml"), []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}

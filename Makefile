@@ -25,13 +25,17 @@ test-daemon: ## Run the copy's tests against real Docker daemons, which they sta
 	hack/docker.sh install
 	go test -tags daemon -count 1 ./test/daemon
 
+.PHONY: test-load
+test-load: ## Measure admission under load, for LOAD_DURATION (10s) a test
+	go test -tags load -count 1 -v ./test/load
+
 .PHONY: e2e
 e2e: ## Run the tests against a real kind cluster (Docker and a node image are made where there are none)
 	hack/e2e.sh
 
 .PHONY: lint
 lint: ## Check style: Go, shell and chart
-	$(GOLANGCI_LINT) run --build-tags api,daemon,e2e ./...
+	$(GOLANGCI_LINT) run --build-tags api,daemon,e2e,load ./...
 	shellcheck hack/*.sh .ci/run
 	hack/chart.sh
 

@@ -1,0 +1,69 @@
+//go:build load
+
+package load
+
+import (
+	"os"
+	"testing"
+	"time"
+)
+
+const (
+	// perSecond is how many pods are created a second.
+	perSecond = 200
+	// small is the size in bytes of what a pod has beside its image: most manifests are no bigger.
+	small = 1_000
+	// grace is how long a pusher may hang before the webhook has to have noticed.
+	grace = 5 * time.Second
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(serverVariable) != "" {
+		os.Exit(serverMain())
+	}
+	os.Exit(m.Run())
+}
+
+func TestLoad_AnswersFast(t *testing.T) { //nolint:paralleltest // measures
+	s := startServer(t, startPusher(t, answering))
+	got := measure(s.sendSteadily(t, perSecond, duration(t), small))
+	t.Logf("%d pods a second: %s; memory at most %s", perSecond, got, s.peak(t))
+	got.wantAllRewritten(t)
+	wantAtMost(t, "99 of 100 answers", got.p99, 5*time.Millisecond)
+}
+
+func TestLoad_HungPusher(t *testing.T) { //nolint:paralleltest // measures
+	s := startServer(t, startPusher(t, hanging))
+	samples := s.sendSteadily(t, perSecond, grace+duration(t), small)
+	begun := int(grace.Seconds() * perSecond)
+	first, got := measure(samples[:begun]), measure(samples[begun:])
+	t.Logf("%d pods a second, the first %s: %s", perSecond, grace, first)
+	t.Logf("%d pods a second, after that: %s; memory at most %s", perSecond, got, s.peak(t))
+	first.wantAllAllowed(t)
+	got.wantAllAllowed(t)
+	wantAtMost(t, "99 of 100 answers", got.p99, 100*time.Millisecond)
+}
+
+func TestLoad_Memory(t *testing.T) { //nolint:paralleltest // measures
+	const callers, big, most = 200, 60_000, size(64 << 20)
+	s := startServer(t, startPusher(t, answering))
+	got := measure(s.sendAtOnce(t, callers, duration(t), big))
+	peak := s.peak(t)
+	t.Logf("%d callers with pods of %d bytes: %s; memory at most %s", callers, big, got, peak)
+	got.wantAllAllowed(t)
+	wantAtMost(t, "memory", peak, most)
+}
+
+// duration returns how long a test sends.
+func duration(t *testing.T) time.Duration {
+	t.Helper()
+	set := os.Getenv("LOAD_DURATION")
+	if set == "" {
+		return 10 * time.Second
+	}
+	d, err := time.ParseDuration(set)
+	if err != nil || d <= 0 {
+		t.Fatalf("LOAD_DURATION %q is not a positive duration", set)
+	}
+	return d
+}

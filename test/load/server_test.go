@@ -1,0 +1,171 @@
+//go:build load
+
+package load
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"kind-local-registry/config"
+	"kind-local-registry/internal/pusher"
+	"kind-local-registry/webhook"
+)
+
+// serverVariable is the environment variable that makes the test's program the server.
+const serverVariable = "LOAD_SERVER"
+
+// order is what the server is told on its standard input.
+type order struct {
+	// Pusher is the address of the pusher.
+	Pusher string
+	// Credentials are for the pusher. The server's certificate in them is also the webhook's.
+	Credentials pusher.Credentials
+}
+
+// serverMain is the server's main.
+func serverMain() int {
+	if err := serve(context.Background(), os.Stdin, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// serve serves the webhook until stdin ends. It tells its address on stdout, and logs to stderr.
+func serve(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error {
+	orders := json.NewDecoder(stdin)
+	var told order
+	if err := orders.Decode(&told); err != nil {
+		return fmt.Errorf("reading what to do: %w", err)
+	}
+	handler, err := newHandler(told, logr.FromSlogHandler(slog.NewJSONHandler(stderr, nil)))
+	if err != nil {
+		return err
+	}
+	certificate, err := tls.X509KeyPair(told.Credentials.ServerCert, told.Credentials.ServerKey)
+	if err != nil {
+		return fmt.Errorf("reading the serving certificate: %w", err)
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	// The times are those of controller-runtime's server.
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 32 * time.Second, IdleTimeout: 90 * time.Second}
+	go func() {
+		_ = orders.Decode(&told) // there is no second order: it returns when stdin ends
+		_ = server.Close()
+	}()
+	if _, err := fmt.Fprintln(stdout, listener.Addr()); err != nil {
+		return err
+	}
+	security := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{certificate}}
+	if err := server.Serve(tls.NewListener(listener, security)); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// newHandler returns the webhook as webhook/server puts it together, with the pusher behind it.
+func newHandler(told order, log logr.Logger) (http.Handler, error) {
+	ctrl.SetLogger(log)
+	c := told.Credentials
+	security, err := pusher.ClientTLS(c.CA, c.ClientCert, c.ClientKey)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle(webhook.Path, &admission.Webhook{Handler: &webhook.Handler{
+		RegistryHost: config.RegistryHost(config.RegistryPort),
+		Looker:       webhook.NewLookups(pusher.NewClient(told.Pusher, security)),
+		Log:          log,
+	}})
+	return mux, nil
+}
+
+// server is a running server process.
+type server struct {
+	pid    int
+	url    string
+	client *http.Client
+}
+
+// startServer starts a server process on one processor, which asks that pusher and ends with the test.
+func startServer(t *testing.T, behind fakePusher) server {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), os.Args[0])
+	command.Env = append(os.Environ(), serverVariable+"=1", "GOMAXPROCS=1")
+	stdin, err := command.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = command.Wait() }) // killed with the test's context
+	if err := json.NewEncoder(stdin).Encode(order{behind.address, behind.credentials}); err != nil {
+		t.Fatal(err)
+	}
+	address, err := bufio.NewReader(stdout).ReadString('\n')
+	if err != nil {
+		t.Fatalf("the server has not started: %v", err)
+	}
+	return server{command.Process.Pid, "https://" + strings.TrimSpace(address) + webhook.Path, newClient(t, behind.credentials)}
+}
+
+// newClient returns a client that behaves as the API server's: HTTP/1.1, and up to 25 connections that wait for the next
+// request (k8s.io/client-go/transport). It waits as long as the chart has the API server wait.
+func newClient(t *testing.T, c pusher.Credentials) *http.Client {
+	t.Helper()
+	security, err := pusher.ClientTLS(c.CA, c.ClientCert, c.ClientKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{TLSClientConfig: security, MaxIdleConnsPerHost: 25}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: 5 * time.Second}
+}
+
+// peak returns the most memory that the process has had at a time: VmHWM of proc_pid_status(5).
+func (s server) peak(t *testing.T) size {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(status)) {
+		value, found := strings.CutPrefix(line, "VmHWM:")
+		if !found {
+			continue
+		}
+		kib, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 10, 64)
+		if err != nil {
+			t.Fatalf("reading %q: %v", line, err)
+		}
+		return size(kib << 10)
+	}
+	t.Fatalf("no VmHWM in:\n%s", status)
+	return 0
+}

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 
 	admissionv1 "k8s.io/api/admission/v1"
 )
@@ -39,27 +37,4 @@ func (h *Handler) Answer(ctx context.Context, document []byte) ([]byte, error) {
 		return nil, fmt.Errorf("encoding the answer: %w", err)
 	}
 	return encoded, nil
-}
-
-// ServeHTTP answers the API server. What cannot be answered ends in an HTTP error and not in a denial, so that the
-// webhook's failurePolicy lets the request through.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	document, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxReview))
-	if err != nil {
-		h.refuse(w, http.StatusRequestEntityTooLarge, fmt.Errorf("reading the request: %w", err))
-		return
-	}
-	answer, err := h.Answer(r.Context(), document)
-	if err != nil {
-		h.refuse(w, http.StatusBadRequest, err)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(answer) // an API server that has hung up has let the pod through
-}
-
-// refuse answers with an error.
-func (h *Handler) refuse(w http.ResponseWriter, status int, err error) {
-	h.Log.Error(err, "request not answered")
-	http.Error(w, err.Error(), status)
 }

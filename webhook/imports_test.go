@@ -20,7 +20,8 @@ func TestImports_PointInwards(t *testing.T) {
 		},
 		".": {
 			"github.com/go-logr/logr", "github.com/prometheus/client_golang/prometheus",
-			"golang.org/x/sync/errgroup", "golang.org/x/sync/singleflight", "gomodules.xyz/jsonpatch/v2",
+			"golang.org/x/sync/errgroup", "golang.org/x/sync/semaphore", "golang.org/x/sync/singleflight",
+			"gomodules.xyz/jsonpatch/v2",
 			"k8s.io/api/admission/v1", "k8s.io/api/apps/v1", "k8s.io/api/core/v1",
 			"k8s.io/apimachinery/pkg/apis/meta/v1", "k8s.io/apimachinery/pkg/runtime", "k8s.io/apimachinery/pkg/types",
 			"kind-local-registry/config", "kind-local-registry/webhook/podimage", "kind-local-registry/webhook/rewrite",

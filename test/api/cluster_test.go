@@ -53,7 +53,6 @@ func newCluster(ctx context.Context, access *rest.Config, log logr.Logger) (*clu
 	}
 	options := server.Defaults()
 	options.DNSNames = []string{"localhost"}
-	options.MetricsPort = 0
 	options.PushDeadline = time.Hour
 	if err := freePorts(&options); err != nil {
 		return nil, err
@@ -145,7 +144,7 @@ func ready(options server.Options) bool {
 
 // freePorts gives the options ports that nobody listens on.
 func freePorts(options *server.Options) error {
-	for _, port := range []*int{&options.WebhookPort, &options.HealthPort} {
+	for _, port := range []*int{&options.WebhookPort, &options.HealthPort, &options.MetricsPort} {
 		listener, err := net.Listen("tcp", "localhost:0")
 		if err != nil {
 			return fmt.Errorf("looking for a free port: %w", err)

@@ -18,7 +18,9 @@ type image struct {
 	inRegistry bool
 	// hang keeps every look-up of it from an answer.
 	hang bool
-	// refusal is why it can never be pushed.
+	// unfit is why it cannot be pushed, where a look-up can tell.
+	unfit rewrite.Reason
+	// refusal is why it can never be pushed, where only the push can.
 	refusal rewrite.Reason
 	// failures is how many pushes of it fail before one succeeds.
 	failures int
@@ -31,10 +33,13 @@ type image struct {
 type host struct {
 	mu     sync.Mutex
 	images map[string]*image
-	pushes map[string]int
+	pushes map[string]int // that were begun
+	ended  map[string]int // that succeeded
 }
 
-func newHost() *host { return &host{images: map[string]*image{}, pushes: map[string]int{}} }
+func newHost() *host {
+	return &host{images: map[string]*image{}, pushes: map[string]int{}, ended: map[string]int{}}
+}
 
 // have puts an image on the host, which was never pushed.
 func (h *host) have(name string, i image) {
@@ -51,6 +56,13 @@ func (h *host) pushed(name string) int {
 	return h.pushes[normal(name)]
 }
 
+// done returns how many pushes of the image succeeded.
+func (h *host) done(name string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.ended[normal(name)]
+}
+
 // Lookup implements webhook.Looker.
 func (h *host) Lookup(ctx context.Context, name string) (rewrite.Presence, error) {
 	h.mu.Lock()
@@ -65,7 +77,7 @@ func (h *host) Lookup(ctx context.Context, name string) (rewrite.Presence, error
 	case found.inRegistry:
 		return rewrite.Presence{OnHost: true, Digest: digestOf(name), Served: digestOf(name)}, nil
 	}
-	return rewrite.Presence{OnHost: true}, nil
+	return rewrite.Presence{OnHost: true, Refusal: found.unfit}, nil
 }
 
 // Push implements delivery.Pusher.
@@ -81,6 +93,9 @@ func (h *host) Push(ctx context.Context, name string) (string, error) {
 			return "", ctx.Err()
 		}
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ended[normal(name)]++
 	return digestOf(name), nil
 }
 

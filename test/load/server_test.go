@@ -21,8 +21,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/pusher"
@@ -56,7 +54,7 @@ func serve(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error
 	if err := orders.Decode(&told); err != nil {
 		return fmt.Errorf("reading what to do: %w", err)
 	}
-	handler, err := newHandler(told, logr.FromSlogHandler(slog.NewJSONHandler(stderr, nil)))
+	handler, err := newHandler(ctx, told, logr.FromSlogHandler(slog.NewJSONHandler(stderr, nil)))
 	if err != nil {
 		return err
 	}
@@ -85,19 +83,24 @@ func serve(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error
 }
 
 // newHandler returns the webhook as webhook/server puts it together, with the pusher behind it.
-func newHandler(told order, log logr.Logger) (http.Handler, error) {
-	ctrl.SetLogger(log)
+func newHandler(ctx context.Context, told order, log logr.Logger) (http.Handler, error) {
 	c := told.Credentials
 	security, err := pusher.ClientTLS(c.CA, c.ClientCert, c.ClientKey)
 	if err != nil {
 		return nil, err
 	}
+	counted := webhook.NewMetrics()
+	lookups := webhook.NewLookups(ctx, pusher.NewClient(told.Pusher, security), counted)
 	mux := http.NewServeMux()
-	mux.Handle(webhook.Path, &admission.Webhook{Handler: &webhook.Handler{
-		RegistryHost: config.RegistryHost(config.RegistryPort),
-		Looker:       webhook.NewLookups(pusher.NewClient(told.Pusher, security)),
-		Log:          log,
-	}})
+	mux.Handle(webhook.Path, webhook.NewServer(&webhook.Handler{
+		Decider: &webhook.Decider{
+			RegistryHost: config.RegistryHost(config.RegistryPort), Looker: lookups, Rules: config.DefaultRules,
+		},
+		Journal: webhook.NewJournal(log),
+		Log:     log,
+		Metrics: counted,
+		Guard:   webhook.NewLoopGuard(),
+	}))
 	return mux, nil
 }
 
@@ -112,7 +115,7 @@ type server struct {
 func startServer(t *testing.T, behind fakePusher) server {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), os.Args[0])
-	command.Env = append(os.Environ(), serverVariable+"=1", "GOMAXPROCS=1")
+	command.Env = append(os.Environ(), serverVariable+"=1", "GOMAXPROCS=1", "GOMEMLIMIT=48MiB") // the limit is the chart's
 	stdin, err := command.StdinPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -41,7 +41,7 @@ func addAdmission(ctx context.Context, mgr manager.Manager, options Options, pus
 		pods:    mgr.GetCache(),
 		host:    options.RegistryHost,
 	}
-	mgr.GetWebhookServer().Register(webhook.Path, &webhook.Handler{
+	mgr.GetWebhookServer().Register(webhook.Path, webhook.NewServer(&webhook.Handler{
 		Decider:    &webhook.Decider{RegistryHost: options.RegistryHost, Looker: a.lookups, Rules: options.Rules.Current},
 		Journal:    a.journal,
 		Log:        log,
@@ -50,7 +50,7 @@ func addAdmission(ctx context.Context, mgr manager.Manager, options Options, pus
 		Namespaces: namespaces{mgr.GetClient()},
 		Pushes:     webhook.NewPushes(ctx, pusher, options.PushDeadline, log),
 		Events:     mgr.GetEventRecorder(config.Name),
-	})
+	}))
 	return a, errors.Join(mgr.Add(a), mgr.Add(options.Rules))
 }
 

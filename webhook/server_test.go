@@ -9,6 +9,8 @@ import (
 
 	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admission/v1"
+
+	"kind-local-registry/webhook"
 )
 
 // document returns the AdmissionReview of the creation of a pod.
@@ -21,7 +23,7 @@ func TestServeHTTP_AnswersWithTheSameUID(t *testing.T) {
 	t.Parallel()
 	recorder := httptest.NewRecorder()
 	body := strings.NewReader(document(`{"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`))
-	newHandler(t, logr.Discard()).ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, "/pods", body))
+	webhook.NewServer(newHandler(t, logr.Discard())).ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, "/pods", body))
 	var review admissionv1.AdmissionReview
 	if err := json.Unmarshal(recorder.Body.Bytes(), &review); err != nil {
 		t.Fatalf("%v in %s", err, recorder.Body)
@@ -50,7 +52,7 @@ func TestServeHTTP_FailsAndDoesNotDenyWhereThereIsNothingToAnswer(t *testing.T) 
 			t.Parallel()
 			recorder := httptest.NewRecorder()
 			request := httptest.NewRequest(http.MethodPost, "/pods", strings.NewReader(body))
-			newHandler(t, logr.Discard()).ServeHTTP(recorder, request)
+			webhook.NewServer(newHandler(t, logr.Discard())).ServeHTTP(recorder, request)
 			if recorder.Code < 400 || recorder.Code > 499 {
 				t.Errorf("status %d, want an error: %s", recorder.Code, recorder.Body)
 			}

@@ -1,0 +1,111 @@
+//go:build api
+
+package api
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kind-local-registry/webhook/rewrite"
+)
+
+func TestAdmission_StopsRewritingForAnOperatorThatComparesImages(t *testing.T) {
+	t.Parallel()
+	shared.host.have("loop/db:local", image{inRegistry: true})
+	ns := namespace(t)
+	operator := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "operator"}}
+	if err := shared.Create(t.Context(), operator); err != nil {
+		t.Fatal(err)
+	}
+	// An operator deletes a pod whose image is not the one that it wrote, and makes it anew.
+	for recreations := range 20 {
+		p := pod(ns, "loop/db:local")
+		p.OwnerReferences = []metav1.OwnerReference{{
+			APIVersion: "v1", Kind: "ConfigMap", Name: operator.Name, UID: operator.UID, Controller: new(true),
+		}}
+		if create(t, p); images(p) == "loop/db:local" {
+			if recreations != 6 {
+				t.Errorf("left alone after %d recreations, want 6", recreations)
+			}
+			wantOwnerEvent(t, operator, "LoopGuard")
+			return
+		}
+		if err := shared.Delete(t.Context(), p, client.GracePeriodSeconds(0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Error("the pod is rewritten for ever")
+}
+
+func TestAdmission_TellsTheOwnerOfAPodThatCannotRunTheHostsImage(t *testing.T) {
+	t.Parallel()
+	shared.host.have("event/app:local", image{unfit: rewrite.WrongPlatform})
+	ns := namespace(t)
+	owner := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "owner"}}
+	if err := shared.Create(t.Context(), owner); err != nil {
+		t.Fatal(err)
+	}
+	p := pod(ns, "event/app:local")
+	p.OwnerReferences = []metav1.OwnerReference{{
+		APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID, Controller: new(true),
+	}}
+	wantImages(t, create(t, p), "event/app:local")
+	wantOwnerEvent(t, owner, "WrongPlatform")
+}
+
+// wantOwnerEvent fails the test unless the owner gets a Warning of that reason.
+func wantOwnerEvent(t *testing.T, owner *corev1.ConfigMap, reason string) {
+	t.Helper()
+	await(t, "told by an Event", func() bool {
+		var events eventsv1.EventList
+		if err := shared.List(t.Context(), &events, client.InNamespace(owner.Namespace)); err != nil {
+			t.Fatal(err)
+		}
+		return slices.ContainsFunc(events.Items, func(e eventsv1.Event) bool {
+			return e.Type == corev1.EventTypeWarning && e.Reason == reason && e.Regarding.UID == owner.UID
+		})
+	})
+}
+
+// longestAdded is how much longer the creation of a pod may take with the webhook, in one of a hundred cases.
+const longestAdded = 20 * time.Millisecond
+
+// It runs alone: what it measures is time.
+func TestAdmission_TakesLittleTime(t *testing.T) {
+	shared.host.have("time/app:local", image{inRegistry: true})
+	ns := namespace(t)
+	const pods = 1000
+	var with, without []time.Duration
+	for range pods { // in turn, so that both see the same machine
+		asked := pod(ns, "time/app:local", "registry.invalid/else:1")
+		asked.Name, asked.GenerateName = "", "asked-"
+		with = append(with, creating(t, asked))
+		wantImages(t, asked, pinned("time/app:local"), "registry.invalid/else:1")
+
+		unasked := pod("kube-system", "time/app:local", "registry.invalid/else:1")
+		unasked.Name, unasked.GenerateName = "", "unasked-"
+		without = append(without, creating(t, unasked))
+		wantImages(t, unasked, "time/app:local", "registry.invalid/else:1")
+	}
+	var list corev1.PodList
+	if err := shared.List(t.Context(), &list, client.InNamespace(ns)); err != nil {
+		t.Fatal(err)
+	}
+	if len(list.Items) != pods {
+		t.Errorf("%d pods are there, want %d", len(list.Items), pods)
+	}
+	slices.Sort(with)
+	slices.Sort(without)
+	p99 := with[pods*99/100] - without[pods*99/100]
+	t.Logf("creating a pod takes %s with the webhook and %s without (median); p99 %s and %s: %s are added",
+		with[pods/2], without[pods/2], with[pods*99/100], without[pods*99/100], p99)
+	if p99 > longestAdded {
+		t.Errorf("p99 of what is added = %s, want at most %s", p99, longestAdded)
+	}
+}

@@ -40,7 +40,7 @@ type Lookups struct {
 	looker  Looker
 	metrics *Metrics
 	flights singleflight.Group
-	ctx     context.Context //nolint:containedctx // what is asked outlives whoever asked first
+	ctx     context.Context // what is asked outlives whoever asked first
 	probing sync.WaitGroup
 
 	mu      sync.Mutex
@@ -68,7 +68,7 @@ func (l *Lookups) Lookup(ctx context.Context, name string) (rewrite.Presence, er
 	if known, ok := l.known(name); ok {
 		return known.presence, known.err
 	}
-	flight := l.flights.DoChan(name, func() (any, error) {
+	flight := l.flights.DoChan(name, func() (any, error) { //nolint:contextcheck // it outlives ctx
 		asked := l.ask(name)
 		return asked.presence, asked.err
 	})

@@ -38,7 +38,7 @@ type Pushes struct {
 	// Log is told of pushes that failed for good.
 	Log logr.Logger
 
-	ctx     context.Context //nolint:containedctx // a push outlives whoever asked for it
+	ctx     context.Context // a push outlives whoever asked for it
 	flights singleflight.Group
 }
 
@@ -49,7 +49,7 @@ func NewPushes(ctx context.Context, pusher Pusher, deadline time.Duration, log l
 
 // Push has the image pushed, and returns its digest if that is done before ctx ends.
 func (p *Pushes) Push(ctx context.Context, name string) (digest string, err error) {
-	flight := p.flights.DoChan(name, func() (any, error) { return p.push(name) })
+	flight := p.flights.DoChan(name, func() (any, error) { return p.push(name) }) //nolint:contextcheck // it outlives ctx
 	select {
 	case result := <-flight:
 		digest, _ := result.Val.(string)

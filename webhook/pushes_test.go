@@ -21,7 +21,7 @@ type slowPusher struct {
 	pushed   int
 }
 
-func (p *slowPusher) Push(ctx context.Context, name string) (string, error) {
+func (p *slowPusher) Push(ctx context.Context, _ string) (string, error) {
 	select {
 	case <-time.After(p.takes):
 	case <-ctx.Done():

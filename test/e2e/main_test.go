@@ -13,8 +13,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 const (
@@ -29,12 +32,14 @@ type world struct {
 	setup      string
 	nodeImage  string
 	kubeconfig string
+	access     *rest.Config
 	kube       kubernetes.Interface
 }
 
 var suite world
 
 func TestMain(m *testing.M) {
+	log.SetLogger(logr.Discard()) // of the client's library
 	code, err := runSuite(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
@@ -90,6 +95,7 @@ func (w *world) up(ctx context.Context, args ...string) (string, error) {
 		return out, err
 	}
 	access.QPS, access.Burst = 100, 200
+	w.access = access
 	w.kube, err = kubernetes.NewForConfig(access)
 	return out, err
 }

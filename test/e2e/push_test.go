@@ -98,7 +98,7 @@ func TestPush_MakesAPodStartWithoutAGate(t *testing.T) {
 	if len(pod.Spec.SchedulingGates) != 0 {
 		t.Errorf("the pod was created with the gates %v, want none", pod.Spec.SchedulingGates)
 	}
-	awaitLogged(t, "warm", "Rewritten", image)
+	wantLogged(t, "warm", `"reason":"Rewritten"`, image)
 }
 
 func TestPush_OfAllLocalImagesLeavesOutWhatNoPodWants(t *testing.T) {

@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
@@ -107,47 +106,6 @@ func TestStack_RunsAsLaconicSoWritesIt(t *testing.T) {
 	if got := proxy(t, pod.Name); !strings.HasPrefix(got, "hello from a stack") {
 		t.Errorf("the stack answers %q", got)
 	}
-}
-
-func TestLog_SaysWhyAPodsImageWasRewritten(t *testing.T) {
-	image := buildImage(t, "e2e/why:local", "hello")
-	createPod(t, "why-rewritten", namespace, podSpec(image))
-	awaitRunning(t, "why-rewritten", time.Minute)
-	awaitLogged(t, "why-rewritten", "RewrittenPushing", image)
-}
-
-// awaitLogged waits until the webhook's log says why the image of the pod was rewritten or not.
-func awaitLogged(t *testing.T, pod, reason, image string) {
-	t.Helper()
-	eventually(t, 10*time.Second, "the log explains the decision", func(ctx context.Context) string {
-		log, err := webhookLog(ctx)
-		if err != nil {
-			return err.Error()
-		}
-		for line := range strings.Lines(log) {
-			if strings.Contains(line, `"`+pod+`"`) && strings.Contains(line, `"`+reason+`"`) && strings.Contains(line, image) {
-				return ""
-			}
-		}
-		return "no line with pod, image and reason"
-	})
-}
-
-// webhookLog returns what every replica of the webhook has logged.
-func webhookLog(ctx context.Context) (string, error) {
-	pods, err := suite.kube.CoreV1().Pods(ours).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return "", err
-	}
-	var all strings.Builder
-	for _, pod := range pods.Items {
-		log, err := suite.kube.CoreV1().Pods(ours).GetLogs(pod.Name, &corev1.PodLogOptions{}).DoRaw(ctx)
-		if err != nil {
-			return "", err
-		}
-		all.Write(log)
-	}
-	return all.String(), nil
 }
 
 func images(pod *corev1.Pod) []string {

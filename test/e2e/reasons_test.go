@@ -1,0 +1,199 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"kind-local-registry/config"
+)
+
+// TestLog_AnswersWhyUnderThePodsFullName is what a person does: take the name from kubectl get pods, and look for it.
+func TestLog_AnswersWhyUnderThePodsFullName(t *testing.T) {
+	image := buildImage(t, "e2e/named:local", "hello")
+	d := deployment("named", image, 1)
+	d.Spec.Template.Spec.InitContainers = []corev1.Container{{Name: "prepare", Image: image, Args: []string{"--once"}}}
+	createDeployment(t, d)
+	pod := awaitPods(t, "named", 1, "")[0]
+	for _, field := range []string{"spec.containers{app}", "spec.initContainers{prepare}"} {
+		wantLogged(t, pod.Name, `"field":"`+field+`"`, `"image":"`+image+`"`, `"reason":"RewrittenPushing"`)
+	}
+	deployed := `{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"now"}}}}}`
+	if _, err := suite.kube.AppsV1().Deployments(namespace).Patch(t.Context(), "named", types.StrategicMergePatchType, []byte(deployed), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, time.Minute, "a second pod is explained", func(ctx context.Context) string {
+		list, err := suite.kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=named"})
+		if err != nil {
+			return err.Error()
+		}
+		for _, second := range list.Items {
+			if second.Name != pod.Name {
+				return logged(ctx, second.Name, `"reason":"Rewritten"`)
+			}
+		}
+		return "no second pod"
+	})
+}
+
+// TestLog_AnswersWhyForEachReason makes a pod for each reason that a cluster can show. WrongPlatform it cannot, as Docker's
+// own store refuses images of other systems, nor MirrorPod, as the API server does not ask about such pods.
+func TestLog_AnswersWhyForEachReason(t *testing.T) {
+	held := buildImage(t, "e2e/why-held:local", "hello")
+	command(t, suite.setup, "push", held)
+	opted := map[string]string{config.RewriteAnnotation: "false"}
+	for reason, tt := range map[string]struct {
+		image  string
+		change func(*corev1.Pod)
+	}{
+		"Rewritten":           {image: held},
+		"RewrittenPushing":    {image: buildImage(t, "e2e/why-new:local", "hello")},
+		"AlreadyLocal":        {image: registry + "/" + held},
+		"AlreadyLocalPushing": {image: registry + "/" + buildImage(t, "e2e/why-itself:local", "hello")},
+		"NotOnHost":           {image: "example.invalid/why/none:1"},
+		"DigestNotHeld":       {image: "example.invalid/why/none@sha256:" + strings.Repeat("0", 64)},
+		"Unservable":          {image: buildEmpty(t, "e2e/why-empty:local")},
+		"InvalidReference":    {image: "Not/An-Image"},
+		"Unmappable":          {image: "Host.invalid/why:1"},
+		"ExcludedByRule":      {image: held, change: func(p *corev1.Pod) { p.Labels = map[string]string{"cnpg.io/podRole": "instance"} }},
+		"OptedOut":            {image: held, change: func(p *corev1.Pod) { p.Annotations = opted }},
+		"AlwaysUpstream": {image: pulledImage(t), change: func(p *corev1.Pod) {
+			p.Spec.Containers[0].ImagePullPolicy = corev1.PullAlways
+		}},
+	} {
+		t.Run(reason, func(t *testing.T) {
+			name := "why-" + strings.ToLower(reason)
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Spec: podSpec(tt.image)}
+			if tt.change != nil {
+				tt.change(pod)
+			}
+			if _, err := suite.kube.CoreV1().Pods(namespace).Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { deletePod(t, name, namespace) })
+			wantLogged(t, name, `"image":"`+tt.image+`"`, `"reason":"`+reason+`"`)
+		})
+	}
+	t.Run("LookupUnavailable", func(t *testing.T) {
+		docker(t, "stop", "-t", "2", config.PusherContainer)
+		t.Cleanup(func() {
+			if out, err := backgroundCommand("docker", "start", config.PusherContainer); err != nil {
+				t.Errorf("starting the pusher: %v\n%s", err, out)
+			}
+			eventuallyRewrites(t)
+		})
+		createPod(t, "why-lookupunavailable", namespace, podSpec(held))
+		wantLogged(t, "why-lookupunavailable", `"reason":"LookupUnavailable"`)
+	})
+	t.Run("LoopGuard", func(t *testing.T) { wantLoopGuarded(t, held) })
+}
+
+// wantLoopGuarded plays an operator that deletes its pod as its image is another, and makes it anew, until it is left alone.
+func wantLoopGuarded(t *testing.T, image string) {
+	t.Helper()
+	owner, err := suite.kube.CoreV1().ConfigMaps(namespace).Create(t.Context(),
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "operator"}}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = suite.kube.CoreV1().ConfigMaps(namespace).Delete(context.Background(), owner.Name, metav1.DeleteOptions{})
+	})
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "why-loopguard", OwnerReferences: []metav1.OwnerReference{{
+		APIVersion: "v1", Kind: "ConfigMap", Name: owner.Name, UID: owner.UID, Controller: new(true),
+	}}}, Spec: podSpec(image)}
+	for range 10 {
+		var created *corev1.Pod
+		eventually(t, time.Minute, "the pod is created", func(ctx context.Context) string {
+			if created, err = suite.kube.CoreV1().Pods(namespace).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
+				return err.Error() // the one before is not gone yet
+			}
+			return ""
+		})
+		deletePod(t, pod.Name, namespace)
+		if created.Spec.Containers[0].Image == image {
+			wantLogged(t, pod.Name, `"reason":"LoopGuard"`)
+			return
+		}
+	}
+	t.Error("the pod is rewritten for ever")
+}
+
+// buildEmpty builds an image without any layer.
+func buildEmpty(t *testing.T, name string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM scratch\nENV EMPTY=yes\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("DOCKER_BUILDKIT", "0")
+	docker(t, "build", "-q", "-t", name, dir)
+	t.Cleanup(func() { removeImage(t, name) })
+	return name
+}
+
+// pulledImage returns an image that the daemon pulled from another registry, which runs until the test ends.
+func pulledImage(t *testing.T) string {
+	t.Helper()
+	const upstream = "e2e-upstream"
+	image := docker(t, "inspect", "--format", "{{.Config.Image}}", config.RegistryContainer)
+	docker(t, "run", "-d", "--name", upstream, "-p", "127.0.0.1:5077:5000", "-v", "/var/lib/registry", image)
+	t.Cleanup(func() { _, _ = backgroundCommand("docker", "rm", "-fv", upstream) })
+	built := buildImage(t, "localhost:5077/why/pulled:1", "hello")
+	eventually(t, time.Minute, "the other registry takes the image", func(context.Context) string {
+		if out, err := backgroundCommand("docker", "push", built); err != nil {
+			return out
+		}
+		return ""
+	})
+	docker(t, "image", "rm", built)
+	docker(t, "pull", built)
+	t.Cleanup(func() { removeImage(t, built) })
+	return built
+}
+
+// wantLogged waits until what a person types answers with a line that has all the words.
+func wantLogged(t *testing.T, pod string, words ...string) {
+	t.Helper()
+	eventually(t, 20*time.Second, "the log explains "+pod, func(ctx context.Context) string {
+		return logged(ctx, pod, words...)
+	})
+}
+
+// logged returns "" where kubectl logs, for the Deployment, has a line with the pod's name and all the words.
+func logged(ctx context.Context, pod string, words ...string) string {
+	out, err := backgroundCommand("kubectl", "--kubeconfig", suite.kubeconfig, "logs", "deployment/"+ours, "-n", ours)
+	if err != nil {
+		return out
+	}
+	var lines []string
+	for line := range strings.Lines(out) {
+		if !strings.Contains(line, `"`+pod+`"`) {
+			continue
+		}
+		lines = append(lines, line)
+		if !strings.Contains(line, "image decided") {
+			continue
+		}
+		missing := false
+		for _, word := range words {
+			missing = missing || !strings.Contains(line, word)
+		}
+		if !missing {
+			return ""
+		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err().Error()
+	}
+	return "no line with " + strings.Join(words, ", ") + " among:\n" + strings.Join(lines, "")
+}

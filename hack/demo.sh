@@ -48,7 +48,7 @@ milliseconds=$((($(date +%s%N) - start) / 1000000))
 
 say "What the manifest says, what runs, and why"
 running=$(kubectl get pods -l app=hello -o jsonpath='{.items[0].spec.containers[0].image}')
-pod=$(kubectl get pods -l app=hello -o jsonpath='{.items[0].metadata.generateName}')
+pod=$(kubectl get pods -l app=hello -o jsonpath='{.items[0].metadata.name}')
 printf 'manifest  %s\n' "$(sed -nE 's/^ +image: //p' examples/hello/deployment.yaml)"
 printf 'running   %s\n' "$running"
 kubectl get pods -l app=hello -o custom-columns=POD:.metadata.name,NODE:.spec.nodeName,PHASE:.status.phase

@@ -77,7 +77,7 @@ func (l *Lookups) Lookup(ctx context.Context, name string) (rewrite.Presence, er
 		presence, _ := result.Val.(rewrite.Presence)
 		return presence, result.Err
 	case <-ctx.Done():
-		return rewrite.Presence{}, fmt.Errorf("looking up %s: %w", name, context.Cause(ctx))
+		return rewrite.Presence{}, fmt.Errorf("no answer about %s within %s: %w", name, lookupTime, context.Cause(ctx))
 	}
 }
 
@@ -108,6 +108,9 @@ func (l *Lookups) ask(name string) (asked answer) {
 	ctx, cancel := context.WithTimeout(l.ctx, lookupTime)
 	defer cancel()
 	presence, err := l.looker.Lookup(ctx, name)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("no answer within %s: %w", lookupTime, err)
+	}
 	return answer{presence: presence, err: err}
 }
 

@@ -76,7 +76,9 @@ func (s *Service) Lookup(ctx context.Context, name string) (rewrite.Presence, er
 	}
 	presence.OnHost, presence.ImageID = true, image.ID.String()
 	presence.Pulled = image.Pulled && parsed.Host() != s.host
-	presence.Refusal = reasonOf(image.Refusal())
+	if refusal := (*rewrite.Refusal)(nil); errors.As(image.Refusal(), &refusal) {
+		presence.Refusal, presence.Detail = refusal.Reason, refusal.Detail
+	}
 	if image.Is(held.Digest, held.Config) {
 		presence.Digest = presence.Served
 	}

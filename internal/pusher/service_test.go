@@ -89,7 +89,7 @@ func TestLookup_TellsWhyAnImageCannotBePushed(t *testing.T) {
 	e.engine.Tag("docker.io/library/w:latest", windows)
 	for where, pusher := range e.both(t) {
 		got, err := pusher.Lookup(t.Context(), "w")
-		want := rewrite.Presence{OnHost: true, ImageID: windows.ID().String(), Refusal: rewrite.WrongPlatform}
+		want := rewrite.Presence{OnHost: true, ImageID: windows.ID().String(), Refusal: rewrite.WrongPlatform, Detail: "the image is for windows, the nodes run linux"}
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%s: Lookup error %v, (-want +got):\n%s", where, err, diff)
 		}

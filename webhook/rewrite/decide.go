@@ -16,8 +16,9 @@ type Presence struct {
 	Digest string `json:"digest,omitempty"`
 	// Served is the manifest digest that the registry serves under the name, whichever build it is; "" for none.
 	Served string `json:"served,omitempty"`
-	// Refusal is why the host's image cannot be pushed; "" where it can.
+	// Refusal is why the host's image cannot be pushed, and Detail says more; "" where it can.
 	Refusal Reason `json:"refusal,omitempty"`
+	Detail  string `json:"detail,omitempty"`
 }
 
 // Lookup tells what the host and the registry hold of a name. An error means that nobody could say.
@@ -81,7 +82,7 @@ func Decide(q Question, lookup Lookup) Decision {
 		return Unchanged(q.Image, LookupUnavailable, err.Error())
 	}
 	if name.Host() == q.RegistryHost {
-		return Unchanged(q.Image, local(name, held), "")
+		return local(q.Image, name, held)
 	}
 	return q.foreign(name, target, held)
 }
@@ -101,7 +102,7 @@ func (q Question) foreign(name Name, target string, held Presence) Decision {
 	case name.Digest() != "":
 		return Unchanged(q.Image, DigestNotHeld, "")
 	case held.Refusal != "":
-		return Unchanged(q.Image, held.Refusal, "")
+		return Unchanged(q.Image, held.Refusal, held.Detail)
 	case held.OnHost:
 		return Decision{Image: q.Image, Rewritten: target, Reason: RewrittenPushing}
 	}
@@ -120,17 +121,17 @@ func (d Decision) Pushed(digest string) Decision {
 	return d
 }
 
-// local decides about a name of the local registry itself.
-func local(name Name, held Presence) Reason {
+// local decides about an image of the local registry itself.
+func local(image string, name Name, held Presence) Decision {
 	switch {
 	case held.Served != "":
-		return AlreadyLocal
+		return Unchanged(image, AlreadyLocal, "")
 	case name.Digest() != "":
-		return DigestNotHeld
+		return Unchanged(image, DigestNotHeld, "")
 	case held.Refusal != "":
-		return held.Refusal
+		return Unchanged(image, held.Refusal, held.Detail)
 	case held.OnHost:
-		return AlreadyLocalPushing
+		return Unchanged(image, AlreadyLocalPushing, "")
 	}
-	return NotOnHost
+	return Unchanged(image, NotOnHost, "")
 }

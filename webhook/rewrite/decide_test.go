@@ -38,7 +38,7 @@ func TestDecide_GivesEachImageOneReason(t *testing.T) {
 		},
 		"nobody has it": {image: "a/b:local", reason: rewrite.NotOnHost},
 		"the host's build cannot be pushed": {
-			image: "a/b:local", held: rewrite.Presence{OnHost: true, Refusal: rewrite.WrongPlatform},
+			image: "a/b:local", held: rewrite.Presence{OnHost: true, Refusal: rewrite.WrongPlatform, Detail: "it is for windows"},
 			reason: rewrite.WrongPlatform,
 		},
 		"the registry holds the digest that is asked for": {
@@ -80,6 +80,9 @@ func TestDecide_GivesEachImageOneReason(t *testing.T) {
 			want := rewrite.Decision{Image: tt.image, Rewritten: tt.image, Reason: tt.reason}
 			if tt.want != "" {
 				want.Rewritten = tt.want
+			}
+			if tt.held.Refusal != "" {
+				want.Detail = tt.held.Detail
 			}
 			if tt.reason == rewrite.Rewritten {
 				want.Digest = someDigest

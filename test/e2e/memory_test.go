@@ -1,0 +1,60 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+func TestWebhook_StaysSmallUnder200CreationsAtOnce(t *testing.T) {
+	image := buildImage(t, "e2e/crowd:local", "hello")
+	command(t, suite.setup, "push", image)
+	const rounds, callers, most = 5, 200, 64 << 10 // KiB
+	for range rounds {
+		var creating sync.WaitGroup
+		for i := range callers {
+			creating.Go(func() {
+				pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("crowd-%d", i)}, Spec: podSpec(image)}
+				made, err := suite.kube.CoreV1().Pods(namespace).Create(t.Context(), pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+				if err != nil {
+					t.Error(err)
+				} else if got := made.Spec.Containers[0].Image; !strings.HasPrefix(got, registry+"/"+image+"@") {
+					t.Errorf("a pod has %s, want it rewritten", got)
+				}
+			})
+		}
+		creating.Wait()
+	}
+	peak := webhookPeak(t)
+	t.Logf("the webhook had %d KiB at most", peak)
+	if peak > most {
+		t.Errorf("the webhook had %d KiB at most, want no more than %d", peak, most)
+	}
+}
+
+// webhookPeak returns the most memory in KiB that the webhook's process has had: VmHWM of proc_pid_status(5), which every
+// container's process has on its node.
+func webhookPeak(t *testing.T) int {
+	t.Helper()
+	for _, node := range strings.Fields(docker(t, "ps", "-q", "--filter", "label=io.x-k8s.kind.cluster="+clusterName)) {
+		const find = `for p in /proc/[0-9]*; do if tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -q '^/webhook serve'; then sed -n 's/VmHWM: *\t* *//p' $p/status; fi; done`
+		out := docker(t, "exec", node, "sh", "-c", find)
+		if out == "" {
+			continue
+		}
+		kib, err := strconv.Atoi(strings.Fields(out)[0])
+		if err != nil {
+			t.Fatalf("reading %q: %v", out, err)
+		}
+		return kib
+	}
+	t.Fatal("no node runs the webhook")
+	return 0
+}

@@ -133,7 +133,7 @@ func TestWebhook_CallsForNewPodsAndFailsOpen(t *testing.T) {
 		ReinvocationPolicy: new(admissionv1.IfNeededReinvocationPolicy),
 		NamespaceSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
 			Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn,
-			Values: []string{"kube-system", "kube-node-lease", "kube-public", "local-path-storage", config.Name},
+			Values: config.UnaskedNamespaces(),
 		}}},
 		MatchConditions: []admissionv1.MatchCondition{{
 			Name: "not-a-mirror-pod",

@@ -65,6 +65,12 @@ const (
 	CreatedLabel = "kind-local-registry/created-by-setup"
 )
 
+// UnaskedNamespaces returns the namespaces about whose pods the API server never asks the webhook, as the chart says: those
+// of the cluster itself, and ours.
+func UnaskedNamespaces() []string {
+	return []string{"kube-system", "kube-node-lease", "kube-public", "local-path-storage", Name}
+}
+
 // RegistryHost returns the registry's host as it stands in every rewritten reference: localhost and port.
 func RegistryHost(port int) string { return "localhost:" + strconv.Itoa(port) }
 

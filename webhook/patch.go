@@ -11,10 +11,24 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// Patch returns the operations that carry the outcomes out on the subject, for the registry at registryHost: the images,
-// the annotation with the references as they were written, and our gate where an image is yet to be pushed. It is empty
-// where nothing changes, so that a second call on its own result does nothing.
+// Patch returns the operations that carry the outcomes out on the subject, for the registry at registryHost: those of
+// PatchImages, and our gate where an image is yet to be pushed. It is empty where nothing changes, so that a second call
+// on its own result does nothing.
 func Patch(s Subject, outcomes []Outcome, registryHost string) ([]jsonpatch.Operation, error) {
+	operations, err := PatchImages(s, outcomes, registryHost)
+	if err != nil || s.Ephemeral { // a gate can come with a new pod only
+		return operations, err
+	}
+	// The API server refuses a gated pod that has a node: there, the kubelet tries until the image is pushed.
+	if pushing(outcomes) && s.Pod.Spec.NodeName == "" && !podimage.Gated(s.Pod) {
+		operations = append(operations, podimage.AddGate(s.Pod))
+	}
+	return operations, nil
+}
+
+// PatchImages returns the operations of Patch without the gate: the images, and the annotation with the references as
+// they were written. They are for whoever carries them out where nobody may be there to lift a gate.
+func PatchImages(s Subject, outcomes []Outcome, registryHost string) ([]jsonpatch.Operation, error) {
 	var operations []jsonpatch.Operation
 	for _, o := range outcomes {
 		if o.Decision.Changed() {
@@ -28,12 +42,7 @@ func Patch(s Subject, outcomes []Outcome, registryHost string) ([]jsonpatch.Oper
 	if err != nil {
 		return nil, err
 	}
-	operations = append(operations, annotate...)
-	// The API server refuses a gated pod that has a node: there, the kubelet tries until the image is pushed.
-	if pushing(outcomes) && s.Pod.Spec.NodeName == "" && !podimage.Gated(s.Pod) {
-		operations = append(operations, podimage.AddGate(s.Pod))
-	}
-	return operations, nil
+	return append(operations, annotate...), nil
 }
 
 // patch puts the patch into the response, if there is anything to change.

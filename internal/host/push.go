@@ -76,7 +76,7 @@ var idLike = regexp.MustCompile(`^(sha256:[0-9a-f]+|[0-9a-f]{12,64})$`)
 func (s *System) Push(ctx context.Context, images []string, observer PushObserver) ([]Pushed, error) {
 	client, err := s.reachPusher(ctx)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("nothing can be pushed: %w", err)
 	}
 	defer client.Close()
 	return pushAll(ctx, pushing{client, s.registryHost(), observer}, images), nil
@@ -90,7 +90,7 @@ func (s *System) reachPusher(ctx context.Context) (*pusher.Client, error) {
 			err = remedy(errors.New(state.Detail), state.advice())
 		}
 		if err != nil {
-			return nil, fmt.Errorf("nothing can be pushed: %w", err)
+			return nil, err
 		}
 	}
 	found, err := s.find(ctx, config.PusherContainer)

@@ -26,6 +26,15 @@ func (o Options) readRules() (string, error) {
 	return string(document), err
 }
 
+// ReadRules returns the rules of a file. It fails on a file that cannot be read, and with file and line on bad rules.
+func ReadRules(file string) (config.Rules, error) {
+	document, err := Options{RulesFile: file}.readRules()
+	if err != nil {
+		return config.Rules{}, err
+	}
+	return config.ParseRules(file, []byte(document))
+}
+
 // keepRules takes over, where the user names none, the rules of the pusher that is there. They are kept as they were
 // written, so that what they leave out has the default of this setup and not of an earlier one.
 func (s *System) keepRules(ctx context.Context) error {
@@ -61,11 +70,20 @@ func (s *System) rulesVariables() []string {
 	return []string{config.RulesVariable + "=" + s.rules}
 }
 
-// rulesValues returns the rules as values for the chart. It fails on kept rules that this setup does not take.
-func (s *System) rulesValues() (map[string]any, error) {
+// rulesInForce returns the rules that the system has. It fails on kept rules that this setup does not take.
+func (s *System) rulesInForce() (config.Rules, error) {
 	rules, err := config.ParseRules("rules of "+config.PusherContainer, []byte(s.rules))
 	if err != nil {
-		return nil, remedy(err, "give others with setup up --rules FILE")
+		return config.Rules{}, remedy(err, "give others with setup up --rules FILE")
+	}
+	return rules, nil
+}
+
+// rulesValues returns the rules in force as values for the chart.
+func (s *System) rulesValues() (map[string]any, error) {
+	rules, err := s.rulesInForce()
+	if err != nil {
+		return nil, err
 	}
 	var values map[string]any
 	if err := yaml.Unmarshal([]byte(rules.String()), &values); err != nil {

@@ -34,6 +34,23 @@ func TestReadRules_RefusesBadRulesWithFileLineAndRemedy(t *testing.T) {
 	}
 }
 
+func TestReadRules_AreThoseOfTheFileWithTheDefaultsOfTheRest(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(path, []byte("alwaysPull: Host\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := config.DefaultRules()
+	want.AlwaysPull = config.AlwaysPullHost
+	got, err := ReadRules(path)
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("ReadRules: %v, (-want +got):\n%s", err, diff)
+	}
+	if _, err := ReadRules(path + ".none"); err == nil {
+		t.Error("ReadRules of no file succeeds")
+	}
+}
+
 func TestRules_AreReadBackFromTheContainerAsTheyWereWritten(t *testing.T) {
 	t.Parallel()
 	for _, document := range []string{"", "# mine\nimages:\n  exclude: [\"a=b\"]\n"} {

@@ -44,10 +44,11 @@ func newCommand() *cobra.Command {
 		SilenceUsage:  true,
 		Example: `  setup up                  # registry, cluster, pusher and webhook; safe to repeat
   setup push example/app    # after docker build: have it in the registry before a pod asks for it
+  setup explain -f app.yaml # what would become of each image, and why
   setup status              # each piece, and what to do about one that is not right
   setup down                # take it all away; the registry keeps its images`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newUpCommand(), newPushCommand(), newStatusCommand(), newDownCommand())
+	root.AddCommand(newUpCommand(), newPushCommand(), newExplainCommand(), newStatusCommand(), newDownCommand())
 	return root
 }

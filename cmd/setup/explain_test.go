@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+
+	"kind-local-registry/config"
+	"kind-local-registry/internal/host"
+	"kind-local-registry/internal/manifest"
+	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/podimage"
+	"kind-local-registry/webhook/rewrite"
+)
+
+// held explains by what it says is held of each image, by normalised reference.
+type held map[string]rewrite.Presence
+
+// heldApp has one image in the registry, and one on the host only.
+func heldApp() held {
+	return held{
+		"docker.io/example/app:local":       {OnHost: true, Digest: someDigest.String(), Served: someDigest.String()},
+		"docker.io/example/worker:local":    {OnHost: true},
+		"quay.io/example/broken:1":          {OnHost: true, Refusal: rewrite.Unservable},
+		"docker.io/library/postgres:latest": {OnHost: true, Pulled: true},
+	}
+}
+
+// Lookup implements webhook.Looker.
+func (h held) Lookup(_ context.Context, name string) (rewrite.Presence, error) { return h[name], nil }
+
+// Explain implements explainer.
+func (h held) Explain(ctx context.Context, pods []*corev1.Pod, given host.Assumptions) ([]host.Explained, error) {
+	const registryHost = "localhost:5001"
+	decider := webhook.Decider{RegistryHost: registryHost, Looker: h, Rules: config.DefaultRules}
+	var explained []host.Explained
+	for _, pod := range pods {
+		subject := webhook.Subject{
+			Pod: pod, Fields: podimage.Fields(pod), Namespace: pod.Namespace, Labels: given.Labels[pod.Namespace],
+		}
+		explained = append(explained, host.Explained{
+			Subject: subject, Outcomes: decider.Decide(ctx, subject), RegistryHost: registryHost,
+		})
+	}
+	return explained, nil
+}
+
+// explainApp returns what setup explain prints with the options of the example's manifests, and of the images.
+func explainApp(t *testing.T, options explainOptions, images ...string) string {
+	t.Helper()
+	options.files = []string{filepath.FromSlash("testdata/explain/app.yaml")}
+	wanted, err := readExplainable(images, options.files, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := host.Assumptions{Labels: manifest.NamespaceLabels(wanted.documents)}
+	var out bytes.Buffer
+	if err := options.explain(t.Context(), heldApp(), wanted, given, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// compareGolden compares with a file in testdata/golden, or writes it.
+func compareGolden(t *testing.T, name, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", "golden", name)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}
+
+func TestExplain_PrintsARowForEachImageField(t *testing.T) {
+	t.Parallel()
+	got := explainApp(t, explainOptions{}, "example/worker:local", "redis:7", "Example/App")
+	compareGolden(t, "explain.txt", got)
+	for line := range strings.Lines(got) {
+		if line = strings.TrimSuffix(line, "\n"); line != strings.TrimRight(line, " ") {
+			t.Errorf("%q ends in blanks", line)
+		} else if columns := len([]rune(line)); columns > explainWidth {
+			t.Errorf("%q has %d columns, want at most %d", line, columns, explainWidth)
+		}
+	}
+}
+
+func TestExplain_PrintsTheSameInJSONAndYAML(t *testing.T) {
+	t.Parallel()
+	inJSON := explainApp(t, explainOptions{format: "json"}, "redis:7")
+	compareGolden(t, "explain.json", inJSON)
+	inYAML, err := yaml.YAMLToJSON([]byte(explainApp(t, explainOptions{format: "yaml"}, "redis:7")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := yaml.YAMLToJSON([]byte(inJSON)) // JSON is YAML: both are compared as the converter writes it
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), string(inYAML)); diff != "" {
+		t.Errorf("-o json differs from -o yaml (-json +yaml):\n%s", diff)
+	}
+}
+
+func TestExplain_AppliesTheDecisionsWithoutTheGate(t *testing.T) {
+	t.Parallel()
+	got := explainApp(t, explainOptions{format: "yaml", apply: true})
+	compareGolden(t, "explain-apply.yaml", got)
+	if strings.Contains(got, config.Gate) {
+		t.Errorf("there is a gate in:\n%s", got)
+	}
+	again, err := manifest.Read([]string{"-"}, strings.NewReader(got))
+	if err != nil || len(again) == 0 {
+		t.Errorf("the manifests that were printed give %d documents, %v", len(again), err)
+	}
+}
+
+func TestExplain_PrintsAnArrayAlsoOfNothing(t *testing.T) {
+	t.Parallel()
+	for format, want := range map[string]string{"": "No pod names an image here.\n", "json": "[]\n", "yaml": "[]\n"} {
+		options := explainOptions{format: format}
+		var out bytes.Buffer
+		err := options.explain(t.Context(), held{}, explainable{}, host.Assumptions{}, &out)
+		if err != nil || out.String() != want {
+			t.Errorf("-o %q prints %q, %v; want %q", format, out.String(), err, want)
+		}
+	}
+}
+
+func TestExplainTable_PutsNotesBesideOrBelowAWholeBlock(t *testing.T) {
+	t.Parallel()
+	at := place{File: "f", Line: 3, Kind: "Pod", Namespace: "default", Name: "p"}
+	short := explainEntry{
+		place: at, Field: "spec.containers{a}", Image: "a", Outcome: "rewritten", Reason: rewrite.Rewritten, Rewritten: "localhost:5001/a:1",
+	}
+	long := explainEntry{
+		place: at, Field: "spec.containers{bb}", Image: "b", Outcome: "left alone", Reason: rewrite.LookupUnavailable,
+		Detail: strings.Repeat("no answer ", 6) + "\n",
+	}
+	for name, test := range map[string]struct {
+		entries []explainEntry
+		want    string
+	}{
+		"all fit": {[]explainEntry{short}, `Pod default/p (f:3)
+  spec.containers{a}  a  rewritten  Rewritten  localhost:5001/a:1
+`},
+		"one does not fit": {[]explainEntry{short, long}, `Pod default/p (f:3)
+  spec.containers{a}   a  rewritten   Rewritten
+                       localhost:5001/a:1
+  spec.containers{bb}  b  left alone  LookupUnavailable
+                       no answer no answer no answer no answer no answer no answer
+`},
+	} {
+		if diff := cmp.Diff(test.want, explainTable(test.entries)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestReadExplainable_ReturnsWhatIsRightBesideWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	const stdin = "apiVersion: v1\nkind: Pod\nspec: {containers: [{image: a}]}\n---\nname: values\n"
+	wanted, err := readExplainable([]string{"b"}, []string{"-"}, strings.NewReader(stdin))
+	if err == nil || !strings.Contains(err.Error(), "standard input:5: no Kubernetes object") {
+		t.Errorf("error %v, want one about line 5", err)
+	}
+	var images []string
+	for _, pod := range wanted.pods() {
+		images = append(images, pod.Spec.Containers[0].Image)
+	}
+	if diff := cmp.Diff([]string{"b", "a"}, images); diff != "" {
+		t.Errorf("images (-want +got):\n%s", diff)
+	}
+}
+
+func TestExplain_PrintsNothingWhereNobodyCanExplain(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	options := explainOptions{format: "json"}
+	err := options.explain(t.Context(), noExplainer{}, explainable{}, host.Assumptions{}, &out)
+	if !errors.Is(err, errNoExplainer) || out.Len() > 0 {
+		t.Errorf("printed %q, error %v; want the error alone", out.String(), err)
+	}
+}
+
+var errNoExplainer = errors.New("the pusher is gone")
+
+// noExplainer is an explainer that cannot be asked.
+type noExplainer struct{}
+
+// Explain implements explainer.
+func (noExplainer) Explain(context.Context, []*corev1.Pod, host.Assumptions) ([]host.Explained, error) {
+	return nil, errNoExplainer
+}

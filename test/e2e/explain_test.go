@@ -1,0 +1,162 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// explainEntry is what setup explain -o json says of one image field.
+type explainEntry struct {
+	Kind, Namespace, Name, Field   string
+	Image, Outcome, Reason, Detail string
+	Rewritten, Digest              string
+}
+
+// setupExplain runs setup explain with manifests on stdin, and returns what it prints on stdout.
+func setupExplain(t *testing.T, manifests string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), suite.setup, append([]string{"explain", "--cluster", clusterName}, args...)...)
+	cmd.Stdin = strings.NewReader(manifests)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("setup explain %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	return string(out)
+}
+
+// explain returns what setup explain -o json says.
+func explain(t *testing.T, manifests string, args ...string) []explainEntry {
+	t.Helper()
+	out := setupExplain(t, manifests, append(args, "-o", "json")...)
+	var entries []explainEntry
+	if err := json.Unmarshal([]byte(out), &entries); err != nil {
+		t.Fatalf("setup explain -o json prints something else: %v\n%s", err, out)
+	}
+	return entries
+}
+
+// stream is a Deployment, a CronJob and a pod in kube-system, all of one image.
+const stream = `# an application
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: explained}
+spec:
+  selector: {matchLabels: {app: explained}}
+  template:
+    metadata: {labels: {app: explained}}
+    spec:
+      containers:
+        - name: app # which only the host has
+          image: IMAGE
+          imagePullPolicy: Never
+---
+apiVersion: batch/v1
+kind: CronJob
+metadata: {name: explained}
+spec:
+  schedule: "0 3 1 1 *"
+  jobTemplate:
+    spec:
+      template:
+        spec:
+          restartPolicy: Never
+          containers:
+            - {name: app, image: IMAGE}
+            - {name: other, image: "example.invalid/nobody/has-this:1"}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: explained, namespace: kube-system}
+spec:
+  containers:
+    - {name: app, image: IMAGE}
+`
+
+func TestExplain_SaysOfEachImageWhatWouldRunAndWhy(t *testing.T) {
+	image := buildImage(t, "e2e/explained:local", "explained")
+	manifests := strings.ReplaceAll(stream, "IMAGE", image)
+	tag := registry + "/" + image
+	want := []explainEntry{
+		{Kind: "Deployment", Namespace: "default", Reason: "RewrittenPushing", Outcome: "pushed first", Rewritten: tag},
+		{Kind: "CronJob", Namespace: "default", Reason: "RewrittenPushing", Outcome: "pushed first", Rewritten: tag},
+		{Kind: "CronJob", Namespace: "default", Field: "spec.containers{other}", Image: "example.invalid/nobody/has-this:1", Reason: "NotOnHost", Outcome: "left alone"},
+		{
+			Kind: "Pod", Namespace: "kube-system", Reason: "ExcludedByRule", Outcome: "left alone",
+			Detail: "the webhook is never asked about pods of namespace kube-system",
+		},
+	}
+	for i := range want {
+		want[i].Name = "explained"
+		if want[i].Field == "" {
+			want[i].Field, want[i].Image = "spec.containers{app}", image
+		}
+	}
+	if diff := cmp.Diff(want, explain(t, manifests, "-f", "-")); diff != "" {
+		t.Errorf("before the push (-want +got):\n%s", diff)
+	}
+
+	digest := mustPush(t, image)[0].Digest
+	for i := range want[:2] {
+		want[i].Reason, want[i].Outcome = "Rewritten", "rewritten"
+		want[i].Rewritten, want[i].Digest = tag+"@"+digest, digest
+	}
+	if diff := cmp.Diff(want, explain(t, manifests, "-f", "-")); diff != "" {
+		t.Errorf("after the push (-want +got):\n%s", diff)
+	}
+}
+
+func TestExplain_SaysForAnImageWhatThePodThenRuns(t *testing.T) {
+	image := buildImage(t, "e2e/explained-image:local", "explained")
+	mustPush(t, image)
+	explained := explain(t, "", image)
+	if len(explained) != 1 {
+		t.Fatalf("%d entries, want 1: %+v", len(explained), explained)
+	}
+	pod, _ := createPod(t, "explained-image", namespace, podSpec(image))
+	if got := pod.Spec.Containers[0].Image; got != explained[0].Rewritten {
+		t.Errorf("the pod has %s, and setup explain said %s", got, explained[0].Rewritten)
+	}
+}
+
+func TestExplain_PrintsManifestsThatRun(t *testing.T) {
+	for name, pushed := range map[string]bool{"explained-pushed": true, "explained-unpushed": false} {
+		t.Run(name, func(t *testing.T) {
+			image := buildImage(t, "e2e/"+name+":local", name)
+			want := registry + "/" + image
+			if pushed {
+				want = mustPush(t, image)[0].Rewritten
+			}
+			deployment, _, _ := strings.Cut(stream, "---\n")
+			manifests := strings.NewReplacer("IMAGE", image, "explained", name).Replace(deployment)
+			applied := setupExplain(t, manifests, "-f", "-", "-o", "yaml", "--apply")
+			if !strings.Contains(applied, "image: "+want+"\n") || strings.Contains(applied, "image-push") || !strings.Contains(applied, "# which only the host has") {
+				t.Errorf("setup explain prints another image than %s, a gate, or no comment:\n%s", want, applied)
+			}
+			apply(t, name, applied)
+			if got := proxy(t, awaitPods(t, name, 1, "")[0].Name); !strings.HasPrefix(got, name) {
+				t.Errorf("the pod answers %q, want %s", got, name)
+			}
+		})
+	}
+}
+
+// apply has kubectl apply the manifests of the Deployment of that name, and deletes that with the test.
+func apply(t *testing.T, name, manifests string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "kubectl", "--kubeconfig", suite.kubeconfig, "apply", "-f", "-")
+	cmd.Stdin = strings.NewReader(manifests)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("kubectl apply: %v\n%s\n%s", err, out, manifests)
+	}
+	t.Cleanup(func() {
+		_, _ = backgroundCommand("kubectl", "--kubeconfig", suite.kubeconfig, "delete", "deployment", name)
+	})
+}

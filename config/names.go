@@ -59,6 +59,9 @@ const (
 	// OriginalsAnnotation holds the references as they were written: a JSON object from field path, as in
 	// spec.containers{app}, to image.
 	OriginalsAnnotation = "kind-local-registry/original-images"
+	// HealedAnnotation holds how often, and when last, a pod was given other images after its creation, as it could not pull
+	// those it had.
+	HealedAnnotation = "kind-local-registry/healed"
 	// RewriteAnnotation lets a pod opt out: with the value "false" its images are left alone.
 	RewriteAnnotation = "kind-local-registry/rewrite"
 	// CreatedLabel marks the nodes of a cluster that setup created, and so may delete.

@@ -39,6 +39,8 @@ type Handler struct {
 	Namespaces Namespaces
 	// Pushes has images pushed whose reference must be final; nil leaves them in their tag form.
 	Pushes *Pushes
+	// Anew is a Looker without memory, for Reconsider: what the kubelet could not pull may be gone since it was looked up.
+	Anew Looker
 	// Events takes an Event for each image that a person should hear of; nil for none.
 	Events Recorder
 }
@@ -98,6 +100,17 @@ func (h *Handler) review(ctx context.Context, request *admissionv1.AdmissionRequ
 		announce(h.Events, subject, outcomes)
 	}
 	return response, nil
+}
+
+// Reconsider decides again about fields of a pod that is there and cannot pull their images, by the rules and the images of
+// now. It implements delivery.Decider.
+func (h *Handler) Reconsider(ctx context.Context, pod *corev1.Pod, fields []podimage.Field) []Outcome {
+	anew := *h.Decider
+	anew.Looker = h.Anew
+	return anew.Decide(ctx, Subject{
+		Pod: pod, Fields: fields, Namespace: pod.Namespace, Labels: h.labels(ctx, pod.Namespace),
+		Looping: h.Guard.Looping(pod, h.Decider.Rules().LoopGuard),
+	})
 }
 
 // errNotAsked is returned for a request that the webhook's configuration does not ask for.

@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -149,9 +150,9 @@ func pulledImage(t *testing.T) string {
 	docker(t, "run", "-d", "--name", upstream, "-p", "127.0.0.1:5077:5000", "-v", "/var/lib/registry", image)
 	t.Cleanup(func() { _, _ = backgroundCommand("docker", "rm", "-fv", upstream) })
 	built := buildImage(t, "localhost:5077/why/pulled:1", "hello")
-	eventually(t, time.Minute, "the other registry takes the image", func(context.Context) string {
-		if out, err := backgroundCommand("docker", "push", built); err != nil {
-			return out
+	eventually(t, time.Minute, "the other registry takes the image", func(ctx context.Context) string {
+		if out, err := exec.CommandContext(ctx, "docker", "push", built).CombinedOutput(); err != nil {
+			return string(out)
 		}
 		return ""
 	})
@@ -171,12 +172,12 @@ func wantLogged(t *testing.T, pod string, words ...string) {
 
 // logged returns "" where kubectl logs, for the Deployment, has a line with the pod's name and all the words.
 func logged(ctx context.Context, pod string, words ...string) string {
-	out, err := backgroundCommand("kubectl", "--kubeconfig", suite.kubeconfig, "logs", "deployment/"+ours, "-n", ours)
+	out, err := exec.CommandContext(ctx, "kubectl", "--kubeconfig", suite.kubeconfig, "logs", "deployment/"+ours, "-n", ours).CombinedOutput()
 	if err != nil {
-		return out
+		return string(out)
 	}
 	var lines []string
-	for line := range strings.Lines(out) {
+	for line := range strings.Lines(string(out)) {
 		if !strings.Contains(line, `"`+pod+`"`) {
 			continue
 		}
@@ -191,9 +192,6 @@ func logged(ctx context.Context, pod string, words ...string) string {
 		if !missing {
 			return ""
 		}
-	}
-	if ctx.Err() != nil {
-		return ctx.Err().Error()
 	}
 	return "no line with " + strings.Join(words, ", ") + " among:\n" + strings.Join(lines, "")
 }

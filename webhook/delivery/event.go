@@ -10,6 +10,8 @@ const (
 	pushBegun  = "ImagePushing"
 	pushDone   = "ImagePushed"
 	pushFailed = "ImagePushFailed"
+	healed     = "ImageHealed"
+	healFailed = "ImageHealFailed"
 )
 
 // The actions of our Events: what is done about a failure is told apart, as Events of the same field, reason and action
@@ -17,6 +19,7 @@ const (
 const (
 	push   = "Push"
 	giveUp = "GiveUp"
+	heal   = "Heal"
 )
 
 // Recorder writes Events (k8s.io/client-go/tools/events).
@@ -30,8 +33,12 @@ func (r *Reconciler) event(pod *corev1.Pod, field waiting, reason, action, note 
 	if reason == pushFailed {
 		kind = corev1.EventTypeWarning
 	}
-	regarding := &corev1.ObjectReference{
-		APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, FieldPath: field.Path,
+	r.Events.Eventf(reference(pod, field.Path), nil, kind, reason, action, note, args...)
+}
+
+// reference returns what an Event about a field of the pod, or "" for all of it, regards.
+func reference(pod *corev1.Pod, path string) *corev1.ObjectReference {
+	return &corev1.ObjectReference{
+		APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, FieldPath: path,
 	}
-	r.Events.Eventf(regarding, nil, kind, reason, action, note, args...)
 }

@@ -40,6 +40,8 @@ type Reconciler struct {
 	Reader client.Reader
 	// Pusher pushes the images.
 	Pusher Pusher
+	// Decider decides about images that a pod cannot pull.
+	Decider Decider
 	// Events takes the Events on the pods.
 	Events Recorder
 	// RegistryHost is the registry's host in every rewritten reference, such as localhost:5001.
@@ -50,10 +52,14 @@ type Reconciler struct {
 
 // SetupWithManager adds the controller to the manager, whose cache should hold pending pods only, see Strip.
 func (r *Reconciler) SetupWithManager(mgr manager.Manager) error {
-	// A gate cannot come later than the pod, and a failed attempt queues itself again: only new pods are news.
+	// A gate cannot come later than the pod, and a failed attempt queues itself again: only new pods, and those that begin to
+	// fail, are news.
 	arriving := predicate.Funcs{
-		CreateFunc:  func(e event.CreateEvent) bool { return r.wants(e.Object) },
-		UpdateFunc:  func(event.UpdateEvent) bool { return false },
+		CreateFunc: func(e event.CreateEvent) bool { return r.wants(e.Object) },
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			pod, ok := e.ObjectNew.(*corev1.Pod)
+			return ok && wantsHeal(pod, r.RegistryHost)
+		},
 		DeleteFunc:  func(event.DeleteEvent) bool { return false },
 		GenericFunc: func(event.GenericEvent) bool { return false },
 	}
@@ -90,8 +96,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if err := r.Reader.Get(ctx, request.NamespacedName, pod); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	if !Wants(pod, r.RegistryHost) {
+	switch {
+	case !Wants(pod, r.RegistryHost):
 		return reconcile.Result{}, nil
+	case !podimage.Gated(pod) && wantsHeal(pod, r.RegistryHost):
+		return r.heal(ctx, pod)
 	}
 	outcomes := r.push(ctx, pod, waitingFields(pod, r.RegistryHost))
 	if ctx.Err() != nil {

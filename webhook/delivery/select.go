@@ -28,13 +28,23 @@ func waitingFields(pod *corev1.Pod, registryHost string) []waiting {
 	return fields
 }
 
-// Wants says whether the controller has something to do for the pod: our gate holds it, or it has a node, so that it could
-// not be gated, and an image that is yet to be pushed.
+// Wants says whether the controller has something to do for the pod: to deliver its images, or to heal it.
 func Wants(pod *corev1.Pod, registryHost string) bool {
+	return wantsDelivery(pod, registryHost) || wantsHeal(pod, registryHost)
+}
+
+// wantsDelivery says whether our gate holds the pod, or whether it has a node, so that it could not be gated, and an image
+// that is yet to be pushed.
+func wantsDelivery(pod *corev1.Pod, registryHost string) bool {
 	if pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodPending {
 		return false
 	}
 	return podimage.Gated(pod) || pod.Spec.NodeName != "" && len(waitingFields(pod, registryHost)) > 0
+}
+
+// wantsHeal says whether the kubelet cannot pull an image of the pod, which the webhook would be asked about.
+func wantsHeal(pod *corev1.Pod, registryHost string) bool {
+	return pod.DeletionTimestamp == nil && pod.Status.Phase == corev1.PodPending && heals(pod) && len(ailing(pod, registryHost)) > 0
 }
 
 // Strip keeps of a pod, for the cache, what Wants and the journal of admission read. It is a cache.TransformFunc, and leaves other objects alone.
@@ -56,7 +66,11 @@ func Strip(object any) (any, error) {
 			Containers:      stripContainers(pod.Spec.Containers),
 			Volumes:         stripVolumes(pod.Spec.Volumes),
 		},
-		Status: corev1.PodStatus{Phase: pod.Status.Phase},
+		Status: corev1.PodStatus{
+			Phase:                 pod.Status.Phase,
+			InitContainerStatuses: stripStatuses(pod.Status.InitContainerStatuses),
+			ContainerStatuses:     stripStatuses(pod.Status.ContainerStatuses),
+		},
 	}
 	if originals, ok := pod.Annotations[config.OriginalsAnnotation]; ok {
 		stripped.Annotations = map[string]string{config.OriginalsAnnotation: originals}
@@ -79,6 +93,20 @@ func stripVolumes(volumes []corev1.Volume) []corev1.Volume {
 	for i := range volumes {
 		if image := volumes[i].Image; image != nil {
 			stripped = append(stripped, corev1.Volume{Name: volumes[i].Name, VolumeSource: corev1.VolumeSource{Image: image}})
+		}
+	}
+	return stripped
+}
+
+// stripStatuses keeps why containers wait.
+func stripStatuses(statuses []corev1.ContainerStatus) []corev1.ContainerStatus {
+	var stripped []corev1.ContainerStatus
+	for i := range statuses {
+		if waiting := statuses[i].State.Waiting; waiting != nil {
+			stripped = append(stripped, corev1.ContainerStatus{
+				Name: statuses[i].Name, Image: statuses[i].Image,
+				State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: waiting.Reason}},
+			})
 		}
 	}
 	return stripped

@@ -96,6 +96,22 @@ func (f Field) Always() bool {
 	return !strings.ContainsAny(tail, ":@") || strings.HasSuffix(tail, ":latest")
 }
 
+// With returns the field with another image.
+func (f Field) With(image string) Field {
+	f.Image = image
+	return f
+}
+
+// Untagged returns a reference that has a tag and a digest without the tag, which says nothing beside the digest.
+func Untagged(image string) string {
+	name, digest, found := strings.Cut(image, "@")
+	tag := strings.LastIndexByte(name, ':')
+	if !found || tag < strings.LastIndexByte(name, '/') {
+		return image
+	}
+	return name[:tag] + "@" + digest
+}
+
 // TestImage returns the operation that holds the patch to the image that the field has now.
 func (f Field) TestImage() jsonpatch.Operation {
 	return jsonpatch.NewOperation("test", f.imagePointer, f.Image)

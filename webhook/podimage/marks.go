@@ -3,7 +3,10 @@ package podimage
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
+	"time"
 
 	"gomodules.xyz/jsonpatch/v2"
 	corev1 "k8s.io/api/core/v1"
@@ -64,13 +67,15 @@ func (o Originals) Of(field Field, registryHost string) (string, bool) {
 // Written returns the image of the field as it was written: what is recorded of it, if that stands there in its rewritten
 // form, with a digest or without.
 func (o Originals) Written(field Field, registryHost string) string {
-	untagged, _, _ := strings.Cut(field.Image, "@")
-	for _, image := range []string{field.Image, untagged} {
-		if original, ok := o.Of(Field{Path: field.Path, Image: image}, registryHost); ok {
-			return original
-		}
+	image, _, pinned := strings.Cut(field.Image, "@")
+	original, ok := o.Of(Field{Path: field.Path, Image: image}, registryHost)
+	if name, err := rewrite.Parse(o[field.Path]); !ok && pinned && err == nil {
+		original, ok = o.Of(Field{Path: field.Path, Image: image + ":" + name.Tag()}, registryHost)
 	}
-	return field.Image
+	if !ok {
+		return field.Image
+	}
+	return original
 }
 
 // Annotate returns the operations that write the originals into the pod's annotation.
@@ -79,12 +84,50 @@ func (o Originals) Annotate(pod *corev1.Pod) ([]jsonpatch.Operation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("writing annotation %s: %w", config.OriginalsAnnotation, err)
 	}
-	if pod.Annotations == nil {
-		annotations := map[string]string{config.OriginalsAnnotation: string(value)}
-		return []jsonpatch.Operation{jsonpatch.NewOperation("add", "/metadata/annotations", annotations)}, nil
+	return annotate(pod, map[string]string{config.OriginalsAnnotation: string(value)}), nil
+}
+
+// AnnotateHealed is Annotate for a pod that is given other images after its creation.
+func (o Originals) AnnotateHealed(pod *corev1.Pod, healed Healed) ([]jsonpatch.Operation, error) {
+	originals, err := json.Marshal(o)
+	if err != nil {
+		return nil, fmt.Errorf("writing annotation %s: %w", config.OriginalsAnnotation, err)
 	}
-	key := "/metadata/annotations/" + escape(config.OriginalsAnnotation)
-	return []jsonpatch.Operation{jsonpatch.NewOperation("add", key, string(value))}, nil
+	healing, err := json.Marshal(healed)
+	if err != nil {
+		return nil, fmt.Errorf("writing annotation %s: %w", config.HealedAnnotation, err)
+	}
+	return annotate(pod, map[string]string{
+		config.OriginalsAnnotation: string(originals), config.HealedAnnotation: string(healing),
+	}), nil
+}
+
+// Healed says how often a pod was given other images after its creation, as it could not pull those it had, and when it was
+// last.
+type Healed struct {
+	Times int       `json:"times"`
+	Last  time.Time `json:"last"`
+}
+
+// ReadHealed returns what the pod's annotation says. One that is not ours says that it never was.
+func ReadHealed(pod *corev1.Pod) Healed {
+	var healed Healed
+	if err := json.Unmarshal([]byte(pod.Annotations[config.HealedAnnotation]), &healed); err != nil {
+		return Healed{}
+	}
+	return healed
+}
+
+// annotate returns the operations that give the pod annotations.
+func annotate(pod *corev1.Pod, annotations map[string]string) []jsonpatch.Operation {
+	if pod.Annotations == nil {
+		return []jsonpatch.Operation{jsonpatch.NewOperation("add", "/metadata/annotations", annotations)}
+	}
+	var operations []jsonpatch.Operation
+	for _, key := range slices.Sorted(maps.Keys(annotations)) {
+		operations = append(operations, jsonpatch.NewOperation("add", "/metadata/annotations/"+escape(key), annotations[key]))
+	}
+	return operations
 }
 
 // gate is ours, as it stands in a pod.

@@ -45,6 +45,38 @@ func TestOf_FindsWhatStillWaits(t *testing.T) {
 	}
 }
 
+func TestWritten_KnowsEveryFormThatWeGiveAnImage(t *testing.T) {
+	t.Parallel()
+	const digest = "@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	for image, want := range map[string]string{
+		"localhost:5001/a/b:1":          "a/b:1",
+		"localhost:5001/a/b:1" + digest: "a/b:1",
+		"localhost:5001/a/b" + digest:   "a/b:1",
+		"localhost:5001/a/b":            "localhost:5001/a/b",
+		"localhost:5001/a/b:2" + digest: "localhost:5001/a/b:2" + digest,
+		"a/b:1":                         "a/b:1",
+		"c:1":                           "c:1",
+	} {
+		originals := podimage.Originals{"spec.containers{app}": "a/b:1"}
+		if got := originals.Written(podimage.Field{Path: "spec.containers{app}", Image: image}, registryHost); got != want {
+			t.Errorf("Written(%q) = %q, want %q", image, got, want)
+		}
+	}
+}
+
+func TestUntagged_TakesTheTagFromWhatHasADigest(t *testing.T) {
+	t.Parallel()
+	for image, want := range map[string]string{
+		"localhost:5001/a/b:1@sha256:0": "localhost:5001/a/b@sha256:0",
+		"localhost:5001/a/b@sha256:0":   "localhost:5001/a/b@sha256:0",
+		"localhost:5001/a/b:1":          "localhost:5001/a/b:1",
+	} {
+		if got := podimage.Untagged(image); got != want {
+			t.Errorf("Untagged(%q) = %q, want %q", image, got, want)
+		}
+	}
+}
+
 func TestReadOriginals_TakesWhatSomebodyElseWroteForNothing(t *testing.T) {
 	t.Parallel()
 	for _, annotation := range []string{"", "null", "[]", "{", `{"a":1}`, `"a"`} {

@@ -23,6 +23,7 @@ import (
 
 // admission is what answers the API server, and what runs beside it. Every replica has it.
 type admission struct {
+	handler *webhook.Handler
 	lookups *webhook.Lookups
 	journal *webhook.Journal
 	pods    cache.Cache
@@ -41,7 +42,7 @@ func addAdmission(ctx context.Context, mgr manager.Manager, options Options, pus
 		pods:    mgr.GetCache(),
 		host:    options.RegistryHost,
 	}
-	mgr.GetWebhookServer().Register(webhook.Path, webhook.NewServer(&webhook.Handler{
+	a.handler = &webhook.Handler{
 		Decider:    &webhook.Decider{RegistryHost: options.RegistryHost, Looker: a.lookups, Rules: options.Rules.Current},
 		Journal:    a.journal,
 		Log:        log,
@@ -49,8 +50,10 @@ func addAdmission(ctx context.Context, mgr manager.Manager, options Options, pus
 		Guard:      webhook.NewLoopGuard(),
 		Namespaces: namespaces{mgr.GetClient()},
 		Pushes:     webhook.NewPushes(ctx, pusher, options.PushDeadline, log),
+		Anew:       pusher,
 		Events:     mgr.GetEventRecorder(config.Name),
-	}))
+	}
+	mgr.GetWebhookServer().Register(webhook.Path, webhook.NewServer(a.handler))
 	return a, errors.Join(mgr.Add(a), mgr.Add(options.Rules))
 }
 

@@ -49,14 +49,6 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 		return err
 	}
 	keeper.Client = mgr.GetClient()
-	deliverer := &delivery.Reconciler{
-		Client:       mgr.GetClient(),
-		Reader:       mgr.GetAPIReader(),
-		Pusher:       pusher,
-		Events:       mgr.GetEventRecorder(config.Name),
-		RegistryHost: options.RegistryHost,
-		Deadline:     options.PushDeadline,
-	}
 	ctx, cancel := context.WithCancel(ctx)
 	admitting, err := addAdmission(ctx, mgr, options, pusher, log)
 	if err != nil {
@@ -64,6 +56,15 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 		return err
 	}
 	defer func() { cancel(); admitting.lookups.Wait() }()
+	deliverer := &delivery.Reconciler{
+		Client:       mgr.GetClient(),
+		Reader:       mgr.GetAPIReader(),
+		Pusher:       pusher,
+		Decider:      admitting.handler,
+		Events:       mgr.GetEventRecorder(config.Name),
+		RegistryHost: options.RegistryHost,
+		Deadline:     options.PushDeadline,
+	}
 	unexpose, err := exposeExpiry(keeper)
 	if err != nil {
 		return err

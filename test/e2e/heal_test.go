@@ -1,0 +1,82 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kind-local-registry/config"
+)
+
+func TestPods_CreatedWhileTheWebhookIsAwayRunOnceItIsBack(t *testing.T) {
+	image := buildImage(t, "e2e/unseen:local", "hello")
+	t.Cleanup(func() { scale(t, 1) })
+	scale(t, 0)
+	const pods = 30
+	for i := range pods {
+		spec := podSpec(image)
+		if i%3 == 0 {
+			spec.InitContainers = []corev1.Container{{Name: "prepare", Image: image, Args: []string{"--once"}}}
+		}
+		if created, _ := createPod(t, fmt.Sprintf("unseen-%d", i), namespace, spec); created.Spec.Containers[0].Image != image {
+			t.Fatalf("pod %s was rewritten without a webhook", created.Name)
+		}
+	}
+	eventually(t, time.Minute, "the kubelet cannot pull", func(ctx context.Context) string {
+		pod, err := suite.kube.CoreV1().Pods(namespace).Get(ctx, "unseen-1", metav1.GetOptions{})
+		if err != nil {
+			return err.Error()
+		}
+		if problem := describe(pod); !strings.Contains(problem, "ImagePull") {
+			return problem
+		}
+		return ""
+	})
+	scale(t, 1)
+
+	start := time.Now()
+	for i := range pods {
+		pod := awaitRunning(t, fmt.Sprintf("unseen-%d", i), time.Minute-time.Since(start))
+		if got := pod.Spec.Containers[0].Image; !strings.HasPrefix(got, registry+"/"+image+"@sha256:") {
+			t.Errorf("pod %s has %s, want the registry's image by digest, given once", pod.Name, got)
+		}
+	}
+	t.Logf("%d pods run %s after the webhook was back", pods, time.Since(start).Round(time.Second))
+}
+
+func TestPod_RunsAfterTheRegistryLostItsImage(t *testing.T) {
+	image := buildImage(t, "e2e/lost:local", "hello")
+	command(t, suite.setup, "push", image)
+	spec := podSpec(image)
+	spec.NodeSelector = map[string]string{"waits": "for-its-node"} // not scheduled, so not pulled, until it is lost
+	pod, _ := createPod(t, "lost", namespace, spec)
+	if got := pod.Spec.Containers[0].Image; !strings.HasPrefix(got, registry+"/"+image+"@sha256:") {
+		t.Fatalf("the pod has %s", got)
+	}
+	emptyRegistry(t)
+	labelWorker(t, "waits", "for-its-node")
+	awaitRunning(t, "lost", time.Minute)
+}
+
+// emptyRegistry takes the registry and all its images away, and makes a new one.
+func emptyRegistry(t *testing.T) {
+	t.Helper()
+	docker(t, "rm", "-f", config.RegistryContainer)
+	docker(t, "volume", "rm", config.RegistryContainer)
+	up(t)
+}
+
+// labelWorker gives the worker a label until the test ends.
+func labelWorker(t *testing.T, key, value string) {
+	t.Helper()
+	node := "node/" + clusterName + "-worker"
+	command(t, "kubectl", "--kubeconfig", suite.kubeconfig, "label", node, key+"="+value)
+	t.Cleanup(func() { _, _ = backgroundCommand("kubectl", "--kubeconfig", suite.kubeconfig, "label", node, key+"-") })
+}

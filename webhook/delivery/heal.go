@@ -1,0 +1,149 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"gomodules.xyz/jsonpatch/v2"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"kind-local-registry/config"
+	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/podimage"
+	"kind-local-registry/webhook/rewrite"
+)
+
+const (
+	// mostHeals is how often one pod is given other images before it is left as it is.
+	mostHeals = 3
+	// healPause is how long it is from one time to the next. For a moment the kubelet says of the new image what it knows of
+	// the old one.
+	healPause = 15 * time.Second
+)
+
+// Decider decides again about fields of a pod that is there, by the rules and the images of now.
+type Decider interface {
+	Reconsider(ctx context.Context, pod *corev1.Pod, fields []podimage.Field) []webhook.Outcome
+}
+
+// ailing returns the fields of the pod whose image the kubelet cannot pull, as its author wrote them. What it says of an image
+// that the pod had before counts for nothing.
+func ailing(pod *corev1.Pod, registryHost string) []podimage.Field {
+	failing := map[string]string{} // images, by path
+	for list, statuses := range map[string][]corev1.ContainerStatus{
+		"initContainers": pod.Status.InitContainerStatuses, "containers": pod.Status.ContainerStatuses,
+	} {
+		for i := range statuses {
+			if waiting := statuses[i].State.Waiting; waiting != nil && pullFails(waiting.Reason) {
+				failing["spec."+list+"{"+statuses[i].Name+"}"] = statuses[i].Image
+			}
+		}
+	}
+	originals := podimage.ReadOriginals(pod)
+	var fields []podimage.Field
+	for _, field := range podimage.Fields(pod) {
+		if image, fails := failing[field.Path]; fails && image == field.Image {
+			fields = append(fields, field.With(originals.Written(field, registryHost)))
+		}
+	}
+	return fields
+}
+
+// pullFails says whether a container waits because its image cannot be pulled (kubernetes, pkg/kubelet/images/types.go).
+func pullFails(reason string) bool { return reason == "ErrImagePull" || reason == "ImagePullBackOff" }
+
+// heals says whether the controller may give the pod other images: the webhook would have been asked about it.
+func heals(pod *corev1.Pod) bool {
+	return !slices.Contains(config.UnaskedNamespaces(), pod.Namespace)
+}
+
+// heal has the images pushed that the kubelet cannot pull and the host has, and puts them in the place of those: the webhook
+// was away when the pod was created, or the registry has lost them since.
+func (r *Reconciler) heal(ctx context.Context, pod *corev1.Pod) (reconcile.Result, error) {
+	before := podimage.ReadHealed(pod)
+	if wait := time.Until(before.Last.Add(healPause)); wait > 0 && wait <= healPause {
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
+	outcomes := r.Decider.Reconsider(ctx, pod, ailing(pod, r.RegistryHost))
+	if err := r.pushNeeded(ctx, outcomes); err != nil {
+		return reconcile.Result{}, err
+	}
+	outcomes = slices.DeleteFunc(outcomes, func(o webhook.Outcome) bool { return !o.Decision.Changed() })
+	if len(outcomes) == 0 {
+		return reconcile.Result{}, nil
+	}
+	if before.Times >= mostHeals {
+		r.Events.Eventf(reference(pod, ""), nil, corev1.EventTypeWarning, healFailed, giveUp,
+			"The images of this pod cannot be pulled, although it was given the host's %d times; see the kubelet's Events", before.Times)
+		return reconcile.Result{}, nil
+	}
+	patch, err := healing(pod, outcomes, podimage.Healed{Times: before.Times + 1, Last: time.Now().UTC()})
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	if err := r.apply(ctx, pod, patch); err != nil {
+		return reconcile.Result{}, err
+	}
+	for _, o := range outcomes {
+		r.Events.Eventf(reference(pod, o.Field.Path), nil, corev1.EventTypeNormal, healed, heal,
+			"%q cannot be pulled, and the host has it: running the host's", o.Field.Image)
+		log.FromContext(ctx).Info("image healed", "field", o.Field.Path, "image", o.Field.Image,
+			"rewritten", o.Decision.Rewritten, "reason", o.Decision.Reason)
+	}
+	return reconcile.Result{}, nil
+}
+
+// healing returns the patch that gives the pod the images that were decided on. It applies to the pod as it was read.
+func healing(pod *corev1.Pod, outcomes []webhook.Outcome, healed podimage.Healed) ([]jsonpatch.Operation, error) {
+	originals := podimage.ReadOriginals(pod)
+	patch := []jsonpatch.Operation{podimage.TestUID(pod)}
+	for _, now := range podimage.Fields(pod) {
+		for _, o := range outcomes {
+			if o.Field.Path == now.Path {
+				originals[now.Path] = o.Field.Image
+				patch = append(patch, now.TestImage(), now.ReplaceImage(other(now.Image, o.Decision)))
+			}
+		}
+	}
+	annotate, err := originals.AnnotateHealed(pod, healed)
+	return append(patch, annotate...), err
+}
+
+// pushNeeded pushes what the decisions want pushed. What is refused is left as it is; any other error may pass.
+func (r *Reconciler) pushNeeded(ctx context.Context, outcomes []webhook.Outcome) error {
+	var passing []error
+	for i := range outcomes {
+		decision := &outcomes[i].Decision
+		if decision.Reason == rewrite.LookupUnavailable {
+			passing = append(passing, errors.New(decision.Detail))
+		}
+		if !decision.NeedsPush() {
+			continue
+		}
+		digest, err := r.Pusher.Push(ctx, decision.Image)
+		refusal := (*rewrite.Refusal)(nil)
+		switch {
+		case err == nil:
+			*decision = decision.Pushed(digest)
+		case errors.As(err, &refusal):
+			*decision = rewrite.Unchanged(decision.Image, refusal.Reason, refusal.Detail)
+		default:
+			passing = append(passing, fmt.Errorf("pushing %s: %w", decision.Image, err))
+		}
+	}
+	return errors.Join(passing...)
+}
+
+// other returns the reference that the decision gives, in a form in which the pod does not have it yet: the kubelet backs
+// off by reference, for up to five minutes, and so would not soon try the same one again.
+func other(image string, decision rewrite.Decision) string {
+	if image != decision.Rewritten {
+		return decision.Rewritten
+	}
+	return podimage.Untagged(decision.Rewritten)
+}

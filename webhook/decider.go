@@ -55,17 +55,21 @@ func (d *Decider) Decide(ctx context.Context, subject Subject) []Outcome {
 	defer cancel()
 	rules := d.Rules()
 	outcomes := make([]Outcome, len(subject.Fields))
-	reason, detail := subject.leftAlone(rules)
+	if reason, detail := subject.leftAlone(rules); reason != "" {
+		for i, field := range subject.Fields {
+			outcomes[i] = Outcome{Field: field, Decision: rewrite.Unchanged(field.Image, reason, detail)}
+		}
+		return outcomes
+	}
+	if len(subject.Fields) == 1 { // as most pods have, which need no goroutine
+		field := subject.Fields[0]
+		return []Outcome{{Field: field, Decision: d.decide(ctx, rules, field)}}
+	}
 	var deciding errgroup.Group
 	deciding.SetLimit(parallel)
 	for i, field := range subject.Fields {
-		outcomes[i].Field = field
-		if reason != "" {
-			outcomes[i].Decision = rewrite.Unchanged(field.Image, reason, detail)
-			continue
-		}
 		deciding.Go(func() error {
-			outcomes[i].Decision = d.decide(ctx, rules, field)
+			outcomes[i] = Outcome{Field: field, Decision: d.decide(ctx, rules, field)}
 			return nil
 		})
 	}

@@ -93,7 +93,8 @@ func (f Field) Always() bool {
 		return f.PullPolicy == corev1.PullAlways
 	}
 	tail := f.Image[strings.LastIndexByte(f.Image, '/')+1:]
-	return !strings.ContainsAny(tail, ":@") || strings.HasSuffix(tail, ":latest")
+	_, tag, tagged := strings.Cut(tail, ":")
+	return tag == "latest" || !tagged // a digest has a colon too
 }
 
 // With returns the field with another image.

@@ -2,95 +2,24 @@ package webhook_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/go-logr/logr"
-	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-
-	"kind-local-registry/config"
-	"kind-local-registry/webhook"
-	"kind-local-registry/webhook/podimage"
-	"kind-local-registry/webhook/rewrite"
 )
 
 var update = flag.Bool("update", false, "write the goldens")
-
-const (
-	registryHost = "localhost:5001"
-	someDigest   = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-)
-
-// world says of a name what its first component says: registry/…, pulled/…, host/…, gone/… (when it is pushed), refused/…,
-// down/… and panic/…; nobody has the others. The registry serves what it is asked for by its own name and a digest.
-type world struct{}
-
-func (world) Lookup(_ context.Context, name string) (rewrite.Presence, error) {
-	local := strings.HasPrefix(name, registryHost)
-	kind, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(name, "docker.io/"), registryHost+"/"), "/")
-	switch {
-	case local && strings.Contains(name, "@"):
-		return rewrite.Presence{Served: someDigest}, nil
-	case kind == "registry":
-		return rewrite.Presence{OnHost: true, Digest: someDigest, Served: someDigest}, nil
-	case kind == "host" || kind == "gone":
-		return rewrite.Presence{OnHost: true}, nil
-	case kind == "pulled":
-		return rewrite.Presence{OnHost: true, Pulled: true, Digest: someDigest, Served: someDigest}, nil
-	case kind == "refused":
-		return rewrite.Presence{OnHost: true, Refusal: rewrite.WrongPlatform}, nil
-	case kind == "down":
-		return rewrite.Presence{}, errors.New("no route to host")
-	case kind == "panic":
-		panic("in a test")
-	}
-	return rewrite.Presence{}, nil
-}
-
-// Push implements webhook.Pusher: images of the host are pushed at once.
-func (world) Push(_ context.Context, name string) (string, error) {
-	if strings.HasPrefix(name, "gone") {
-		return "", &rewrite.Refusal{Reason: rewrite.NotOnHost, Detail: "in a test"}
-	}
-	return someDigest, nil
-}
-
-// Labels implements webhook.Namespaces: one namespace has opted out.
-func (world) Labels(_ context.Context, name string) (map[string]string, error) {
-	if name == "opted-out" {
-		return map[string]string{config.RewriteAnnotation: "false"}, nil
-	}
-	return nil, nil
-}
-
-// newHandler returns a handler in that world.
-func newHandler(t testing.TB, log logr.Logger) *webhook.Handler {
-	t.Helper()
-	rules := config.DefaultRules()
-	return &webhook.Handler{
-		Decider:    &webhook.Decider{RegistryHost: registryHost, Looker: world{}, Rules: func() config.Rules { return rules }},
-		Journal:    webhook.NewJournal(log),
-		Log:        log,
-		Metrics:    webhook.NewMetrics(),
-		Guard:      webhook.NewLoopGuard(),
-		Namespaces: world{},
-		Pushes:     webhook.NewPushes(t.Context(), world{}, time.Minute, log),
-	}
-}
 
 // Every directory of testdata/admission is a case: review.json is the API server's question, patch.json our answer.
 func TestHandle_AnswersWithTheGoldenPatch(t *testing.T) {
@@ -290,52 +219,6 @@ func (l *eventLog) Eventf(regarding, _ runtime.Object, kind, reason, _, _ string
 	*l = append(*l, fmt.Sprintf("%s %s %s %s", of.Kind, of.Name, kind, reason))
 }
 
-// benchmarkPods are pods by what they are called in benchmarks. The large one has 60 kB, in many small fields.
-func benchmarkPods() map[string]string {
-	var env []string
-	for i := range 800 {
-		env = append(env, fmt.Sprintf(`{"name":"VARIABLE_%04d","value":"the value of the variable with number %04d"}`, i, i))
-	}
-	large := `{"metadata":{"name":"pod"},"spec":{"containers":[{"name":"a","image":"registry/x","env":[` + strings.Join(env, ",") + `]}]}}`
-	return map[string]string{
-		"plain": `{"metadata":{"name":"pod"},"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`,
-		"60kB":  large,
-	}
-}
-
-// BenchmarkDecide decides about a pod and makes the patch.
-func BenchmarkDecide(b *testing.B) {
-	for name, document := range benchmarkPods() {
-		var pod corev1.Pod
-		if err := json.Unmarshal([]byte(document), &pod); err != nil {
-			b.Fatal(err)
-		}
-		b.Run(name, func(b *testing.B) {
-			decider := newHandler(b, logr.Discard()).Decider
-			b.ReportAllocs()
-			for b.Loop() {
-				subject := webhook.Subject{Pod: &pod, Fields: podimage.Fields(&pod), Namespace: "default"}
-				if _, err := webhook.Patch(subject, decider.Decide(b.Context(), subject), registryHost); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
-// BenchmarkHandle answers a whole request: the pod is decoded from JSON, and the answer is told to the journal and metrics.
-func BenchmarkHandle(b *testing.B) {
-	for name, pod := range benchmarkPods() {
-		b.Run(name, func(b *testing.B) {
-			h, request := newHandler(b, logr.Discard()), creation(pod)
-			b.ReportAllocs()
-			for b.Loop() {
-				h.Handle(b.Context(), request)
-			}
-		})
-	}
-}
-
 // readReview returns the request in an AdmissionReview.
 func readReview(t *testing.T, path string) *admissionv1.AdmissionRequest {
 	t.Helper()
@@ -366,13 +249,3 @@ func wantGolden(t *testing.T, path string, got []byte) {
 		t.Errorf("%s (-want +got):\n%s", path, diff)
 	}
 }
-
-// panickingSink panics at every line but an error.
-type panickingSink struct{ funcr.Formatter }
-
-func (*panickingSink) Info(int, string, ...any)         { panic("in a test") }
-func (*panickingSink) Error(error, string, ...any)      {}
-func (s *panickingSink) WithValues(...any) logr.LogSink { return s }
-func (s *panickingSink) WithName(string) logr.LogSink   { return s }
-func (*panickingSink) Init(logr.RuntimeInfo)            {}
-func (*panickingSink) Enabled(int) bool                 { return true }

@@ -23,7 +23,8 @@ const (
 // Pusher brings images of the host into the registry.
 type Pusher interface {
 	// Push brings the image called name, a reference as it was written, into the registry, and returns the digest of its
-	// manifest there. It fails with a *rewrite.Refusal for an image that it can never bring there; any other error may pass.
+	// manifest there. An image that is there already is pushed in no time. It fails with a *rewrite.Refusal for an image
+	// that it can never bring there; any other error may pass.
 	Push(ctx context.Context, name string) (digest string, err error)
 }
 

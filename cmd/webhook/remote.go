@@ -38,7 +38,7 @@ func (r *remotePusher) Lookup(ctx context.Context, name string) (rewrite.Presenc
 	return client.Lookup(ctx, name)
 }
 
-// Push implements delivery.Pusher.
+// Push implements webhook.Pusher.
 func (r *remotePusher) Push(ctx context.Context, name string) (string, error) {
 	client, err := r.connect()
 	if err != nil {

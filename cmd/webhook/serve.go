@@ -130,7 +130,7 @@ func (l localPusher) Lookup(ctx context.Context, name string) (rewrite.Presence,
 	return l.service.Lookup(ctx, name)
 }
 
-// Push implements delivery.Pusher.
+// Push implements webhook.Pusher.
 func (l localPusher) Push(ctx context.Context, name string) (string, error) {
 	result, err := l.service.Push(ctx, name, nil)
 	return result.Digest.String(), err

@@ -80,7 +80,7 @@ func (h *host) Lookup(ctx context.Context, name string) (rewrite.Presence, error
 	return rewrite.Presence{OnHost: true, Refusal: found.unfit}, nil
 }
 
-// Push implements delivery.Pusher.
+// Push implements webhook.Pusher.
 func (h *host) Push(ctx context.Context, name string) (string, error) {
 	found, err := h.begin(name)
 	if err != nil {

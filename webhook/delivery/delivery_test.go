@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"kind-local-registry/config"
+	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/podimage"
 	"kind-local-registry/webhook/rewrite"
 )
@@ -134,7 +135,7 @@ type silent struct{}
 func (silent) Eventf(_, _ runtime.Object, _, _, _, _ string, _ ...any) {}
 
 // reconciler returns a reconciler with no cluster.
-func reconciler(p Pusher) *Reconciler {
+func reconciler(p webhook.Pusher) *Reconciler {
 	return &Reconciler{Pusher: p, Events: silent{}, RegistryHost: registryHost, Deadline: 10 * time.Minute}
 }
 

@@ -2,7 +2,6 @@ package delivery
 
 import (
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 )
 
 // The reasons of our Events.
@@ -21,11 +20,6 @@ const (
 	giveUp = "GiveUp"
 	heal   = "Heal"
 )
-
-// Recorder writes Events (k8s.io/client-go/tools/events).
-type Recorder interface {
-	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
-}
 
 // event writes an Event about one field of the pod.
 func (r *Reconciler) event(pod *corev1.Pod, field waiting, reason, action, note string, args ...any) {

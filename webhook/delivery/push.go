@@ -17,14 +17,6 @@ import (
 // comes back after a long time.
 const leastAttempt = time.Minute
 
-// Pusher brings images of the host into the registry.
-type Pusher interface {
-	// Push brings the image called name, a reference as it was written, into the registry, and returns the digest of its
-	// manifest there. An image that is there already is pushed in no time. It fails with a *rewrite.Refusal for an image
-	// that it can never bring there; any other error may pass.
-	Push(ctx context.Context, name string) (digest string, err error)
-}
-
 // pushed is what came of one waiting field.
 type pushed struct {
 	waiting

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
+	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/podimage"
 )
 
@@ -39,11 +40,11 @@ type Reconciler struct {
 	// Reader reads a pod from the API server itself: what a patch tests must not be stale.
 	Reader client.Reader
 	// Pusher pushes the images.
-	Pusher Pusher
+	Pusher webhook.Pusher
 	// Decider decides about images that a pod cannot pull.
 	Decider Decider
 	// Events takes the Events on the pods.
-	Events Recorder
+	Events webhook.Recorder
 	// RegistryHost is the registry's host in every rewritten reference, such as localhost:5001.
 	RegistryHost string
 	// Deadline is how long after a pod's creation its images are tried; after it, the pod runs what its author wrote.

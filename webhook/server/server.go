@@ -31,7 +31,7 @@ import (
 // Pusher is what the process asks about the host's images, and has push them.
 type Pusher interface {
 	webhook.Looker
-	delivery.Pusher
+	webhook.Pusher
 }
 
 // Run serves until ctx ends. It fails on options that cannot be, and on ports that are taken.

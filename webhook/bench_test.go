@@ -1,0 +1,60 @@
+package webhook_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+
+	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/podimage"
+)
+
+// benchmarkPods are pods by what they are called in benchmarks. The large one has 60 kB, in many small fields.
+func benchmarkPods() map[string]string {
+	var env []string
+	for i := range 800 {
+		env = append(env, fmt.Sprintf(`{"name":"VARIABLE_%04d","value":"the value of the variable with number %04d"}`, i, i))
+	}
+	large := `{"metadata":{"name":"pod"},"spec":{"containers":[{"name":"a","image":"registry/x","env":[` + strings.Join(env, ",") + `]}]}}`
+	return map[string]string{
+		"plain": `{"metadata":{"name":"pod"},"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`,
+		"60kB":  large,
+	}
+}
+
+// BenchmarkDecide decides about a pod and makes the patch.
+func BenchmarkDecide(b *testing.B) {
+	for name, document := range benchmarkPods() {
+		var pod corev1.Pod
+		if err := json.Unmarshal([]byte(document), &pod); err != nil {
+			b.Fatal(err)
+		}
+		b.Run(name, func(b *testing.B) {
+			decider := newHandler(b, logr.Discard()).Decider
+			b.ReportAllocs()
+			for b.Loop() {
+				subject := webhook.Subject{Pod: &pod, Fields: podimage.Fields(&pod), Namespace: "default"}
+				if _, err := webhook.Patch(subject, decider.Decide(b.Context(), subject), registryHost); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkHandle answers a whole request: the pod is decoded from JSON, and the answer is told to the journal and metrics.
+func BenchmarkHandle(b *testing.B) {
+	for name, pod := range benchmarkPods() {
+		b.Run(name, func(b *testing.B) {
+			h, request := newHandler(b, logr.Discard()), creation(pod)
+			b.ReportAllocs()
+			for b.Loop() {
+				h.Handle(b.Context(), request)
+			}
+		})
+	}
+}

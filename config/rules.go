@@ -23,6 +23,9 @@ type Rules struct {
 	AlwaysPull AlwaysPull `json:"alwaysPull,omitempty"`
 	// LoopGuard ends a fight with an operator that recreates its pods for ever.
 	LoopGuard LoopGuard `json:"loopGuard"`
+	// PrePush says that the pusher pushes an image which the registry serves again as soon as it is rebuilt, and not only when
+	// a pod wants it.
+	PrePush bool `json:"prePush"`
 }
 
 // Selection takes what a pattern of Include matches and none of Exclude. An empty Include takes all.
@@ -69,6 +72,7 @@ func DefaultRules() Rules {
 		Pods:       podRules("cnpg.io/podRole", "application=spilo"),
 		AlwaysPull: AlwaysPullUpstream,
 		LoopGuard:  LoopGuard{Recreations: 5, Within: metav1.Duration{Duration: 5 * time.Minute}},
+		PrePush:    true,
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 
 func TestParseRules_TellsEveryFault(t *testing.T) {
 	t.Parallel()
-	const keys = "use one of alwaysPull, images, loopGuard, namespaces, pods"
+	const keys = "use one of alwaysPull, images, loopGuard, namespaces, pods, prePush"
 	for document, want := range map[string][]string{
 		"images:\n  exclude:\n  - a\n  - '['":          {`4: images.exclude "[": syntax error in pattern`},
 		"images: {exclude: ['a:[']}":                   {`1: images.exclude "a:[": syntax error in pattern`},
@@ -31,6 +31,7 @@ func TestParseRules_TellsEveryFault(t *testing.T) {
 		"[a]: b":                                       {`1: unknown key "": ` + keys},
 		"images: {}\n\nimages: {}":                     {`3: images stands here a second time: keep one`},
 		"alwaysPull: host":                             {`1: alwaysPull is "host", want Upstream or Host`},
+		"prePush: perhaps":                             {`1: prePush is "perhaps", want true or false`},
 		"alwaysPull: {}":                               {`1: alwaysPull is a mapping, want Upstream or Host`},
 		"loopGuard: {recreations: -1, within: 5}":      {`1: loopGuard.recreations is "-1", want a whole number from 0`, `1: loopGuard.within is "5", want a duration, such as 5m`},
 		"loopGuard:\n  recreations: '5'\n  within: 0s": {`2: loopGuard.recreations is "5", want a whole number from 0`, `3: loopGuard.within is "0s", want a duration, such as 5m`},

@@ -26,6 +26,7 @@ func (p *rulesParser) rules(root *yaml.Node, rules *Rules) {
 			p.mapping(path, value, fields{"exclude": p.list(&rules.Pods.Exclude, checkSelector)})
 		},
 		"alwaysPull": p.alwaysPull(&rules.AlwaysPull),
+		"prePush":    p.yesOrNo(&rules.PrePush),
 		"loopGuard": func(path string, value *yaml.Node) {
 			p.mapping(path, value, fields{
 				"recreations": p.count(&rules.LoopGuard.Recreations),
@@ -104,6 +105,14 @@ func (p *rulesParser) count(into *int) reader {
 		err := value.Decode(into)
 		if err != nil || value.ShortTag() != "!!int" || *into < 0 || *into > math.MaxInt32 {
 			p.fault(value.Line, "%s is %s, want a whole number from 0", path, kind(value))
+		}
+	}
+}
+
+func (p *rulesParser) yesOrNo(into *bool) reader {
+	return func(path string, value *yaml.Node) {
+		if value.ShortTag() != "!!bool" || value.Decode(into) != nil {
+			p.fault(value.Line, "%s is %s, want true or false", path, kind(value))
 		}
 	}
 }

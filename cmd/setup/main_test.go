@@ -63,7 +63,7 @@ var setupCall = regexp.MustCompile(`(?m)^ *(?:\$ )?(?:bin/)?setup +([^#\n|]*)`)
 // Every call of setup that the README and the documentation show is one that setup understands.
 func TestDocumentation_ShowsCallsThatSetupUnderstands(t *testing.T) {
 	t.Parallel()
-	for _, path := range []string{"../../README.md", "../../docs/operations.md", "../../docs/reasons.md"} {
+	for _, path := range []string{"../../README.md", "../../docs/operations.md", "../../docs/reasons.md", "../../docs/debugging.md", "../../docs/rules.md"} {
 		page, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)

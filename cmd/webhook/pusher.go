@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -82,6 +83,13 @@ func runPusher(ctx context.Context, options pusherOptions, stderr io.Writer) err
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
 	service := pusher.NewService(daemon, registry, options.registryHost, rules, log)
 	defer service.Close()
+	if rules.PrePush {
+		ctx, cancel := context.WithCancel(ctx)
+		var following sync.WaitGroup
+		defer following.Wait()
+		defer cancel()
+		following.Go(func() { service.Follow(ctx, log) })
+	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", options.listen)
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)

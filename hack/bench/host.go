@@ -39,7 +39,7 @@ func (b *bench) inNode(ctx context.Context, node, script string) (string, error)
 
 // up makes the cluster, the registry and the pusher, or what of them is missing.
 func (b *bench) up(ctx context.Context) error {
-	_, err := b.command(ctx, "", b.setup, "up", "--cluster", cluster, "--config", "examples/kind.yaml",
+	_, err := b.command(ctx, "", b.setup, "up", "--cluster", cluster, "--config", "examples/kind.yaml", "--rules", "hack/bench/rules.yaml",
 		"--node-image", b.nodeImage, "--kubeconfig", b.kubeconfig())
 	for _, node := range []string{worker, controlPlane} {
 		if err == nil {
@@ -66,11 +66,11 @@ crictl images -q | sort -u | comm -13 /bench-ids - | xargs -r crictl rmi
 ctr -n k8s.io images ls -q | sort | comm -13 /bench-names - | xargs -r ctr -n k8s.io images rm --sync
 for try in $(seq 100); do
   ctr -n k8s.io leases create --id bench; ctr -n k8s.io leases rm --sync bench # collects garbage
-  ctr -n k8s.io snapshots ls | grep -q %s || exit 0
+  held=$(ctr -n k8s.io snapshots ls && ctr -n k8s.io content ls -q) && case $held in *%s*) ;; *) exit 0 ;; esac
   sleep 0.3 # the kubelet may be removing a container still
 done
 echo "the layers are still there"; exit 1`
-	for _, layer := range b.layers { // a chain begins with the lowest layer
+	for _, layer := range b.layers { // the lowest: its chain ID is its diffID, and the digest of what we send
 		if _, err := b.inNode(ctx, node, fmt.Sprintf(script, layer)); err != nil {
 			return fmt.Errorf("clearing %s: %w", node, err)
 		}

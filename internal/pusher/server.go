@@ -87,7 +87,7 @@ func (s *Server) push(w http.ResponseWriter, r *http.Request) {
 	done := make(chan message, 1)
 	go func() {
 		result, err := s.service.Push(ctx, request.Name, func(p push.Progress) { replace(progress, p) })
-		s.logPush(ctx, request.Name, result, time.Since(start), err)
+		logPush(ctx, s.log, request.Name, result, time.Since(start), err)
 		if err != nil {
 			done <- message{Error: newFault(err)}
 			return
@@ -143,15 +143,15 @@ func replace(progress chan push.Progress, p push.Progress) {
 }
 
 // logPush logs how a push ended.
-func (s *Server) logPush(ctx context.Context, image string, result push.Result, took time.Duration, err error) {
+func logPush(ctx context.Context, log *slog.Logger, image string, result push.Result, took time.Duration, err error) {
 	attributes := []slog.Attr{slog.String("image", image), slog.String("duration", took.Round(time.Millisecond).String())}
 	if err != nil {
 		attributes = append(attributes, slog.String("error", err.Error())) // a refusal's begins with its reason
-		s.log.LogAttrs(ctx, slog.LevelInfo, "image not pushed", attributes...)
+		log.LogAttrs(ctx, slog.LevelInfo, "image not pushed", attributes...)
 		return
 	}
 	attributes = append(attributes, slog.String("digest", result.Digest.String()), slog.Int64("bytes", result.Bytes))
-	s.log.LogAttrs(ctx, slog.LevelInfo, "image pushed", attributes...)
+	log.LogAttrs(ctx, slog.LevelInfo, "image pushed", attributes...)
 }
 
 // answer writes a whole answer.

@@ -33,6 +33,10 @@ test-load: ## Measure admission under load, for LOAD_DURATION (10s) a test
 e2e: ## Run the tests against a real kind cluster (Docker and a node image are made where there are none)
 	hack/e2e.sh
 
+.PHONY: e2e-full
+e2e-full: ## Run the same tests with every fault as often as docs/reliability.md says (more than an hour)
+	E2E_FULL=1 hack/e2e.sh
+
 .PHONY: lint
 lint: ## Check style: Go, shell and chart
 	$(GOLANGCI_LINT) run --build-tags api,daemon,e2e,load ./...

@@ -76,6 +76,15 @@ func runSuite(m *testing.M) (code int, err error) {
 	return code, nil
 }
 
+// count is how often a test does what takes long: few times, or with E2E_FULL set, as by make e2e-full, as often as
+// docs/reliability.md says.
+func count(few, full int) int {
+	if os.Getenv("E2E_FULL") != "" {
+		return full
+	}
+	return few
+}
+
 // run runs setup and returns all that it printed.
 func (w *world) run(ctx context.Context, args ...string) (string, error) {
 	args = append(args, "--kubeconfig", w.kubeconfig)
@@ -85,7 +94,7 @@ func (w *world) run(ctx context.Context, args ...string) (string, error) {
 
 // up runs setup up, and connects to the cluster, which may be a new one.
 func (w *world) up(ctx context.Context, args ...string) (string, error) {
-	args = append([]string{"up", "--cluster", clusterName, "--config", "../../examples/kind.yaml", "--node-image", w.nodeImage}, args...)
+	args = append([]string{"up", "--cluster", clusterName, "--config", "testdata/kind.yaml", "--node-image", w.nodeImage}, args...)
 	out, err := w.run(ctx, args...)
 	if err != nil {
 		return out, err

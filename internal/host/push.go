@@ -176,6 +176,8 @@ func refusalAdvice(reason rewrite.Reason) string {
 		return "build it with docker build --platform linux/" + runtime.GOARCH
 	case rewrite.Unservable:
 		return "build it anew"
+	case rewrite.NoSpace:
+		return "make room: docker system df tells what takes it, docs/operations.md how to empty the registry"
 	case rewrite.Unmappable, rewrite.InvalidReference:
 		return "give it another name with docker tag, and use that one"
 	case rewrite.ExcludedByRule:

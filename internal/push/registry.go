@@ -99,10 +99,16 @@ func passes(err error) bool {
 	case errors.As(err, &status):
 		lost := strings.Contains(status.Answer, "MANIFEST_BLOB_UNKNOWN") // a blob was removed after it was found
 		busy := status.Code == http.StatusTooManyRequests || status.Code >= http.StatusInternalServerError
-		return lost || busy && !strings.Contains(status.Answer, syscall.ENOSPC.Error())
+		return lost || busy && !NoSpace(err)
 	}
 	var network net.Error
 	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// NoSpace says whether a push failed as a disk is full: the registry's, or the daemon's, which needs space for save. Both
+// tell so in words only, those of ENOSPC.
+func NoSpace(err error) bool {
+	return err != nil && strings.Contains(err.Error(), syscall.ENOSPC.Error())
 }
 
 // complaint returns what a registry says is wrong, with a colon before it, or "".

@@ -130,12 +130,20 @@ func (s *Service) push(
 			Config: contents.Config, Layers: contents.Layers, Manifest: contents.Manifest, Size: image.Size,
 		}
 		result, err := s.registry.Push(ctx, target, wanted, sources, push.Options{Progress: report, HandOver: s.handOvers.note})
-		if errors.Is(err, push.ErrMismatch) {
-			detail := "the Docker daemon does not give the image as it was: " + err.Error()
-			err = &rewrite.Refusal{Reason: rewrite.Unservable, Detail: detail}
-		}
-		return result, err
+		return result, classed(err)
 	})
+}
+
+// classed returns what a push failed with, as a refusal where another try would fail like it.
+func classed(err error) error {
+	switch {
+	case errors.Is(err, push.ErrMismatch):
+		detail := "the Docker daemon does not give the image as it was: " + err.Error()
+		return &rewrite.Refusal{Reason: rewrite.Unservable, Detail: detail}
+	case push.NoSpace(err):
+		return &rewrite.Refusal{Reason: rewrite.NoSpace, Detail: err.Error()}
+	}
+	return err
 }
 
 // pushDigest is Push for a name with a digest: that of a manifest which either the registry has, or the containerd image

@@ -5,6 +5,7 @@ package daemon
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -24,6 +25,7 @@ import (
 	"kind-local-registry/internal/pusher"
 	"kind-local-registry/internal/registry/registrytest"
 	"kind-local-registry/test/shape"
+	"kind-local-registry/webhook/rewrite"
 )
 
 // service is the pusher's service, between a daemon and a registry.
@@ -180,8 +182,8 @@ func TestPush_TellsOfAFullDiskAndRecovers(t *testing.T) {
 		noise(t, d, "full/big:1", 6_000_000, 20)
 		noise(t, d, "full/small:1", 1_000_000, 21)
 		_, err := s.Push(t.Context(), "full/big:1", nil)
-		if err == nil || !strings.Contains(err.Error(), "no space left on device") {
-			t.Errorf("Push to a full disk = %v, want an error that says so", err)
+		if refusal := (*rewrite.Refusal)(nil); !errors.As(err, &refusal) || refusal.Reason != rewrite.NoSpace {
+			t.Errorf("Push to a full disk = %v, want a refusal with %s", err, rewrite.NoSpace)
 		}
 		s.wantWhole(t, "full/big", "1")
 		// What broke off takes no space: the next image fits.

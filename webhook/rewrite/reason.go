@@ -24,6 +24,8 @@ const (
 	WrongPlatform Reason = "WrongPlatform"
 	// Unservable: the host's image has a shape that the registry cannot serve, such as foreign layers.
 	Unservable Reason = "Unservable"
+	// NoSpace: the registry's disk is full, or the Docker daemon's.
+	NoSpace Reason = "NoSpace"
 	// InvalidReference: not an image reference; the kubelet will say so too.
 	InvalidReference Reason = "InvalidReference"
 	// Unmappable: a valid reference that has no name in the local registry, see ErrUnmappable.
@@ -44,7 +46,7 @@ const (
 func Reasons() []Reason {
 	return []Reason{
 		Rewritten, RewrittenPushing, AlreadyLocal, AlreadyLocalPushing, NotOnHost, AlwaysUpstream, DigestNotHeld,
-		WrongPlatform, Unservable, InvalidReference, Unmappable, ExcludedByRule, LoopGuard, OptedOut, MirrorPod,
+		WrongPlatform, Unservable, NoSpace, InvalidReference, Unmappable, ExcludedByRule, LoopGuard, OptedOut, MirrorPod,
 		LookupUnavailable,
 	}
 }
@@ -53,17 +55,18 @@ func Reasons() []Reason {
 // The other reasons say that all is as it should be.
 func (r Reason) Warns() bool {
 	switch r {
-	case WrongPlatform, Unservable, InvalidReference, Unmappable, LoopGuard, LookupUnavailable:
+	case WrongPlatform, Unservable, NoSpace, InvalidReference, Unmappable, LoopGuard, LookupUnavailable:
 		return true
 	default:
 		return false
 	}
 }
 
-// Refusal is the error of an image that cannot be brought into the registry however often it is tried. Any other error
-// of a look-up or a push may pass.
+// Refusal is the error of an image that cannot be brought into the registry, and waiting changes nothing about that. Any
+// other error of a look-up or a push may pass.
 type Refusal struct {
-	// Reason is why: NotOnHost, DigestNotHeld, WrongPlatform, Unservable, InvalidReference, Unmappable or ExcludedByRule.
+	// Reason is why: NotOnHost, DigestNotHeld, WrongPlatform, Unservable, NoSpace, InvalidReference, Unmappable or
+	// ExcludedByRule.
 	Reason Reason
 	// Detail says more, for a person.
 	Detail string

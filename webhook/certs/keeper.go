@@ -31,6 +31,10 @@ import (
 // while a computer sleeps, certificates do not.
 const check = time.Minute
 
+// settleTime is how long a new CA is published before a certificate of it is served: an API server learns of it by a watch, as
+// this process does, and not at the same moment.
+const settleTime = 2 * time.Second
+
 // Errors of a Keeper that is not ready yet.
 var (
 	errNoCertificate = errors.New("there is no serving certificate yet")
@@ -51,6 +55,17 @@ type Keeper struct {
 
 	serving   atomic.Pointer[tls.Certificate]
 	published atomic.Bool
+
+	// Of Reconcile alone: the CA of what is served, and what is to be served next, or nil.
+	ca   []byte
+	next *successor
+}
+
+// successor is a certificate of another CA, which is published, than that of the one that is served.
+type successor struct {
+	pair *tls.Certificate
+	ca   []byte
+	due  time.Time // when it is to be served
 }
 
 // SetupWithManager adds the keeper to the manager, whose cache should hold the two objects only.
@@ -82,25 +97,48 @@ func (k *Keeper) SetupWithManager(mgr manager.Manager) error {
 
 // Reconcile makes or renews the certificate, then publishes its CA, and only then serves it.
 func (k *Keeper) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
+	if wait := k.settle(); wait > 0 {
+		return reconcile.Result{RequeueAfter: wait}, nil
+	}
 	held, err := k.keep(ctx)
 	if err != nil {
 		return orLater(err)
 	}
-	changed, err := k.publish(ctx, held.bundle(time.Now()))
-	if err != nil {
+	if err := k.publish(ctx, held); err != nil {
 		return orLater(err)
-	}
-	// A certificate that is being served stays until the change has come back from the API server, which by then knows
-	// the new CA itself. The change is an event, so that is at once.
-	if changed && k.serving.Load() != nil {
-		return reconcile.Result{RequeueAfter: time.Second}, nil
 	}
 	pair, err := held.keyPair()
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	k.serving.Store(pair)
-	return reconcile.Result{RequeueAfter: check}, nil
+	next := &successor{pair: pair, ca: held[caCert]}
+	if k.serving.Load() == nil || bytes.Equal(next.ca, k.ca) {
+		k.serve(next)
+		return reconcile.Result{RequeueAfter: check}, nil
+	}
+	next.due = time.Now().Add(settleTime)
+	k.next = next
+	return reconcile.Result{RequeueAfter: settleTime}, nil
+}
+
+// settle serves the certificate of a new CA once that has settled, and returns how long it is until then. Meanwhile nothing
+// else is changed: however fast one CA follows another, the API server trusts what is served.
+func (k *Keeper) settle() time.Duration {
+	if k.next == nil {
+		return 0
+	}
+	if wait := time.Until(k.next.due); wait > 0 {
+		return wait
+	}
+	k.serve(k.next)
+	k.next = nil
+	return 0
+}
+
+// serve serves the certificate from now on.
+func (k *Keeper) serve(s *successor) {
+	k.serving.Store(s.pair)
+	k.ca = s.ca
 }
 
 // keep returns the material in the Secret, after making or renewing it where that is due.
@@ -129,34 +167,35 @@ func (k *Keeper) keep(ctx context.Context) (material, error) {
 	return held, nil
 }
 
-// publish writes the bundle into every webhook of the configuration, and says whether that changed it. A configuration
-// that is not there is no fault: it goes first when the chart is uninstalled.
-func (k *Keeper) publish(ctx context.Context, bundle []byte) (bool, error) {
+// publish has every webhook of the configuration trust the CA. A configuration that is not there is no fault: it goes first
+// when the chart is uninstalled.
+func (k *Keeper) publish(ctx context.Context, held material) error {
 	configuration := &admissionv1.MutatingWebhookConfiguration{}
 	err := k.Client.Get(ctx, types.NamespacedName{Name: k.Configuration}, configuration)
 	if apierrors.IsNotFound(err) {
 		k.published.Store(false)
-		return false, nil
+		return nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("reading webhook configuration %s: %w", k.Configuration, err)
+		return fmt.Errorf("reading webhook configuration %s: %w", k.Configuration, err)
 	}
 	before := configuration.DeepCopy()
 	changed := false
 	for i := range configuration.Webhooks {
-		if to := &configuration.Webhooks[i].ClientConfig; !bytes.Equal(to.CABundle, bundle) {
+		to := &configuration.Webhooks[i].ClientConfig
+		if bundle := held.bundle(to.CABundle, time.Now()); !bytes.Equal(to.CABundle, bundle) {
 			to.CABundle, changed = bundle, true
 		}
 	}
 	if changed {
 		patch := client.StrategicMergeFrom(before, client.MergeFromWithOptimisticLock{})
 		if err := k.Client.Patch(ctx, configuration, patch); err != nil {
-			return false, fmt.Errorf("writing the CA into webhook configuration %s: %w", k.Configuration, err)
+			return fmt.Errorf("writing the CA into webhook configuration %s: %w", k.Configuration, err)
 		}
 		log.FromContext(ctx).Info("certificate authority published")
 	}
 	k.published.Store(len(configuration.Webhooks) > 0)
-	return changed, nil
+	return nil
 }
 
 // GetCertificate is tls.Config.GetCertificate: it returns the certificate that is served now.

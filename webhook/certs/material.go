@@ -17,13 +17,14 @@ import (
 	"kind-local-registry/config"
 )
 
-// The keys of the Secret, besides those of a kubernetes.io/tls one. A CA that was replaced stays as previousCA until it
-// ends: a replica may still serve a certificate of it.
+// The keys of the Secret, besides those of a kubernetes.io/tls one.
 const (
 	caCert       = "ca.crt"
 	caPrivateKey = "ca.key"
-	previousCA   = "ca-previous.crt"
 )
+
+// mostCAs is how many CAs a caBundle has: that of now, and those before it, of which a replica may still serve a certificate.
+const mostCAs = 3
 
 const (
 	caLife     = 10 * 365 * 24 * time.Hour
@@ -54,7 +55,7 @@ func (m material) renewed(dnsNames []string, now time.Time) (material, bool, err
 		if err != nil {
 			return nil, false, fmt.Errorf("making the CA: %w", err)
 		}
-		next[previousCA], next[caCert], next[caPrivateKey] = m[caCert], ca.CertPEM, ca.KeyPEM
+		next[caCert], next[caPrivateKey] = ca.CertPEM, ca.KeyPEM
 	}
 	ca, err := next.ca()
 	if err != nil {
@@ -68,11 +69,21 @@ func (m material) renewed(dnsNames []string, now time.Time) (material, bool, err
 	return next, true, nil
 }
 
-// bundle returns what the API server shall trust at now: the CA, and the previous one while it is valid.
-func (m material) bundle(now time.Time) []byte {
+// bundle returns what the API server shall trust at now: the CA, and of those that it trusts already, the last that are
+// valid.
+func (m material) bundle(trusted []byte, now time.Time) []byte {
 	bundle := bytes.Clone(m[caCert])
-	if previous, err := parse(m[previousCA]); err == nil && now.Before(previous.NotAfter) {
-		bundle = append(bundle, m[previousCA]...)
+	for n := 1; n < mostCAs; {
+		block, rest := pem.Decode(trusted)
+		if block == nil {
+			break
+		}
+		trusted = rest
+		former := pem.EncodeToMemory(block)
+		ca, err := parse(former)
+		if err == nil && now.Before(ca.NotAfter) && !bytes.Equal(former, m[caCert]) {
+			bundle, n = append(bundle, former...), n+1
+		}
 	}
 	return bundle
 }

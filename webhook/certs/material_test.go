@@ -94,7 +94,7 @@ func TestBundle_TrustsWhatIsServedBeforeAndAfterANewCA(t *testing.T) {
 		t.Fatal(err)
 	}
 	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(after.bundle(at))
+	roots.AppendCertsFromPEM(after.bundle(before[caCert], at))
 	for name, cert := range map[string][]byte{
 		"old CA": before[caCert], "new CA": after[caCert], "new certificate": after[corev1.TLSCertKey],
 	} {
@@ -106,8 +106,28 @@ func TestBundle_TrustsWhatIsServedBeforeAndAfterANewCA(t *testing.T) {
 			t.Errorf("the %s is not trusted: %v", name, err)
 		}
 	}
-	if got, want := after.bundle(start().Add(caLife+time.Minute)), after[caCert]; !bytes.Equal(got, want) {
+	if got, want := after.bundle(before[caCert], start().Add(caLife+time.Minute)), after[caCert]; !bytes.Equal(got, want) {
 		t.Error("the bundle has a CA that has ended")
+	}
+}
+
+func TestBundle_HasTheLastCAsNewestFirst(t *testing.T) {
+	t.Parallel()
+	var bundle []byte
+	var cas [][]byte
+	for range mostCAs + 1 {
+		m := made(t)
+		cas = append([][]byte{m[caCert]}, cas...)
+		bundle = m.bundle(bundle, start())
+		if again := m.bundle(bundle, start()); !bytes.Equal(again, bundle) {
+			t.Error("publishing the same CA again changes the bundle")
+		}
+	}
+	if want := bytes.Join(cas[:mostCAs], nil); !bytes.Equal(bundle, want) {
+		t.Errorf("the bundle is\n%s\nwant\n%s", bundle, want)
+	}
+	if got, want := made(t).bundle([]byte("not PEM"), start()), 1; bytes.Count(got, []byte("BEGIN")) != want {
+		t.Errorf("the bundle after one that is not PEM is\n%s", got)
 	}
 }
 

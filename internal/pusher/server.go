@@ -26,7 +26,7 @@ type Server struct {
 	log     *slog.Logger
 }
 
-// NewServer returns a server of the service. It logs one line a push.
+// NewServer returns a server of the service. It logs how each push ended.
 func NewServer(service *Service, log *slog.Logger) *Server {
 	return &Server{service: service, log: log}
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kind-local-registry/internal/docker/dockertest"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
@@ -71,7 +73,7 @@ func TestClient_IsToldOfFaultsThatMayPass(t *testing.T) {
 	}
 }
 
-func TestServer_ReportsProgressAndLogsOneLineAPush(t *testing.T) {
+func TestServer_ReportsProgressAndLogsTheBeginningAndTheEndOfAPush(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	image := dockertest.NewImage("a", dockertest.Noise(100_000, 1))
@@ -84,18 +86,26 @@ func TestServer_ReportsProgressAndLogsOneLineAPush(t *testing.T) {
 	if reports == 0 {
 		t.Error("no progress was reported")
 	}
-	var line struct {
+	type line struct {
 		Message string `json:"msg"`
 		Image   string `json:"image"`
 		Digest  string `json:"digest"`
 		Bytes   int64  `json:"bytes"`
 	}
-	if err := json.Unmarshal([]byte(e.log.String()), &line); err != nil {
-		t.Fatalf("the log %q is not one JSON line: %v", e.log, err)
+	want := []line{
+		{Message: "pushing image", Image: "a/b:1", Bytes: image.Size()},
+		{Message: "image pushed", Image: "a/b:1", Digest: result.Digest.String(), Bytes: image.Size() + image.Config.Size},
 	}
-	if line.Message != "image pushed" || line.Image != "a/b:1" || line.Digest != result.Digest.String() ||
-		line.Bytes != image.Size()+image.Config.Size {
-		t.Errorf("logged %+v for %+v", line, result)
+	var got []line
+	for text := range strings.Lines(e.log.String()) {
+		var logged line
+		if err := json.Unmarshal([]byte(text), &logged); err != nil {
+			t.Fatalf("the log has the line %q: %v", text, err)
+		}
+		got = append(got, logged)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("logged (-want +got):\n%s", diff)
 	}
 }
 

@@ -28,19 +28,22 @@ type Service struct {
 	flights  flights
 	slots    *semaphore.Weighted
 
+	log       *slog.Logger
 	handOvers *handOvers
 }
 
 // NewService returns the service that brings images of the daemon into the registry. registryHost is what stands for
 // the registry in references, such as localhost:5001; where its API is, registry knows. Of the rules only those for images
-// count: it takes no name that they exclude. What it has to say of the sources goes to log.
+// count: it takes no name that they exclude. It tells log which image it begins to copy, and what it has to say of the
+// sources.
 func NewService(
 	daemon *docker.Client, registry *push.Registry, registryHost string, rules config.Rules, log *slog.Logger,
 ) *Service {
 	return &Service{
-		docker: daemon, registry: registry, host: registryHost, rules: rules, handOvers: newHandOvers(log),
+		docker: daemon, registry: registry, host: registryHost, rules: rules,
 		flights: flights{byKey: map[string]*flight{}},
 		slots:   semaphore.NewWeighted(parallelPushes),
+		log:     log, handOvers: newHandOvers(log),
 	}
 }
 
@@ -104,12 +107,12 @@ func (s *Service) Push(ctx context.Context, name string, progress func(push.Prog
 	if err := image.Refusal(); err != nil {
 		return push.Result{}, err
 	}
-	return s.push(ctx, target, image, progress)
+	return s.push(ctx, name, target, image, progress)
 }
 
-// push joins the flight of the image to the target, or starts it.
+// push joins the flight of the image to the target, or starts it. name is what the log calls the image.
 func (s *Service) push(
-	ctx context.Context, target push.Target, image docker.Image, progress func(push.Progress),
+	ctx context.Context, name string, target push.Target, image docker.Image, progress func(push.Progress),
 ) (push.Result, error) {
 	key := fmt.Sprintf("%s:%s@%s", target.Repository, target.Reference, image.ID)
 	return s.flights.do(ctx, key, progress, func(ctx context.Context, report func(push.Progress)) (push.Result, error) {
@@ -118,6 +121,7 @@ func (s *Service) push(
 			return push.Result{}, err
 		}
 		defer s.slots.Release(1)
+		s.log.LogAttrs(ctx, slog.LevelInfo, "pushing image", slog.String("image", name), slog.Int64("bytes", image.Size))
 		contents, err := s.docker.Contents(ctx, image)
 		if err != nil {
 			return push.Result{}, err
@@ -157,7 +161,7 @@ func (s *Service) pushDigest(
 	}
 	image, err := s.find(ctx, name)
 	if err == nil && image.Manifest.String() == name.Digest() {
-		return s.push(ctx, target, image, progress)
+		return s.push(ctx, name.String(), target, image, progress)
 	}
 	if err != nil && reasonOf(err) == "" {
 		return push.Result{}, err

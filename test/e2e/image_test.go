@@ -3,10 +3,12 @@
 package e2e
 
 import (
+	"context"
 	"crypto/rand"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,7 +26,7 @@ func buildImage(t *testing.T, name, greeting string, megabytes ...int) string {
 		dockerfile += "COPY " + file + " /" + file + "\n"
 	}
 	dockerfile += fmt.Sprintf("ENV GREETING=%q\nENTRYPOINT [\"/hello\"]\n", greeting)
-	hello, err := os.ReadFile(helloBinary(t))
+	hello, err := os.ReadFile(suite.hello)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,12 +49,14 @@ func removeImage(t *testing.T, name string) {
 	}
 }
 
-// helloBinary builds examples/hello once a test.
-func helloBinary(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "hello")
-	command(t, "env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "../../examples/hello")
-	return binary
+// buildHello builds examples/hello.
+func buildHello(ctx context.Context, path string) error {
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "../../examples/hello")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("building examples/hello: %w\n%s", err, out)
+	}
+	return nil
 }
 
 func writeRandom(t *testing.T, path string, megabytes int) {

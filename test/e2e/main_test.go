@@ -30,6 +30,7 @@ const (
 // world is what every test works on: the programs, the cluster and its API server.
 type world struct {
 	setup      string
+	hello      string // path of the program of examples/hello, which every image runs
 	nodeImage  string
 	kubeconfig string
 	access     *rest.Config
@@ -59,13 +60,16 @@ func runSuite(m *testing.M) (code int, err error) {
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(temporary)) }()
 	suite = world{
-		setup: filepath.Join(root, "bin", "setup"), nodeImage: os.Getenv("NODE_IMAGE"),
-		kubeconfig: filepath.Join(temporary, "kubeconfig"),
+		setup: filepath.Join(root, "bin", "setup"), hello: filepath.Join(temporary, "hello"),
+		nodeImage: os.Getenv("NODE_IMAGE"), kubeconfig: filepath.Join(temporary, "kubeconfig"),
 	}
 	if suite.nodeImage == "" {
 		return 1, fmt.Errorf("NODE_IMAGE is not set: run hack/e2e.sh")
 	}
 	ctx := context.Background()
+	if err := buildHello(ctx, suite.hello); err != nil {
+		return 1, err
+	}
 	if out, err := suite.up(ctx); err != nil {
 		return 1, fmt.Errorf("setup up: %w\n%s", err, out)
 	}
@@ -142,16 +146,23 @@ func eventually(t *testing.T, limit time.Duration, what string, check func(conte
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
+	if problem := await(ctx, check); problem != "" {
+		t.Fatalf("%s: not within %s: %s", what, limit, problem)
+	}
+}
+
+// await calls check until it returns "" or ctx is over, and returns what it returned last.
+func await(ctx context.Context, check func(context.Context) string) string {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		problem := check(ctx)
 		if problem == "" {
-			return
+			return ""
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("%s: not within %s: %s", what, limit, problem)
+			return problem
 		case <-tick.C:
 		}
 	}

@@ -39,22 +39,28 @@ func TestWebhook_StaysSmallUnder200CreationsAtOnce(t *testing.T) {
 	}
 }
 
-// webhookPeak returns the most memory in KiB that the webhook's process has had: VmHWM of proc_pid_status(5), which every
-// container's process has on its node.
+// webhookPeak returns the most memory in KiB that the webhook's process has had: VmHWM of proc_pid_status(5).
 func webhookPeak(t *testing.T) int {
 	t.Helper()
-	for _, node := range strings.Fields(docker(t, "ps", "-q", "--filter", "label=io.x-k8s.kind.cluster="+clusterName)) {
-		const find = `for p in /proc/[0-9]*; do if tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -q '^/webhook serve'; then sed -n 's/VmHWM: *\t* *//p' $p/status; fi; done`
-		out := docker(t, "exec", node, "sh", "-c", find)
-		if out == "" {
-			continue
-		}
-		kib, err := strconv.Atoi(strings.Fields(out)[0])
-		if err != nil {
-			t.Fatalf("reading %q: %v", out, err)
-		}
-		return kib
+	out := onWebhook(t, `sed -n 's/VmHWM: *\t* *//p' $p/status`)
+	kib, err := strconv.Atoi(strings.Fields(out)[0])
+	if err != nil {
+		t.Fatalf("reading %q: %v", out, err)
 	}
-	t.Fatal("no node runs the webhook")
-	return 0
+	return kib
+}
+
+// onWebhook runs a shell command for each process of the webhook, on the node that it runs on, where it is /proc/PID, which
+// $p stands for. It returns what that printed, which must be something.
+func onWebhook(t *testing.T, command string) string {
+	t.Helper()
+	find := `for p in /proc/[0-9]*; do if tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -q '^/webhook serve'; then ` + command + `; fi; done`
+	var printed strings.Builder
+	for _, node := range strings.Fields(docker(t, "ps", "-q", "--filter", "label=io.x-k8s.kind.cluster="+clusterName)) {
+		printed.WriteString(docker(t, "exec", node, "sh", "-c", find))
+	}
+	if printed.Len() == 0 {
+		t.Fatalf("no process of the webhook answers %s", command)
+	}
+	return printed.String()
 }

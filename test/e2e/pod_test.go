@@ -116,11 +116,17 @@ func createDeployment(t *testing.T, d *appsv1.Deployment) {
 	})
 }
 
-// awaitPods waits until exactly n pods of the Deployment exist, all running an image other than not, and returns them.
+// awaitPods waits until exactly n pods labelled app=name exist, all running an image other than not, and returns them.
 func awaitPods(t *testing.T, name string, n int, not string) []corev1.Pod {
 	t.Helper()
+	return awaitPodsWithin(t, 2*time.Minute, name, n, not)
+}
+
+// awaitPodsWithin is awaitPods, for as long as limit.
+func awaitPodsWithin(t *testing.T, limit time.Duration, name string, n int, not string) []corev1.Pod {
+	t.Helper()
 	var pods []corev1.Pod
-	eventually(t, 2*time.Minute, fmt.Sprintf("%d pods of %s run", n, name), func(ctx context.Context) string {
+	eventually(t, limit, fmt.Sprintf("%d pods of %s run", n, name), func(ctx context.Context) string {
 		list, err := suite.kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=" + name})
 		if err != nil {
 			return err.Error()

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -97,12 +98,12 @@ func TestRecreatedCluster_RunsTheSamePodsAndUploadsNoBlob(t *testing.T) {
 		}
 	}
 	if got := blobUploads(t); got != uploads {
-		t.Errorf("%s blobs were uploaded, want none since %s", got, uploads)
+		t.Errorf("%d blobs were uploaded, want none since %d", got, uploads)
 	}
 }
 
 // blobUploads returns how many blobs the registry has taken since it was started, as it counts them itself.
-func blobUploads(t *testing.T) string {
+func blobUploads(t *testing.T) int {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:5001/metrics", nil)
 	if err != nil {
@@ -116,11 +117,15 @@ func blobUploads(t *testing.T) string {
 	if err := errors.Join(err, response.Body.Close()); err != nil {
 		t.Fatal(err)
 	}
-	match := regexp.MustCompile(`(?m)^kind_local_registry_blob_uploads_total (\S+)$`).FindSubmatch(body)
+	match := regexp.MustCompile(`(?m)^kind_local_registry_blob_uploads_total (\d+)$`).FindSubmatch(body)
 	if match == nil {
 		t.Fatalf("the registry does not count its uploads:\n%s", body)
 	}
-	return string(match[1])
+	uploads, err := strconv.Atoi(string(match[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uploads
 }
 
 func TestDockerRestart_BringsTheRegistryBackAndMovesNoNode(t *testing.T) {

@@ -3,30 +3,20 @@
 package e2e
 
 import (
-	"bytes"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"kind-local-registry/test/shape"
 )
 
 // TestPods_RunImagesOfEveryShape gives each odd image a program, in a layer below the odd ones, and runs it.
 func TestPods_RunImagesOfEveryShape(t *testing.T) {
-	hello, err := os.ReadFile(helloBinary(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	program := shape.Regular("hello", string(hello))
-	program.Mode = 0o755
+	program := helloFile(t)
 	number := 0
 	pods := map[string]string{}
 	for kind, files := range shape.All() {
@@ -82,18 +72,5 @@ func loadShape(t *testing.T, reference string, files [][]shape.File) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tag, err := name.NewTag(reference)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var archive bytes.Buffer
-	if err := tarball.Write(tag, image, &archive); err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "image.tar")
-	if err := os.WriteFile(file, archive.Bytes(), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	docker(t, "load", "-q", "-i", file)
-	t.Cleanup(func() { removeImage(t, reference) })
+	load(t, reference, image)
 }

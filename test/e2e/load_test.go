@@ -1,0 +1,79 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"crypto/rand"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"kind-local-registry/test/shape"
+)
+
+// newBlobs is how many blobs an image of loadImage has that no registry has: its configuration and its one layer.
+const newBlobs = 2
+
+// loadImage gives the host's Docker daemon a new image: one layer of the program hello and of random bytes. It is what
+// buildImage makes, in a tenth of the time.
+func loadImage(t *testing.T, reference string, megabytes int) string {
+	t.Helper()
+	ballast := make([]byte, megabytes*1_000_000)
+	_, _ = rand.Read(ballast) // never fails
+	layer := shape.Layer(t, []shape.File{helloFile(t), shape.Regular("ballast", string(ballast))})
+	image, err := mutate.AppendLayers(empty.Image, static.NewLayer(layer, types.DockerUncompressedLayer))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture = "linux", runtime.GOARCH
+	config.Config = v1.Config{Entrypoint: []string{"/hello"}}
+	if image, err = mutate.ConfigFile(image, config); err != nil {
+		t.Fatal(err)
+	}
+	load(t, reference, image)
+	return reference
+}
+
+// helloFile is the program hello, as a file of a layer.
+func helloFile(t *testing.T) shape.File {
+	t.Helper()
+	program, err := os.ReadFile(suite.hello)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := shape.Regular("hello", string(program))
+	file.Mode = 0o755
+	return file
+}
+
+// load loads the image into the host's Docker daemon until the test ends.
+func load(t *testing.T, reference string, image v1.Image) {
+	t.Helper()
+	tag, err := name.NewTag(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive := filepath.Join(t.TempDir(), "image.tar")
+	if err := tarball.WriteToFile(archive, tag, image); err != nil {
+		t.Fatal(err)
+	}
+	docker(t, "load", "-q", "-i", archive)
+	if err := os.Remove(archive); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { removeImage(t, reference) })
+}

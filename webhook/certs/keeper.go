@@ -107,6 +107,12 @@ func (k *Keeper) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.
 	if err := k.publish(ctx, held); err != nil {
 		return orLater(err)
 	}
+	return k.succeed(held)
+}
+
+// succeed serves the material's certificate, at once or where its CA is a new one when that has settled, and says when to look
+// again.
+func (k *Keeper) succeed(held material) (reconcile.Result, error) {
 	pair, err := held.keyPair()
 	if err != nil {
 		return reconcile.Result{}, err

@@ -27,9 +27,11 @@ const (
 const mostCAs = 3
 
 const (
-	caLife     = 10 * 365 * 24 * time.Hour
-	certLife   = 365 * 24 * time.Hour
-	renewAhead = 90 * 24 * time.Hour
+	caLife = 10 * 365 * 24 * time.Hour
+	// certLife and renewAhead are as Let's Encrypt has them. Renewal costs nothing, so it is done often enough to be known
+	// to work; and a computer that was off for a month comes up with a certificate that is still valid.
+	certLife   = 90 * 24 * time.Hour
+	renewAhead = 30 * 24 * time.Hour
 	// skew is how far back a certificate begins: clocks differ.
 	skew = time.Hour
 
@@ -38,6 +40,12 @@ const (
 
 // material is the content of the Secret: a CA, and a serving certificate that it signed.
 type material map[string][]byte
+
+// Made returns the content of a Secret as a Keeper makes it at now: a CA, and a certificate for the names, one at least.
+func Made(dnsNames []string, now time.Time) (map[string][]byte, error) {
+	made, _, err := material(nil).renewed(dnsNames, now)
+	return made, err
+}
 
 // renewed returns the material with whatever is missing, broken, for other names or about to end at now made anew, and
 // whether anything was.

@@ -13,8 +13,10 @@ import (
 	"kind-local-registry/config"
 )
 
-// admissionTimeout is how long a chart that is just installed may take until the API server calls the webhook.
-const admissionTimeout = 60 * time.Second
+// admissionTimeout is how long it may take until pods are rewritten: a chart that is just installed has to be known to the
+// API server, and a certificate for the pusher that is just made anew to the webhook, to which the kubelet brings it within
+// a minute and a half.
+const admissionTimeout = 2 * time.Minute
 
 // admissionStep changes nothing: it is the proof, through the API server, that a pod created now is rewritten.
 func (s *System) admissionStep() Step {

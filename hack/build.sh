@@ -1,16 +1,27 @@
 #!/usr/bin/env bash
 # Builds bin/webhook and bin/setup, static. setup carries the images of the webhook and of the registry (internal/helper),
 # for linux on the architecture that is built for.
+#
+# Environment:
+#   VERSION   what the programs say of themselves, and the images' tag (the chart's appVersion)
+#   OUT       another directory than bin, an absolute path; then nothing in this tree is written
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "$0")/.."
 
-version=$(sed -nE 's/^appVersion: *"?([^"]+)"?$/\1/p' charts/kind-local-registry/Chart.yaml)
+version=${VERSION:-$(sed -nE 's/^appVersion: *"?([^"]+)"?$/\1/p' charts/kind-local-registry/Chart.yaml)}
+out=${OUT:-bin}
+images=internal/helper/images/images.tar
 arch=$(go env GOARCH)
 flags=(-trimpath -ldflags "-s -w -X kind-local-registry/config.Version=$version")
 export CGO_ENABLED=0
 
-mkdir -p bin/linux
-GOOS=linux go build "${flags[@]}" -o bin/linux/ ./cmd/webhook ./cmd/registry
-go run ./hack/images -arch "$arch" -o internal/helper/images/images.tar \
-  "kind-local-registry/webhook:$version=bin/linux/webhook" "kind-local-registry/registry:$version=bin/linux/registry"
-go build "${flags[@]}" -o bin/ ./cmd/webhook ./cmd/setup
+mkdir -p "$out/linux"
+if [[ -n ${OUT-} ]]; then # setup embeds the images from there, in the place of those in the tree
+  printf '{"Replace": {"%s": "%s"}}\n' "$PWD/$images" "$out/images.tar" >"$out/overlay.json"
+  images=$out/images.tar
+  flags+=(-overlay "$out/overlay.json")
+fi
+GOOS=linux go build "${flags[@]}" -o "$out/linux/" ./cmd/webhook ./cmd/registry
+go run ./hack/images -arch "$arch" -o "$images" \
+  "kind-local-registry/webhook:$version=$out/linux/webhook" "kind-local-registry/registry:$version=$out/linux/registry"
+go build "${flags[@]}" -o "$out/" ./cmd/webhook ./cmd/setup

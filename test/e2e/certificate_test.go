@@ -1,0 +1,208 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"kind-local-registry/config"
+	"kind-local-registry/internal/pusher"
+	"kind-local-registry/webhook/certs"
+	"kind-local-registry/webhook/server"
+)
+
+const day = 24 * time.Hour
+
+func TestCertificate_RotatedUnderLoadFailsNoCall(t *testing.T) {
+	rotations := count(5, 50)
+	load := startTraffic(t, "rotated", 100)
+	for range rotations {
+		before := servingSecret(t.Context(), t).Data[corev1.ServiceAccountRootCAKey]
+		patch := []byte(`{"data":null}`)
+		if _, err := suite.kube.CoreV1().Secrets(ours).Patch(t.Context(), config.ServingSecret, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		awaitServed(t, "a certificate of a new CA", func(secret *corev1.Secret) bool {
+			return !bytes.Equal(secret.Data[corev1.ServiceAccountRootCAKey], before)
+		})
+	}
+	t.Logf("%d rotations of the CA and the certificate: %s", rotations, load.end(t))
+}
+
+// The clock of a node cannot be moved, so the certificate is: to where it would be 60 days on.
+func TestCertificate_NearItsEndIsRenewedWithinAMinute(t *testing.T) {
+	aged, err := certs.Made(server.ServiceNames(ours, ours), time.Now().Add(-60*day))
+	if err != nil {
+		t.Fatal(err)
+	}
+	load := startTraffic(t, "near-its-end", 10)
+	load.await(t, 50)
+	secret := servingSecret(t.Context(), t)
+	secret.Data = aged
+	if _, err := suite.kube.CoreV1().Secrets(ours).Update(t.Context(), secret, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	awaitServed(t, "a certificate made anew by the same CA", func(secret *corev1.Secret) bool {
+		return bytes.Equal(secret.Data[corev1.ServiceAccountRootCAKey], aged[corev1.ServiceAccountRootCAKey]) &&
+			time.Until(notAfter(t, secret.Data[corev1.TLSCertKey])) > 89*day
+	})
+	took := time.Since(start)
+	load.await(t, 100)
+	t.Logf("renewed and served %.1f s after it was due, with no hand step: %s", took.Seconds(), load.end(t))
+}
+
+// servingSecret returns the Secret with the webhook's certificate and its CA.
+func servingSecret(ctx context.Context, t *testing.T) *corev1.Secret {
+	t.Helper()
+	secret, err := suite.kube.CoreV1().Secrets(ours).Get(ctx, config.ServingSecret, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return secret
+}
+
+// awaitServed waits until the Secret's certificate is as wanted, the API server is told to trust its CA, and the webhook
+// serves it.
+func awaitServed(t *testing.T, what string, wanted func(*corev1.Secret) bool) {
+	t.Helper()
+	pod := webhookPod(t).Name
+	eventually(t, time.Minute, what+" is served", func(ctx context.Context) string {
+		secret := servingSecret(ctx, t)
+		if len(secret.Data[corev1.TLSCertKey]) == 0 || !wanted(secret) {
+			return "it is not in the Secret"
+		}
+		hook, err := suite.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, ours, metav1.GetOptions{})
+		if err != nil {
+			return err.Error()
+		}
+		if !bytes.HasPrefix(hook.Webhooks[0].ClientConfig.CABundle, secret.Data[corev1.ServiceAccountRootCAKey]) {
+			return "its CA is not in the webhook configuration"
+		}
+		return notServedUntil(ctx, t, pod, notAfter(t, secret.Data[corev1.TLSCertKey]))
+	})
+}
+
+// notServedUntil returns "" where the certificate that the webhook's pod serves, as its metrics tell, ends at that moment, of
+// which no two certificates have the same.
+func notServedUntil(ctx context.Context, t *testing.T, pod string, want time.Time) string {
+	t.Helper()
+	asked := time.Now()
+	page, err := suite.kube.CoreV1().Pods(ours).ProxyGet("http", pod, "8080", "/metrics", nil).DoRaw(ctx)
+	if err != nil {
+		return err.Error()
+	}
+	answered := time.Now()
+	if answered.Sub(asked) > time.Second {
+		return "the metrics took too long to tell"
+	}
+	remaining := time.Duration(sample(t, page, "kind_local_registry_certificate_expiry_seconds") * float64(time.Second))
+	const rounding = 10 * time.Millisecond
+	if want.Before(asked.Add(remaining-rounding)) || want.After(answered.Add(remaining+rounding)) {
+		return fmt.Sprintf("the one that is served ends in %s, and the new one in %s", remaining, time.Until(want))
+	}
+	return ""
+}
+
+// webhookPod returns the webhook's one pod; one that is on its way out does not count.
+func webhookPod(t *testing.T) corev1.Pod {
+	t.Helper()
+	list, err := suite.kube.CoreV1().Pods(ours).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	staying := slices.DeleteFunc(list.Items, func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil })
+	if len(staying) != 1 {
+		t.Fatalf("the webhook has %d pods, want 1", len(staying))
+	}
+	return staying[0]
+}
+
+// notAfter returns when a certificate ends.
+func notAfter(t *testing.T, certificate []byte) time.Time {
+	t.Helper()
+	block, _ := pem.Decode(certificate)
+	if block == nil {
+		t.Fatal("no certificate in PEM")
+	}
+	parsed, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed.NotAfter
+}
+
+func TestPusherCertificate_NearItsEndIsToldAndRenewed(t *testing.T) {
+	image, want := pushedImage(t, "before-renewal")
+	webhook := webhookPod(t)
+	upAfterwards(t)
+	useAgedCredentials(t)
+	eventually(t, 3*time.Minute, "the webhook works with the certificate that is near its end", func(ctx context.Context) string {
+		return notRewritten(ctx, image, want)
+	})
+
+	out, err := suite.run(t.Context(), "status", "--cluster", clusterName)
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(out, "certificates of "+config.PusherContainer) {
+		t.Errorf("setup status ended with %v, want exit status 1 and a line about the pusher's certificates:\n%s", err, out)
+	}
+	start := time.Now()
+	up(t)
+	t.Logf("setup up renewed the pusher's certificates, and the webhook used them, within %.0f s", time.Since(start).Seconds())
+	eventuallyRewrites(t)
+
+	createPod(t, "after-renewal", namespace, podSpec(buildImage(t, "e2e/after-renewal:local", "hello")))
+	awaitRunning(t, "after-renewal", time.Minute)
+	if now := webhookPod(t); now.UID != webhook.UID || now.Status.ContainerStatuses[0].RestartCount != webhook.Status.ContainerStatuses[0].RestartCount {
+		t.Error("the webhook was restarted")
+	}
+}
+
+// useAgedCredentials gives the pusher and the webhook certificates that end in 60 days.
+func useAgedCredentials(t *testing.T) {
+	t.Helper()
+	made, err := pusher.NewCredentials(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	life := time.Until(notAfter(t, made.ServerCert))
+	aged, err := pusher.NewCredentials(time.Now().Add(60*day - life))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, content := range aged.Files() {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	docker(t, "cp", dir+"/.", config.PusherContainer+":/etc/"+config.PusherContainer)
+	docker(t, "restart", "-t", "2", config.PusherContainer)
+
+	secret, err := suite.kube.CoreV1().Secrets(ours).Get(t.Context(), config.PusherSecret, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret.Data = map[string][]byte{
+		corev1.ServiceAccountRootCAKey: aged.CA, corev1.TLSCertKey: aged.ClientCert, corev1.TLSPrivateKeyKey: aged.ClientKey,
+	}
+	if _, err := suite.kube.CoreV1().Secrets(ours).Update(t.Context(), secret, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,89 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"helm.sh/helm/v4/pkg/action"
+	chart "helm.sh/helm/v4/pkg/chart/v2"
+	"helm.sh/helm/v4/pkg/cli"
+	"helm.sh/helm/v4/pkg/kube"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kind-local-registry/charts"
+)
+
+// rolloutTime is how long Helm may wait for the webhook.
+const rolloutTime = 3 * time.Minute
+
+// release is the chart as it is installed, in the hands of somebody who uses Helm.
+type release struct {
+	helm   *action.Configuration
+	chart  *chart.Chart
+	values map[string]any // that setup installed it with
+}
+
+func installed(t *testing.T) release {
+	t.Helper()
+	settings := cli.New()
+	settings.KubeConfig = suite.kubeconfig
+	settings.SetNamespace(ours)
+	helm := action.NewConfiguration(action.ConfigurationSetLogger(slog.DiscardHandler))
+	if err := helm.Init(settings.RESTClientGetter(), ours, "secret"); err != nil {
+		t.Fatal(err)
+	}
+	values, err := action.NewGetValues(helm).Run(ours)
+	if err != nil {
+		t.Fatalf("reading the values of the release: %v", err)
+	}
+	carried, err := charts.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return release{helm: helm, chart: carried, values: values}
+}
+
+func (r release) upgrade(t *testing.T, values map[string]any) {
+	t.Helper()
+	upgrade := action.NewUpgrade(r.helm)
+	upgrade.Namespace, upgrade.ServerSideApply, upgrade.ForceConflicts = ours, "true", true
+	upgrade.WaitStrategy, upgrade.Timeout = kube.StatusWatcherStrategy, rolloutTime
+	if _, err := upgrade.RunWithContext(t.Context(), ours, r.chart, values); err != nil {
+		t.Fatalf("helm upgrade: %v", err)
+	}
+}
+
+func (r release) install(t *testing.T) {
+	t.Helper()
+	install := action.NewInstall(r.helm)
+	install.ReleaseName, install.Namespace = ours, ours
+	install.ForceConflicts, install.TakeOwnership = true, true // of a Secret that the last webhook made again as it went
+	install.WaitStrategy, install.Timeout = kube.StatusWatcherStrategy, rolloutTime
+	if _, err := install.RunWithContext(t.Context(), r.chart, r.values); err != nil {
+		t.Fatalf("helm install: %v", err)
+	}
+}
+
+// uninstall removes the release, and waits until its last pod is gone too.
+func (r release) uninstall(t *testing.T) {
+	t.Helper()
+	uninstall := action.NewUninstall(r.helm)
+	uninstall.WaitStrategy, uninstall.Timeout = kube.StatusWatcherStrategy, rolloutTime
+	if _, err := uninstall.Run(ours); err != nil {
+		t.Fatalf("helm uninstall: %v", err)
+	}
+	eventually(t, time.Minute, "the webhook is gone", func(ctx context.Context) string {
+		pods, err := suite.kube.CoreV1().Pods(ours).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return err.Error()
+		}
+		if len(pods.Items) > 0 {
+			return pods.Items[0].Name + " is still there"
+		}
+		return ""
+	})
+}

@@ -1,0 +1,111 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"maps"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kind-local-registry/config"
+)
+
+// perSecond is how many pods are created a second while the webhook is replaced.
+const perSecond = 20
+
+func TestUpgrade_UnderLoadLosesNoAdmission(t *testing.T) {
+	t.Run("of the chart by Helm", func(t *testing.T) {
+		upAfterwards(t)
+		chart := installed(t)
+		changed := maps.Clone(chart.values)
+		changed["resources"] = map[string]any{"requests": map[string]any{"cpu": "21m"}}
+		watchRollouts(t, "helm-upgrade", func() { chart.upgrade(t, changed) }, func() { chart.upgrade(t, chart.values) })
+	})
+	t.Run("to another version by setup up and back", func(t *testing.T) {
+		next := suite
+		next.setup = buildSetup(t, "v0.0.0-next")
+		upAfterwards(t)
+		watchRollouts(t, "setup-upgrade", func() {
+			if out, err := next.up(t.Context()); err != nil {
+				t.Fatalf("setup up of the next version: %v\n%s", err, out)
+			}
+		}, func() { up(t) })
+	})
+}
+
+// watchRollouts creates pods all the while that the webhook is replaced by another and by the one that was there, and
+// fails the test if one was not rewritten, or the webhook not replaced.
+func watchRollouts(t *testing.T, name string, there, back func()) {
+	t.Helper()
+	load := startTraffic(t, name, perSecond)
+	var took []time.Duration
+	for _, replace := range []func(){there, back} {
+		before, start := webhookGeneration(t), time.Now()
+		replace()
+		took = append(took, time.Since(start).Round(100*time.Millisecond))
+		if webhookGeneration(t) == before {
+			t.Error("the webhook's Deployment is the same as before")
+		}
+	}
+	load.await(t, count(400, 1000))
+	t.Logf("replaced in %s and put back in %s: %s", took[0], took[1], load.end(t))
+}
+
+// webhookGeneration returns the generation of the webhook's Deployment, which grows with every change of it.
+func webhookGeneration(t *testing.T) int64 {
+	t.Helper()
+	deployment, err := suite.kube.AppsV1().Deployments(ours).Get(t.Context(), ours, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return deployment.Generation
+}
+
+// buildSetup builds a setup of another version, whose images are others too, and returns its path. The test takes those
+// images away at its end.
+func buildSetup(t *testing.T, version string) string {
+	t.Helper()
+	out := t.TempDir()
+	command(t, "env", "VERSION="+version, "OUT="+out, "../../hack/build.sh")
+	for _, image := range []string{config.WebhookImage, config.RegistryImage} {
+		t.Cleanup(func() { removeImage(t, image+":"+version) })
+	}
+	return filepath.Join(out, "setup")
+}
+
+// upAfterwards has the test leave the system as setup up leaves it, however it ends.
+func upAfterwards(t *testing.T) {
+	t.Helper()
+	t.Cleanup(func() {
+		if out, err := suite.up(context.Background()); err != nil {
+			t.Errorf("setup up after the test: %v\n%s", err, out)
+		}
+	})
+}
+
+func TestInstall_FirstPodIsRewritten(t *testing.T) {
+	image, want := pushedImage(t, "first-pod")
+	upAfterwards(t)
+	chart := installed(t)
+	var took []time.Duration
+	for i := range count(2, 30) {
+		chart.uninstall(t)
+		if got, err := admit(t.Context(), suite.kube, image); err != nil || got != image {
+			t.Fatalf("without the chart a pod has %s, %v; want %s as written", got, err, image)
+		}
+		start := time.Now()
+		chart.install(t)
+		got, err := admit(t.Context(), suite.kube, image)
+		took = append(took, time.Since(start).Round(100*time.Millisecond))
+		if err != nil || got != want {
+			t.Errorf("after install %d the first pod has %s, %v; want %s", i+1, got, err, want)
+		}
+	}
+	slices.Sort(took)
+	t.Logf("%d installs: from helm install to the first pod, rewritten, %s (median), %s at most", len(took), took[len(took)/2], took[len(took)-1])
+}

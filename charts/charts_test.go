@@ -56,11 +56,17 @@ func find[T any](t *testing.T, objects []*unstructured.Unstructured, kind, name 
 // podSecurity says whether the Deployment's pod is of the level, and if not, why.
 func podSecurity(t *testing.T, level api.Level, values map[string]any) (bool, string) {
 	t.Helper()
+	template := find[appsv1.Deployment](t, render(t, values), "Deployment", config.Name).Spec.Template
+	return isOfLevel(t, level, template)
+}
+
+// isOfLevel says whether the pods of the template are of the level, and if not, why.
+func isOfLevel(t *testing.T, level api.Level, template corev1.PodTemplateSpec) (bool, string) {
+	t.Helper()
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := find[appsv1.Deployment](t, render(t, values), "Deployment", config.Name).Spec.Template
 	latest := api.LevelVersion{Level: level, Version: api.LatestVersion()}
 	result := policy.AggregateCheckResults(evaluator.EvaluatePod(latest, &template.ObjectMeta, &template.Spec))
 	return result.Allowed, result.ForbiddenDetail()
@@ -114,15 +120,19 @@ func rule(operation admissionv1.OperationType, resource string) admissionv1.Rule
 	}
 }
 
-func TestWebhook_CallsForNewPodsAndFailsOpen(t *testing.T) {
-	t.Parallel()
-	got := find[admissionv1.MutatingWebhookConfiguration](t, render(t, nil), "MutatingWebhookConfiguration", config.Name)
-	want := []admissionv1.MutatingWebhook{{
+// clientConfig is how both webhooks are called: by one path too, as the API server keeps connections by it.
+func clientConfig() admissionv1.WebhookClientConfig {
+	return admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{
+		Namespace: config.Name, Name: config.Name, Path: new(webhook.Path), Port: new(int32(443)),
+	}}
+}
+
+// podsWebhook is the webhook that is asked about pods: it fails open.
+func podsWebhook() admissionv1.MutatingWebhook {
+	return admissionv1.MutatingWebhook{
 		Name:                    config.WebhookName,
 		AdmissionReviewVersions: []string{"v1"},
-		ClientConfig: admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{
-			Namespace: config.Name, Name: config.Name, Path: new(webhook.Path), Port: new(int32(443)),
-		}},
+		ClientConfig:            clientConfig(),
 		Rules: []admissionv1.RuleWithOperations{
 			rule(admissionv1.Create, "pods"), rule(admissionv1.Update, "pods/ephemeralcontainers"),
 		},
@@ -140,7 +150,29 @@ func TestWebhook_CallsForNewPodsAndFailsOpen(t *testing.T) {
 			Expression: "!has(object.metadata.annotations) || " +
 				"!('kubernetes.io/config.mirror' in object.metadata.annotations)",
 		}},
-	}}
+	}
+}
+
+// probeWebhook is the webhook that is asked about probes, which are in our namespace and have our label: it may fail
+// closed.
+func probeWebhook() admissionv1.MutatingWebhook {
+	return admissionv1.MutatingWebhook{
+		Name:                    config.ProbeWebhookName,
+		AdmissionReviewVersions: []string{"v1"},
+		ClientConfig:            clientConfig(),
+		Rules:                   []admissionv1.RuleWithOperations{rule(admissionv1.Create, "configmaps")},
+		FailurePolicy:           new(admissionv1.Fail),
+		TimeoutSeconds:          new(int32(2)),
+		SideEffects:             new(admissionv1.SideEffectClassNone),
+		NamespaceSelector:       &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: config.Name}},
+		ObjectSelector:          &metav1.LabelSelector{MatchLabels: map[string]string{config.ProbeLabel: "true"}},
+	}
+}
+
+func TestWebhooks_AreCalledForNewPodsAndOurOwnProbesOnly(t *testing.T) {
+	t.Parallel()
+	got := find[admissionv1.MutatingWebhookConfiguration](t, render(t, nil), "MutatingWebhookConfiguration", config.Name)
+	want := []admissionv1.MutatingWebhook{podsWebhook(), probeWebhook()}
 	if diff := cmp.Diff(want, got.Webhooks); diff != "" {
 		t.Errorf("webhooks (-want +got):\n%s", diff)
 	}

@@ -38,8 +38,17 @@ const (
 const (
 	// Name is the namespace, the chart, the release, the Deployment, the Service and the webhook configuration.
 	Name = "kind-local-registry"
-	// WebhookName is the name of the one webhook in the configuration; admissionregistration/v1 wants three labels.
+	// WebhookName is the name of the webhook for pods in the configuration; admissionregistration/v1 wants three labels.
 	WebhookName = "pods.kind-local-registry.dev"
+	// ProbeWebhookName is the name of the other webhook in it, that for probes.
+	ProbeWebhookName = "probe.kind-local-registry.dev"
+	// ProbeLabel, with the value "true", marks a ConfigMap in our namespace as a probe: about it the API server asks the
+	// webhook, which answers under ProbeKey with the name of its pod.
+	ProbeLabel = "kind-local-registry/probe"
+	// ProbeKey is the key that the webhook adds to the data of a probe.
+	ProbeKey = "answered-by"
+	// ReadyJob is the Job that asks, at the end of an installation, whether the API server's calls reach the webhook.
+	ReadyJob = "kind-local-registry-ready"
 	// ServingSecret holds the webhook's serving certificate and its CA.
 	ServingSecret = "kind-local-registry-serving-cert" // #nosec G101 -- a Secret's name
 	// PusherSecret holds the client certificate for the pusher (tls.crt, tls.key) and the pusher's CA (ca.crt).

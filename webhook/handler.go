@@ -15,7 +15,8 @@ import (
 	"kind-local-registry/webhook/rewrite"
 )
 
-// Path is where the webhook is served.
+// Path is where the webhook is served, for pods and for probes: the API server keeps connections by the path too, and a
+// probe is to take those of the pods.
 const Path = "/pods"
 
 // Namespaces tells the labels of a namespace.
@@ -23,8 +24,8 @@ type Namespaces interface {
 	Labels(ctx context.Context, name string) (map[string]string, error)
 }
 
-// Handler answers admission requests: for pods that are being created, and for ephemeral containers that are added. It
-// never denies one.
+// Handler answers admission requests: for pods that are being created, for ephemeral containers that are added, and for
+// probes. It never denies one.
 type Handler struct {
 	// Decider decides.
 	Decider *Decider
@@ -43,10 +44,15 @@ type Handler struct {
 	Anew Looker
 	// Events takes an Event for each image that a person should hear of; nil for none.
 	Events Recorder
+	// Identity is the name of this process, with which it answers probes.
+	Identity string
 }
 
 // Handle answers one request.
 func (h *Handler) Handle(ctx context.Context, request *admissionv1.AdmissionRequest) (response *admissionv1.AdmissionResponse) {
+	if isProbe(request) {
+		return answerProbe(request, h.Identity)
+	}
 	defer h.Metrics.begin()()
 	defer func() {
 		if fault := recover(); fault != nil {

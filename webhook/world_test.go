@@ -74,6 +74,7 @@ func newHandler(t testing.TB, log logr.Logger) *webhook.Handler {
 		Guard:      webhook.NewLoopGuard(),
 		Namespaces: world{},
 		Pushes:     webhook.NewPushes(t.Context(), world{}, time.Minute, log),
+		Identity:   "some-pod",
 	}
 }
 

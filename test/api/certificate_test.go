@@ -32,7 +32,9 @@ func TestCertificate_SurvivesAnUpgradeOfTheChart(t *testing.T) {
 func TestCertificate_IsPublishedAgainWhenTheBundleIsWiped(t *testing.T) {
 	before := bundle(t)
 	configuration := configuration(t)
-	configuration.Webhooks[0].ClientConfig.CABundle = nil
+	for i := range configuration.Webhooks {
+		configuration.Webhooks[i].ClientConfig.CABundle = nil
+	}
 	if err := shared.Update(t.Context(), configuration); err != nil {
 		t.Fatal(err)
 	}
@@ -90,10 +92,17 @@ func configuration(t *testing.T) *admissionv1.MutatingWebhookConfiguration {
 	return found
 }
 
-// bundle returns the caBundle as it is now.
+// bundle returns the caBundle as it is now, which is that of every webhook, or nil where they differ.
 func bundle(t *testing.T) []byte {
 	t.Helper()
-	return configuration(t).Webhooks[0].ClientConfig.CABundle
+	webhooks := configuration(t).Webhooks
+	first := webhooks[0].ClientConfig.CABundle
+	for _, other := range webhooks[1:] {
+		if !bytes.Equal(first, other.ClientConfig.CABundle) {
+			return nil
+		}
+	}
+	return first
 }
 
 // served returns the certificate that the process on the port serves.

@@ -65,7 +65,7 @@ func newCluster(ctx context.Context, access *rest.Config, log logr.Logger) (*clu
 	return made, made.install(ctx)
 }
 
-// install applies the chart as Helm does, but for the webhook's address: no Service leads to this process.
+// install applies the chart as Helm does, but for its hooks, and for the webhook's address: no Service leads to this process.
 func (c *cluster) install(ctx context.Context) error {
 	objects, err := charttest.Objects(map[string]any{"pusher": map[string]any{"address": "172.18.255.253"}})
 	if err != nil {
@@ -73,8 +73,12 @@ func (c *cluster) install(ctx context.Context) error {
 	}
 	url := fmt.Sprintf("https://localhost:%d%s", c.options.WebhookPort, webhook.Path)
 	for _, object := range objects {
-		if webhooks, ok := object.Object["webhooks"].([]any); ok {
-			webhooks[0].(map[string]any)["clientConfig"] = map[string]any{"url": url}
+		if object.GetAnnotations()["helm.sh/hook"] != "" {
+			continue // there is nobody here to run a pod
+		}
+		webhooks, _ := object.Object["webhooks"].([]any)
+		for _, asked := range webhooks {
+			asked.(map[string]any)["clientConfig"] = map[string]any{"url": url}
 		}
 		if err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("helm")); err != nil {
 			return fmt.Errorf("applying %s %s: %w", object.GetKind(), object.GetName(), err)

@@ -1,0 +1,82 @@
+package webhook_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// probing returns the request to create the ConfigMap.
+func probing(configMap string) *admissionv1.AdmissionRequest {
+	request := creation(configMap)
+	request.Resource.Resource = "configmaps"
+	return request
+}
+
+func TestHandle_AnswersAProbeWithItsNameAndKeepsItsData(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		probe string
+		want  map[string]string
+	}{
+		"without data": {
+			`{"metadata":{"labels":{"kind-local-registry/probe":"true"}}}`,
+			map[string]string{"answered-by": "some-pod"},
+		},
+		"with data": {
+			`{"metadata":{"labels":{"kind-local-registry/probe":"true"}},"data":{"a":"b","answered-by":"nobody"}}`,
+			map[string]string{"a": "b", "answered-by": "some-pod"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			request := probing(tt.probe)
+			response := newHandler(t, logr.Discard()).Handle(t.Context(), request)
+			if !response.Allowed || response.UID != request.UID || response.PatchType == nil || *response.PatchType != "JSONPatch" {
+				t.Fatalf("Handle = %+v, want it allowed, with a JSON Patch and the request's UID", response)
+			}
+			patched, err := applyPatch(request.Object.Raw, response.Patch)
+			if err != nil {
+				t.Fatalf("applying %s: %v", response.Patch, err)
+			}
+			got := corev1.ConfigMap{}
+			if err := json.Unmarshal(patched, &got); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got.Data); diff != "" {
+				t.Errorf("data (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestHandle_LeavesEveryOtherConfigMapAlone(t *testing.T) {
+	t.Parallel()
+	update := probing(`{"metadata":{"labels":{"kind-local-registry/probe":"true"}}}`)
+	update.Operation = admissionv1.Update
+	for name, request := range map[string]*admissionv1.AdmissionRequest{
+		"one without the label":       probing(`{"metadata":{"name":"a"}}`),
+		"one with another value":      probing(`{"metadata":{"labels":{"kind-local-registry/probe":"false"}}}`),
+		"one that is not JSON":        probing(`{`),
+		"one that is there, and ours": update,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			response := newHandler(t, logr.Discard()).Handle(t.Context(), request)
+			if !response.Allowed || response.Patch != nil || response.UID != request.UID {
+				t.Errorf("Handle = %+v, want it allowed and untouched", response)
+			}
+		})
+	}
+}
+
+func TestHandle_LogsNoProbe(t *testing.T) {
+	t.Parallel()
+	log := funcr.New(func(_, line string) { t.Errorf("logged %s", line) }, funcr.Options{Verbosity: 0})
+	newHandler(t, log).Handle(t.Context(), probing(`{"metadata":{"labels":{"kind-local-registry/probe":"true"}}}`))
+}

@@ -1,5 +1,6 @@
 // Command webhook is the part of kind-local-registry that runs in the cluster (serve), the container beside it that
-// speaks to the Docker daemon (pusher), and what answers AdmissionReviews from a file (review).
+// speaks to the Docker daemon (pusher), what answers AdmissionReviews from a file (review), and what waits until the API
+// server's calls arrive (ready).
 package main
 
 import (
@@ -34,7 +35,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServeCommand(), newPusherCommand(), newReviewCommand()) //nolint:contextcheck // cobra hands the context on
+	root.AddCommand(newServeCommand(), newPusherCommand(), newReviewCommand(), newReadyCommand()) //nolint:contextcheck // cobra hands the context on
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

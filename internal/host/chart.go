@@ -1,9 +1,11 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"helm.sh/helm/v4/pkg/action"
@@ -19,7 +21,8 @@ import (
 	"kind-local-registry/webhook/rewrite"
 )
 
-// chartTimeout is how long the webhook's Deployment may take to be available.
+// chartTimeout is how long the webhook's Deployment may take to be available, and then the chart's Job to see the API
+// server's calls arrive.
 const chartTimeout = 3 * time.Minute
 
 // chartFingerprint is the release's label with the fingerprint of its chart and values.
@@ -118,7 +121,9 @@ func (s *System) applyChart(ctx context.Context, progress Progress) error {
 	if err != nil {
 		return err
 	}
-	progress("waiting for the webhook to be available")
+	var hookLog bytes.Buffer
+	configuration.SetHookOutputFunc(func(_, _, _ string) io.Writer { return &hookLog })
+	progress("waiting for the webhook to be available and to be called")
 	labels := map[string]string{chartFingerprint: madeFrom}
 	switch {
 	case last == nil:
@@ -129,6 +134,9 @@ func (s *System) applyChart(ctx context.Context, progress Progress) error {
 		if err = uninstallChart(configuration); err == nil {
 			err = installChart(ctx, configuration, carried, values, labels)
 		}
+	}
+	if err != nil && ctx.Err() == nil { // else Helm goes on behind our back, and may write the log yet
+		err = because(err, hookLog.String())
 	}
 	if err != nil {
 		return remedy(fmt.Errorf("installing the chart: %w", err), fmt.Sprintf("see kubectl describe pods -n %s, then run setup up again", config.Name))

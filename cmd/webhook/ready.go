@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"kind-local-registry/config"
+	"kind-local-registry/webhook/probe"
+)
+
+// readyOptions are the flags of webhook ready.
+type readyOptions struct {
+	namespace string        // namespace of the webhook
+	need      int           // calls in a row that must arrive
+	timeout   time.Duration // how long that may take
+}
+
+// newReadyCommand returns the command webhook ready.
+func newReadyCommand() *cobra.Command {
+	var options readyOptions
+	command := &cobra.Command{
+		Use:   "ready",
+		Short: "Wait until the API server's calls arrive at the webhook",
+		Long: `Wait until the API server's calls arrive at the webhook: from then on, every new pod is rewritten. The chart runs it at
+the end of an installation and of an upgrade. It creates a ConfigMap as a dry run, again and again, and looks whether
+the webhook answered; nothing is stored.
+
+Where the cluster has several API servers, each question goes to one of them by chance, and one that was never asked is
+not vouched for. Nor is each replica of the webhook: an API server keeps its connection to one of them.`,
+		Example: `  # As the chart runs it
+  webhook ready --namespace kind-local-registry
+
+  # From the host, with the kubeconfig that kubectl uses
+  webhook ready --timeout 10s`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			return runReady(command.Context(), options, command.OutOrStdout(), command.ErrOrStderr())
+		},
+	}
+	flags := command.Flags()
+	flags.StringVar(&options.namespace, "namespace", config.Name, "namespace of the webhook")
+	flags.IntVar(&options.need, "need", 5, "calls in a row that must arrive")
+	flags.DurationVar(&options.timeout, "timeout", time.Minute, "how long that may take")
+	return command
+}
+
+// validate reports flags that cannot be.
+func (o readyOptions) validate() error {
+	var faults []error
+	if o.need < 1 {
+		faults = append(faults, fmt.Errorf("--need %d is not positive", o.need))
+	}
+	if o.timeout <= 0 {
+		faults = append(faults, fmt.Errorf("--timeout %s is not positive", o.timeout))
+	}
+	return errors.Join(faults...)
+}
+
+// runReady waits. Its error is one line, as whoever reads the log of a Job looks at the last one.
+func runReady(ctx context.Context, options readyOptions, stdout, stderr io.Writer) error {
+	if err := options.validate(); err != nil {
+		return err
+	}
+	newLogger(stderr, slog.LevelWarn)
+	cluster, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the cluster: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, options.timeout)
+	defer cancel()
+	answeredBy, err := probe.Await(ctx, probe.Options{
+		Cluster: cluster, Namespace: options.namespace, Need: options.need,
+		Report: func(line string) { _, _ = fmt.Fprintln(stderr, line) },
+	})
+	if err != nil {
+		return fmt.Errorf("the API server's calls do not reach the webhook: %w; see kubectl get pods,endpointslices -n %s, "+
+			"and kubectl logs deployment/%s -n %s", err, options.namespace, config.Name, options.namespace)
+	}
+	_, err = fmt.Fprintf(stdout, "ready: %d calls in a row arrived, the last at %s\n", options.need, answeredBy)
+	return err
+}

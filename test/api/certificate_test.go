@@ -43,6 +43,7 @@ func TestCertificate_IsPublishedAgainWhenTheBundleIsWiped(t *testing.T) {
 
 func TestCertificate_IsOneForTwoReplicasAndRenewedForBoth(t *testing.T) {
 	second := shared.process()
+	second.options.Identity = "second"
 	if err := freePorts(&second.options); err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -26,6 +27,7 @@ func TestDown_LeavesNothingButTheRegistryInAnAdoptedCluster(t *testing.T) {
 		t.Error("setup up left a containerd that does not read its hosts.toml")
 	}
 
+	waiting := waitingPods(t, 3)
 	if out, err := suite.run(t.Context(), "down", "--cluster", clusterName); err != nil {
 		t.Fatalf("setup down: %v\n%s", err, out)
 	}
@@ -45,27 +47,15 @@ func TestDown_LeavesNothingButTheRegistryInAnAdoptedCluster(t *testing.T) {
 			t.Errorf("node %s still has %s", node, left)
 		}
 	}
-	nothingInTheCluster(t)
-	if status, err := suite.run(t.Context(), "status", "--cluster", clusterName); err == nil {
-		t.Errorf("setup status finds nothing wrong after down:\n%s", status)
-	}
-}
-
-func nothingInTheCluster(t *testing.T) {
-	t.Helper()
-	hooks, err := suite.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().List(t.Context(), metav1.ListOptions{})
-	if err != nil || len(hooks.Items) != 0 {
-		t.Errorf("webhook configurations: %v, %v; want none", hooks.Items, err)
-	}
+	nothingOfTheChart(t, time.Second)
 	if _, err := suite.kube.CoreV1().ConfigMaps("kube-public").Get(t.Context(), "local-registry-hosting", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the ConfigMap local-registry-hosting: %v, want it gone", err)
 	}
-	if _, err := suite.kube.CoreV1().Namespaces().Get(t.Context(), ours, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-		t.Errorf("our namespace: %v, want it gone", err)
+	for _, pod := range waiting {
+		awaitLetGo(t, pod, time.Second)
 	}
-	roles, err := suite.kube.RbacV1().ClusterRoles().List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + ours})
-	if err != nil || len(roles.Items) != 0 {
-		t.Errorf("ClusterRoles of ours: %d, %v; want none", len(roles.Items), err)
+	if status, err := suite.run(t.Context(), "status", "--cluster", clusterName); err == nil {
+		t.Errorf("setup status finds nothing wrong after down:\n%s", status)
 	}
 }
 

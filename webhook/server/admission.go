@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
@@ -37,10 +36,6 @@ func addAdmission(ctx context.Context, mgr manager.Manager, options Options, pus
 	if err != nil {
 		return nil, err
 	}
-	identity, err := os.Hostname() // in a container, the pod's name
-	if err != nil {
-		return nil, fmt.Errorf("finding the name of this process: %w", err)
-	}
 	a := &admission{
 		lookups: webhook.NewLookups(ctx, pusher, counted),
 		journal: webhook.NewJournal(log),
@@ -57,7 +52,7 @@ func addAdmission(ctx context.Context, mgr manager.Manager, options Options, pus
 		Pushes:     webhook.NewPushes(ctx, pusher, options.PushDeadline, log),
 		Anew:       pusher,
 		Events:     mgr.GetEventRecorder(config.Name),
-		Identity:   identity,
+		Identity:   options.Identity,
 	}
 	mgr.GetWebhookServer().Register(webhook.Path, webhook.NewServer(a.handler))
 	return a, errors.Join(mgr.Add(a), mgr.Add(options.Rules))

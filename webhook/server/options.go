@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"time"
 
@@ -14,6 +15,8 @@ import (
 
 // Options are the settings of the process.
 type Options struct {
+	// Identity is the name of this process among its replicas: in a container, that of the pod.
+	Identity string
 	// Namespace is the namespace of the serving certificate's Secret and of the leader election's Lease.
 	Namespace string
 	// DNSNames are the names by which the API server reaches the webhook.
@@ -32,7 +35,9 @@ type Options struct {
 
 // Defaults returns the options of a process in the chart's namespace.
 func Defaults() Options {
+	identity, _ := os.Hostname() // where there is none, Validate says so
 	return Options{
+		Identity:       identity,
 		Namespace:      config.Name,
 		DNSNames:       ServiceNames(config.Name, config.Name),
 		RegistryHost:   config.RegistryHost(config.RegistryPort),
@@ -59,6 +64,7 @@ func (o Options) Validate() error {
 			faults = append(faults, fmt.Errorf(format, args...))
 		}
 	}
+	fault(o.Identity == "", "this process has no name among its replicas: the host has none")
 	fault(o.Namespace == "", "the namespace is empty")
 	fault(len(o.DNSNames) == 0, "there is no name for the serving certificate")
 	_, _, err := net.SplitHostPort(o.RegistryHost)

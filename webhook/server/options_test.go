@@ -21,7 +21,7 @@ func TestValidate_ReportsEveryFault(t *testing.T) {
 		t.Fatal("Validate of nothing succeeds")
 	}
 	for _, want := range []string{
-		"namespace", "certificate", "registry host", "webhook port", "health port", "metrics port", "deadline",
+		"name among its replicas", "namespace", "certificate", "registry host", "webhook port", "health port", "metrics port", "deadline",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("Validate = %q, want it to name the %s too", err, want)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	controllerconfig "sigs.k8s.io/controller-runtime/pkg/config"
@@ -27,6 +29,9 @@ import (
 	"kind-local-registry/webhook/certs"
 	"kind-local-registry/webhook/delivery"
 )
+
+// renewDeadline is how long the leader tries to stay it before it gives up; controller-runtime's default.
+const renewDeadline = 10 * time.Second
 
 // Pusher is what the process asks about the host's images, and has push them.
 type Pusher interface {
@@ -84,6 +89,10 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 func newManager(
 	cluster *rest.Config, options Options, keeper *certs.Keeper, log logr.Logger,
 ) (manager.Manager, error) {
+	lock, err := newLock(cluster, options)
+	if err != nil {
+		return nil, err
+	}
 	mgr, err := manager.New(cluster, manager.Options{
 		Scheme: scheme.Scheme,
 		Logger: log,
@@ -95,12 +104,11 @@ func newManager(
 				c.GetCertificate = keeper.GetCertificate
 			}},
 		}),
-		Metrics:                       metricsserver.Options{BindAddress: address(options.MetricsPort)},
-		HealthProbeBindAddress:        address(options.HealthPort),
-		LeaderElection:                options.LeaderElection,
-		LeaderElectionID:              config.Name,
-		LeaderElectionNamespace:       options.Namespace,
-		LeaderElectionReleaseOnCancel: true, // the process ends with the manager
+		Metrics:                             metricsserver.Options{BindAddress: address(options.MetricsPort)},
+		HealthProbeBindAddress:              address(options.HealthPort),
+		LeaderElection:                      options.LeaderElection,
+		LeaderElectionResourceLockInterface: lock,
+		LeaderElectionReleaseOnCancel:       true, // the process ends with the manager
 		// The names are unique in a process with one server, which is every process but a test's.
 		Controller: controllerconfig.Controller{SkipNameValidation: new(true)},
 	})
@@ -108,6 +116,17 @@ func newManager(
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
 	return mgr, nil
+}
+
+// newLock returns the lock of the leader election. It is held in the name of the pod, so that a container which was killed
+// goes on as soon as it is started again, and waits for no lease to end.
+func newLock(cluster *rest.Config, options Options) (resourcelock.Interface, error) {
+	lock, err := resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, options.Namespace, config.Name,
+		resourcelock.ResourceLockConfig{Identity: options.Identity}, cluster, renewDeadline)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the leader election: %w", err)
+	}
+	return lock, nil
 }
 
 // cached says what the cache holds: pods that have not started, and the keeper's two objects.

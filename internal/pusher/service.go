@@ -12,6 +12,7 @@ import (
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/docker"
+	"kind-local-registry/internal/flight"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/webhook/rewrite"
 )
@@ -25,7 +26,7 @@ type Service struct {
 	registry *push.Registry
 	host     string
 	rules    config.Rules
-	flights  flights
+	flights  flight.Group[push.Result, push.Progress]
 	slots    *semaphore.Weighted
 
 	log       *slog.Logger
@@ -41,14 +42,13 @@ func NewService(
 ) *Service {
 	return &Service{
 		docker: daemon, registry: registry, host: registryHost, rules: rules,
-		flights: flights{byKey: map[string]*flight{}},
-		slots:   semaphore.NewWeighted(parallelPushes),
-		log:     log, handOvers: newHandOvers(log),
+		slots: semaphore.NewWeighted(parallelPushes),
+		log:   log, handOvers: newHandOvers(log),
 	}
 }
 
 // Close ends all pushes and waits for them. A push after that fails.
-func (s *Service) Close() { s.flights.close() }
+func (s *Service) Close() { s.flights.Close() }
 
 // Lookup tells what the host and the registry hold of a name, which is any image reference. Of a name with a digest only
 // the registry is asked. The error is a *rewrite.Refusal for what has no place in the registry, and any other error when
@@ -115,7 +115,7 @@ func (s *Service) push(
 	ctx context.Context, name string, target push.Target, image docker.Image, progress func(push.Progress),
 ) (push.Result, error) {
 	key := fmt.Sprintf("%s:%s@%s", target.Repository, target.Reference, image.ID)
-	return s.flights.do(ctx, key, progress, func(ctx context.Context, report func(push.Progress)) (push.Result, error) {
+	run := func(ctx context.Context, report func(push.Progress)) (push.Result, error) {
 		// Waiters are served in the order in which they came.
 		if err := s.slots.Acquire(ctx, 1); err != nil {
 			return push.Result{}, err
@@ -135,7 +135,9 @@ func (s *Service) push(
 		}
 		result, err := s.registry.Push(ctx, target, wanted, sources, push.Options{Progress: report, HandOver: s.handOvers.note})
 		return result, classed(err)
-	})
+	}
+	result, _, err := s.flights.Do(ctx, key, progress, run)
+	return result, err
 }
 
 // classed returns what a push failed with, as a refusal where another try would fail like it.

@@ -20,12 +20,21 @@ const (
 	lastPushRetry  = 30 * time.Second
 )
 
+// Progress is how far a push is.
+type Progress struct {
+	// Done is how many bytes have been moved.
+	Done int64
+	// Total is how many bytes are to be moved: an estimate until the end, and 0 while nothing is known.
+	Total int64
+}
+
 // Pusher brings images of the host into the registry.
 type Pusher interface {
 	// Push brings the image called name, a reference as it was written, into the registry, and returns the digest of its
-	// manifest there. An image that is there already is pushed in no time. It fails with a *rewrite.Refusal for an image
-	// that it can never bring there; any other error may pass.
-	Push(ctx context.Context, name string) (digest string, err error)
+	// manifest there. An image that is there already is pushed in no time. progress, where it is not nil, is told now and
+	// then how far that is, never twice at a time and never after the end; it must not block. Push fails with a
+	// *rewrite.Refusal for an image that it can never bring there; any other error may pass.
+	Push(ctx context.Context, name string, progress func(Progress)) (digest string, err error)
 }
 
 // Pushes has images pushed whose reference must be final when the pod, or its ephemeral container, is created: nobody can
@@ -73,7 +82,7 @@ func (p *Pushes) push(name string) (digest string, err error) {
 	ctx, cancel := context.WithTimeout(p.ctx, p.Deadline)
 	defer cancel()
 	for wait := firstPushRetry; ; wait = min(2*wait, lastPushRetry) {
-		digest, err := p.Pusher.Push(ctx, name)
+		digest, err := p.Pusher.Push(ctx, name, nil) // nobody can be told of it
 		refusal := (*rewrite.Refusal)(nil)
 		if err == nil || errors.As(err, &refusal) {
 			return digest, err

@@ -21,7 +21,7 @@ type slowPusher struct {
 	pushed   int
 }
 
-func (p *slowPusher) Push(ctx context.Context, _ string) (string, error) {
+func (p *slowPusher) Push(ctx context.Context, _ string, _ func(webhook.Progress)) (string, error) {
 	select {
 	case <-time.After(p.takes):
 	case <-ctx.Done():

@@ -47,7 +47,7 @@ func (world) Lookup(_ context.Context, name string) (rewrite.Presence, error) {
 }
 
 // Push implements webhook.Pusher: images of the host are pushed at once.
-func (world) Push(_ context.Context, name string) (string, error) {
+func (world) Push(_ context.Context, name string, _ func(webhook.Progress)) (string, error) {
 	if strings.HasPrefix(name, "gone") {
 		return "", &rewrite.Refusal{Reason: rewrite.NotOnHost, Detail: "in a test"}
 	}

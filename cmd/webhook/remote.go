@@ -11,7 +11,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"kind-local-registry/internal/flight"
+	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
+	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/rewrite"
 )
 
@@ -20,6 +23,8 @@ import (
 type remotePusher struct {
 	address   string
 	directory string
+
+	pushes flight.Group[string, webhook.Progress] // by name; they come to a digest
 
 	mu     sync.Mutex
 	files  certificateFiles
@@ -38,18 +43,45 @@ func (r *remotePusher) Lookup(ctx context.Context, name string) (rewrite.Presenc
 	return client.Lookup(ctx, name)
 }
 
-// Push implements webhook.Pusher.
-func (r *remotePusher) Push(ctx context.Context, name string) (string, error) {
+// Push implements webhook.Pusher. All who want a name at the same time share one request, as a Deployment has hundreds of
+// pods. Who joins one that was under way takes part in another when that has ended: the name may have come to stand for
+// another image since it began. Where it has not, the other takes no time.
+func (r *remotePusher) Push(ctx context.Context, name string, progress func(webhook.Progress)) (string, error) {
+	run := func(ctx context.Context, report func(webhook.Progress)) (string, error) {
+		return r.push(ctx, name, report)
+	}
+	digest, joined, err := r.pushes.Do(ctx, name, progress, run)
+	if joined && ctx.Err() == nil {
+		digest, _, err = r.pushes.Do(ctx, name, progress, run)
+	}
+	return digest, err
+}
+
+// push makes one request.
+func (r *remotePusher) push(ctx context.Context, name string, report func(webhook.Progress)) (string, error) {
 	client, err := r.connect()
 	if err != nil {
 		return "", err
 	}
-	result, err := client.Push(ctx, name, nil)
-	return result.Digest.String(), err
+	result, err := client.Push(ctx, name, translated(report))
+	if err != nil {
+		return "", err
+	}
+	report(webhook.Progress{Done: result.Bytes, Total: result.Bytes}) // the client may have missed the last progress
+	return result.Digest.String(), nil
 }
 
-// Close closes the connections that are idle.
+// translated returns a function that tells progress what the pusher says of it, or nil for nil.
+func translated(progress func(webhook.Progress)) func(push.Progress) {
+	if progress == nil {
+		return nil
+	}
+	return func(p push.Progress) { progress(webhook.Progress{Done: p.Bytes, Total: p.Total}) }
+}
+
+// Close ends the pushes, and closes the connections that are idle.
 func (r *remotePusher) Close() {
+	r.pushes.Close()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.client != nil {

@@ -14,6 +14,7 @@ import (
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
+	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/rewrite"
 	"kind-local-registry/webhook/server"
 )
@@ -131,7 +132,7 @@ func (l localPusher) Lookup(ctx context.Context, name string) (rewrite.Presence,
 }
 
 // Push implements webhook.Pusher.
-func (l localPusher) Push(ctx context.Context, name string) (string, error) {
-	result, err := l.service.Push(ctx, name, nil)
+func (l localPusher) Push(ctx context.Context, name string, progress func(webhook.Progress)) (string, error) {
+	result, err := l.service.Push(ctx, name, translated(progress))
 	return result.Digest.String(), err
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"sync"
 
+	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/rewrite"
 )
 
@@ -26,6 +27,8 @@ type image struct {
 	failures int
 	// pushing, where it is not nil, holds pushes back until it is closed.
 	pushing chan struct{}
+	// progress is how far pushes are while they are held back.
+	progress webhook.Progress
 }
 
 // host stands where the pusher stands: it says what the host has, and pushes it. Everything behind it is not under test
@@ -81,10 +84,13 @@ func (h *host) Lookup(ctx context.Context, name string) (rewrite.Presence, error
 }
 
 // Push implements webhook.Pusher.
-func (h *host) Push(ctx context.Context, name string) (string, error) {
+func (h *host) Push(ctx context.Context, name string, progress func(webhook.Progress)) (string, error) {
 	found, err := h.begin(name)
 	if err != nil {
 		return "", err
+	}
+	if progress != nil {
+		progress(found.progress)
 	}
 	if found.pushing != nil {
 		select {

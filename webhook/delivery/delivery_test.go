@@ -115,7 +115,7 @@ type pusher struct {
 	hangs  bool
 }
 
-func (p *pusher) Push(ctx context.Context, name string) (string, error) {
+func (p *pusher) Push(ctx context.Context, name string, _ func(webhook.Progress)) (string, error) {
 	p.mu.Lock()
 	p.pushes = append(p.pushes, name)
 	p.mu.Unlock()

@@ -125,7 +125,7 @@ func (r *Reconciler) pushNeeded(ctx context.Context, outcomes []webhook.Outcome)
 		if !decision.NeedsPush() {
 			continue
 		}
-		digest, err := r.Pusher.Push(ctx, decision.Image)
+		digest, err := r.Pusher.Push(ctx, decision.Image, nil)
 		refusal := (*rewrite.Refusal)(nil)
 		switch {
 		case err == nil:

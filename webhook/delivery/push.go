@@ -69,7 +69,7 @@ func (r *Reconciler) push(ctx context.Context, pod *corev1.Pod, fields []waiting
 func (r *Reconciler) pushOne(ctx context.Context, pod *corev1.Pod, field waiting) pushed {
 	start := time.Now()
 	r.event(pod, field, pushBegun, push, "Pushing image %q from the host into the local registry", field.original)
-	digest, err := r.Pusher.Push(ctx, field.original)
+	digest, err := r.Pusher.Push(ctx, field.original, nil)
 	if err != nil {
 		return pushed{waiting: field, err: fmt.Errorf("pushing %s: %w", field.original, err)}
 	}

@@ -26,8 +26,10 @@ import (
 )
 
 const (
-	// workers is how many pods are waited for at once. The pusher itself limits how many images are copied at once.
-	workers = 16
+	// workers is how many pods are waited for at once. One that waits costs a goroutine and no more, and there must be one for
+	// every other pod while hundreds wait for a large image. How many images are copied at once the pusher limits, to two, in
+	// the order in which they came.
+	workers = 256
 	// A push that failed is tried again after firstRetry, then after twice as long, up to lastRetry.
 	firstRetry = time.Second
 	lastRetry  = 30 * time.Second

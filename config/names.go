@@ -71,6 +71,8 @@ const (
 	// HealedAnnotation holds how often, and when last, a pod was given other images after its creation, as it could not pull
 	// those it had.
 	HealedAnnotation = "kind-local-registry/healed"
+	// ProgressAnnotation says how far the pushes are that our gate holds a pod for, for people to read. It goes with the gate.
+	ProgressAnnotation = "kind-local-registry/progress"
 	// RewriteAnnotation lets a pod opt out: with the value "false" its images are left alone.
 	RewriteAnnotation = "kind-local-registry/rewrite"
 	// CreatedLabel marks the nodes of a cluster that setup created, and so may delete.

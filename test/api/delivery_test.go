@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/rewrite"
 )
 
@@ -54,6 +55,45 @@ func TestDelivery_TriesAgainWhatMayPass(t *testing.T) {
 	eventually(t, p, "free", free)
 	wantImages(t, p, pinned("again/app:local"))
 	wantEvent(t, p, corev1.EventTypeWarning, "ImagePushFailed", "trying again")
+}
+
+func TestDelivery_ShowsOnThePodHowFarItsPushesAre(t *testing.T) {
+	t.Parallel()
+	pushing := make(chan struct{})
+	shared.host.have("progress/app:local", image{pushing: pushing, progress: webhook.Progress{Done: 400e6, Total: 800e6}})
+	shared.host.have("progress/init:local", image{pushing: pushing, progress: webhook.Progress{Done: 12e6, Total: 58e6}})
+	p := pod(namespace(t), "progress/app:local")
+	p.Spec.InitContainers = []corev1.Container{{Name: "init", Image: "progress/init:local"}}
+	create(t, p)
+
+	eventually(t, p, "showing progress", shows("pushing 412 of 858 MB"))
+	close(pushing)
+	eventually(t, p, "free", free)
+	if !shows("")(p) {
+		t.Errorf("annotations = %v, want no progress on a pod that is free", p.Annotations)
+	}
+	wantImages(t, p, pinned("progress/init:local"), pinned("progress/app:local"))
+	wantEvent(t, p, corev1.EventTypeNormal, "ImagePushed", ", 400 MB: "+digestOf("progress/app:local"))
+}
+
+func TestDelivery_ShowsOnThePodWhyAPushIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	shared.host.have("failing/app:local", image{failures: 3})
+	p := create(t, pod(namespace(t), "failing/app:local"))
+
+	eventually(t, p, "showing the error", shows("trying again: pushing failing/app:local: the registry is not there, in a test"))
+	eventually(t, p, "free", free)
+	if !shows("")(p) {
+		t.Errorf("annotations = %v, want no progress on a pod that is free", p.Annotations)
+	}
+}
+
+// shows returns whether a pod shows that progress, or none at all for "".
+func shows(text string) func(*corev1.Pod) bool {
+	return func(p *corev1.Pod) bool {
+		shown, there := p.Annotations["kind-local-registry/progress"]
+		return shown == text && there == (text != "")
+	}
 }
 
 func TestDelivery_KeepsTheGatesOfOthers(t *testing.T) {

@@ -136,7 +136,9 @@ func (silent) Eventf(_, _ runtime.Object, _, _, _, _ string, _ ...any) {}
 
 // reconciler returns a reconciler with no cluster.
 func reconciler(p webhook.Pusher) *Reconciler {
-	return &Reconciler{Pusher: p, Events: silent{}, RegistryHost: registryHost, Deadline: 10 * time.Minute}
+	return &Reconciler{
+		Client: &patches{}, Pusher: p, Events: silent{}, RegistryHost: registryHost, Deadline: 10 * time.Minute,
+	}
 }
 
 func TestPush_PushesEachImageOnce(t *testing.T) {

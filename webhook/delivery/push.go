@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/rewrite"
 )
 
@@ -43,8 +44,11 @@ func (p pushed) delivered() string {
 	return p.Image + "@" + p.digest
 }
 
-// push pushes the images of all fields at once, each distinct one once, and returns what came of every field.
+// push pushes the images of all fields at once, each distinct one once, and returns what came of every field. Meanwhile the
+// pod shows how far that is.
 func (r *Reconciler) push(ctx context.Context, pod *corev1.Pod, fields []waiting) []pushed {
+	moving := &progress{byImage: map[string]webhook.Progress{}}
+	defer r.show(ctx, pod, moving)()
 	ctx, cancel := context.WithTimeout(ctx, max(r.untilDeadline(pod), leastAttempt))
 	defer cancel()
 	outcomes := make([]pushed, len(fields))
@@ -55,7 +59,7 @@ func (r *Reconciler) push(ctx context.Context, pod *corev1.Pod, fields []waiting
 			continue
 		}
 		first[field.original] = i
-		pushing.Go(func() { outcomes[i] = r.pushOne(ctx, pod, field) })
+		pushing.Go(func() { outcomes[i] = r.pushOne(ctx, pod, field, moving) })
 	}
 	pushing.Wait()
 	for i, field := range fields {
@@ -66,15 +70,15 @@ func (r *Reconciler) push(ctx context.Context, pod *corev1.Pod, fields []waiting
 }
 
 // pushOne pushes the image of one field, and tells so in Events on the pod and in the log.
-func (r *Reconciler) pushOne(ctx context.Context, pod *corev1.Pod, field waiting) pushed {
+func (r *Reconciler) pushOne(ctx context.Context, pod *corev1.Pod, field waiting, moving *progress) pushed {
 	start := time.Now()
 	r.event(pod, field, pushBegun, push, "Pushing image %q from the host into the local registry", field.original)
-	digest, err := r.Pusher.Push(ctx, field.original, nil)
+	digest, err := r.Pusher.Push(ctx, field.original, func(now webhook.Progress) { moving.report(field.original, now) })
 	if err != nil {
 		return pushed{waiting: field, err: fmt.Errorf("pushing %s: %w", field.original, err)}
 	}
 	took := time.Since(start).Round(time.Millisecond)
-	r.event(pod, field, pushDone, push, "Pushed image %q in %s: %s", field.original, took, digest)
+	r.event(pod, field, pushDone, push, "Pushed image %q in %s%s: %s", field.original, took, moving.moved(field.original), digest)
 	log.FromContext(ctx).Info("image pushed",
 		"field", field.Path, "image", field.original, "digest", digest, "duration", took.String())
 	return pushed{waiting: field, digest: digest}

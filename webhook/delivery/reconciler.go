@@ -30,9 +30,10 @@ const (
 	// every other pod while hundreds wait for a large image. How many images are copied at once the pusher limits, to two, in
 	// the order in which they came.
 	workers = 256
-	// A push that failed is tried again after firstRetry, then after twice as long, up to lastRetry.
+	// A push that failed is tried again after firstRetry, then after twice as long, up to lastRetry: an image that is removed
+	// from the host while its pod waits for another try is missed within 15 seconds.
 	firstRetry = time.Second
-	lastRetry  = 30 * time.Second
+	lastRetry  = 10 * time.Second
 )
 
 // Reconciler is the delivery controller.
@@ -111,6 +112,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	if r.untilDeadline(pod) > 0 {
 		if err := r.retry(pod, outcomes); err != nil {
+			r.tell(ctx, pod, retryText(err))
 			return reconcile.Result{}, err
 		}
 	}
@@ -146,7 +148,7 @@ func (r *Reconciler) giveUp(ctx context.Context, pod *corev1.Pod, outcomes []pus
 }
 
 // deliver returns the patch that lets the pod go: pushed images pinned to their digests, the others as they were written,
-// and our gate lifted. It applies to the pod as it was read, and to no other.
+// our gate lifted, and no progress shown any more. It applies to the pod as it was read, and to no other.
 func deliver(pod *corev1.Pod, outcomes []pushed) []jsonpatch.Operation {
 	patch := []jsonpatch.Operation{podimage.TestUID(pod)}
 	for _, o := range outcomes {
@@ -155,6 +157,7 @@ func deliver(pod *corev1.Pod, outcomes []pushed) []jsonpatch.Operation {
 		}
 	}
 	patch = append(patch, podimage.LiftGate(pod)...)
+	patch = append(patch, podimage.HideProgress(pod)...)
 	if len(patch) == 1 {
 		return nil
 	}

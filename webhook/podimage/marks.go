@@ -118,6 +118,23 @@ func ReadHealed(pod *corev1.Pod) Healed {
 	return healed
 }
 
+// progressPath returns where the progress annotation stands in a pod.
+func progressPath() string { return "/metadata/annotations/" + escape(config.ProgressAnnotation) }
+
+// ShowProgress returns the operation that has a pod with annotations say how far its pushes are.
+func ShowProgress(text string) jsonpatch.Operation {
+	return jsonpatch.NewOperation("add", progressPath(), text)
+}
+
+// HideProgress returns the operations that take that from the pod again, none where it is not known to say it. They write it
+// first, as the pod may not have it after all, and nothing can be removed that is not there.
+func HideProgress(pod *corev1.Pod) []jsonpatch.Operation {
+	if _, shown := pod.Annotations[config.ProgressAnnotation]; !shown {
+		return nil
+	}
+	return []jsonpatch.Operation{ShowProgress(""), jsonpatch.NewOperation("remove", progressPath(), nil)}
+}
+
 // annotate returns the operations that give the pod annotations.
 func annotate(pod *corev1.Pod, annotations map[string]string) []jsonpatch.Operation {
 	if pod.Annotations == nil {

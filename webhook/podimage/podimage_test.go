@@ -121,3 +121,31 @@ func TestLiftGate_TakesOursAndNoOther(t *testing.T) {
 		})
 	}
 }
+
+func TestHideProgress_TakesAwayWhatMayBeThere(t *testing.T) {
+	t.Parallel()
+	const path = `"path":"/metadata/annotations/kind-local-registry~1progress"`
+	for name, tt := range map[string]struct {
+		annotations map[string]string
+		want        string
+	}{
+		"no annotation": {nil, `null`},
+		"only another":  {map[string]string{config.OriginalsAnnotation: "{}"}, `null`},
+		"shown": {
+			map[string]string{config.ProgressAnnotation: "pushing 1 of 2 MB"},
+			`[{"op":"add",` + path + `,"value":""},{"op":"remove",` + path + `}]`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: tt.annotations}}
+			got, err := json.Marshal(podimage.HideProgress(pod))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, string(got)); diff != "" {
+				t.Errorf("HideProgress (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

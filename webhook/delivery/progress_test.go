@@ -1,0 +1,165 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kind-local-registry/config"
+	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/podimage"
+)
+
+// patches is a client that notes the patches it is to make and when, and fails them all where it has an error.
+type patches struct {
+	client.Client
+
+	start time.Time
+	made  []string
+	fails error
+}
+
+func (p *patches) Patch(_ context.Context, pod client.Object, patch client.Patch, _ ...client.PatchOption) error {
+	data, err := patch.Data(pod)
+	p.made = append(p.made, fmt.Sprintf("%s %s", time.Since(p.start), data))
+	return errors.Join(err, p.fails)
+}
+
+// steady is a Pusher that moves 10 MB a second, for so many seconds.
+type steady struct{ seconds int64 }
+
+func (p steady) Push(_ context.Context, _ string, progress func(webhook.Progress)) (string, error) {
+	time.Sleep(time.Second / 2) // so that no two clocks tick at once
+	for second := range p.seconds {
+		progress(webhook.Progress{Done: second * 10e6, Total: p.seconds * 10e6})
+		time.Sleep(time.Second)
+	}
+	return someDigest, nil
+}
+
+// shown is a patch that shows progress, as patches notes it.
+func shown(after, text string) string {
+	return after + ` [{"op":"test","path":"/metadata/uid","value":"uid"},` +
+		`{"op":"add","path":"/metadata/annotations/kind-local-registry~1progress","value":"` + text + `"}]`
+}
+
+func TestPush_ShowsHowFarItIs(t *testing.T) {
+	t.Parallel()
+	const failed = "trying again: no route to host"
+	for name, tt := range map[string]struct {
+		pusher webhook.Pusher
+		ungate bool
+		before string
+		want   []string
+	}{
+		"of all images together, now and then": {pusher: steady{13}, want: []string{
+			shown("2s", "pushing 20 of 260 MB"), shown("7s", "pushing 120 of 260 MB"), shown("12s", "pushing 220 of 260 MB"),
+		}},
+		"not where it soon ends":        {pusher: steady{1}},
+		"not on a pod without our gate": {pusher: steady{13}, ungate: true},
+		"once while nothing is known": {
+			pusher: &pusher{hangs: true}, want: []string{shown("2s", "waiting for other pushes")},
+		},
+		"not in the place of an error, while nothing is known": {pusher: &pusher{hangs: true}, before: failed},
+		"in the place of an error, once it is known": {
+			pusher: steady{3}, before: failed, want: []string{shown("2s", "pushing 20 of 60 MB")},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				pod := gatedPod()
+				if tt.ungate {
+					pod.Spec.SchedulingGates = nil
+				}
+				if tt.before != "" {
+					pod.Annotations[config.ProgressAnnotation] = tt.before
+				}
+				made := &patches{start: time.Now()}
+				r := reconciler(tt.pusher)
+				r.Client = made
+				r.push(t.Context(), pod, waitingFields(pod, registryHost))
+				if diff := cmp.Diff(tt.want, made.made); diff != "" {
+					t.Errorf("patches (-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+func TestPush_SucceedsThoughItCannotShowHowFarItIs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		pod := gatedPod()
+		r := reconciler(steady{13})
+		r.Client = &patches{fails: errors.New("connection lost")}
+		outcomes := r.push(t.Context(), pod, waitingFields(pod, registryHost))
+		for _, o := range outcomes {
+			if o.err != nil {
+				t.Errorf("%s: %v", o.Path, o.err)
+			}
+		}
+		// Nobody knows whether the patch whose answer was lost came through.
+		delivered, hidden := deliver(pod, outcomes), podimage.HideProgress(pod)
+		if len(hidden) == 0 || !cmp.Equal(delivered[len(delivered)-len(hidden):], hidden) {
+			t.Errorf("patch = %v, want one that hides progress", delivered)
+		}
+	})
+}
+
+func TestProgress_IsThatOfAllImages(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		reports []webhook.Progress // of two images in turn
+		text    string
+		moved   string // of the first
+	}{
+		"nothing is known":           {nil, "waiting for other pushes", ""},
+		"both wait for others":       {[]webhook.Progress{{}, {}}, "waiting for other pushes", ""},
+		"nothing is moved yet":       {[]webhook.Progress{{Total: 858e6}}, "pushing 0 of 858 MB", ""},
+		"one waits":                  {[]webhook.Progress{{Done: 412e6, Total: 858e6}, {}}, "pushing 412 of 858 MB", ", 412 MB"},
+		"both move":                  {[]webhook.Progress{{Done: 5e6, Total: 8e6}, {Done: 3e6, Total: 9e6}}, "pushing 8 of 17 MB", ", 5 MB"},
+		"a small image":              {[]webhook.Progress{{Done: 1, Total: 2}}, "pushing 1 of 1 MB", ", 1 MB"},
+		"one begins anew":            {[]webhook.Progress{{Done: 5e6, Total: 8e6}, {}, {Total: 8e6}}, "pushing 5 of 8 MB", ", 5 MB"},
+		"one moves anew":             {[]webhook.Progress{{Done: 5e6, Total: 8e6}, {}, {Done: 1e6, Total: 2e6}}, "pushing 1 of 2 MB", ", 1 MB"},
+		"all was there already":      {[]webhook.Progress{{Total: 8e6}, {}, {}}, "waiting for other pushes", ""},
+		"one is there, one is moved": {[]webhook.Progress{{}, {Done: 1e6, Total: 2e6}}, "pushing 1 of 2 MB", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := &progress{byImage: map[string]webhook.Progress{}}
+			for i, now := range tt.reports {
+				p.report([]string{"x:1", "y:1"}[i%2], now)
+			}
+			if got := progressText(p.all()); got != tt.text {
+				t.Errorf("progressText = %q, want %q", got, tt.text)
+			}
+			if got := p.moved("x:1"); got != tt.moved {
+				t.Errorf("moved = %q, want %q", got, tt.moved)
+			}
+		})
+	}
+}
+
+func TestRetryText_IsOneShortLine(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		err  error
+		want string
+	}{
+		"an error": {errors.New("no route to host"), "trying again: no route to host"},
+		"two":      {errors.Join(errors.New("one"), errors.New("other")), "trying again: one; other"},
+		"a long":   {errors.New(strings.Repeat("é", 300)), "trying again: " + strings.Repeat("é", 200)},
+	} {
+		if got := retryText(tt.err); got != tt.want {
+			t.Errorf("retryText of %s = %q, want %q", name, got, tt.want)
+		}
+	}
+}

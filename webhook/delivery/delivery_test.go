@@ -144,7 +144,7 @@ func reconciler(p webhook.Pusher) *Reconciler {
 func TestPush_PushesEachImageOnce(t *testing.T) {
 	t.Parallel()
 	pod, behind := gatedPod(), &pusher{}
-	outcomes := reconciler(behind).push(t.Context(), pod, waitingFields(pod, registryHost))
+	outcomes := reconciler(behind).push(t.Context(), pod, podimage.WaitingFields(pod, registryHost))
 	if len(behind.pushes) != 2 {
 		t.Errorf("pushes = %v, want one of each of two images", behind.pushes)
 	}
@@ -163,7 +163,7 @@ func TestPush_EndsAtTheDeadlineOfThePod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pod := gatedPod()
 		start := time.Now()
-		outcomes := reconciler(&pusher{hangs: true}).push(t.Context(), pod, waitingFields(pod, registryHost))
+		outcomes := reconciler(&pusher{hangs: true}).push(t.Context(), pod, podimage.WaitingFields(pod, registryHost))
 		if took := time.Since(start); took > 10*time.Minute || took < 9*time.Minute {
 			t.Errorf("a push that hangs took %s, want the 10 minutes of the deadline", took)
 		}
@@ -177,7 +177,7 @@ func TestDeliver_PinsOrRestoresEachImageAndLiftsTheGate(t *testing.T) {
 	t.Parallel()
 	pod := gatedPod()
 	behind := &pusher{fails: map[string]error{"y:1": &rewrite.Refusal{Reason: rewrite.WrongPlatform}}}
-	patch := deliver(pod, reconciler(behind).push(t.Context(), pod, waitingFields(pod, registryHost)))
+	patch := deliver(pod, reconciler(behind).push(t.Context(), pod, podimage.WaitingFields(pod, registryHost)))
 	var got []string
 	for _, operation := range patch {
 		got = append(got, operation.Json())
@@ -202,11 +202,11 @@ func TestDeliver_PinsOrRestoresEachImageAndLiftsTheGate(t *testing.T) {
 func TestDeliver_LeavesAReferenceToTheRegistryItselfAsItIs(t *testing.T) {
 	t.Parallel()
 	pod := gatedPod()
-	field := waiting{Field: podimage.Fields(pod)[3], original: "localhost:5001/foreign:1"}
+	field := podimage.Waiting{Field: podimage.Fields(pod)[3], Original: "localhost:5001/foreign:1"}
 	pod.Spec.SchedulingGates = nil
 	for name, outcome := range map[string]pushed{
-		"pushed":  {waiting: field, digest: someDigest},
-		"refused": {waiting: field, err: &rewrite.Refusal{Reason: rewrite.NotOnHost}},
+		"pushed":  {Waiting: field, digest: someDigest},
+		"refused": {Waiting: field, err: &rewrite.Refusal{Reason: rewrite.NotOnHost}},
 	} {
 		if patch := deliver(pod, []pushed{outcome}); patch != nil {
 			t.Errorf("%s: patch = %v, want none", name, patch)

@@ -2,6 +2,8 @@ package delivery
 
 import (
 	corev1 "k8s.io/api/core/v1"
+
+	"kind-local-registry/webhook/podimage"
 )
 
 // The reasons of our Events.
@@ -22,7 +24,7 @@ const (
 )
 
 // event writes an Event about one field of the pod.
-func (r *Reconciler) event(pod *corev1.Pod, field waiting, reason, action, note string, args ...any) {
+func (r *Reconciler) event(pod *corev1.Pod, field podimage.Waiting, reason, action, note string, args ...any) {
 	kind := corev1.EventTypeNormal
 	if reason == pushFailed {
 		kind = corev1.EventTypeWarning

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/podimage"
 	"kind-local-registry/webhook/rewrite"
 )
 
@@ -20,7 +21,7 @@ const leastAttempt = time.Minute
 
 // pushed is what came of one waiting field.
 type pushed struct {
-	waiting
+	podimage.Waiting
 
 	digest string
 	err    error
@@ -32,21 +33,18 @@ func (p pushed) refused() bool {
 	return errors.As(p.err, &refusal)
 }
 
-// delivered returns what the field has in the end: the image by its digest where it was pushed, and what its author wrote
-// where it was not. What names the registry itself, and what nobody may change any more, stays.
-func (p pushed) delivered() string {
-	switch {
-	case p.Final || p.Image == p.original:
-		return p.Image
-	case p.err != nil:
-		return p.original
+// settled returns what the field has in the end: the image by its digest where it was pushed, and what its author wrote
+// where it was not.
+func (p pushed) settled() podimage.Settled {
+	if p.err != nil {
+		return p.Restored()
 	}
-	return p.Image + "@" + p.digest
+	return p.Pushed(p.digest)
 }
 
 // push pushes the images of all fields at once, each distinct one once, and returns what came of every field. Meanwhile the
 // pod shows how far that is.
-func (r *Reconciler) push(ctx context.Context, pod *corev1.Pod, fields []waiting) []pushed {
+func (r *Reconciler) push(ctx context.Context, pod *corev1.Pod, fields []podimage.Waiting) []pushed {
 	moving := &progress{byImage: map[string]webhook.Progress{}}
 	defer r.show(ctx, pod, moving)()
 	ctx, cancel := context.WithTimeout(ctx, max(r.untilDeadline(pod), leastAttempt))
@@ -55,33 +53,33 @@ func (r *Reconciler) push(ctx context.Context, pod *corev1.Pod, fields []waiting
 	first := map[string]int{} // by name, the first field that has it
 	var pushing sync.WaitGroup
 	for i, field := range fields {
-		if _, known := first[field.original]; known {
+		if _, known := first[field.Original]; known {
 			continue
 		}
-		first[field.original] = i
+		first[field.Original] = i
 		pushing.Go(func() { outcomes[i] = r.pushOne(ctx, pod, field, moving) })
 	}
 	pushing.Wait()
 	for i, field := range fields {
-		of := outcomes[first[field.original]]
-		outcomes[i] = pushed{waiting: field, digest: of.digest, err: of.err}
+		of := outcomes[first[field.Original]]
+		outcomes[i] = pushed{Waiting: field, digest: of.digest, err: of.err}
 	}
 	return outcomes
 }
 
 // pushOne pushes the image of one field, and tells so in Events on the pod and in the log.
-func (r *Reconciler) pushOne(ctx context.Context, pod *corev1.Pod, field waiting, moving *progress) pushed {
+func (r *Reconciler) pushOne(ctx context.Context, pod *corev1.Pod, field podimage.Waiting, moving *progress) pushed {
 	start := time.Now()
-	r.event(pod, field, pushBegun, push, "Pushing image %q from the host into the local registry", field.original)
-	digest, err := r.Pusher.Push(ctx, field.original, func(now webhook.Progress) { moving.report(field.original, now) })
+	r.event(pod, field, pushBegun, push, "Pushing image %q from the host into the local registry", field.Original)
+	digest, err := r.Pusher.Push(ctx, field.Original, func(now webhook.Progress) { moving.report(field.Original, now) })
 	if err != nil {
-		return pushed{waiting: field, err: fmt.Errorf("pushing %s: %w", field.original, err)}
+		return pushed{Waiting: field, err: fmt.Errorf("pushing %s: %w", field.Original, err)}
 	}
 	took := time.Since(start).Round(time.Millisecond)
-	r.event(pod, field, pushDone, push, "Pushed image %q in %s%s: %s", field.original, took, moving.moved(field.original), digest)
+	r.event(pod, field, pushDone, push, "Pushed image %q in %s%s: %s", field.Original, took, moving.moved(field.Original), digest)
 	log.FromContext(ctx).Info("image pushed",
-		"field", field.Path, "image", field.original, "digest", digest, "duration", took.String())
-	return pushed{waiting: field, digest: digest}
+		"field", field.Path, "image", field.Original, "digest", digest, "duration", took.String())
+	return pushed{Waiting: field, digest: digest}
 }
 
 // untilDeadline returns how long it is until the pod runs what its author wrote, whatever fails. It reads the wall clock:

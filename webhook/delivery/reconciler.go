@@ -106,7 +106,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	case !podimage.Gated(pod) && wantsHeal(pod, r.RegistryHost):
 		return r.heal(ctx, pod)
 	}
-	outcomes := r.push(ctx, pod, waitingFields(pod, r.RegistryHost))
+	outcomes := r.push(ctx, pod, podimage.WaitingFields(pod, r.RegistryHost))
 	if ctx.Err() != nil {
 		return reconcile.Result{}, fmt.Errorf("pushing: %w", context.Cause(ctx))
 	}
@@ -126,7 +126,7 @@ func (r *Reconciler) retry(pod *corev1.Pod, outcomes []pushed) error {
 	for _, o := range outcomes {
 		if o.err != nil && !o.refused() {
 			passing = append(passing, o.err)
-			r.event(pod, o.waiting, pushFailed, push, "%.500s; trying again", o.err)
+			r.event(pod, o.Waiting, pushFailed, push, "%.500s; trying again", o.err)
 		}
 	}
 	return errors.Join(passing...)
@@ -136,32 +136,25 @@ func (r *Reconciler) retry(pod *corev1.Pod, outcomes []pushed) error {
 func (r *Reconciler) giveUp(ctx context.Context, pod *corev1.Pod, outcomes []pushed) {
 	for _, o := range outcomes {
 		if o.err != nil {
-			end := fmt.Sprintf("running %q as it is written", o.original)
+			end := fmt.Sprintf("running %q as it is written", o.Original)
 			if o.Final {
 				end = "it cannot be changed back, as the API server allows no other image here"
 			}
-			r.event(pod, o.waiting, pushFailed, giveUp, "%.500s; %s", o.err, end)
+			r.event(pod, o.Waiting, pushFailed, giveUp, "%.500s; %s", o.err, end)
 			log.FromContext(ctx).Info("image not pushed",
-				"field", o.Path, "image", o.original, "error", o.err.Error())
+				"field", o.Path, "image", o.Original, "error", o.err.Error())
 		}
 	}
 }
 
 // deliver returns the patch that lets the pod go: pushed images pinned to their digests, the others as they were written,
-// our gate lifted, and no progress shown any more. It applies to the pod as it was read, and to no other.
+// our gate lifted, and no progress shown any more.
 func deliver(pod *corev1.Pod, outcomes []pushed) []jsonpatch.Operation {
-	patch := []jsonpatch.Operation{podimage.TestUID(pod)}
-	for _, o := range outcomes {
-		if image := o.delivered(); image != o.Image {
-			patch = append(patch, o.TestImage(), o.ReplaceImage(image))
-		}
+	fields := make([]podimage.Settled, len(outcomes))
+	for i, o := range outcomes {
+		fields[i] = o.settled()
 	}
-	patch = append(patch, podimage.LiftGate(pod)...)
-	patch = append(patch, podimage.HideProgress(pod)...)
-	if len(patch) == 1 {
-		return nil
-	}
-	return patch
+	return podimage.LetGo(pod, fields)
 }
 
 // apply patches the pod. A pod that is gone needs no patch.

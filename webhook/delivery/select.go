@@ -8,26 +8,6 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// waiting is a field of a pod whose image is yet to be pushed.
-type waiting struct {
-	podimage.Field
-
-	// original is the reference as it was written: the name that is pushed.
-	original string
-}
-
-// waitingFields returns the fields of the pod whose image is yet to be pushed.
-func waitingFields(pod *corev1.Pod, registryHost string) []waiting {
-	originals := podimage.ReadOriginals(pod)
-	var fields []waiting
-	for _, field := range podimage.Fields(pod) {
-		if original, ok := originals.Of(field, registryHost); ok {
-			fields = append(fields, waiting{Field: field, original: original})
-		}
-	}
-	return fields
-}
-
 // Wants says whether the controller has something to do for the pod: to deliver its images, or to heal it.
 func Wants(pod *corev1.Pod, registryHost string) bool {
 	return wantsDelivery(pod, registryHost) || wantsHeal(pod, registryHost)
@@ -39,7 +19,7 @@ func wantsDelivery(pod *corev1.Pod, registryHost string) bool {
 	if pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodPending {
 		return false
 	}
-	return podimage.Gated(pod) || pod.Spec.NodeName != "" && len(waitingFields(pod, registryHost)) > 0
+	return podimage.Gated(pod) || pod.Spec.NodeName != "" && len(podimage.WaitingFields(pod, registryHost)) > 0
 }
 
 // wantsHeal says whether the kubelet cannot pull an image of the pod, which the webhook would be asked about.

@@ -49,6 +49,8 @@ const (
 	ProbeKey = "answered-by"
 	// ReadyJob is the Job that asks, at the end of an installation, whether the API server's calls reach the webhook.
 	ReadyJob = "kind-local-registry-ready"
+	// ReleaseJob is the Job that lets pods go before the chart is uninstalled.
+	ReleaseJob = "kind-local-registry-release"
 	// ServingSecret holds the webhook's serving certificate and its CA.
 	ServingSecret = "kind-local-registry-serving-cert" // #nosec G101 -- a Secret's name
 	// PusherSecret holds the client certificate for the pusher (tls.crt, tls.key) and the pusher's CA (ca.crt).

@@ -1,6 +1,6 @@
 // Command webhook is the part of kind-local-registry that runs in the cluster (serve), the container beside it that
-// speaks to the Docker daemon (pusher), what answers AdmissionReviews from a file (review), and what waits until the API
-// server's calls arrive (ready).
+// speaks to the Docker daemon (pusher), what answers AdmissionReviews from a file (review), what waits until the API
+// server's calls arrive (ready), and what takes the webhook out of a cluster (release).
 package main
 
 import (
@@ -35,7 +35,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServeCommand(), newPusherCommand(), newReviewCommand(), newReadyCommand()) //nolint:contextcheck // cobra hands the context on
+	root.AddCommand( //nolint:contextcheck // cobra hands the context on
+		newServeCommand(), newPusherCommand(), newReviewCommand(), newReadyCommand(), newReleaseCommand())
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

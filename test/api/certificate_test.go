@@ -12,9 +12,13 @@ import (
 
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kind-local-registry/config"
+	"kind-local-registry/webhook/certs"
 )
 
 // The tests of this file take the certificate away, so they are not parallel.
@@ -81,6 +85,28 @@ func TestCertificate_IsOneForTwoReplicasAndRenewedForBoth(t *testing.T) {
 	}
 	shared.host.have("cert/app:local", image{inRegistry: true})
 	wantImages(t, create(t, pod(namespace(t), "cert/app:local")), pinned("cert/app:local"))
+}
+
+// An uninstallation takes the configuration first, and the Secret while processes still run.
+func TestCertificate_IsNotMadeAnewWhileThereIsNoConfiguration(t *testing.T) {
+	secret := client.ObjectKey{Namespace: namespace(t), Name: config.ServingSecret}
+	keeper := &certs.Keeper{Client: shared, Secret: secret, Configuration: secret.Namespace, DNSNames: []string{"localhost"}}
+	reconcileOnce := func() error {
+		if _, err := keeper.Reconcile(t.Context(), reconcile.Request{}); err != nil {
+			t.Fatal(err)
+		}
+		return shared.Get(t.Context(), secret, &corev1.Secret{})
+	}
+	if err := reconcileOnce(); !apierrors.IsNotFound(err) {
+		t.Errorf("without the configuration, the Secret: %v, want none", err)
+	}
+	configuration := &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: keeper.Configuration}}
+	if err := shared.Create(t.Context(), configuration); err != nil {
+		t.Fatal(err)
+	}
+	if err := reconcileOnce(); err != nil {
+		t.Errorf("with the configuration, the Secret: %v, want one", err)
+	}
 }
 
 // configuration returns the webhook configuration as it is now.

@@ -104,6 +104,10 @@ func (k *Keeper) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.
 	if err != nil {
 		return orLater(err)
 	}
+	if held == nil {
+		k.published.Store(false)
+		return reconcile.Result{RequeueAfter: check}, nil
+	}
 	if err := k.publish(ctx, held); err != nil {
 		return orLater(err)
 	}
@@ -147,13 +151,20 @@ func (k *Keeper) serve(s *successor) {
 	k.ca = s.ca
 }
 
-// keep returns the material in the Secret, after making or renewing it where that is due.
+// keep returns the material in the Secret, after making or renewing it where that is due. Where neither the Secret nor the
+// webhook configuration is there, it returns none: the chart is being uninstalled, and a Secret made now would stay behind.
 func (k *Keeper) keep(ctx context.Context) (material, error) {
 	secret := &corev1.Secret{}
 	err := k.Client.Get(ctx, k.Secret, secret)
 	missing := apierrors.IsNotFound(err)
 	if err != nil && !missing {
 		return nil, fmt.Errorf("reading secret %s: %w", k.Secret, err)
+	}
+	if missing {
+		gone, err := k.gone(ctx)
+		if err != nil || gone {
+			return nil, err
+		}
 	}
 	held, changed, err := material(secret.Data).renewed(k.DNSNames, time.Now())
 	if err != nil || !changed {
@@ -171,6 +182,15 @@ func (k *Keeper) keep(ctx context.Context) (material, error) {
 	}
 	log.FromContext(ctx).Info("serving certificate made")
 	return held, nil
+}
+
+// gone says whether the webhook configuration is not there.
+func (k *Keeper) gone(ctx context.Context) (bool, error) {
+	err := k.Client.Get(ctx, types.NamespacedName{Name: k.Configuration}, &admissionv1.MutatingWebhookConfiguration{})
+	if client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("reading webhook configuration %s: %w", k.Configuration, err)
+	}
+	return err != nil, nil
 }
 
 // publish has every webhook of the configuration trust the CA. A configuration that is not there is no fault: it goes first

@@ -28,6 +28,7 @@ import (
 	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/certs"
 	"kind-local-registry/webhook/delivery"
+	"kind-local-registry/webhook/release"
 )
 
 // renewDeadline is how long the leader tries to stay it before it gives up; controller-runtime's default.
@@ -75,7 +76,8 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 		return err
 	}
 	defer unexpose()
-	err = errors.Join(keeper.SetupWithManager(mgr), deliverer.SetupWithManager(mgr), addProbes(mgr, keeper))
+	err = errors.Join(
+		keeper.SetupWithManager(mgr), deliverer.SetupWithManager(mgr), addRelease(mgr, options), addProbes(mgr, keeper))
 	if err != nil {
 		return err
 	}
@@ -144,6 +146,18 @@ func cached(keeper *certs.Keeper) map[client.Object]cache.ByObject {
 			Field: fields.OneTermEqualSelector("metadata.name", keeper.Configuration),
 		},
 	}
+}
+
+// addRelease adds what leaves the cluster when the namespace is being deleted. It needs a client without a cache.
+func addRelease(mgr manager.Manager, options Options) error {
+	direct, err := client.New(mgr.GetConfig(), client.Options{
+		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
+	})
+	if err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	leaver := &release.Reconciler{Client: direct, Namespace: options.Namespace, RegistryHost: options.RegistryHost}
+	return leaver.SetupWithManager(mgr)
 }
 
 // addProbes adds /healthz, and /readyz: the process is ready when the API server's next call would be answered.

@@ -1,0 +1,77 @@
+package charts_test
+
+import (
+	"slices"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/pod-security-admission/api"
+
+	"kind-local-registry/config"
+)
+
+// releaseJob returns the Job that runs before the chart is uninstalled.
+func releaseJob(t *testing.T, values map[string]any) *batchv1.Job {
+	t.Helper()
+	job := find[batchv1.Job](t, render(t, values), "Job", config.ReleaseJob)
+	if job == nil {
+		t.Fatalf("there is no Job %s", config.ReleaseJob)
+	}
+	return job
+}
+
+func TestRelease_RunsBeforeTheUninstallation(t *testing.T) {
+	t.Parallel()
+	if hook := releaseJob(t, nil).Annotations["helm.sh/hook"]; hook != "pre-delete" {
+		t.Errorf("hook = %q, want pre-delete", hook)
+	}
+}
+
+func TestRelease_RunsTheWebhooksImageWithItsRights(t *testing.T) {
+	t.Parallel()
+	values := map[string]any{"image": map[string]any{"tag": "v1"}, "registry": map[string]any{"host": "localhost:5002"}}
+	pod := releaseJob(t, values).Spec.Template.Spec
+	like := find[appsv1.Deployment](t, render(t, values), "Deployment", config.Name).Spec.Template.Spec
+	if got, want := pod.Containers[0].Image, like.Containers[0].Image; got != want {
+		t.Errorf("image = %s, want the webhook's, %s", got, want)
+	}
+	if got, want := pod.ServiceAccountName, like.ServiceAccountName; got != want {
+		t.Errorf("service account = %s, want the webhook's, %s", got, want)
+	}
+	if got, want := pod.Containers[0].Args, []string{"release", "--registry-host=localhost:5002"}; !slices.Equal(got, want) {
+		t.Errorf("args = %q, want %q", got, want)
+	}
+}
+
+func TestRelease_IsPodSecurityRestrictedWithTheHostsSocketToo(t *testing.T) {
+	t.Parallel()
+	for _, socket := range []bool{false, true} {
+		job := releaseJob(t, map[string]any{"docker": map[string]any{"socket": socket}})
+		if ok, why := isOfLevel(t, api.LevelRestricted, job.Spec.Template); !ok {
+			t.Errorf("with docker.socket=%v, the pod is not restricted: %s", socket, why)
+		}
+	}
+}
+
+// The Service would send admission requests to it.
+func TestRelease_IsNoPodOfTheService(t *testing.T) {
+	t.Parallel()
+	service := find[corev1.Service](t, render(t, nil), "Service", config.Name)
+	pod := labels.Set(releaseJob(t, nil).Spec.Template.Labels)
+	if labels.SelectorFromSet(service.Spec.Selector).Matches(pod) {
+		t.Errorf("the Service's selector %v matches the Job's pod %v", service.Spec.Selector, pod)
+	}
+}
+
+// Server-side apply owns what the chart says, and would reset it.
+func TestLease_SaysNothingOfWhoLeads(t *testing.T) {
+	t.Parallel()
+	lease := find[coordinationv1.Lease](t, render(t, nil), "Lease", config.Name)
+	if lease == nil || lease.Spec != (coordinationv1.LeaseSpec{}) {
+		t.Errorf("lease = %v, want it without a spec", lease)
+	}
+}

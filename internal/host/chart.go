@@ -131,7 +131,7 @@ func (s *System) applyChart(ctx context.Context, progress Progress) error {
 	case last.Status() == "deployed":
 		err = upgradeChart(ctx, configuration, carried, values, labels)
 	default: // a run that failed or was cut off left a release that Helm can neither upgrade nor install over
-		if err = uninstallChart(configuration); err == nil {
+		if err = uninstallChart(configuration, true); err == nil { // pods that wait are taken up by the next
 			err = installChart(ctx, configuration, carried, values, labels)
 		}
 	}
@@ -148,6 +148,7 @@ func upgradeChart(ctx context.Context, configuration *action.Configuration, carr
 	upgrade := action.NewUpgrade(configuration)
 	upgrade.Namespace, upgrade.Labels, upgrade.MaxHistory = config.Name, labels, 3
 	upgrade.ServerSideApply, upgrade.ForceConflicts = "true", true // also what somebody scaled or edited by hand
+	upgrade.TakeOwnership = true                                   // of the Lease, which the webhook made itself once
 	upgrade.WaitStrategy, upgrade.Timeout = kube.StatusWatcherStrategy, chartTimeout
 	_, err := upgrade.RunWithContext(ctx, config.Name, carried, values)
 	return err
@@ -162,7 +163,8 @@ func installChart(ctx context.Context, configuration *action.Configuration, carr
 	return err
 }
 
-// undoChart uninstalls the release, then deletes the namespace, which holds the pusher's credentials too.
+// undoChart uninstalls the release, lets go the pods that still wait for an image, then deletes the namespace, which holds the
+// pusher's credentials too.
 func (s *System) undoChart(ctx context.Context) (string, error) {
 	configuration, err := s.helm()
 	if errors.Is(err, errNoCluster) {
@@ -171,15 +173,20 @@ func (s *System) undoChart(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := uninstallChart(configuration); err != nil {
-		return "", err
+	if err := uninstallChart(configuration, false); err != nil {
+		// The hook's pod may not be able to run here; what it does is done below as well.
+		if err := uninstallChart(configuration, true); err != nil {
+			return "", err
+		}
 	}
-	return "release and namespace " + config.Name + " removed", s.deleteNamespace(ctx)
+	return "release and namespace " + config.Name + " removed", errors.Join(s.letPodsGo(ctx), s.deleteNamespace(ctx))
 }
 
-func uninstallChart(configuration *action.Configuration) error {
+// uninstallChart uninstalls the release; with disableHooks without the chart's hook, which lets pods go.
+func uninstallChart(configuration *action.Configuration, disableHooks bool) error {
 	uninstall := action.NewUninstall(configuration)
 	uninstall.IgnoreNotFound, uninstall.WaitStrategy, uninstall.Timeout = true, kube.StatusWatcherStrategy, chartTimeout
+	uninstall.DisableHooks = disableHooks
 	if _, err := uninstall.Run(config.Name); err != nil {
 		return fmt.Errorf("uninstalling Helm release %s: %w", config.Name, err)
 	}

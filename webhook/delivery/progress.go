@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"gomodules.xyz/jsonpatch/v2"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -96,7 +95,7 @@ func (r *Reconciler) tell(ctx context.Context, pod *corev1.Pod, text string) {
 		return
 	}
 	metav1.SetMetaDataAnnotation(&pod.ObjectMeta, config.ProgressAnnotation, text)
-	patch, err := json.Marshal([]jsonpatch.Operation{podimage.TestUID(pod), podimage.ShowProgress(text)})
+	patch, err := json.Marshal(podimage.ShowProgress(pod, text))
 	if err == nil {
 		patched := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}} // takes the answer
 		err = r.Client.Patch(ctx, patched, client.RawPatch(types.JSONPatchType, patch))

@@ -47,6 +47,7 @@ func (p steady) Push(_ context.Context, _ string, progress func(webhook.Progress
 // shown is a patch that shows progress, as patches notes it.
 func shown(after, text string) string {
 	return after + ` [{"op":"test","path":"/metadata/uid","value":"uid"},` +
+		`{"op":"test","path":"/spec/schedulingGates/0","value":{"name":"kind-local-registry/image-push"}},` +
 		`{"op":"add","path":"/metadata/annotations/kind-local-registry~1progress","value":"` + text + `"}]`
 }
 

@@ -121,10 +121,13 @@ func ReadHealed(pod *corev1.Pod) Healed {
 // progressPath returns where the progress annotation stands in a pod.
 func progressPath() string { return "/metadata/annotations/" + escape(config.ProgressAnnotation) }
 
-// ShowProgress returns the operation that has a pod with annotations say how far its pushes are.
-func ShowProgress(text string) jsonpatch.Operation {
-	return jsonpatch.NewOperation("add", progressPath(), text)
+// ShowProgress returns the patch that has a gated pod say how far its pushes are, while our gate holds it as it does now.
+func ShowProgress(pod *corev1.Pod, text string) []jsonpatch.Operation {
+	return []jsonpatch.Operation{TestUID(pod), testGate(gateIndex(pod)), setProgress(text)}
 }
+
+// setProgress returns the operation that writes the progress of a pod with annotations.
+func setProgress(text string) jsonpatch.Operation { return jsonpatch.NewOperation("add", progressPath(), text) }
 
 // HideProgress returns the operations that take that from the pod again, none where it is not known to say it. They write it
 // first, as the pod may not have it after all, and nothing can be removed that is not there.
@@ -132,7 +135,7 @@ func HideProgress(pod *corev1.Pod) []jsonpatch.Operation {
 	if _, shown := pod.Annotations[config.ProgressAnnotation]; !shown {
 		return nil
 	}
-	return []jsonpatch.Operation{ShowProgress(""), jsonpatch.NewOperation("remove", progressPath(), nil)}
+	return []jsonpatch.Operation{setProgress(""), jsonpatch.NewOperation("remove", progressPath(), nil)}
 }
 
 // annotate returns the operations that give the pod annotations.
@@ -168,12 +171,13 @@ func LiftGate(pod *corev1.Pod) []jsonpatch.Operation {
 	if index < 0 {
 		return nil
 	}
-	entry := fmt.Sprintf("/spec/schedulingGates/%d", index)
-	return []jsonpatch.Operation{
-		jsonpatch.NewOperation("test", entry, gate()),
-		jsonpatch.NewOperation("remove", entry, nil),
-	}
+	return []jsonpatch.Operation{testGate(index), jsonpatch.NewOperation("remove", gatePath(index), nil)}
 }
+
+// testGate returns the operation that holds a patch to a pod in which our gate stands at that place.
+func testGate(index int) jsonpatch.Operation { return jsonpatch.NewOperation("test", gatePath(index), gate()) }
+
+func gatePath(index int) string { return fmt.Sprintf("/spec/schedulingGates/%d", index) }
 
 // TestUID returns the operation that holds a patch to this pod, and not to a later one of the same name.
 func TestUID(pod *corev1.Pod) jsonpatch.Operation {

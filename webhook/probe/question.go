@@ -34,6 +34,8 @@ func newQuestion(cluster *rest.Config, namespace string) (question, error) {
 	if err != nil {
 		return question{}, err
 	}
+	cluster = rest.CopyConfig(cluster)
+	cluster.QPS = -1 // one question at a time, and the time of each is short
 	client, err := kubernetes.NewForConfigAndClient(cluster, unpooled)
 	if err != nil {
 		return question{}, fmt.Errorf("making a client of the cluster: %w", err)

@@ -20,8 +20,8 @@ const (
 	answerAge = time.Second
 	// slowFailure is how long a failed look-up took for the next ones not to be tried.
 	slowFailure = 250 * time.Millisecond
-	// pause is how long it is, after a slow failure, until somebody is asked again.
-	pause = time.Second
+	// pause is how long it is, after a failure, until somebody is asked again.
+	pause = 200 * time.Millisecond
 )
 
 // errPaused is what a look-up fails with after another one failed slowly, until one succeeds.
@@ -107,11 +107,27 @@ func (l *Lookups) ask(name string) (asked answer) {
 	}()
 	ctx, cancel := context.WithTimeout(l.ctx, lookupTime)
 	defer cancel()
-	presence, err := l.looker.Lookup(ctx, name)
+	presence, err := l.persist(ctx, name)
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("no answer within %s: %w", lookupTime, err)
 	}
 	return answer{presence: presence, err: err}
+}
+
+// persist looks name up until that is answered, refused, or ctx ends: whoever is replaced, as by setup up, is back in a moment.
+func (l *Lookups) persist(ctx context.Context, name string) (rewrite.Presence, error) {
+	for {
+		presence, err := l.looker.Lookup(ctx, name)
+		refusal := (*rewrite.Refusal)(nil)
+		if err == nil || errors.As(err, &refusal) || ctx.Err() != nil {
+			return presence, err
+		}
+		select {
+		case <-ctx.Done():
+			return presence, err
+		case <-time.After(pause):
+		}
+	}
 }
 
 // remember keeps an answer that took the given time to come, forgets those that no longer hold, and opens or closes the

@@ -18,6 +18,7 @@ type looker struct {
 	asked int
 
 	hangs    bool
+	back     time.Time // until then it fails
 	takes    time.Duration
 	presence rewrite.Presence
 	err      error
@@ -42,6 +43,9 @@ func (l *looker) Lookup(ctx context.Context, _ string) (rewrite.Presence, error)
 	}
 	if l.panics {
 		panic("in a test")
+	}
+	if time.Now().Before(l.back) {
+		return rewrite.Presence{}, errors.New("connection refused")
 	}
 	select {
 	case <-time.After(l.takes):
@@ -124,10 +128,38 @@ func TestLookups_EndWithTheirContext(t *testing.T) {
 	})
 }
 
-func TestLookups_GoOnAfterAFailureThatCostsNothing(t *testing.T) {
+func TestLookups_WaitForOneThatIsBackInAMoment(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		behind := &looker{err: errors.New("connection refused")}
+		behind := &looker{back: time.Now().Add(time.Second), presence: rewrite.Presence{OnHost: true}}
+		lookups := webhook.NewLookups(t.Context(), behind, webhook.NewMetrics())
+		if got, err := lookups.Lookup(t.Context(), "a"); err != nil || !got.OnHost {
+			t.Errorf("Lookup = %+v, %v, want the answer", got, err)
+		}
+	})
+}
+
+func TestLookups_CostOneWaitWhileNobodyIsThere(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		behind := &looker{back: time.Now().Add(time.Minute)}
+		lookups := webhook.NewLookups(t.Context(), behind, webhook.NewMetrics())
+		wantFailure(t, lookups, "a", 1500*time.Millisecond)
+		for time.Now().Before(behind.back) {
+			wantFailure(t, lookups, "b", 0)
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(200 * time.Millisecond) // the pause between two tries
+		if _, err := lookups.Lookup(t.Context(), "c"); err != nil {
+			t.Errorf("Lookup, once there is somebody again: %v", err)
+		}
+	})
+}
+
+func TestLookups_GoOnAfterARefusal(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		behind := &looker{err: &rewrite.Refusal{Reason: rewrite.Unmappable}}
 		lookups := webhook.NewLookups(t.Context(), behind, webhook.NewMetrics())
 		wantFailure(t, lookups, "a", 0)
 		wantFailure(t, lookups, "b", 0)

@@ -115,8 +115,11 @@ func (s *System) runPiece(ctx context.Context, p piece, prepare func(ctx context
 	return err
 }
 
+// recreate makes the container and only then removes the one in whose place it comes, so that the piece is away for a second
+// at most, and stays where there can be no other.
 func (s *System) recreate(ctx context.Context, p piece, fixed *network.EndpointIPAMConfig, prepare func(context.Context, string) error) error {
-	if err := s.removeContainer(ctx, p.Name); err != nil {
+	next := p.Name + "-next"
+	if err := s.removeContainer(ctx, next); err != nil { // of a run that was cut off
 		return err
 	}
 	hostConfig, exposed, err := p.hostConfig()
@@ -124,7 +127,7 @@ func (s *System) recreate(ctx context.Context, p piece, fixed *network.EndpointI
 		return err
 	}
 	made, err := s.docker.ContainerCreate(ctx, client.ContainerCreateOptions{
-		Name: p.Name,
+		Name: next,
 		Config: &container.Config{
 			Image: p.Image, Cmd: p.Command, Env: p.Env, ExposedPorts: exposed,
 			Labels: map[string]string{config.Label: p.Name, fingerprintLabel: p.fingerprint(), imageLabel: p.Chosen},
@@ -141,13 +144,25 @@ func (s *System) recreate(ctx context.Context, p piece, fixed *network.EndpointI
 		err = prepare(ctx, made.ID)
 	}
 	if err == nil {
-		_, err = s.docker.ContainerStart(ctx, made.ID, client.ContainerStartOptions{})
+		err = s.replace(ctx, made.ID, p.Name)
 	}
 	if err != nil { // a container that does not start is half-made
-		removed := s.removeContainer(context.WithoutCancel(ctx), p.Name)
+		removed := s.removeContainer(context.WithoutCancel(ctx), made.ID)
 		return errors.Join(fmt.Errorf("starting container %s: %w", p.Name, err), removed)
 	}
 	return nil
+}
+
+// replace starts the container under the name, in the place of whatever has it.
+func (s *System) replace(ctx context.Context, id, name string) error {
+	if err := s.removeContainer(ctx, name); err != nil {
+		return err
+	}
+	if _, err := s.docker.ContainerRename(ctx, id, client.ContainerRenameOptions{NewName: name}); err != nil {
+		return err
+	}
+	_, err := s.docker.ContainerStart(ctx, id, client.ContainerStartOptions{})
+	return err
 }
 
 func (p piece) hostConfig() (*container.HostConfig, network.PortSet, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 
 	"golang.org/x/sync/semaphore"
 )
@@ -15,8 +16,9 @@ const parallelRequests = 16
 // Server answers the API server over HTTP. What cannot be answered ends in an HTTP error and not in a denial, so that the
 // webhook's failurePolicy lets the request through.
 type Server struct {
-	handler *Handler
-	slots   *semaphore.Weighted
+	handler  *Handler
+	slots    *semaphore.Weighted
+	draining atomic.Bool
 }
 
 // NewServer returns a server of the handler.
@@ -24,8 +26,15 @@ func NewServer(handler *Handler) *Server {
 	return &Server{handler: handler, slots: semaphore.NewWeighted(parallelRequests)}
 }
 
+// Drain has clients close each connection after the next answer on it. An API server keeps connections, and a request that it
+// sends on one which is being closed is lost; so let it first close those that it uses.
+func (s *Server) Drain() { s.draining.Store(true) }
+
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.draining.Load() {
+		w.Header().Set("Connection", "close")
+	}
 	if err := s.slots.Acquire(r.Context(), 1); err != nil {
 		return // the API server has hung up, and let the pod through
 	}

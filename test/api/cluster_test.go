@@ -54,6 +54,7 @@ func newCluster(ctx context.Context, access *rest.Config, log logr.Logger) (*clu
 	options := server.Defaults()
 	options.DNSNames = []string{"localhost"}
 	options.PushDeadline = time.Hour
+	options.Drain = 0 // no API server keeps on calling one that was stopped
 	if err := freePorts(&options); err != nil {
 		return nil, err
 	}

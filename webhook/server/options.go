@@ -29,6 +29,8 @@ type Options struct {
 	WebhookPort, HealthPort, MetricsPort int
 	// LeaderElection lets one of several replicas deliver; all of them admit.
 	LeaderElection bool
+	// Drain is how long the process answers on when it is told to stop, see webhook.Server.Drain.
+	Drain time.Duration
 	// PushDeadline is how long after a pod's creation its images are tried; after it, it runs what its author wrote.
 	PushDeadline time.Duration
 }
@@ -46,6 +48,7 @@ func Defaults() Options {
 		HealthPort:     8081,
 		MetricsPort:    8080,
 		LeaderElection: true,
+		Drain:          5 * time.Second,
 		PushDeadline:   10 * time.Minute,
 	}
 }
@@ -73,6 +76,7 @@ func (o Options) Validate() error {
 	fault(!port(o.WebhookPort, 1), "the webhook port %d is not a port", o.WebhookPort)
 	fault(!port(o.HealthPort, 1), "the health port %d is not a port", o.HealthPort)
 	fault(!port(o.MetricsPort, 0), "the metrics port %d is not a port", o.MetricsPort)
+	fault(o.Drain < 0, "the drain of %s is negative", o.Drain)
 	fault(o.PushDeadline <= 0, "the push deadline %s is not positive", o.PushDeadline)
 	return errors.Join(faults...)
 }

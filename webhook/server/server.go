@@ -40,7 +40,7 @@ type Pusher interface {
 	webhook.Pusher
 }
 
-// Run serves until ctx ends. It fails on options that cannot be, and on ports that are taken.
+// Run serves until ctx ends, and drains after that. It fails on options that cannot be, and on ports that are taken.
 func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Pusher, log logr.Logger) error {
 	if err := options.Validate(); err != nil {
 		return fmt.Errorf("reading options: %w", err)
@@ -55,13 +55,13 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 		return err
 	}
 	keeper.Client = mgr.GetClient()
-	ctx, cancel := context.WithCancel(ctx)
-	admitting, err := addAdmission(ctx, mgr, options, pusher, log)
+	asking, stop := context.WithCancel(context.WithoutCancel(ctx)) // until the last answer is given
+	admitting, err := addAdmission(asking, mgr, options, pusher, log)
 	if err != nil {
-		cancel()
+		stop()
 		return err
 	}
-	defer func() { cancel(); admitting.lookups.Wait() }()
+	defer func() { stop(); admitting.lookups.Wait() }()
 	deliverer := &delivery.Reconciler{
 		Client:       mgr.GetClient(),
 		Reader:       mgr.GetAPIReader(),
@@ -81,10 +81,22 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 	if err != nil {
 		return err
 	}
-	if err := mgr.Start(ctx); err != nil {
+	serving, end := drained(ctx, admitting.server, options.Drain)
+	defer end()
+	if err := mgr.Start(serving); err != nil {
 		return fmt.Errorf("serving: %w", err)
 	}
 	return nil
+}
+
+// drained returns a context that ends a while after ctx. Meanwhile the server drains.
+func drained(ctx context.Context, server *webhook.Server, while time.Duration) (context.Context, context.CancelFunc) {
+	serving, end := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() {
+		server.Drain()
+		time.AfterFunc(while, end)
+	})
+	return serving, end
 }
 
 // newManager makes the manager, with caches that hold no more than is read.

@@ -1,0 +1,121 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kind-local-registry/config"
+)
+
+// gone is how long it may take until nothing of ours is left.
+const gone = time.Minute
+
+// TestUninstall_InAnyOrderLetsPodsGoAndLeavesNothing takes the webhook away while pods wait for their image, in every order in
+// which a person may do that. Our namespace goes last, unless it goes first.
+func TestUninstall_InAnyOrderLetsPodsGoAndLeavesNothing(t *testing.T) {
+	for name, uninstall := range map[string]func(t *testing.T){
+		"the chart first":     func(t *testing.T) { installed(t).uninstall(t) },
+		"the namespace first": func(*testing.T) {},
+		"the webhook's pods first": func(t *testing.T) {
+			kubectl(t, "delete", "pods", "--namespace", ours, "--all", "--force", "--grace-period=0")
+			installed(t).uninstall(t)
+		},
+		"the webhook, then the chart": func(t *testing.T) {
+			scale(t, 0)
+			installed(t).uninstall(t)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Cleanup(func() { up(t) })
+			pods := waitingPods(t, 5)
+			start := time.Now()
+			uninstall(t)
+			kubectl(t, "delete", "namespace", ours, "--wait=false")
+			for _, pod := range pods {
+				awaitLetGo(t, pod, gone-time.Since(start))
+			}
+			nothingOfTheChart(t, gone-time.Since(start))
+			t.Logf("nothing is left %s after the uninstall began", time.Since(start).Round(time.Second))
+		})
+	}
+}
+
+func kubectl(t *testing.T, args ...string) string {
+	t.Helper()
+	return command(t, "kubectl", append([]string{"--kubeconfig", suite.kubeconfig}, args...)...)
+}
+
+// waitingPods creates pods as admission leaves those whose image is being pushed, and returns their names. Their push does not
+// end: the pusher is paused as long as the test runs.
+func waitingPods(t *testing.T, n int) []string {
+	t.Helper()
+	docker(t, "pause", config.PusherContainer)
+	t.Cleanup(func() { _, _ = backgroundCommand("docker", "unpause", config.PusherContainer) })
+	var names []string
+	for i := range n {
+		name := fmt.Sprintf("waiting-%d", i)
+		pod := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: name, Annotations: map[string]string{
+				config.OriginalsAnnotation: `{"spec.containers{app}":"` + waitingImage + `"}`,
+			}},
+			Spec: podSpec(registry + "/" + waitingImage),
+		}
+		pod.Spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: config.Gate}}
+		if _, err := suite.kube.CoreV1().Pods(namespace).Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { deletePod(t, name, namespace) })
+		names = append(names, name)
+	}
+	return names
+}
+
+// waitingImage is the image of waitingPods, as it was written.
+const waitingImage = "e2e/waiting:local"
+
+// awaitLetGo waits until no gate holds the pod, which then has the image that its author wrote.
+func awaitLetGo(t *testing.T, name string, limit time.Duration) {
+	t.Helper()
+	eventually(t, limit, "pod "+name+" is let go", func(ctx context.Context) string {
+		pod, err := suite.kube.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err.Error()
+		}
+		if len(pod.Spec.SchedulingGates) > 0 || pod.Spec.Containers[0].Image != waitingImage {
+			return describe(pod)
+		}
+		return ""
+	})
+}
+
+// nothingOfTheChart waits until the cluster has nothing that the chart made, in our namespace or outside of it.
+func nothingOfTheChart(t *testing.T, limit time.Duration) {
+	t.Helper()
+	named := metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + ours}
+	eventually(t, limit, "nothing of the chart is left", func(ctx context.Context) string {
+		hooks, err := suite.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
+		if err != nil || len(hooks.Items) > 0 {
+			return fmt.Sprintf("%d webhook configurations, %v", len(hooks.Items), err)
+		}
+		roles, err := suite.kube.RbacV1().ClusterRoles().List(ctx, named)
+		if err != nil || len(roles.Items) > 0 {
+			return fmt.Sprintf("%d ClusterRoles, %v", len(roles.Items), err)
+		}
+		bindings, err := suite.kube.RbacV1().ClusterRoleBindings().List(ctx, named)
+		if err != nil || len(bindings.Items) > 0 {
+			return fmt.Sprintf("%d ClusterRoleBindings, %v", len(bindings.Items), err)
+		}
+		if _, err := suite.kube.CoreV1().Namespaces().Get(ctx, ours, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+			return fmt.Sprintf("namespace %s: %v", ours, err)
+		}
+		return ""
+	})
+}

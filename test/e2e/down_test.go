@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -15,12 +14,8 @@ import (
 // shown on one that was only adopted, and whose containerd did not look where ours has to.
 func TestDown_LeavesNothingButTheRegistryInAnAdoptedCluster(t *testing.T) {
 	label(t, "created-by-setup-")
-	t.Cleanup(func() {
-		if out, err := suite.up(context.Background()); err != nil {
-			t.Errorf("setup up after down: %v\n%s", err, out)
-		}
-		label(t, "created-by-setup=true")
-	})
+	t.Cleanup(func() { label(t, "created-by-setup=true") })
+	upAfterwards(t)
 	foreign := lookElsewhere(t, clusterName+"-worker")
 	up(t)
 	if got := containerdConfig(t, clusterName+"-worker"); got == foreign {

@@ -123,6 +123,16 @@ func up(t *testing.T) string {
 	return out
 }
 
+// upAfterwards is up, once the test is over.
+func upAfterwards(t *testing.T) {
+	t.Helper()
+	t.Cleanup(func() {
+		if out, err := suite.up(context.Background()); err != nil {
+			t.Errorf("setup up: %v\n%s", err, out)
+		}
+	})
+}
+
 // command runs a command to its end and returns what it printed on stdout.
 func command(t *testing.T, name string, args ...string) string {
 	t.Helper()

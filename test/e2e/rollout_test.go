@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"context"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -76,16 +75,6 @@ func buildSetup(t *testing.T, version string) string {
 		t.Cleanup(func() { removeImage(t, image+":"+version) })
 	}
 	return filepath.Join(out, "setup")
-}
-
-// upAfterwards has the test leave the system as setup up leaves it, however it ends.
-func upAfterwards(t *testing.T) {
-	t.Helper()
-	t.Cleanup(func() {
-		if out, err := suite.up(context.Background()); err != nil {
-			t.Errorf("setup up after the test: %v\n%s", err, out)
-		}
-	})
 }
 
 func TestInstall_FirstPodIsRewritten(t *testing.T) {

@@ -34,7 +34,7 @@ func TestUninstall_InAnyOrderLetsPodsGoAndLeavesNothing(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Cleanup(func() { up(t) })
+			upAfterwards(t)
 			pods := waitingPods(t, 5)
 			start := time.Now()
 			uninstall(t)

@@ -35,8 +35,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand( //nolint:contextcheck // cobra hands the context on
-		newServeCommand(), newPusherCommand(), newReviewCommand(), newReadyCommand(), newReleaseCommand())
+	root.AddCommand(
+		newServeCommand(), //nolint:contextcheck // cobra hands the context on
+		newPusherCommand(), newReviewCommand(), newReadyCommand(), newReleaseCommand())
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

@@ -48,9 +48,9 @@ func TestUninstall_InAnyOrderLetsPodsGoAndLeavesNothing(t *testing.T) {
 	}
 }
 
-func kubectl(t *testing.T, args ...string) string {
+func kubectl(t *testing.T, args ...string) {
 	t.Helper()
-	return command(t, "kubectl", append([]string{"--kubeconfig", suite.kubeconfig}, args...)...)
+	command(t, "kubectl", append([]string{"--kubeconfig", suite.kubeconfig}, args...)...)
 }
 
 // waitingPods creates pods as admission leaves those whose image is being pushed, and returns their names. Their push does not

@@ -127,7 +127,9 @@ func ShowProgress(pod *corev1.Pod, text string) []jsonpatch.Operation {
 }
 
 // setProgress returns the operation that writes the progress of a pod with annotations.
-func setProgress(text string) jsonpatch.Operation { return jsonpatch.NewOperation("add", progressPath(), text) }
+func setProgress(text string) jsonpatch.Operation {
+	return jsonpatch.NewOperation("add", progressPath(), text)
+}
 
 // HideProgress returns the operations that take that from the pod again, none where it is not known to say it. They write it
 // first, as the pod may not have it after all, and nothing can be removed that is not there.

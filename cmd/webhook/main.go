@@ -35,9 +35,8 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(
-		newServeCommand(), //nolint:contextcheck // cobra hands the context on
-		newPusherCommand(), newReviewCommand(), newReadyCommand(), newReleaseCommand())
+	root.AddCommand(newServeCommand(), newPusherCommand()) //nolint:contextcheck // cobra hands the context on
+	root.AddCommand(newReviewCommand(), newReadyCommand(), newReleaseCommand())
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

@@ -177,7 +177,9 @@ func LiftGate(pod *corev1.Pod) []jsonpatch.Operation {
 }
 
 // testGate returns the operation that holds a patch to a pod in which our gate stands at that place.
-func testGate(index int) jsonpatch.Operation { return jsonpatch.NewOperation("test", gatePath(index), gate()) }
+func testGate(index int) jsonpatch.Operation {
+	return jsonpatch.NewOperation("test", gatePath(index), gate())
+}
 
 func gatePath(index int) string { return fmt.Sprintf("/spec/schedulingGates/%d", index) }
 

@@ -19,6 +19,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/kind/pkg/cluster"
+
+	"kind-local-registry/config"
 )
 
 func TestUp_TwiceChangesNothing(t *testing.T) {
@@ -222,6 +224,8 @@ func TestUp_KeepsTheRegistryImageThatWasChosen(t *testing.T) {
 	version := strings.TrimPrefix(docker(t, "inspect", "--format", "{{.Config.Image}}", "kind-registry"), "sha256:")
 	docker(t, "tag", version, chosen)
 	t.Cleanup(func() { removeImage(t, chosen) })
+	upAfterwards(t)
+	t.Cleanup(func() { _, _ = backgroundCommand("docker", "rm", "-f", config.RegistryContainer) }) // so that up chooses anew
 	image := buildImage(t, "e2e/kept:local", "hello")
 	createPod(t, "before-choice", namespace, podSpec(image))
 	awaitRunning(t, "before-choice", time.Minute)

@@ -51,6 +51,7 @@ func TestLog_AnswersWhyUnderThePodsFullName(t *testing.T) {
 func TestLog_AnswersWhyForEachReason(t *testing.T) {
 	held := buildImage(t, "e2e/why-held:local", "hello")
 	command(t, suite.setup, "push", held)
+	unasked := buildImage(t, "e2e/why-unasked:local", "hello") // the webhook remembers answers for a second
 	opted := map[string]string{config.RewriteAnnotation: "false"}
 	for reason, tt := range map[string]struct {
 		image  string
@@ -92,7 +93,7 @@ func TestLog_AnswersWhyForEachReason(t *testing.T) {
 			}
 			eventuallyRewrites(t)
 		})
-		createPod(t, "why-lookupunavailable", namespace, podSpec(held))
+		createPod(t, "why-lookupunavailable", namespace, podSpec(unasked))
 		wantLogged(t, "why-lookupunavailable", `"reason":"LookupUnavailable"`)
 	})
 	t.Run("LoopGuard", func(t *testing.T) { wantLoopGuarded(t, held) })

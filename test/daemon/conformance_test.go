@@ -22,6 +22,7 @@ import (
 	"kind-local-registry/internal/docker/dockertest"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/registry/registrytest"
+	"kind-local-registry/test/dockerd"
 	"kind-local-registry/test/shape"
 )
 
@@ -41,7 +42,7 @@ func TestSources_GiveTheSameImageWhateverItsShape(t *testing.T) {
 			archive := saveArchive(t, image, "test/"+slug(kind)+":1")
 			conforms(t, before25(t, image, "test/"+slug(kind)+":1"), "test/"+slug(kind)+":1", image)
 			for _, d := range daemons {
-				d.load(t, bytes.NewReader(archive))
+				d.Load(t, bytes.NewReader(archive))
 				conforms(t, d, "test/"+slug(kind)+":1", image)
 			}
 		})
@@ -49,9 +50,9 @@ func TestSources_GiveTheSameImageWhateverItsShape(t *testing.T) {
 }
 
 // conforms runs every source of the daemon's image.
-func conforms(t *testing.T, d *dockerd, reference string, want v1.Image) {
+func conforms(t *testing.T, d *daemon, reference string, want v1.Image) {
 	t.Helper()
-	c := d.client(t)
+	c := d.Client(t)
 	found, err := c.Image(t.Context(), reference)
 	if err != nil {
 		t.Fatalf("%s: Image: %v", d.name, err)
@@ -81,10 +82,10 @@ func conforms(t *testing.T, d *dockerd, reference string, want v1.Image) {
 }
 
 // sameDigest fails the test unless the manifest is the one that every daemon without manifests of its own comes to.
-func sameDigest(t *testing.T, d *dockerd, manifests map[digest.Digest]string, image v1.Image) {
+func sameDigest(t *testing.T, d *daemon, manifests map[digest.Digest]string, image v1.Image) {
 	t.Helper()
 	e := before25(t, image, "same:1")
-	c := e.client(t)
+	c := e.Client(t)
 	found, err := c.Image(t.Context(), "same:1")
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +101,7 @@ func sameDigest(t *testing.T, d *dockerd, manifests map[digest.Digest]string, im
 }
 
 // before25 returns a daemon that saves the image as Docker 20.10 does. No such daemon can be had: this one is made up.
-func before25(t *testing.T, image v1.Image, reference string) *dockerd {
+func before25(t *testing.T, image v1.Image, reference string) *daemon {
 	t.Helper()
 	config, err := image.RawConfigFile()
 	if err != nil {
@@ -125,7 +126,7 @@ func before25(t *testing.T, image v1.Image, reference string) *dockerd {
 	engine := dockertest.NewEngine(t)
 	engine.SaveAsBefore25()
 	engine.Tag(reference, old)
-	return &dockerd{name: "20.10", host: engine.Host(), sources: 1}
+	return &daemon{name: "20.10", sources: 1, Daemon: &dockerd.Daemon{Host: engine.Host()}}
 }
 
 // readAll reads every blob of the image from the source, verifies it, and returns the diffIDs of the layers.

@@ -17,6 +17,7 @@ import (
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/registry/registrytest"
+	"kind-local-registry/test/dockerd"
 )
 
 // TestPush_NeedsNoSpaceOnTheDaemonsDiskButForSave fills the disk of a daemon: its layers can be read all the same, while save
@@ -26,7 +27,7 @@ func TestPush_NeedsNoSpaceOnTheDaemonsDiskButForSave(t *testing.T) {
 	d := smallDockerd(t, "64m")
 	noise(t, d, "full/a:1", 6_000_000, 50)
 	s := newService(t, d, t.TempDir())
-	free := fillDisk(t, d.root)
+	free := fillDisk(t, d.Root)
 	s.pull(t, "full/a", mustPush(t, s, "full/a:1"))
 
 	registry, err := push.NewRegistry(registrytest.Start(t, t.TempDir()))
@@ -44,9 +45,9 @@ func TestPush_NeedsNoSpaceOnTheDaemonsDiskButForSave(t *testing.T) {
 }
 
 // pushBySave pushes the image as from a daemon whose files cannot be read.
-func pushBySave(t *testing.T, d *dockerd, registry *push.Registry, reference string) error {
+func pushBySave(t *testing.T, d *daemon, registry *push.Registry, reference string) error {
 	t.Helper()
-	c := d.client(t)
+	c := d.Client(t)
 	image, err := c.Image(t.Context(), reference)
 	if err != nil {
 		t.Fatal(err)
@@ -67,10 +68,10 @@ func pushBySave(t *testing.T, d *dockerd, registry *push.Registry, reference str
 func lastOf(contents docker.Contents) docker.Source { return contents.Sources[len(contents.Sources)-1] }
 
 // smallDockerd starts a daemon whose disk has that size.
-func smallDockerd(t *testing.T, size string) *dockerd {
+func smallDockerd(t *testing.T, size string) *daemon {
 	t.Helper()
 	mounted := ""
-	d, stop, err := startDockerd("small", map[string]bool{"containerd-snapshotter": false}, func(data string) error {
+	started, err := dockerd.Start(dockerd.Overlay2, func(data string) error {
 		mounted = data
 		return unix.Mount("tmpfs", data, "tmpfs", 0, "size="+size)
 	})
@@ -78,11 +79,11 @@ func smallDockerd(t *testing.T, size string) *dockerd {
 		t.Fatalf("starting a daemon on a small disk: %v", err)
 	}
 	t.Cleanup(func() {
-		stop()
+		started.Stop()
 		_ = unix.Unmount(mounted, unix.MNT_DETACH)
 		_ = os.RemoveAll(filepath.Dir(mounted))
 	})
-	return d
+	return &daemon{Daemon: started, name: "small", sources: 2}
 }
 
 // fillDisk fills the disk that the directory is on, and returns what frees the space again.

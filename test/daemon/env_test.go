@@ -7,27 +7,15 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // signal sends a signal to the daemon.
-func (d *dockerd) signal(t *testing.T, signal unix.Signal) {
+func (d *daemon) signal(t *testing.T, signal os.Signal) {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join(filepath.Dir(d.root), "pid"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(content)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Kill(pid, signal); err != nil {
+	if err := d.Signal(signal); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -20,7 +20,6 @@ import (
 	"github.com/moby/moby/client"
 	"golang.org/x/sys/unix"
 
-	"kind-local-registry/config"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
 	"kind-local-registry/internal/registry/registrytest"
@@ -37,22 +36,16 @@ type service struct {
 }
 
 // newService starts a registry on the directory, and the service that brings images of the daemon there.
-func newService(t *testing.T, d *dockerd, root string) service {
+func newService(t *testing.T, d *daemon, root string) service {
 	t.Helper()
 	return newServiceAt(t, d, registrytest.Start(t, root), slog.DiscardHandler)
 }
 
 // newServiceAt starts the service that brings images of the daemon into the registry at that URL.
-func newServiceAt(t *testing.T, d *dockerd, url string, log slog.Handler) service {
+func newServiceAt(t *testing.T, d *daemon, url string, log slog.Handler) service {
 	t.Helper()
-	registry, err := push.NewRegistry(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(registry.Close)
-	s := service{pusher.NewService(d.client(t), registry, "localhost:5001", config.Rules{}, slog.New(log)), url, registry}
-	t.Cleanup(s.Close)
-	return s
+	pushes, registry := d.Service(t, url, "localhost:5001", log)
+	return service{pushes, url, registry}
 }
 
 // wantWhole fails the test unless what the registry serves under the tag, if anything, is one whole image.
@@ -91,7 +84,7 @@ func (s service) pull(t *testing.T, repository, digest string) v1.Image {
 }
 
 // noise loads an image of two layers of that size, which cannot be compressed, into the daemon.
-func noise(t *testing.T, d *dockerd, reference string, size int, seed byte) {
+func noise(t *testing.T, d *daemon, reference string, size int, seed byte) {
 	t.Helper()
 	var layers [][]byte
 	for i := range byte(2) {
@@ -99,11 +92,11 @@ func noise(t *testing.T, d *dockerd, reference string, size int, seed byte) {
 		_, _ = rand.NewChaCha8([32]byte{seed, i}).Read(content)
 		layers = append(layers, shape.Layer(t, []shape.File{shape.Regular("noise", string(content))}))
 	}
-	d.load(t, bytes.NewReader(saveArchive(t, shape.Image(t, layers...), reference)))
+	d.Load(t, bytes.NewReader(saveArchive(t, shape.Image(t, layers...), reference)))
 }
 
 // eachDaemon runs the test with every daemon.
-func eachDaemon(t *testing.T, test func(t *testing.T, d *dockerd)) {
+func eachDaemon(t *testing.T, test func(t *testing.T, d *daemon)) {
 	t.Helper()
 	for _, d := range daemons {
 		t.Run(d.name, func(t *testing.T) {
@@ -115,7 +108,7 @@ func eachDaemon(t *testing.T, test func(t *testing.T, d *dockerd)) {
 
 func TestPush_GivesOneWholeImageWhateverHappensToTheTag(t *testing.T) {
 	t.Parallel()
-	eachDaemon(t, func(t *testing.T, d *dockerd) {
+	eachDaemon(t, func(t *testing.T, d *daemon) {
 		s := newService(t, d, t.TempDir())
 		images := map[string]string{}
 		for i, reference := range []string{"race/one:1", "race/two:1"} {
@@ -147,12 +140,12 @@ func TestPush_GivesOneWholeImageWhateverHappensToTheTag(t *testing.T) {
 }
 
 // retag moves a tag from one image to the other, and takes it away, over and over.
-func retag(ctx context.Context, d *dockerd) {
+func retag(ctx context.Context, d *daemon) {
 	for i := 0; ctx.Err() == nil; i++ {
 		source := []string{"race/one:1", "race/two:1"}[i%2]
-		_, _ = d.api.ImageTag(ctx, client.ImageTagOptions{Source: source, Target: "race/moving:1"})
+		_, _ = d.API.ImageTag(ctx, client.ImageTagOptions{Source: source, Target: "race/moving:1"})
 		if i%5 == 4 {
-			_, _ = d.api.ImageRemove(ctx, "race/moving:1", client.ImageRemoveOptions{})
+			_, _ = d.API.ImageRemove(ctx, "race/moving:1", client.ImageRemoveOptions{})
 		}
 		time.Sleep(time.Duration(rand.IntN(4)) * time.Millisecond)
 	}
@@ -172,7 +165,7 @@ func mustPush(t *testing.T, s service, reference string) string {
 
 func TestPush_TellsOfAFullDiskAndRecovers(t *testing.T) {
 	t.Parallel()
-	eachDaemon(t, func(t *testing.T, d *dockerd) {
+	eachDaemon(t, func(t *testing.T, d *daemon) {
 		root := t.TempDir()
 		if err := unix.Mount("tmpfs", root, "tmpfs", 0, "size=8m"); err != nil {
 			t.Fatalf("mounting a small disk: %v", err)
@@ -222,7 +215,7 @@ func TestPush_WaitsForADaemonThatHangsAndLookupDoesNot(t *testing.T) { //nolint:
 // TestPush_BringsEachBlobOnceFor200Callers is the rush of a big deployment.
 func TestPush_BringsEachBlobOnceFor200Callers(t *testing.T) {
 	t.Parallel()
-	eachDaemon(t, func(t *testing.T, d *dockerd) {
+	eachDaemon(t, func(t *testing.T, d *daemon) {
 		noise(t, d, "rush/a:1", 1_000_000, 40)
 		s := newService(t, d, t.TempDir())
 		var callers sync.WaitGroup

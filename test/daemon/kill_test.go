@@ -14,6 +14,7 @@ import (
 
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
+	"kind-local-registry/test/dockerd"
 )
 
 // TestPusher_KilledAtAnyMomentLeavesNothingByHalf kills the real program 50 times while it pushes.
@@ -52,7 +53,7 @@ func build(t *testing.T, name string) string {
 }
 
 // killedPush has a pusher of its own push the image, kills it at some moment, and says whether that was in the midst of it.
-func killedPush(t *testing.T, program, registry string, d *dockerd, reference string) (cut bool) {
+func killedPush(t *testing.T, program, registry string, d *daemon, reference string) (cut bool) {
 	t.Helper()
 	certs := t.TempDir()
 	credentials, err := pusher.NewCredentials(time.Now())
@@ -66,7 +67,7 @@ func killedPush(t *testing.T, program, registry string, d *dockerd, reference st
 	}
 	address := freeAddress(t)
 	command := exec.CommandContext(t.Context(), program, "pusher", "--listen", address, "--registry", registry,
-		"--docker-host", d.host, "--certs", certs)
+		"--docker-host", d.Host, "--certs", certs)
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +90,7 @@ func killedPush(t *testing.T, program, registry string, d *dockerd, reference st
 // TestPush_GoesOnWhenTheRegistryIsKilled kills the real registry in the midst of a push, and starts it again.
 func TestPush_GoesOnWhenTheRegistryIsKilled(t *testing.T) {
 	t.Parallel()
-	d := daemonNamed(t, "overlay2")
+	d := daemonOf(t, dockerd.Overlay2)
 	program, root, address := build(t, "registry"), t.TempDir(), freeAddress(t)
 	start := func() *exec.Cmd {
 		command := exec.CommandContext(t.Context(), program, "-listen", address, "-root", root)

@@ -13,19 +13,20 @@ import (
 	chains "github.com/opencontainers/image-spec/identity"
 
 	"kind-local-registry/internal/registry/registrytest"
+	"kind-local-registry/test/dockerd"
 )
 
 // TestPush_FallsToSaveWhereALayersFilesCannotBeRead takes a file away that Docker itself reads at its start only.
 func TestPush_FallsToSaveWhereALayersFilesCannotBeRead(t *testing.T) {
 	t.Parallel()
-	d := daemonNamed(t, "overlay2")
+	d := daemonOf(t, dockerd.Overlay2)
 	noise(t, d, "unreadable/a:1", 500_000, 70)
-	image, err := d.client(t).Image(t.Context(), "unreadable/a:1")
+	image, err := d.Client(t).Image(t.Context(), "unreadable/a:1")
 	if err != nil {
 		t.Fatal(err)
 	}
 	chain := chains.ChainID(image.Layers)
-	cacheID := filepath.Join(d.root, "image/overlay2/layerdb/sha256", chain.Encoded(), "cache-id")
+	cacheID := filepath.Join(d.Root, "image/overlay2/layerdb/sha256", chain.Encoded(), "cache-id")
 	if err := os.Rename(cacheID, cacheID+".away"); err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/moby/moby/client/pkg/versions"
 
 	"kind-local-registry/internal/registry/registrytest"
+	"kind-local-registry/test/dockerd"
 	"kind-local-registry/test/shape"
 )
 
@@ -22,7 +23,7 @@ import (
 // containerd image store tells from API 1.53 on; before, none of its images is known to be pulled.
 func TestLookup_TellsAPulledImageFromOthers(t *testing.T) {
 	t.Parallel()
-	eachDaemon(t, func(t *testing.T, d *dockerd) {
+	eachDaemon(t, func(t *testing.T, d *daemon) {
 		host := strings.TrimPrefix(registrytest.Start(t, t.TempDir()), "http://")
 		original, built, loaded := host+"/pulled/a:1", host+"/pulled/a:2", host+"/pulled/a:3"
 		tagged, pushed := host+"/tagged/a:1", host+"/pushed/a:1"
@@ -30,12 +31,12 @@ func TestLookup_TellsAPulledImageFromOthers(t *testing.T) {
 		d.pull(t, original)
 		d.build(t, built, "FROM "+original+"\nLABEL built=here\n")
 		image := shape.Image(t, shape.Layer(t, []shape.File{shape.Regular("loaded", host)}))
-		d.load(t, bytes.NewReader(saveArchive(t, image, loaded)))
+		d.Load(t, bytes.NewReader(saveArchive(t, image, loaded)))
 		d.tag(t, original, tagged)
 		d.build(t, pushed, "FROM "+original+"\nLABEL built=there\n")
 		d.push(t, pushed)
 
-		knows := d.name == "overlay2" || versions.GreaterThanOrEqualTo(d.api.ClientVersion(), "1.53")
+		knows := d.name == string(dockerd.Overlay2) || versions.GreaterThanOrEqualTo(d.API.ClientVersion(), "1.53")
 		s := newService(t, d, t.TempDir())
 		for reference, want := range map[string]bool{
 			original: knows, pushed: knows, built: false, loaded: false, tagged: false,
@@ -62,9 +63,9 @@ func upload(t *testing.T, reference string) {
 }
 
 // pull pulls an image, as docker pull does.
-func (d *dockerd) pull(t *testing.T, reference string) {
+func (d *daemon) pull(t *testing.T, reference string) {
 	t.Helper()
-	pulling, err := d.api.ImagePull(t.Context(), reference, client.ImagePullOptions{})
+	pulling, err := d.API.ImagePull(t.Context(), reference, client.ImagePullOptions{})
 	if err == nil {
 		err = pulling.Wait(t.Context())
 	}
@@ -74,9 +75,9 @@ func (d *dockerd) pull(t *testing.T, reference string) {
 }
 
 // push pushes an image, as docker push does.
-func (d *dockerd) push(t *testing.T, reference string) {
+func (d *daemon) push(t *testing.T, reference string) {
 	t.Helper()
-	pushing, err := d.api.ImagePush(t.Context(), reference, client.ImagePushOptions{RegistryAuth: "e30="}) // of nobody: {}
+	pushing, err := d.API.ImagePush(t.Context(), reference, client.ImagePushOptions{RegistryAuth: "e30="}) // of nobody: {}
 	if err == nil {
 		err = pushing.Wait(t.Context())
 	}
@@ -86,15 +87,15 @@ func (d *dockerd) push(t *testing.T, reference string) {
 }
 
 // tag gives an image another name, as docker tag does.
-func (d *dockerd) tag(t *testing.T, source, target string) {
+func (d *daemon) tag(t *testing.T, source, target string) {
 	t.Helper()
-	if _, err := d.api.ImageTag(t.Context(), client.ImageTagOptions{Source: source, Target: target}); err != nil {
+	if _, err := d.API.ImageTag(t.Context(), client.ImageTagOptions{Source: source, Target: target}); err != nil {
 		t.Fatalf("%s: tagging: %v", d.name, err)
 	}
 }
 
 // build builds an image, as docker build does without BuildKit.
-func (d *dockerd) build(t *testing.T, reference, dockerfile string) {
+func (d *daemon) build(t *testing.T, reference, dockerfile string) {
 	t.Helper()
 	var files bytes.Buffer
 	w := tar.NewWriter(&files)
@@ -107,7 +108,7 @@ func (d *dockerd) build(t *testing.T, reference, dockerfile string) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	building, err := d.api.ImageBuild(t.Context(), &files, client.ImageBuildOptions{Tags: []string{reference}})
+	building, err := d.API.ImageBuild(t.Context(), &files, client.ImageBuildOptions{Tags: []string{reference}})
 	if err != nil {
 		t.Fatalf("%s: building: %v", d.name, err)
 	}

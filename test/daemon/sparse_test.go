@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"kind-local-registry/test/dockerd"
 	"kind-local-registry/test/shape"
 	"kind-local-registry/webhook/rewrite"
 )
@@ -19,9 +20,9 @@ import (
 func TestPush_OfSparseFilesGivesTheSameImageOrSaysWhyNot(t *testing.T) {
 	t.Parallel()
 	image := shape.Image(t, sparseLayer(t))
-	eachDaemon(t, func(t *testing.T, d *dockerd) {
-		d.load(t, bytes.NewReader(saveArchive(t, image, "sparse/a:1")))
-		if d.name == "containerd" {
+	eachDaemon(t, func(t *testing.T, d *daemon) {
+		d.Load(t, bytes.NewReader(saveArchive(t, image, "sparse/a:1")))
+		if d.name == string(dockerd.Containerd) {
 			conforms(t, d, "sparse/a:1", image)
 			return
 		}

@@ -3,22 +3,16 @@
 package daemon
 
 import (
-	"archive/tar"
-	"bytes"
 	"errors"
-	"io/fs"
-	"os"
 	"strings"
 	"testing"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
 
+	"kind-local-registry/test/dockerd"
 	"kind-local-registry/test/shape"
 	"kind-local-registry/webhook/rewrite"
 )
@@ -49,9 +43,9 @@ func TestContents_ChoosesOneManifestOfAnIndex(t *testing.T) {
 			t.Parallel()
 			reference := "index/" + slug(strings.ReplaceAll(what, "'", "")) + ":1"
 			images := childImages(t, test.children)
-			d := daemonNamed(t, "containerd")
-			d.load(t, layoutArchive(t, images, test.children, reference))
-			c := d.client(t)
+			d := daemonOf(t, dockerd.Containerd)
+			d.Load(t, shape.Layout(t, reference, images...))
+			c := d.Client(t)
 			image, err := c.Image(t.Context(), reference)
 			if err != nil {
 				t.Fatalf("Image: %v", err)
@@ -67,7 +61,7 @@ func TestContents_ChoosesOneManifestOfAnIndex(t *testing.T) {
 			if err != nil {
 				t.Fatalf("Contents: %v", err)
 			}
-			want, err := images[test.want].Digest()
+			want, err := images[test.want].Image.Digest()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,9 +80,9 @@ func TestContents_ChoosesOneManifestOfAnIndex(t *testing.T) {
 // TestPush_OfADigestIsServedWhereTheDaemonHasThatManifest: Docker's own store has none.
 func TestPush_OfADigestIsServedWhereTheDaemonHasThatManifest(t *testing.T) {
 	t.Parallel()
-	eachDaemon(t, func(t *testing.T, d *dockerd) {
+	eachDaemon(t, func(t *testing.T, d *daemon) {
 		noise(t, d, "digest/a:1", 100_000, 60)
-		image, err := d.client(t).Image(t.Context(), "digest/a:1")
+		image, err := d.Client(t).Image(t.Context(), "digest/a:1")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,76 +99,30 @@ func TestPush_OfADigestIsServedWhereTheDaemonHasThatManifest(t *testing.T) {
 	})
 }
 
-// daemonNamed returns the daemon of that name.
-func daemonNamed(t *testing.T, name string) *dockerd {
+// daemonOf returns the daemon with that store.
+func daemonOf(t *testing.T, store dockerd.Store) *daemon {
 	t.Helper()
 	for _, d := range daemons {
-		if d.name == name {
+		if d.name == string(store) {
 			return d
 		}
 	}
-	t.Fatalf("no daemon %s", name)
+	t.Fatalf("no daemon with the store %s", store)
 	return nil
 }
 
-func childImages(t *testing.T, children []child) []v1.Image {
+func childImages(t *testing.T, children []child) (made []shape.Child) {
 	t.Helper()
-	var images []v1.Image
 	for _, c := range children {
-		image := shape.Image(t, shape.Layer(t, []shape.File{shape.Regular("platform", c.platform)}))
-		config, err := image.ConfigFile()
-		if err != nil {
-			t.Fatal(err)
-		}
-		config = config.DeepCopy()
-		config.OS, config.Architecture, _ = strings.Cut(c.platform, "/")
-		if image, err = mutate.ConfigFile(image, config); err != nil {
-			t.Fatal(err)
-		}
+		image := shape.For(t, c.platform, shape.Image(t, shape.Layer(t, []shape.File{shape.Regular("platform", c.platform)})))
 		if c.foreign {
+			var err error
 			layer := static.NewLayer(shape.Layer(t, []shape.File{shape.Regular("base", "of somebody else")}), types.OCIRestrictedLayer)
 			if image, err = mutate.Append(image, mutate.Addendum{Layer: layer, URLs: []string{"https://example.com/layer"}}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		images = append(images, image)
+		made = append(made, shape.Child{Image: image, Platform: c.platform, Attestation: c.attestation})
 	}
-	return images
-}
-
-// layoutArchive returns an OCI image layout with an index of the images, as docker buildx writes it.
-func layoutArchive(t *testing.T, images []v1.Image, children []child, reference string) *bytes.Buffer {
-	t.Helper()
-	var index v1.ImageIndex = empty.Index
-	for i, image := range images {
-		platform, err := v1.ParsePlatform(children[i].platform)
-		if err != nil {
-			t.Fatal(err)
-		}
-		descriptor := v1.Descriptor{Platform: platform}
-		if children[i].attestation {
-			descriptor.Annotations = map[string]string{"vnd.docker.reference.type": "attestation-manifest"}
-		}
-		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: image, Descriptor: descriptor})
-	}
-	directory := t.TempDir()
-	path, err := layout.Write(directory, empty.Index)
-	if err != nil {
-		t.Fatal(err)
-	}
-	named := layout.WithAnnotations(map[string]string{
-		"io.containerd.image.name": "docker.io/" + reference, "org.opencontainers.image.ref.name": "1",
-	})
-	if err := path.AppendIndex(index, named); err != nil {
-		t.Fatal(err)
-	}
-	var archive bytes.Buffer
-	w := tar.NewWriter(&archive)
-	if err := w.AddFS(os.DirFS(directory).(fs.ReadDirFS)); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return &archive
+	return made
 }

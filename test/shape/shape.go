@@ -124,7 +124,7 @@ func writeBinary(header []byte, size int64) {
 	copy(checksum, fmt.Sprintf("%06o\x00", sum))
 }
 
-// Image returns an image of those layers, which are tars.
+// Image returns an image of those layers, which are tars, for this machine's platform.
 func Image(t testing.TB, layers ...[]byte) v1.Image {
 	t.Helper()
 	image := empty.Image
@@ -137,12 +137,18 @@ func Image(t testing.TB, layers ...[]byte) v1.Image {
 			t.Fatalf("appending a layer: %v", err)
 		}
 	}
+	return For(t, "linux/"+runtime.GOARCH, image)
+}
+
+// For returns the image as one for that platform.
+func For(t testing.TB, platform string, image v1.Image) v1.Image {
+	t.Helper()
 	config, err := image.ConfigFile()
 	if err != nil {
 		t.Fatal(err)
 	}
 	config = config.DeepCopy()
-	config.OS, config.Architecture = "linux", runtime.GOARCH
+	config.OS, config.Architecture, _ = strings.Cut(platform, "/")
 	if image, err = mutate.ConfigFile(image, config); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,73 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+
+	"kind-local-registry/test/dockerd"
+	"kind-local-registry/test/shape"
+)
+
+// TestPods_RunImagesOfTheContainerdStore is for shapes that Docker's own store cannot hold. A daemon beside the host's has
+// the images, and the pusher's service brings them into the cluster's registry from there.
+func TestPods_RunImagesOfTheContainerdStore(t *testing.T) {
+	daemon, err := dockerd.Start(dockerd.Containerd, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(daemon.Stop)
+	service, _ := daemon.Service(t, "http://"+registry, registry, slog.DiscardHandler)
+	attestation := shape.Child{Platform: "unknown/unknown", Attestation: true, Image: noProgram(t, "unknown/unknown", "an attestation")}
+	for what, children := range map[string][]shape.Child{
+		"an index of several platforms": {
+			{Platform: "linux/s390x", Image: noProgram(t, "linux/s390x", "for another machine")},
+			{Platform: "linux/" + runtime.GOARCH, Image: helloImage(t, 1)},
+		},
+		"an image with an attestation": {{Platform: "linux/" + runtime.GOARCH, Image: helloImage(t, 1)}, attestation},
+		"127 layers":                   {{Platform: "linux/" + runtime.GOARCH, Image: helloImage(t, 127)}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			pod := "store-" + strings.ReplaceAll(what, " ", "-")
+			reference := "store/" + pod + ":1"
+			daemon.Load(t, shape.Layout(t, reference, children...))
+			result, err := service.Push(t.Context(), reference, nil)
+			if err != nil {
+				t.Fatalf("Push: %v", err)
+			}
+			createPod(t, pod, namespace, podSpec(registry+"/"+reference))
+			running := awaitRunning(t, pod, time.Minute)
+			if got, want := running.Status.ContainerStatuses[0].ImageID, registry+"/store/"+pod+"@"+result.Digest.String(); got != want {
+				t.Errorf("runs %s, want %s", got, want)
+			}
+		})
+	}
+}
+
+// helloImage returns an image that runs, of that many layers.
+func helloImage(t *testing.T, layers int) v1.Image {
+	t.Helper()
+	content := [][]byte{shape.Layer(t, []shape.File{helloFile(t)})}
+	for i := 1; i < layers; i++ {
+		content = append(content, shape.Layer(t, []shape.File{shape.Regular(fmt.Sprint("layer", i), "content")}))
+	}
+	image, err := mutate.Config(shape.Image(t, content...), v1.Config{Entrypoint: []string{"/hello"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
+// noProgram returns an image that cannot run.
+func noProgram(t *testing.T, platform, content string) v1.Image {
+	t.Helper()
+	return shape.For(t, platform, shape.Image(t, shape.Layer(t, []shape.File{shape.Regular("content", content)})))
+}

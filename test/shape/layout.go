@@ -1,0 +1,58 @@
+package shape
+
+import (
+	"archive/tar"
+	"bytes"
+	"io/fs"
+	"os"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+)
+
+// Child is an image in an index.
+type Child struct {
+	Image       v1.Image
+	Platform    string // such as linux/amd64
+	Attestation bool   // it is none that could run, but tells where the others come from
+}
+
+// Layout returns the archive of an OCI image layout with an index of the images, as docker buildx writes it.
+func Layout(t testing.TB, reference string, children ...Child) *bytes.Buffer {
+	t.Helper()
+	var index v1.ImageIndex = empty.Index
+	for _, child := range children {
+		platform, err := v1.ParsePlatform(child.Platform)
+		if err != nil {
+			t.Fatal(err)
+		}
+		descriptor := v1.Descriptor{Platform: platform}
+		if child.Attestation {
+			descriptor.Annotations = map[string]string{"vnd.docker.reference.type": "attestation-manifest"}
+		}
+		index = mutate.AppendManifests(index, mutate.IndexAddendum{Add: child.Image, Descriptor: descriptor})
+	}
+	directory := t.TempDir()
+	path, err := layout.Write(directory, empty.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := layout.WithAnnotations(map[string]string{
+		"io.containerd.image.name": "docker.io/" + reference, "org.opencontainers.image.ref.name": "1",
+	})
+	if err := path.AppendIndex(index, named); err != nil {
+		t.Fatal(err)
+	}
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	if err := w.AddFS(os.DirFS(directory).(fs.ReadDirFS)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return &archive
+}

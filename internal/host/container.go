@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
@@ -26,6 +27,9 @@ const fingerprintLabel = config.Label + "/made-from"
 
 // imageLabel holds the reference of the image that a user chose for a container; "" for the one that setup carries.
 const imageLabel = config.Label + "/image"
+
+// answerTime is how long it takes at most until those who wait for a container that was replaced have asked it again.
+const answerTime = time.Second
 
 // loopback is the host's address on which containers publish their ports: nobody else can reach them there.
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
@@ -153,16 +157,28 @@ func (s *System) recreate(ctx context.Context, p piece, fixed *network.EndpointI
 	return nil
 }
 
-// replace starts the container under the name, in the place of whatever has it.
+// replace starts the container under the name, in the place of whatever has it. Look-ups that wait meanwhile are answered
+// before it returns: they could not wait for the next piece too, should that be replaced as well.
 func (s *System) replace(ctx context.Context, id, name string) error {
+	replaced, err := s.find(ctx, name)
+	if err != nil {
+		return err
+	}
 	if err := s.removeContainer(ctx, name); err != nil {
 		return err
 	}
 	if _, err := s.docker.ContainerRename(ctx, id, client.ContainerRenameOptions{NewName: name}); err != nil {
 		return err
 	}
-	_, err := s.docker.ContainerStart(ctx, id, client.ContainerStartOptions{})
-	return err
+	if _, err := s.docker.ContainerStart(ctx, id, client.ContainerStartOptions{}); err != nil || replaced == nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(answerTime):
+		return nil
+	}
 }
 
 func (p piece) hostConfig() (*container.HostConfig, network.PortSet, error) {

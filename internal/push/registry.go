@@ -37,9 +37,8 @@ func NewRegistry(address string) (*Registry, error) {
 	if base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return nil, fmt.Errorf("the registry's address %q is not like http://kind-registry:5000", address)
 	}
-	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
 	return &Registry{base: base, http: &http.Client{Transport: &http.Transport{
-		DialContext:         dialer.DialContext,
+		DialContext:         Dialer().DialContext,
 		TLSHandshakeTimeout: 5 * time.Second,
 		// After the last byte of a layer the registry still has to bring it to the disk.
 		ResponseHeaderTimeout: 2 * time.Minute,

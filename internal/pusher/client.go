@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -30,9 +29,8 @@ type Client struct {
 // NewClient returns a client of the server at address, which is host:port. security is that of ClientTLS. Proxies of the
 // environment are not used.
 func NewClient(address string, security *tls.Config) *Client {
-	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 15 * time.Second}
 	return &Client{address: address, http: &http.Client{Transport: &http.Transport{
-		DialContext:         dialer.DialContext,
+		DialContext:         push.Dialer().DialContext,
 		TLSClientConfig:     security,
 		TLSHandshakeTimeout: 5 * time.Second,
 		MaxIdleConnsPerHost: 8,

@@ -122,7 +122,7 @@ func childImages(t *testing.T, children []child) (made []shape.Child) {
 				t.Fatal(err)
 			}
 		}
-		made = append(made, shape.Child{Image: image, Platform: c.platform, Attestation: c.attestation})
+		made = append(made, shape.Child{Image: image, Attestation: c.attestation})
 	}
 	return made
 }

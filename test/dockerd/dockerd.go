@@ -16,12 +16,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moby/moby/client"
+
 	"kind-local-registry/config"
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
-
-	"github.com/moby/moby/client"
 )
 
 // Store is where a daemon keeps its images.

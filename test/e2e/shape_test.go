@@ -63,14 +63,19 @@ func loadShape(t *testing.T, reference string, files [][]shape.File) {
 	if len(files) > 125 {
 		files = files[:125] // Docker takes no more
 	}
+	load(t, reference, runnable(t, files))
+}
+
+// runnable returns an image of those layers, one of which has the program hello.
+func runnable(t *testing.T, files [][]shape.File) v1.Image {
+	t.Helper()
 	var layers [][]byte
 	for _, layer := range files {
 		layers = append(layers, shape.Layer(t, layer))
 	}
-	image := shape.Image(t, layers...)
-	image, err := mutate.Config(image, v1.Config{Entrypoint: []string{"/hello"}})
+	image, err := mutate.Config(shape.Image(t, layers...), v1.Config{Entrypoint: []string{"/hello"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	load(t, reference, image)
+	return image
 }

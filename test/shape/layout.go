@@ -13,11 +13,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 )
 
-// Child is an image in an index.
+// Child is an image in an index, for the platform that it is made for itself.
 type Child struct {
 	Image       v1.Image
-	Platform    string // such as linux/amd64
-	Attestation bool   // it is none that could run, but tells where the others come from
+	Attestation bool // it is none that could run, but tells where the others come from
 }
 
 // Layout returns the archive of an OCI image layout with an index of the images, as docker buildx writes it.
@@ -25,11 +24,11 @@ func Layout(t testing.TB, reference string, children ...Child) *bytes.Buffer {
 	t.Helper()
 	var index v1.ImageIndex = empty.Index
 	for _, child := range children {
-		platform, err := v1.ParsePlatform(child.Platform)
+		config, err := child.Image.ConfigFile()
 		if err != nil {
 			t.Fatal(err)
 		}
-		descriptor := v1.Descriptor{Platform: platform}
+		descriptor := v1.Descriptor{Platform: config.Platform()}
 		if child.Attestation {
 			descriptor.Annotations = map[string]string{"vnd.docker.reference.type": "attestation-manifest"}
 		}

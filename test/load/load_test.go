@@ -26,14 +26,21 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
+// 99 of 100 answers take 5 ms at most. Of a machine that needs longer for anything, it is asked that the webhook take no
+// more than twice what a server takes that does nothing but ask the pusher.
 func TestLoad_AnswersFast(t *testing.T) { //nolint:paralleltest // measures
-	s := startServer(t, startPusher(t, answering))
-	const most = 5 * time.Millisecond
+	behind := startPusher(t, answering)
+	s, plain := startServer(t, behind), startPlainServer(t, behind)
 	var got figures
+	var most time.Duration
 	for range attempts {
+		least := measure(plain.sendSteadily(t, perSecond, duration(t), small))
+		t.Logf("%d pods a second, nothing decided: %s", perSecond, least)
+		least.wantAllAllowed(t)
 		got = measure(s.sendSteadily(t, perSecond, duration(t), small))
 		t.Logf("%d pods a second: %s; memory at most %s", perSecond, got, s.peak(t))
 		got.wantAllRewritten(t)
+		most = max(5*time.Millisecond, 2*least.p99)
 		if got.p99 <= most {
 			break
 		}

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admission/v1"
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/pusher"
@@ -36,6 +37,8 @@ type order struct {
 	Pusher string
 	// Credentials are for the pusher. The server's certificate in them is also the webhook's.
 	Credentials pusher.Credentials
+	// Plain says that the server is to answer as newPlainHandler's does, not as the webhook.
+	Plain bool
 }
 
 // serverMain is the server's main.
@@ -89,8 +92,12 @@ func newHandler(ctx context.Context, told order, log logr.Logger) (http.Handler,
 	if err != nil {
 		return nil, err
 	}
+	behind := pusher.NewClient(told.Pusher, security)
+	if told.Plain {
+		return newPlainHandler(behind), nil
+	}
 	counted := webhook.NewMetrics()
-	lookups := webhook.NewLookups(ctx, pusher.NewClient(told.Pusher, security), counted)
+	lookups := webhook.NewLookups(ctx, behind, counted)
 	mux := http.NewServeMux()
 	mux.Handle(webhook.Path, webhook.NewServer(&webhook.Handler{
 		Decider: &webhook.Decider{
@@ -104,6 +111,22 @@ func newHandler(ctx context.Context, told order, log logr.Logger) (http.Handler,
 	return mux, nil
 }
 
+// newPlainHandler returns what nothing can answer faster than: it asks the pusher about one image, and allows the pod as
+// it is. What it takes is the machine's doing.
+func newPlainHandler(behind *pusher.Client) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, err := io.Copy(io.Discard, r.Body)
+		if err == nil {
+			_, err = behind.Lookup(r.Context(), "load/app:local")
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(admissionv1.AdmissionReview{Response: &admissionv1.AdmissionResponse{UID: "any", Allowed: true}})
+	})
+}
+
 // server is a running server process.
 type server struct {
 	pid    int
@@ -111,8 +134,19 @@ type server struct {
 	client *http.Client
 }
 
-// startServer starts a server process on one processor, which asks that pusher and ends with the test.
+// startServer starts the webhook in a process on one processor. It asks that pusher and ends with the test.
 func startServer(t *testing.T, behind fakePusher) server {
+	t.Helper()
+	return start(t, order{Pusher: behind.address, Credentials: behind.credentials})
+}
+
+// startPlainServer is startServer, with the plain handler in place of the webhook.
+func startPlainServer(t *testing.T, behind fakePusher) server {
+	t.Helper()
+	return start(t, order{Pusher: behind.address, Credentials: behind.credentials, Plain: true})
+}
+
+func start(t *testing.T, told order) server {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), os.Args[0])
 	command.Env = append(os.Environ(), serverVariable+"=1", "GOMAXPROCS=1", "GOMEMLIMIT=48MiB") // the limit is the chart's
@@ -128,14 +162,14 @@ func startServer(t *testing.T, behind fakePusher) server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = command.Wait() }) // killed with the test's context
-	if err := json.NewEncoder(stdin).Encode(order{behind.address, behind.credentials}); err != nil {
+	if err := json.NewEncoder(stdin).Encode(told); err != nil {
 		t.Fatal(err)
 	}
 	address, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
 		t.Fatalf("the server has not started: %v", err)
 	}
-	return server{command.Process.Pid, "https://" + strings.TrimSpace(address) + webhook.Path, newClient(t, behind.credentials)}
+	return server{command.Process.Pid, "https://" + strings.TrimSpace(address) + webhook.Path, newClient(t, told.Credentials)}
 }
 
 // newClient returns a client that behaves as the API server's: HTTP/1.1, and up to 25 connections that wait for the next

@@ -242,7 +242,7 @@ func (p *probe) run(ctx context.Context, scenario string, references []string, p
 
 // measure times what it is given, and keeps the result.
 func (p *probe) measure(ctx context.Context, scenario, figure string, it func() error) error {
-	if err := p.settle(ctx); err != nil {
+	if err := errors.Join(p.warm(ctx, p.subject.references(p.method)), p.settle(ctx)); err != nil {
 		return err
 	}
 	start := time.Now()

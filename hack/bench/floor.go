@@ -18,12 +18,10 @@ const (
 // measureFloor measures the floor of each scenario, in the work directory.
 func (b *bench) measureFloor(ctx context.Context, s subject, round int) error {
 	p := probe{b, s, method{Name: floor, tag: ourTag}, round}
-	const directories = "{{.GraphDriver.Data.UpperDir}}:{{.GraphDriver.Data.LowerDir}}"
-	out, err := b.command(ctx, "", "docker", "image", "inspect", "--format", directories, s.references(p.method)[0])
+	layers, err := b.layerDirectories(ctx, s.references(p.method)[0])
 	if err != nil {
 		return err
 	}
-	layers := strings.Split(strings.TrimSuffix(out, ":<no value>"), ":") // the topmost first
 	for scenario, work := range map[string]struct {
 		layers []string
 		upload bool

@@ -61,8 +61,8 @@ func (b *bench) kubeconfig() string { return filepath.Join(b.work, "kubeconfig")
 func (b *bench) clear(ctx context.Context, node string) error {
 	const script = `
 exec 2>/dev/null
-for pod in $(crictl pods --quiet --name '^bench-pod$'); do crictl rmp --force "$pod"; done
-crictl images -q | sort -u | comm -13 /bench-ids - | xargs -r crictl rmi
+for pod in $(crictl pods --quiet --name '^bench-pod$'); do crictl --timeout 5m rmp --force "$pod"; done
+crictl images -q | sort -u | comm -13 /bench-ids - | xargs -r crictl --timeout 5m rmi
 ctr -n k8s.io images ls -q | sort | comm -13 /bench-names - | xargs -r ctr -n k8s.io images rm --sync
 for try in $(seq 100); do
   ctr -n k8s.io leases create --id bench; ctr -n k8s.io leases rm --sync bench # collects garbage
@@ -130,6 +130,30 @@ func (b *bench) settle(ctx context.Context) error {
 		time.Sleep(2 * time.Second)
 	}
 	return err
+}
+
+// layerDirectories returns where Docker keeps the files of an image's layers, the topmost first.
+func (b *bench) layerDirectories(ctx context.Context, image string) ([]string, error) {
+	const directories = "{{.GraphDriver.Data.UpperDir}}:{{.GraphDriver.Data.LowerDir}}"
+	out, err := b.command(ctx, "", "docker", "image", "inspect", "--format", directories, image)
+	return strings.Split(strings.TrimSuffix(out, ":<no value>"), ":"), err
+}
+
+// warm has the kernel keep the files of the images, as it does of images that were just built: a method may have had it
+// forget those of the layers that the next method's images have too.
+func (b *bench) warm(ctx context.Context, images []string) error {
+	for _, image := range images {
+		directories, err := b.layerDirectories(ctx, image)
+		if err != nil {
+			return err
+		}
+		for _, directory := range directories {
+			if _, err := b.command(ctx, "", "sh", "-c", "find "+directory+" -type f -exec cat {} + >/dev/null"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // containers are those whose memory is looked at.

@@ -15,6 +15,8 @@ import (
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 	"github.com/vbatts/tar-split/tar/storage"
+
+	"kind-local-registry/internal/pagecache"
 )
 
 // overlay2 reads an image where Docker's overlay2 driver keeps it: the configuration as it is, and of each layer the
@@ -82,6 +84,10 @@ func (o overlay2) openLayer(chain digest.Digest) (*layerReader, error) {
 	return &layerReader{split: split, entries: json.NewDecoder(entries), files: files}, nil
 }
 
+// forgetFrom is the size in bytes from which on a file is no longer kept in memory once it has been read: the registry has
+// it then. Of small files there is little to gain, and they take long to read again, should Docker run the image.
+const forgetFrom = 256 << 10
+
 // layerReader is the tar of a layer. It holds no more of it than a tar header.
 type layerReader struct {
 	split   *os.File
@@ -89,7 +95,8 @@ type layerReader struct {
 	files   *os.Root // names in a layer are an image's: they must not lead out of it
 	segment []byte   // what is left of a header or padding
 	file    *os.File // the file whose content is being read, or nil
-	left    int64    // of that content, in bytes
+	size    int64    // of that content, in bytes
+	left    int64    // of size
 }
 
 func (l *layerReader) close() {
@@ -127,6 +134,9 @@ func (l *layerReader) readFile(p []byte) (int, error) {
 		err = fmt.Errorf("file %s: %w", l.file.Name(), io.ErrUnexpectedEOF)
 	}
 	if l.left == 0 && err == nil {
+		if l.size >= forgetFrom {
+			pagecache.Forget(l.file, 0)
+		}
 		err = l.file.Close()
 		l.file = nil
 	}
@@ -147,7 +157,7 @@ func (l *layerReader) next() error {
 		if err != nil {
 			return err
 		}
-		l.file, l.left = file, entry.Size
+		l.file, l.size, l.left = file, entry.Size, entry.Size
 	}
 	return nil
 }

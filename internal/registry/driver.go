@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,9 +16,10 @@ import (
 // driverName is what the driver is called in distribution's configuration.
 const driverName = "verified-filesystem"
 
-// driver is distribution's filesystem driver, on the same layout, with two differences. What does not match its digest is
-// not there: distribution would serve it, and keep it when the same blob is uploaded again, whatever is in it. And an
-// upload, which is of no worth before it is committed, is not brought to the disk before that.
+// driver is distribution's filesystem driver, on the same layout, with three differences. What does not match its digest is
+// not there: distribution would serve it, and keep it when the same blob is uploaded again, whatever is in it. An upload,
+// which is of no worth before it is committed, is not brought to the disk before that. And what has been read of a blob is
+// not kept in memory: a node pulls it once.
 type driver struct {
 	storagedriver.StorageDriver
 
@@ -63,6 +65,19 @@ func (d *driver) GetContent(ctx context.Context, path string) ([]byte, error) {
 		return nil, storagedriver.PathNotFoundError{Path: path, DriverName: driverName}
 	}
 	return content, err
+}
+
+// Reader opens a file for reading.
+func (d *driver) Reader(ctx context.Context, path string, offset int64) (io.ReadCloser, error) {
+	opened, err := d.StorageDriver.Reader(ctx, path, offset)
+	if err != nil {
+		return nil, err
+	}
+	file, isFile := opened.(*os.File)
+	if _, isBlob := blobDigest(path); !isBlob || !isFile {
+		return opened, nil
+	}
+	return &forgetful{file: file, at: offset, forgotten: offset}, nil
 }
 
 // check returns that the file is not there, where it is a blob and damaged.

@@ -1,0 +1,2 @@
+// Package pagecachetest looks at what the kernel keeps of files, for tests.
+package pagecachetest

@@ -1,0 +1,54 @@
+package pagecachetest
+
+import (
+	"errors"
+	"os"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// Write writes a file and brings it to the disk, where NeedDisk must find one.
+func Write(t *testing.T, path string, content []byte) {
+	t.Helper()
+	file, err := os.Create(path) // #nosec G304 -- a test's
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = file.Write(content)
+	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	NeedDisk(t, path)
+}
+
+// NeedDisk skips the test where the file is in memory only, which forgets nothing.
+func NeedDisk(t *testing.T, path string) {
+	t.Helper()
+	var system unix.Statfs_t
+	if err := unix.Statfs(path, &system); err != nil {
+		t.Fatal(err)
+	}
+	if system.Type == unix.TMPFS_MAGIC {
+		t.Skipf("%s is in a tmpfs: set TMPDIR to a directory on a disk", path)
+	}
+}
+
+// Kept returns how many bytes the kernel keeps of a file. The test is skipped where the kernel cannot say (Linux 6.5 can).
+func Kept(t *testing.T, path string) int64 {
+	t.Helper()
+	file, err := os.Open(path) // #nosec G304 -- a test's
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	var kept unix.Cachestat_t
+	err = unix.Cachestat(uint(file.Fd()), &unix.CachestatRange{}, &kept, 0)
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skipf("cachestat(2): %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int64(kept.Cache) * int64(os.Getpagesize()) // #nosec G115 -- smaller than the memory
+}

@@ -135,7 +135,7 @@ func (l *layerReader) readFile(p []byte) (int, error) {
 	}
 	if l.left == 0 && err == nil {
 		if l.size >= forgetFrom {
-			pagecache.Forget(l.file, 0)
+			pagecache.Forget(l.file, l.size)
 		}
 		err = l.file.Close()
 		l.file = nil

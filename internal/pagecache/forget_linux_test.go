@@ -15,8 +15,9 @@ func TestForget(t *testing.T) {
 	t.Parallel()
 	const size = 4 << 20
 	for name, test := range map[string]struct{ forget, want int64 }{
+		"nothing":  {0, size},
 		"a half":   {size / 2, size / 2},
-		"the file": {0, 0},
+		"the file": {size, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

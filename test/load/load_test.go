@@ -26,13 +26,15 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// 99 of 100 answers take 5 ms at most. Of a machine that needs longer for anything, it is asked that the webhook take no
-// more than twice what a server takes that does nothing but ask the pusher.
+// 99 of 100 answers take 5 ms at most. A machine may need longer for any answer; then 99 of 100 take no more than twice what
+// they take of a server that does nothing but ask the pusher. On every machine half of the answers take at most 2 ms more
+// than that server's, which is what 5 ms leave on a quiet one.
 func TestLoad_AnswersFast(t *testing.T) { //nolint:paralleltest // measures
 	behind := startPusher(t, answering)
 	s, plain := startServer(t, behind), startPlainServer(t, behind)
+	const mostMore = 2 * time.Millisecond
 	var got figures
-	var most time.Duration
+	var most, more time.Duration
 	for range attempts {
 		least := measure(plain.sendSteadily(t, perSecond, duration(t), small))
 		t.Logf("%d pods a second, nothing decided: %s", perSecond, least)
@@ -40,12 +42,13 @@ func TestLoad_AnswersFast(t *testing.T) { //nolint:paralleltest // measures
 		got = measure(s.sendSteadily(t, perSecond, duration(t), small))
 		t.Logf("%d pods a second: %s; memory at most %s", perSecond, got, s.peak(t))
 		got.wantAllRewritten(t)
-		most = max(5*time.Millisecond, 2*least.p99)
-		if got.p99 <= most {
+		most, more = max(5*time.Millisecond, 2*least.p99), got.p50-least.p50
+		if got.p99 <= most && more <= mostMore {
 			break
 		}
 	}
 	wantAtMost(t, "99 of 100 answers", got.p99, most)
+	wantAtMost(t, "half of the answers, more than nothing decided", more, mostMore)
 }
 
 func TestLoad_HungPusher(t *testing.T) { //nolint:paralleltest // measures

@@ -57,19 +57,23 @@ func (b *bench) down(ctx context.Context, args ...string) error {
 func (b *bench) kubeconfig() string { return filepath.Join(b.work, "kubeconfig") }
 
 // clear takes all images off the node that were not there at first, those that the kubelet knows of by crictl and what
-// else kind load has left, and waits until their layers are gone too.
+// else kind load has left, until their layers are gone too. The kubelet, which may be removing the same pod, can get in its
+// way: what fails is tried again.
 func (b *bench) clear(ctx context.Context, node string) error {
 	const script = `
+set +e
 exec 2>/dev/null
-for pod in $(crictl pods --quiet --name '^bench-pod$'); do crictl --timeout 5m rmp --force "$pod"; done
-crictl images -q | sort -u | comm -13 /bench-ids - | xargs -r crictl --timeout 5m rmi
-ctr -n k8s.io images ls -q | sort | comm -13 /bench-names - | xargs -r ctr -n k8s.io images rm --sync
 for try in $(seq 100); do
+  for pod in $(crictl pods --quiet --name '^bench-pod$'); do crictl --timeout 5m rmp --force "$pod"; done
+  crictl images -q | sort -u | comm -13 /bench-ids - | xargs -r crictl --timeout 5m rmi
+  ctr -n k8s.io images ls -q | sort | comm -13 /bench-names - | xargs -r ctr -n k8s.io images rm --sync
   ctr -n k8s.io leases create --id bench; ctr -n k8s.io leases rm --sync bench # collects garbage
   held=$(ctr -n k8s.io snapshots ls && ctr -n k8s.io content ls -q) && case $held in *%s*) ;; *) exit 0 ;; esac
-  sleep 0.3 # the kubelet may be removing a container still
+  sleep 0.3
 done
-echo "the layers are still there"; exit 1`
+echo "the layers are still there; what may hold them:"
+crictl ps -a; crictl images; ctr -n k8s.io leases ls
+exit 1`
 	for _, layer := range b.layers { // the lowest: its chain ID is its diffID, and the digest of what we send
 		if _, err := b.inNode(ctx, node, fmt.Sprintf(script, layer)); err != nil {
 			return fmt.Errorf("clearing %s: %w", node, err)

@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 if [[ ${1-} == -h || ${1-} == --help ]]; then
   cat <<'USAGE'
 Measures how long an image takes from Docker to a node of a kind cluster: by kind load, by docker push and a pull, and by
-kind-local-registry, in turn. Writes docs/benchmarks/results.{md,json,svg}. All of it takes about an hour and a half on two
-cores, and 35 GB of disk; the cluster, the registry and the images are its own, and are removed at the end.
+kind-local-registry, in turn. Writes docs/benchmarks/results.{md,json,svg}. All of it takes from an hour and a half to three
+hours on two cores, and 35 GB of disk; the cluster, the registry and the images are its own, and are removed at the end.
 
   hack/bench.sh [-cases LIST] [-runs N] [-out DIRECTORY]
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/semaphore"
 
@@ -199,20 +200,23 @@ func (s *Service) find(ctx context.Context, name rewrite.Name) (docker.Image, er
 	allowed, err := s.allowed(name)
 	var image docker.Image
 	for _, known := range allowed {
-		if image, err = s.docker.Image(ctx, known); reasonOf(err) != rewrite.NotOnHost {
+		image, err = s.docker.Image(ctx, known.name)
+		if err == nil && !strings.HasPrefix(image.ID.Encoded(), known.idPrefix) {
+			err = &rewrite.Refusal{Reason: rewrite.NotOnHost, Detail: known.name + " is another build by now"}
+		}
+		if reasonOf(err) != rewrite.NotOnHost {
 			break
 		}
 	}
 	return image, err
 }
 
-// allowed returns those of a name's names that no rule excludes, or where there is none a refusal. An excluded image is
+// allowed returns those of a name's candidates that no rule excludes, or a refusal if there is none. An excluded image is
 // not to be had by its name in the registry either.
-func (s *Service) allowed(name rewrite.Name) ([]string, error) {
-	names := s.names(name)
+func (s *Service) allowed(name rewrite.Name) ([]candidate, error) {
 	var rule string
-	allowed := slices.DeleteFunc(names, func(name string) bool {
-		excluding := s.rules.ExcludesImage(name)
+	allowed := slices.DeleteFunc(s.candidates(name), func(c candidate) bool {
+		excluding := s.rules.ExcludesImage(c.name)
 		rule = cmp.Or(rule, excluding)
 		return excluding != ""
 	})
@@ -222,25 +226,22 @@ func (s *Service) allowed(name rewrite.Name) ([]string, error) {
 	return allowed, nil
 }
 
-// names returns the names by which the daemon may know the image: the name, and for one of the local registry that for
-// which its repository stands.
-func (s *Service) names(name rewrite.Name) []string {
-	names := []string{name.String()}
-	if name.Host() != s.host {
-		return names
+// candidate is a name by which the daemon may know an image, and what the image's ID must begin with.
+type candidate struct{ name, idPrefix string }
+
+// candidates returns the names by which the daemon may know the image: the name, and for one of the local registry those
+// that it stands for. The tag of one build stands for the tag of the image, as long as that is the same build.
+func (s *Service) candidates(name rewrite.Name) []candidate {
+	_, idPrefix, _ := name.Build()
+	candidates := []candidate{{name: name.String()}}
+	for _, alias := range name.Aliases(s.host) {
+		c := candidate{name: alias.String()}
+		if alias.Tag() != name.Tag() {
+			c.idPrefix = idPrefix
+		}
+		candidates = append(candidates, c)
 	}
-	repository, err := name.Repository(s.host)
-	if err != nil {
-		return names
-	}
-	original, err := rewrite.FromRepository(repository)
-	if err != nil {
-		return names
-	}
-	if tag := name.Tag(); tag != "" {
-		return append(names, original.String()+":"+tag)
-	}
-	return append(names, original.String()+"@"+name.Digest())
+	return candidates
 }
 
 // reasonOf returns the reason of a refusal, or "" for any other error.

@@ -184,6 +184,48 @@ func TestPush_FindsTheImageOfALocalName(t *testing.T) {
 	}
 }
 
+func TestPush_OfOneBuildTakesNoOther(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	image := dockertest.NewImage("a", dockertest.Layer("one"))
+	e.engine.Tag("docker.io/a/b:1", image)
+	for where, pusher := range e.both(t) {
+		build := rewrite.WithBuild(registryHost+"/a/b:1", image.ID().String())
+		if _, err := pusher.Push(t.Context(), build, nil); err != nil {
+			t.Errorf("%s: Push(%q): %v", where, build, err)
+		}
+		presence, err := pusher.Lookup(t.Context(), build)
+		if err != nil || !presence.OnHost || presence.Digest == "" {
+			t.Errorf("%s: Lookup(%q) = %+v, %v, want it pushed", where, build, presence, err)
+		}
+		other := rewrite.WithBuild(registryHost+"/a/b:1", digest.FromString("another build").String())
+		_, err = pusher.Push(t.Context(), other, nil)
+		wantRefusal(t, err, rewrite.NotOnHost)
+	}
+}
+
+func TestPush_OfOneBuildIsBoundByTheRules(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		rules config.Rules
+		want  rewrite.Reason
+	}{
+		"excluded by its tag": {excluding("docker.io/a/b:1"), rewrite.NotOnHost},
+		"included by its tag": {including("docker.io/a/b:1"), ""},
+	} {
+		e := newEnvWith(t, tt.rules)
+		image := dockertest.NewImage("a", dockertest.Layer("one"))
+		e.engine.Tag("docker.io/a/b:1", image)
+		_, err := e.service.Push(t.Context(), rewrite.WithBuild(registryHost+"/a/b:1", image.ID().String()), nil)
+		if tt.want == "" && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if tt.want != "" {
+			wantRefusal(t, err, tt.want)
+		}
+	}
+}
+
 func TestPush_OfAHeldDigestMovesNothing(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

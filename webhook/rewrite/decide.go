@@ -32,6 +32,8 @@ type Decision struct {
 	Rewritten string `json:"rewritten"`
 	// Digest is the manifest digest in Rewritten where the decision put it there; "" otherwise.
 	Digest string `json:"digest,omitempty"`
+	// ImageID is the daemon's ID of the image that is yet to be pushed; "" otherwise.
+	ImageID string `json:"imageID,omitempty"`
 	// Reason says why.
 	Reason Reason `json:"reason"`
 	// Detail explains the reason where there is more to say, such as what is wrong with the reference.
@@ -56,6 +58,8 @@ type Question struct {
 	ExcludedBy func(Name) string
 	// LeavePulled says that an image which the daemon pulled is left to the registry that it came from.
 	LeavePulled bool
+	// FromRegistry says that an image which the host no longer has is taken from the local registry, if that serves it.
+	FromRegistry bool
 }
 
 // Decide answers the question. It asks lookup at most once, and not at all about what has no place in the registry or is
@@ -104,14 +108,37 @@ func (q Question) foreign(name Name, target string, held Presence) Decision {
 	case held.Refusal != "":
 		return Unchanged(q.Image, held.Refusal, held.Detail)
 	case held.OnHost:
-		return Decision{Image: q.Image, Rewritten: target, Reason: RewrittenPushing}
+		return Decision{Image: q.Image, Rewritten: target, ImageID: held.ImageID, Reason: RewrittenPushing}
+	case q.FromRegistry && held.Served != "":
+		return Decision{
+			Image: q.Image, Rewritten: target + "@" + held.Served, Digest: held.Served, Reason: Rewritten,
+			Detail: "the host no longer has it; the registry does",
+		}
 	}
 	return Unchanged(q.Image, NotOnHost, "")
 }
 
+// ByBuild returns a decision to push with the reference of exactly the build that the host has now, for fields that nobody
+// can pin to a digest later. Any other decision stays as it is.
+func (d Decision) ByBuild() Decision {
+	if d.Reason == RewrittenPushing {
+		d.Rewritten = WithBuild(d.Rewritten, d.ImageID)
+	}
+	return d
+}
+
+// Pushes returns the name to push for a field that nobody can pin later: exactly the build that ByBuild refers to, or the
+// image if there is no such reference.
+func (d Decision) Pushes() string {
+	if build := d.ByBuild().Rewritten; build != d.Rewritten {
+		return build
+	}
+	return d.Image
+}
+
 // Pushed returns the decision as it is once the image is in the registry under that manifest digest.
 func (d Decision) Pushed(digest string) Decision {
-	d.Digest = digest
+	d.Digest, d.ImageID = digest, ""
 	switch d.Reason {
 	case RewrittenPushing:
 		d.Reason, d.Rewritten = Rewritten, d.Rewritten+"@"+digest

@@ -10,7 +10,7 @@ import (
 )
 
 // ErrUnmappable is returned for a reference that is valid but has no name in the registry: a host with capital letters,
-// an IPv6 host, or a name that grows over the 255 characters that a repository may have.
+// an IPv6 host, or a name that grows, with the registry's host, over the 255 characters that a name may have.
 var ErrUnmappable = errors.New("has no name in the local registry")
 
 // portSeparator stands for the colon before a host's port. "__" can stand in a repository name, but not in a host name.
@@ -66,10 +66,11 @@ func (n Name) Repository(registryHost string) (string, error) {
 	if n.Host() == registryHost {
 		return reference.Path(n.named), nil
 	}
+	longest := reference.RepositoryNameTotalLengthMax - len(registryHost+"/")
 	for _, candidate := range []string{reference.FamiliarName(n.named), n.named.Name()} {
 		repository := mapHost(candidate)
 		if original, err := FromRepository(repository); err == nil && original.named.Name() == n.named.Name() {
-			return repository, validRepository(repository, n)
+			return repository, validRepository(repository, longest, n)
 		}
 	}
 	return "", fmt.Errorf("%s %w", n, ErrUnmappable)
@@ -111,9 +112,10 @@ func mapHost(name string) string {
 	return strings.Replace(host, ":", portSeparator, 1) + "/" + path
 }
 
-// validRepository says whether a registry would take the repository: host names may hold what a path may not.
-func validRepository(repository string, n Name) error {
-	if strings.ToLower(repository) != repository || len(repository) > reference.RepositoryNameTotalLengthMax {
+// validRepository reports whether registry and kubelet take the repository, of at most longest bytes: host names may hold
+// what a path may not, and the kubelet counts the registry's host too.
+func validRepository(repository string, longest int, n Name) error {
+	if strings.ToLower(repository) != repository || len(repository) > longest {
 		return fmt.Errorf("%s %w", n, ErrUnmappable)
 	}
 	if _, err := reference.WithName(repository); err != nil {

@@ -4,12 +4,14 @@ package rewrite
 // in metrics, in Events and in docs/reasons.md.
 type Reason string
 
-// The reasons. Those of Rewritten and RewrittenPushing change the reference, all others leave it as it was written.
+// The reasons. Those of Rewritten, RewrittenPushing and Kept change the reference, all others leave it as it was written.
 const (
 	// Rewritten: the registry holds exactly the host's build; the reference names it by digest.
 	Rewritten Reason = "Rewritten"
 	// RewrittenPushing: the host has the image, the registry does not yet; it is being pushed.
 	RewrittenPushing Reason = "RewrittenPushing"
+	// Kept: an update names the original image of what runs; the pod keeps the image that it has.
+	Kept Reason = "Kept"
 	// AlreadyLocal: the reference names the local registry already, and the registry serves it.
 	AlreadyLocal Reason = "AlreadyLocal"
 	// AlreadyLocalPushing: the reference names the local registry already; the image is being pushed there.
@@ -45,7 +47,7 @@ const (
 // Reasons returns every reason, in the order of the list above.
 func Reasons() []Reason {
 	return []Reason{
-		Rewritten, RewrittenPushing, AlreadyLocal, AlreadyLocalPushing, NotOnHost, AlwaysUpstream, DigestNotHeld,
+		Rewritten, RewrittenPushing, Kept, AlreadyLocal, AlreadyLocalPushing, NotOnHost, AlwaysUpstream, DigestNotHeld,
 		WrongPlatform, Unservable, NoSpace, InvalidReference, Unmappable, ExcludedByRule, LoopGuard, OptedOut, MirrorPod,
 		LookupUnavailable,
 	}

@@ -70,6 +70,9 @@ const (
 	// OriginalsAnnotation holds the references as they were written: a JSON object from field path, as in
 	// spec.containers{app}, to image.
 	OriginalsAnnotation = "kind-local-registry/original-images"
+	// NeverAnnotation holds the paths of the fields whose author wrote imagePullPolicy: Never, a JSON list. Their original
+	// image is never put back: the kubelet would pull it from where it names.
+	NeverAnnotation = "kind-local-registry/pull-never"
 	// HealedAnnotation holds how often, and when last, a pod was given other images after its creation, as it could not pull
 	// those it had.
 	HealedAnnotation = "kind-local-registry/healed"

@@ -25,18 +25,21 @@ type Recorder interface {
 	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
 }
 
-// warnings returns a warning for each image that the pod's creator should hear of.
-func warnings(outcomes []Outcome) []string {
+// warnings returns a warning for each image that the author of the pod should hear of.
+func warnings(subject Subject, outcomes []Outcome) []string {
 	var all []string
 	for _, o := range outcomes {
-		if !o.Decision.Reason.Warns() {
+		text := "is left as it is written"
+		switch {
+		case o.Decision.NeedsPush() && subject.Old != nil && subject.unpinnable(o.Field):
+			text = "is being pushed, the container waits for it"
+		case !o.Decision.Reason.Warns():
 			continue
 		}
 		if len(all) == mostWarnings {
-			return append(all, "kind-local-registry: more images were left as they are written, see the webhook's log")
+			return append(all, "kind-local-registry: there is more to say about other images, see the webhook's log")
 		}
-		all = append(all, shorten(fmt.Sprintf("kind-local-registry: %s: %s is left as it is written",
-			o.Decision.Reason, o.Field.Image), longestWarning))
+		all = append(all, shorten(fmt.Sprintf("kind-local-registry: %s: %s %s", o.Decision.Reason, o.Field.Image, text), longestWarning))
 	}
 	return all
 }

@@ -38,7 +38,7 @@ func BenchmarkDecide(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				subject := webhook.Subject{Pod: &pod, Fields: podimage.Fields(&pod), Namespace: "default"}
-				if _, err := webhook.Patch(subject, decider.Decide(b.Context(), subject), registryHost); err != nil {
+				if _, err := webhook.Patch(subject, decider.Decide(b.Context(), subject)); err != nil {
 					b.Fatal(err)
 				}
 			}

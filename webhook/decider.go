@@ -3,6 +3,8 @@ package webhook
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
@@ -24,6 +26,8 @@ type Decider struct {
 	Looker Looker
 	// Rules returns the rules that hold now.
 	Rules func() config.Rules
+	// FromRegistry takes an image that the host no longer has from the registry, if that serves it.
+	FromRegistry bool
 }
 
 // Subject is what is decided about.
@@ -35,6 +39,8 @@ type Subject struct {
 	// Namespace is the name of the pod's namespace, and Labels are the namespace's labels.
 	Namespace string
 	Labels    map[string]string
+	// Old is the pod before the update that is decided about; nil if the pod is being created.
+	Old *corev1.Pod
 	// Ephemeral says that the fields are ephemeral containers which are being added to the pod.
 	Ephemeral bool
 	// Looping says that the pod's owner recreates it over and over, see LoopGuard.
@@ -43,38 +49,112 @@ type Subject struct {
 
 // Outcome is what was decided about one field of a pod.
 type Outcome struct {
-	// Field is the field, as the pod came.
+	// Field is the field, with its original image.
 	Field podimage.Field
 	// Decision is what becomes of its image.
 	Decision rewrite.Decision
 }
 
-// Decide decides about every field of the subject, in their order. It waits for no look-up longer than lookupTime.
+// Decide decides about every field of the subject, in their order, by its original image. It waits for no look-up longer than
+// lookupTime.
 func (d *Decider) Decide(ctx context.Context, subject Subject) []Outcome {
 	ctx, cancel := context.WithTimeout(ctx, lookupTime)
 	defer cancel()
 	rules := d.Rules()
-	outcomes := make([]Outcome, len(subject.Fields))
-	if reason, detail := subject.leftAlone(rules); reason != "" {
-		for i, field := range subject.Fields {
-			outcomes[i] = Outcome{Field: field, Decision: rewrite.Unchanged(field.Image, reason, detail)}
-		}
+	outcomes, open := d.settle(subject, rules)
+	if len(open) == 1 { // as most pods have, which need no goroutine
+		open[0].Decision = d.decide(ctx, rules, open[0].Field)
 		return outcomes
-	}
-	if len(subject.Fields) == 1 { // as most pods have, which need no goroutine
-		field := subject.Fields[0]
-		return []Outcome{{Field: field, Decision: d.decide(ctx, rules, field)}}
 	}
 	var deciding errgroup.Group
 	deciding.SetLimit(parallel)
-	for i, field := range subject.Fields {
+	for _, outcome := range open {
 		deciding.Go(func() error {
-			outcomes[i] = Outcome{Field: field, Decision: d.decide(ctx, rules, field)}
+			outcome.Decision = d.decide(ctx, rules, outcome.Field)
 			return nil
 		})
 	}
 	_ = deciding.Wait() // no decision fails
 	return outcomes
+}
+
+// settle returns the outcomes of the subject, with the decisions for which nothing has to be looked up, and those that are
+// open.
+func (d *Decider) settle(subject Subject, rules config.Rules) (outcomes []Outcome, open []*Outcome) {
+	originals := subject.originals()
+	reason, detail := subject.leftAlone(rules)
+	outcomes = make([]Outcome, len(subject.Fields))
+	for i, field := range subject.Fields {
+		outcome := &outcomes[i]
+		outcome.Field = field.With(originals.Written(field, d.RegistryHost))
+		switch kept := subject.kept(outcome.Field, d.RegistryHost); {
+		case kept != "":
+			outcome.Decision = rewrite.Decision{Image: outcome.Field.Image, Rewritten: kept, Reason: rewrite.Kept}
+		case reason != "":
+			outcome.Decision = rewrite.Unchanged(outcome.Field.Image, reason, detail)
+		case subject.neverPulled(outcome.Field):
+			outcome.Decision = rewrite.Unchanged(outcome.Field.Image, rewrite.OptedOut, "imagePullPolicy: Never, which an update cannot change")
+		default:
+			open = append(open, outcome)
+		}
+	}
+	return outcomes, open
+}
+
+// originals returns the original images that are recorded of the subject. An update may come without our annotation, as from
+// kubectl replace.
+func (s Subject) originals() podimage.Originals {
+	originals := podimage.Originals{}
+	if s.Old != nil {
+		maps.Copy(originals, podimage.ReadOriginals(s.Old))
+	}
+	maps.Copy(originals, podimage.ReadOriginals(s.Pod))
+	return originals
+}
+
+// kept returns the image that the field has before an update which names its original image: what runs goes on. It returns
+// "" for any other field, and for a pod that opts out.
+func (s Subject) kept(field podimage.Field, registryHost string) string {
+	if s.Old == nil || s.Ephemeral || podimage.OptedOut(s.Pod, nil) {
+		return ""
+	}
+	old := s.before(field)
+	original := podimage.ReadOriginals(s.Old).Written(old, registryHost)
+	if original != old.Image && sameImage(original, field.Image) {
+		return old.Image
+	}
+	return ""
+}
+
+// before returns the field as it was before the update; the zero Field if it was not there.
+func (s Subject) before(field podimage.Field) podimage.Field {
+	fields := podimage.Fields(s.Old)
+	if i := slices.IndexFunc(fields, func(old podimage.Field) bool { return old.Path == field.Path }); i >= 0 {
+		return fields[i]
+	}
+	return podimage.Field{}
+}
+
+// neverPulled reports whether the pod runs with the pull policy Never, which an update cannot change: what is rewritten could
+// not be pulled.
+func (s Subject) neverPulled(field podimage.Field) bool {
+	return s.Old != nil && !s.Ephemeral && s.before(field).PullPolicy == corev1.PullNever
+}
+
+// sameImage reports whether two references name the same image, in whatever form.
+func sameImage(a, b string) bool {
+	one, err := rewrite.Parse(a)
+	if err != nil {
+		return a == b
+	}
+	other, err := rewrite.Parse(b)
+	return err == nil && one.String() == other.String()
+}
+
+// unpinnable reports whether nobody can pin the field to a digest once the request is answered: its reference is final, or
+// the pod cannot be gated, as the kubelet has it already.
+func (s Subject) unpinnable(field podimage.Field) bool {
+	return field.Final || s.Pod.Spec.NodeName != "" || s.Old != nil && !podimage.Gated(s.Pod)
 }
 
 // leftAlone returns why the whole pod is left alone, or "" where it is not.
@@ -96,17 +176,6 @@ func (s Subject) leftAlone(rules config.Rules) (reason rewrite.Reason, detail st
 	return "", ""
 }
 
-// again says whether the pod has been here before, as it has when another webhook changed it after us.
-func (s Subject) again(registryHost string) bool {
-	originals := podimage.ReadOriginals(s.Pod)
-	for _, field := range s.Fields {
-		if originals.Written(field, registryHost) != field.Image {
-			return true
-		}
-	}
-	return false
-}
-
 // decide decides about one field. It may run in a goroutine of its own, so it has its own recover.
 func (d *Decider) decide(ctx context.Context, rules config.Rules, field podimage.Field) (decision rewrite.Decision) {
 	defer func() {
@@ -117,10 +186,41 @@ func (d *Decider) decide(ctx context.Context, rules config.Rules, field podimage
 	question := rewrite.Question{
 		Image:        field.Image,
 		RegistryHost: d.RegistryHost,
-		ExcludedBy:   func(name rewrite.Name) string { return rules.ExcludesImage(name.String()) },
+		ExcludedBy:   func(name rewrite.Name) string { return d.excludes(rules, name) },
 		LeavePulled:  field.Always() && rules.AlwaysPull == config.AlwaysPullUpstream,
+		FromRegistry: d.FromRegistry,
 	}
 	return rewrite.Decide(question, func(name rewrite.Name) (rewrite.Presence, error) {
 		return d.Looker.Lookup(ctx, name.String())
 	})
+}
+
+// excludes returns the rule that leaves the image alone, or "". A name of the registry itself is excluded by a rule for the
+// image that it stands for, too.
+func (d *Decider) excludes(rules config.Rules, name rewrite.Name) string {
+	for _, known := range append([]rewrite.Name{name}, name.Aliases(d.RegistryHost)...) {
+		if rule := rules.ExcludesImage(known.String()); rule != "" {
+			return rule
+		}
+	}
+	return ""
+}
+
+// Exclusion returns why the rules that hold now leave the image alone in that pod, or nil.
+func (d *Decider) Exclusion(pod *corev1.Pod, labels map[string]string, image string) *rewrite.Refusal {
+	rules := d.Rules()
+	if slices.Contains(config.UnaskedNamespaces(), pod.Namespace) {
+		return &rewrite.Refusal{Reason: rewrite.ExcludedByRule, Detail: "namespace " + pod.Namespace + " is exempt"}
+	}
+	if reason, detail := (Subject{Pod: pod, Namespace: pod.Namespace, Labels: labels}).leftAlone(rules); reason != "" {
+		return &rewrite.Refusal{Reason: reason, Detail: detail}
+	}
+	name, err := rewrite.Parse(image)
+	if err != nil {
+		return &rewrite.Refusal{Reason: rewrite.InvalidReference, Detail: err.Error()}
+	}
+	if rule := d.excludes(rules, name); rule != "" {
+		return &rewrite.Refusal{Reason: rewrite.ExcludedByRule, Detail: rule}
+	}
+	return nil
 }

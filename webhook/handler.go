@@ -83,24 +83,26 @@ func (h *Handler) review(ctx context.Context, request *admissionv1.AdmissionRequ
 	}
 	dryRun := request.DryRun != nil && *request.DryRun
 	subject.Labels = h.labels(ctx, request.Namespace)
-	subject.Looping = h.Guard.Looping(subject.Pod, h.Decider.Rules().LoopGuard)
+	subject.Looping = subject.Old == nil && h.Guard.Looping(subject.Pod, h.Decider.Rules().LoopGuard)
 	outcomes := h.Decider.Decide(ctx, subject)
 	if !dryRun {
-		h.pushFinal(ctx, outcomes)
+		h.pushFinal(ctx, subject, outcomes)
+	}
+	for i := range outcomes {
+		if subject.unpinnable(outcomes[i].Field) {
+			outcomes[i].Decision = outcomes[i].Decision.ByBuild()
+		}
 	}
 	response := allowed(request)
-	if err := patch(response, subject, outcomes, h.Decider.RegistryHost); err != nil {
+	if err := patch(response, subject, outcomes); err != nil {
 		return nil, err
 	}
-	response.Warnings = warnings(outcomes)
+	response.Warnings = warnings(subject, outcomes)
 	response.AuditAnnotations = auditAnnotations(outcomes)
 	h.Metrics.decided(outcomes)
 	h.Journal.Decided(subject, outcomes, h.Decider.RegistryHost, dryRun)
 	if dryRun {
 		return response, nil
-	}
-	if response.Patch != nil && !subject.again(h.Decider.RegistryHost) {
-		h.Guard.Rewrote(subject.Pod)
 	}
 	if h.Events != nil {
 		announce(h.Events, subject, outcomes)
@@ -109,24 +111,31 @@ func (h *Handler) review(ctx context.Context, request *admissionv1.AdmissionRequ
 }
 
 // Reconsider decides again about fields of a pod that is there and cannot pull their images, by the rules and the images of
-// now. It implements delivery.Decider.
+// now. What the host no longer has and the registry serves is taken from there. It implements delivery.Decider.
 func (h *Handler) Reconsider(ctx context.Context, pod *corev1.Pod, fields []podimage.Field) []Outcome {
 	anew := *h.Decider
-	anew.Looker = h.Anew
+	anew.Looker, anew.FromRegistry = h.Anew, true
 	return anew.Decide(ctx, Subject{
 		Pod: pod, Fields: fields, Namespace: pod.Namespace, Labels: h.labels(ctx, pod.Namespace),
 		Looping: h.Guard.Looping(pod, h.Decider.Rules().LoopGuard),
 	})
 }
 
+// Exclusion returns why the rules that hold now leave the image alone in that pod, or nil: what a pod says of itself, its
+// gate and its annotations, anybody may have written. It implements delivery.Decider.
+func (h *Handler) Exclusion(ctx context.Context, pod *corev1.Pod, image string) *rewrite.Refusal {
+	return h.Decider.Exclusion(pod, h.labels(ctx, pod.Namespace), image)
+}
+
 // errNotAsked is returned for a request that the webhook's configuration does not ask for.
-var errNotAsked = errors.New("neither the creation of a pod nor an update of its ephemeral containers")
+var errNotAsked = errors.New("neither the creation nor an update of a pod, nor of its ephemeral containers")
 
 // read returns what the request asks about.
 func read(request *admissionv1.AdmissionRequest) (Subject, error) {
-	created := request.Operation == admissionv1.Create && request.SubResource == ""
-	ephemeral := request.Operation == admissionv1.Update && request.SubResource == "ephemeralcontainers"
-	if request.Resource.Group != "" || request.Resource.Resource != "pods" || !created && !ephemeral {
+	creation := request.Operation == admissionv1.Create && request.SubResource == ""
+	ephemeral := request.SubResource == "ephemeralcontainers"
+	update := request.Operation == admissionv1.Update && (ephemeral || request.SubResource == "")
+	if request.Resource.Group != "" || request.Resource.Resource != "pods" || !creation && !update {
 		return Subject{}, fmt.Errorf("%s of %s %s: %w",
 			request.Operation, request.Resource.Resource, request.SubResource, errNotAsked)
 	}
@@ -134,16 +143,19 @@ func read(request *admissionv1.AdmissionRequest) (Subject, error) {
 	if err := json.Unmarshal(request.Object.Raw, pod); err != nil {
 		return Subject{}, fmt.Errorf("decoding pod: %w", err)
 	}
-	subject := Subject{Pod: pod, Namespace: request.Namespace}
-	if created {
-		subject.Fields = podimage.Fields(pod)
-		return subject, nil
+	if creation {
+		return Subject{Pod: pod, Namespace: request.Namespace, Fields: podimage.Fields(pod)}, nil
 	}
 	old := &corev1.Pod{}
 	if err := json.Unmarshal(request.OldObject.Raw, old); err != nil {
-		return Subject{}, fmt.Errorf("decoding the pod as it was: %w", err)
+		return Subject{}, fmt.Errorf("decoding the pod before the update: %w", err)
 	}
-	subject.Fields, subject.Ephemeral = podimage.NewEphemeral(pod, old), true
+	subject := Subject{Pod: pod, Old: old, Namespace: request.Namespace, Ephemeral: ephemeral}
+	if ephemeral {
+		subject.Fields = podimage.NewEphemeral(pod, old)
+	} else {
+		subject.Fields = podimage.Updated(pod, old)
+	}
 	return subject, nil
 }
 
@@ -159,8 +171,9 @@ func (h *Handler) labels(ctx context.Context, name string) map[string]string {
 	return labels
 }
 
-// pushFinal waits for the images of fields that cannot be changed later, for a while, and pins those that are there then.
-func (h *Handler) pushFinal(ctx context.Context, outcomes []Outcome) {
+// pushFinal waits for the images of fields that nobody pushes or pins later, for a while, and pins those that are there then:
+// final ones, and those of a pod that runs.
+func (h *Handler) pushFinal(ctx context.Context, subject Subject, outcomes []Outcome) {
 	if h.Pushes == nil {
 		return
 	}
@@ -168,7 +181,8 @@ func (h *Handler) pushFinal(ctx context.Context, outcomes []Outcome) {
 	defer cancel()
 	var pushing sync.WaitGroup
 	for i := range outcomes {
-		if o := &outcomes[i]; o.Field.Final && o.Decision.NeedsPush() {
+		o := &outcomes[i]
+		if o.Decision.NeedsPush() && (o.Field.Final || subject.Old != nil && subject.unpinnable(o.Field)) {
 			pushing.Go(func() { o.Decision = h.pushOne(ctx, o.Decision) })
 		}
 	}
@@ -177,7 +191,7 @@ func (h *Handler) pushFinal(ctx context.Context, outcomes []Outcome) {
 
 // pushOne returns what becomes of a decision to push, once it was tried.
 func (h *Handler) pushOne(ctx context.Context, decision rewrite.Decision) rewrite.Decision {
-	digest, err := h.Pushes.Push(ctx, decision.Image)
+	digest, err := h.Pushes.Push(ctx, decision.Pushes())
 	refusal := (*rewrite.Refusal)(nil)
 	switch {
 	case err == nil:

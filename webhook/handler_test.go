@@ -206,8 +206,8 @@ func TestHandle_PushesNothingForADryRun(t *testing.T) {
 	request := creation(`{"spec":{"containers":[{"image":"else/x"}],"volumes":[{"name":"v","image":{"reference":"host/x:1"}}]}}`)
 	request.DryRun = new(true)
 	response := newHandler(t, logr.Discard()).Handle(t.Context(), request)
-	if !strings.Contains(string(response.Patch), `"localhost:5001/host/x:1"`) {
-		t.Errorf("patch = %s, want the tag form: the image is not pushed", response.Patch)
+	if !strings.Contains(string(response.Patch), `"localhost:5001/host/x:1-fedcba987654"`) {
+		t.Errorf("patch = %s, want the reference of the build: the image is not pushed", response.Patch)
 	}
 }
 

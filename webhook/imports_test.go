@@ -16,6 +16,7 @@ func TestImports_PointInwards(t *testing.T) {
 		"rewrite": {"github.com/distribution/reference"},
 		"podimage": {
 			"gomodules.xyz/jsonpatch/v2", "k8s.io/api/core/v1",
+			"k8s.io/apimachinery/pkg/api/validation", "k8s.io/apimachinery/pkg/fields",
 			"kind-local-registry/config", "kind-local-registry/webhook/rewrite",
 		},
 		".": {

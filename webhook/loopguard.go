@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"kind-local-registry/config"
+	"kind-local-registry/webhook/podimage"
 )
 
 // guarded is how long an owner is left alone after the last pod that it created.
@@ -58,10 +59,11 @@ func (g *LoopGuard) Looping(pod *corev1.Pod, rules config.LoopGuard) bool {
 	return true
 }
 
-// Rewrote notes that the pod is about to be created, rewritten.
-func (g *LoopGuard) Rewrote(pod *corev1.Pod) {
+// Created notes a pod that came to be. It counts if it is rewritten: an admission is no pod yet, as a quota, a policy or
+// another webhook may refuse it.
+func (g *LoopGuard) Created(pod *corev1.Pod, registryHost string) {
 	of, ok := incarnationOf(pod)
-	if !ok {
+	if !ok || !podimage.Rewritten(pod, registryHost) {
 		return
 	}
 	g.mu.Lock()

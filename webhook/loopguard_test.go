@@ -1,12 +1,15 @@
 package webhook_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
 
 	"kind-local-registry/webhook"
 )
@@ -17,10 +20,33 @@ func owned(owner, metadata string) string {
 		"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`, metadata, owner)
 }
 
-// rewrites says whether the handler rewrites the pod that is created.
+// rewrites reports whether the handler rewrites the pod, which is then created.
 func rewrites(t *testing.T, h *webhook.Handler, pod string) bool {
 	t.Helper()
-	return h.Handle(t.Context(), creation(pod)).Patch != nil
+	request := creation(pod)
+	response := h.Handle(t.Context(), request)
+	if response.Patch == nil {
+		return false
+	}
+	h.Guard.Created(patched(t, request, response), registryHost)
+	return true
+}
+
+// patched returns the pod of the request as it is after the response.
+func patched(t *testing.T, request *admissionv1.AdmissionRequest, response *admissionv1.AdmissionResponse) *corev1.Pod {
+	t.Helper()
+	document := request.Object.Raw
+	if response.Patch != nil {
+		var err error
+		if document, err = applyPatch(document, response.Patch); err != nil {
+			t.Fatalf("applying the patch: %v", err)
+		}
+	}
+	pod := &corev1.Pod{}
+	if err := json.Unmarshal(document, pod); err != nil {
+		t.Fatal(err)
+	}
+	return pod
 }
 
 func TestLoopGuard_StopsRewritingForAnOwnerThatRecreatesAPodOverAndOver(t *testing.T) {
@@ -91,6 +117,32 @@ func TestLoopGuard_LetsAPodBeRecreatedNowAndThen(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 	})
+}
+
+func TestLoopGuard_CountsNoRefusedCreation(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHandler(t, logr.Discard())
+		for wait := 5 * time.Millisecond; wait < time.Minute; wait *= 2 { // as a controller tries while a quota is used up
+			h.Handle(t.Context(), creation(owned("u", `"name":"db-0"`)))
+			time.Sleep(wait)
+		}
+		if !rewrites(t, h, owned("u", `"name":"db-0"`)) {
+			t.Error("the one pod that comes to be is left with its original image")
+		}
+	})
+}
+
+func TestLoopGuard_CountsNoPodThatWasLeftAlone(t *testing.T) {
+	t.Parallel()
+	h := newHandler(t, logr.Discard())
+	for range 20 {
+		request := creation(owned("u", `"name":"db-0","annotations":{"kind-local-registry/rewrite":"false"}`))
+		h.Guard.Created(patched(t, request, h.Handle(t.Context(), request)), registryHost)
+	}
+	if !rewrites(t, h, owned("u", `"name":"db-0"`)) {
+		t.Error("pods that opted out counted")
+	}
 }
 
 func TestLoopGuard_CountsADryRunAndASecondCallForNothing(t *testing.T) {

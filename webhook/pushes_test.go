@@ -55,8 +55,8 @@ func TestPushes_GoOnWhenThePodWaitsNoLonger(t *testing.T) {
 		if took := time.Since(start); took != 2*time.Second {
 			t.Errorf("the answer took %s, want 2s", took)
 		}
-		if !strings.Contains(string(response.Patch), `"localhost:5001/host/tools:1"`) {
-			t.Errorf("patch = %s, want the tag form", response.Patch)
+		if !strings.Contains(string(response.Patch), `"localhost:5001/host/tools:1-fedcba987654"`) {
+			t.Errorf("patch = %s, want the reference of the build", response.Patch)
 		}
 		time.Sleep(4 * time.Minute)
 		if pusher.pushed != 1 {

@@ -18,6 +18,7 @@ import (
 const (
 	registryHost = "localhost:5001"
 	someDigest   = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	someImageID  = "sha256:fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
 )
 
 // world says of a name what its first component says: registry/…, pulled/…, host/…, gone/… (when it is pushed), refused/…,
@@ -33,7 +34,7 @@ func (world) Lookup(_ context.Context, name string) (rewrite.Presence, error) {
 	case kind == "registry":
 		return rewrite.Presence{OnHost: true, Digest: someDigest, Served: someDigest}, nil
 	case kind == "host" || kind == "gone":
-		return rewrite.Presence{OnHost: true}, nil
+		return rewrite.Presence{OnHost: true, ImageID: someImageID}, nil
 	case kind == "pulled":
 		return rewrite.Presence{OnHost: true, Pulled: true, Digest: someDigest, Served: someDigest}, nil
 	case kind == "refused":
@@ -48,7 +49,7 @@ func (world) Lookup(_ context.Context, name string) (rewrite.Presence, error) {
 
 // Push implements webhook.Pusher: images of the host are pushed at once.
 func (world) Push(_ context.Context, name string, _ func(webhook.Progress)) (string, error) {
-	if strings.HasPrefix(name, "gone") {
+	if strings.HasPrefix(strings.TrimPrefix(name, registryHost+"/"), "gone/") {
 		return "", &rewrite.Refusal{Reason: rewrite.NotOnHost, Detail: "in a test"}
 	}
 	return someDigest, nil

@@ -36,13 +36,11 @@ type Explained struct {
 	Subject webhook.Subject
 	// Outcomes are the decisions, one for each image field of the pod.
 	Outcomes []webhook.Outcome
-	// RegistryHost is the registry's host in rewritten references.
-	RegistryHost string
 }
 
 // Patch returns the operations that make the pod run as decided, without the gate: whoever applies the pod cannot lift it.
 func (e Explained) Patch() ([]jsonpatch.Operation, error) {
-	return webhook.PatchImages(e.Subject, e.Outcomes, e.RegistryHost)
+	return webhook.PatchImages(e.Subject, e.Outcomes)
 }
 
 // Explain decides about the pods as the webhook would when they are created in their namespaces, and returns the decisions
@@ -139,7 +137,7 @@ func (e explaining) explain(ctx context.Context, pod *corev1.Pod) Explained {
 	subject := webhook.Subject{
 		Pod: pod, Fields: podimage.Fields(pod), Namespace: pod.Namespace, Labels: e.labels[pod.Namespace],
 	}
-	explained := Explained{Subject: subject, RegistryHost: e.decider.RegistryHost}
+	explained := Explained{Subject: subject}
 	if unasked(pod) {
 		explained.Outcomes = leaveAlone(subject)
 	} else {

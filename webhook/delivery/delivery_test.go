@@ -58,6 +58,8 @@ func TestWants_PodsThatWaitForAnImage(t *testing.T) {
 		"a pod without gate and node":              {func(p *corev1.Pod) { p.Spec.SchedulingGates = nil }, false},
 		"a pod without gate and annotation":        {func(p *corev1.Pod) { p.Annotations, p.Spec.SchedulingGates = nil, nil }, false},
 		"a pod that runs":                          {func(p *corev1.Pod) { p.Status.Phase = corev1.PodRunning }, false},
+		"a pod that runs and cannot pull":          {runningUnpullable, true},
+		"a pod that ended":                         {func(p *corev1.Pod) { runningUnpullable(p); p.Status.Phase = corev1.PodFailed }, false},
 		"a pod that is being deleted":              {func(p *corev1.Pod) { p.DeletionTimestamp = new(metav1.Now()) }, false},
 		"a pod whose images are pinned, not gated": {pinAll, false},
 	} {
@@ -77,6 +79,15 @@ func TestWants_PodsThatWaitForAnImage(t *testing.T) {
 			}
 		})
 	}
+}
+
+// runningUnpullable makes the pod one that ran, was updated, and whose container cannot pull its new image.
+func runningUnpullable(p *corev1.Pod) {
+	p.Spec.SchedulingGates = nil
+	p.Status.Phase = corev1.PodRunning
+	p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "a", Image: "z:1", State: corev1.ContainerState{
+		Waiting: &corev1.ContainerStateWaiting{Reason: "ImagePullBackOff", Message: `Back-off pulling image "localhost:5001/x:1"`},
+	}}}
 }
 
 // pinAll makes the pod one that was delivered.
@@ -137,8 +148,22 @@ func (silent) Eventf(_, _ runtime.Object, _, _, _, _ string, _ ...any) {}
 // reconciler returns a reconciler with no cluster.
 func reconciler(p webhook.Pusher) *Reconciler {
 	return &Reconciler{
-		Client: &patches{}, Pusher: p, Events: silent{}, RegistryHost: registryHost, Deadline: 10 * time.Minute,
+		Client: &patches{}, Pusher: p, Decider: lenient{}, Events: silent{}, RegistryHost: registryHost, Deadline: 10 * time.Minute,
 	}
+}
+
+// lenient is a Decider whose rules exclude one repository, and which decides nothing.
+type lenient struct{}
+
+func (lenient) Reconsider(context.Context, *corev1.Pod, []podimage.Field) []webhook.Outcome {
+	return nil
+}
+
+func (lenient) Exclusion(_ context.Context, _ *corev1.Pod, image string) *rewrite.Refusal {
+	if strings.HasPrefix(image, "secret/") {
+		return &rewrite.Refusal{Reason: rewrite.ExcludedByRule, Detail: "in a test"}
+	}
+	return nil
 }
 
 func TestPush_PushesEachImageOnce(t *testing.T) {

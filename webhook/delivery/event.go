@@ -8,11 +8,12 @@ import (
 
 // The reasons of our Events.
 const (
-	pushBegun  = "ImagePushing"
-	pushDone   = "ImagePushed"
-	pushFailed = "ImagePushFailed"
-	healed     = "ImageHealed"
-	healFailed = "ImageHealFailed"
+	pushBegun    = "ImagePushing"
+	pushDone     = "ImagePushed"
+	pushFailed   = "ImagePushFailed"
+	ungateFailed = "UngateFailed"
+	healed       = "ImageHealed"
+	healFailed   = "ImageHealFailed"
 )
 
 // The actions of our Events: what is done about a failure is told apart, as Events of the same field, reason and action

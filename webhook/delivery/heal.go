@@ -29,47 +29,23 @@ const (
 // Decider decides again about fields of a pod that is there, by the rules and the images of now.
 type Decider interface {
 	Reconsider(ctx context.Context, pod *corev1.Pod, fields []podimage.Field) []webhook.Outcome
+	// Exclusion returns why the rules that hold now leave the image alone in that pod, or nil.
+	Exclusion(ctx context.Context, pod *corev1.Pod, image string) *rewrite.Refusal
 }
-
-// ailing returns the fields of the pod whose image the kubelet cannot pull, as its author wrote them. What it says of an image
-// that the pod had before counts for nothing.
-func ailing(pod *corev1.Pod, registryHost string) []podimage.Field {
-	failing := map[string]string{} // images, by path
-	for list, statuses := range map[string][]corev1.ContainerStatus{
-		"initContainers": pod.Status.InitContainerStatuses, "containers": pod.Status.ContainerStatuses,
-	} {
-		for i := range statuses {
-			if waiting := statuses[i].State.Waiting; waiting != nil && pullFails(waiting.Reason) {
-				failing["spec."+list+"{"+statuses[i].Name+"}"] = statuses[i].Image
-			}
-		}
-	}
-	originals := podimage.ReadOriginals(pod)
-	var fields []podimage.Field
-	for _, field := range podimage.Fields(pod) {
-		if image, fails := failing[field.Path]; fails && image == field.Image {
-			fields = append(fields, field.With(originals.Written(field, registryHost)))
-		}
-	}
-	return fields
-}
-
-// pullFails says whether a container waits because its image cannot be pulled (kubernetes, pkg/kubelet/images/types.go).
-func pullFails(reason string) bool { return reason == "ErrImagePull" || reason == "ImagePullBackOff" }
 
 // heals says whether the controller may give the pod other images: the webhook would have been asked about it.
 func heals(pod *corev1.Pod) bool {
 	return !slices.Contains(config.UnaskedNamespaces(), pod.Namespace)
 }
 
-// heal has the images pushed that the kubelet cannot pull and the host has, and puts them in the place of those: the webhook
-// was away when the pod was created, or the registry has lost them since.
+// heal patches images that the kubelet cannot pull, and that the host or the registry has, once they are pushed: the webhook
+// was away when the pod was created or updated, or the registry has lost them since.
 func (r *Reconciler) heal(ctx context.Context, pod *corev1.Pod) (reconcile.Result, error) {
 	before := podimage.ReadHealed(pod)
 	if wait := time.Until(before.Last.Add(healPause)); wait > 0 && wait <= healPause {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
-	outcomes := r.Decider.Reconsider(ctx, pod, ailing(pod, r.RegistryHost))
+	outcomes := r.Decider.Reconsider(ctx, pod, podimage.Unpullable(pod, r.RegistryHost))
 	if err := r.pushNeeded(ctx, outcomes); err != nil {
 		return reconcile.Result{}, err
 	}
@@ -91,7 +67,7 @@ func (r *Reconciler) heal(ctx context.Context, pod *corev1.Pod) (reconcile.Resul
 	}
 	for _, o := range outcomes {
 		r.Events.Eventf(reference(pod, o.Field.Path), nil, corev1.EventTypeNormal, healed, heal,
-			"%q cannot be pulled, and the host has it: running the host's", o.Field.Image)
+			"%q cannot be pulled: running %q from the local registry", o.Field.Image, o.Decision.Rewritten)
 		log.FromContext(ctx).Info("image healed", "field", o.Field.Path, "image", o.Field.Image,
 			"rewritten", o.Decision.Rewritten, "reason", o.Decision.Reason)
 	}

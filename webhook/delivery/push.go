@@ -50,28 +50,38 @@ func (r *Reconciler) push(ctx context.Context, pod *corev1.Pod, fields []podimag
 	ctx, cancel := context.WithTimeout(ctx, max(r.untilDeadline(pod), leastAttempt))
 	defer cancel()
 	outcomes := make([]pushed, len(fields))
-	first := map[string]int{} // by name, the first field that has it
+	first := map[string]int{} // by what is pushed, the first field that has it
 	var pushing sync.WaitGroup
 	for i, field := range fields {
-		if _, known := first[field.Original]; known {
+		if _, known := first[field.Pushes()]; known {
 			continue
 		}
-		first[field.Original] = i
+		first[field.Pushes()] = i
 		pushing.Go(func() { outcomes[i] = r.pushOne(ctx, pod, field, moving) })
 	}
 	pushing.Wait()
 	for i, field := range fields {
-		of := outcomes[first[field.Original]]
+		of := outcomes[first[field.Pushes()]]
+		field.ByBuild = of.ByBuild
 		outcomes[i] = pushed{Waiting: field, digest: of.digest, err: of.err}
 	}
 	return outcomes
 }
 
-// pushOne pushes the image of one field, and tells so in Events on the pod and in the log.
+// pushOne pushes the image of one field, unless the rules exclude it by now, and tells so in Events on the pod and in the log.
+// If the build that the field names is gone, it is the host's new one that is pushed.
 func (r *Reconciler) pushOne(ctx context.Context, pod *corev1.Pod, field podimage.Waiting, moving *progress) pushed {
+	if refusal := r.Decider.Exclusion(ctx, pod, field.Original); refusal != nil {
+		return pushed{Waiting: field, err: refusal}
+	}
 	start := time.Now()
 	r.event(pod, field, pushBegun, push, "Pushing image %q from the host into the local registry", field.Original)
-	digest, err := r.Pusher.Push(ctx, field.Original, func(now webhook.Progress) { moving.report(field.Original, now) })
+	report := func(now webhook.Progress) { moving.report(field.Original, now) }
+	digest, err := r.Pusher.Push(ctx, field.Pushes(), report)
+	if field.ByBuild && notOnHost(err) {
+		field = field.ByTag()
+		digest, err = r.Pusher.Push(ctx, field.Pushes(), report)
+	}
 	if err != nil {
 		return pushed{Waiting: field, err: fmt.Errorf("pushing %s: %w", field.Original, err)}
 	}
@@ -80,6 +90,12 @@ func (r *Reconciler) pushOne(ctx context.Context, pod *corev1.Pod, field podimag
 	log.FromContext(ctx).Info("image pushed",
 		"field", field.Path, "image", field.Original, "digest", digest, "duration", took.String())
 	return pushed{Waiting: field, digest: digest}
+}
+
+// notOnHost reports whether a push was refused because the host has no such image.
+func notOnHost(err error) bool {
+	var refusal *rewrite.Refusal
+	return errors.As(err, &refusal) && refusal.Reason == rewrite.NotOnHost
 }
 
 // untilDeadline returns how long it is until the pod runs what its author wrote, whatever fails. It reads the wall clock:

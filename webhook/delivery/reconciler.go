@@ -54,15 +54,16 @@ type Reconciler struct {
 	Deadline time.Duration
 }
 
-// SetupWithManager adds the controller to the manager, whose cache should hold pending pods only, see Strip.
+// SetupWithManager adds the controller to the manager, whose cache should hold active pods only, see Strip.
 func (r *Reconciler) SetupWithManager(mgr manager.Manager) error {
-	// A gate cannot come later than the pod, and a failed attempt queues itself again: only new pods, and those that begin to
-	// fail, are news.
+	// A gate cannot come later than the pod, and a failed attempt queues itself again: only new pods, those that begin to fail,
+	// and those that wait for another image than before, are news.
 	arriving := predicate.Funcs{
 		CreateFunc: func(e event.CreateEvent) bool { return r.wants(e.Object) },
 		UpdateFunc: func(e event.UpdateEvent) bool {
 			pod, ok := e.ObjectNew.(*corev1.Pod)
-			return ok && wantsHeal(pod, r.RegistryHost)
+			old, was := e.ObjectOld.(*corev1.Pod)
+			return ok && was && (wantsHeal(pod, r.RegistryHost) || imagesChanged(pod, old) && wantsDelivery(pod, r.RegistryHost))
 		},
 		DeleteFunc:  func(event.DeleteEvent) bool { return false },
 		GenericFunc: func(event.GenericEvent) bool { return false },
@@ -117,7 +118,12 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 		}
 	}
 	r.giveUp(ctx, pod, outcomes)
-	return reconcile.Result{}, r.apply(ctx, pod, deliver(pod, outcomes))
+	err := r.apply(ctx, pod, deliver(pod, outcomes))
+	if err != nil && ctx.Err() == nil { // as when a policy refuses it; the pod waits until that changes
+		r.Events.Eventf(reference(pod, ""), nil, corev1.EventTypeWarning, ungateFailed, push,
+			"The pod still waits, as it could not be changed: %.500s; trying again", err)
+	}
+	return reconcile.Result{}, err
 }
 
 // retry returns the errors that are worth another attempt, and writes an Event for each.
@@ -137,8 +143,11 @@ func (r *Reconciler) giveUp(ctx context.Context, pod *corev1.Pod, outcomes []pus
 	for _, o := range outcomes {
 		if o.err != nil {
 			end := fmt.Sprintf("running %q as it is written", o.Original)
-			if o.Final {
+			switch {
+			case o.Final:
 				end = "it cannot be changed back, as the API server allows no other image here"
+			case o.Never:
+				end = "its original image is not put back, as imagePullPolicy: Never forbids to pull that"
 			}
 			r.event(pod, o.Waiting, pushFailed, giveUp, "%.500s; %s", o.err, end)
 			log.FromContext(ctx).Info("image not pushed",

@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -22,12 +23,18 @@ func wantsDelivery(pod *corev1.Pod, registryHost string) bool {
 	return podimage.Gated(pod) || pod.Spec.NodeName != "" && len(podimage.WaitingFields(pod, registryHost)) > 0
 }
 
-// wantsHeal says whether the kubelet cannot pull an image of the pod, which the webhook would be asked about.
+// wantsHeal reports whether the kubelet cannot pull an image of the pod, which the webhook would be asked about. A pod that
+// runs can have such a container too: one that was updated, or whose image was removed from its node.
 func wantsHeal(pod *corev1.Pod, registryHost string) bool {
-	return pod.DeletionTimestamp == nil && pod.Status.Phase == corev1.PodPending && heals(pod) && len(ailing(pod, registryHost)) > 0
+	active := pod.Status.Phase == corev1.PodPending || pod.Status.Phase == corev1.PodRunning
+	return pod.DeletionTimestamp == nil && active && heals(pod) && len(podimage.Unpullable(pod, registryHost)) > 0
 }
 
-// Strip keeps of a pod, for the cache, what Wants and the journal of admission read. It is a cache.TransformFunc, and leaves other objects alone.
+// imagesChanged reports whether an update has changed an image of the pod.
+func imagesChanged(pod, old *corev1.Pod) bool { return len(podimage.Updated(pod, old)) > 0 }
+
+// Strip keeps of a pod, for the cache, what Wants, the journal of admission and the loop guard read. It is a
+// cache.TransformFunc, and leaves other objects alone.
 func Strip(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok {
@@ -38,6 +45,7 @@ func Strip(object any) (any, error) {
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: pod.Namespace, Name: pod.Name, GenerateName: pod.GenerateName, UID: pod.UID,
 			OwnerReferences: pod.OwnerReferences, ResourceVersion: pod.ResourceVersion, DeletionTimestamp: pod.DeletionTimestamp,
+			Labels: stripLabels(pod.Labels),
 		},
 		Spec: corev1.PodSpec{
 			NodeName:        pod.Spec.NodeName,
@@ -56,6 +64,15 @@ func Strip(object any) (any, error) {
 		stripped.Annotations = map[string]string{config.OriginalsAnnotation: originals}
 	}
 	return stripped, nil
+}
+
+// stripLabels keeps the revision of the owner's template.
+func stripLabels(labels map[string]string) map[string]string {
+	revision, ok := labels[appsv1.ControllerRevisionHashLabelKey]
+	if !ok {
+		return nil
+	}
+	return map[string]string{appsv1.ControllerRevisionHashLabelKey: revision}
 }
 
 // stripContainers keeps names and images.
@@ -78,14 +95,13 @@ func stripVolumes(volumes []corev1.Volume) []corev1.Volume {
 	return stripped
 }
 
-// stripStatuses keeps why containers wait.
+// stripStatuses keeps why containers wait, and of which image the kubelet says that it cannot pull it.
 func stripStatuses(statuses []corev1.ContainerStatus) []corev1.ContainerStatus {
 	var stripped []corev1.ContainerStatus
 	for i := range statuses {
-		if waiting := statuses[i].State.Waiting; waiting != nil {
+		if waiting := statuses[i].State.Waiting; waiting != nil && podimage.PullFails(waiting.Reason) {
 			stripped = append(stripped, corev1.ContainerStatus{
-				Name: statuses[i].Name, Image: statuses[i].Image,
-				State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: waiting.Reason}},
+				Name: statuses[i].Name, Image: statuses[i].Image, State: corev1.ContainerState{Waiting: waiting},
 			})
 		}
 	}

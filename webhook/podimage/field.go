@@ -61,6 +61,22 @@ func NewEphemeral(pod, old *corev1.Pod) []Field {
 	return fields
 }
 
+// Updated returns the fields of the containers whose image an update of the pod changes. An update can change no other
+// image.
+func Updated(pod, old *corev1.Pod) []Field {
+	before := map[string]string{}
+	for _, field := range Fields(old) {
+		before[field.Path] = field.Image
+	}
+	var fields []Field
+	for _, field := range Fields(pod) {
+		if image, known := before[field.Path]; known && image != field.Image && !field.Final {
+			fields = append(fields, field)
+		}
+	}
+	return fields
+}
+
 // containerField returns the field of the i-th container of one list, which is called list in the pod's spec.
 func containerField(list string, i int, container *corev1.Container) Field {
 	pointer := fmt.Sprintf("/spec/%s/%d", list, i)

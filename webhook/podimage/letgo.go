@@ -1,43 +1,84 @@
 package podimage
 
 import (
+	"slices"
+
 	"gomodules.xyz/jsonpatch/v2"
 	corev1 "k8s.io/api/core/v1"
+
+	"kind-local-registry/webhook/rewrite"
 )
 
 // Waiting is a field of a pod whose image is yet to be pushed.
 type Waiting struct {
 	Field
 
-	// Original is the reference as it was written: the name that is pushed.
+	// Original is the reference as it was written.
 	Original string
+	// Target is what the original image becomes in the registry, with its tag.
+	Target string
+	// ByBuild says that the field names one build, see rewrite.WithBuild.
+	ByBuild bool
+	// Never says that the author wrote the pull policy Never: the original image may not be pulled.
+	Never bool
+}
+
+// Pushes returns the name that is pushed: the original image, or exactly the build that the field names.
+func (w Waiting) Pushes() string {
+	if w.ByBuild {
+		return w.Image
+	}
+	return w.Original
 }
 
 // WaitingFields returns the fields of the pod whose image is yet to be pushed.
 func WaitingFields(pod *corev1.Pod, registryHost string) []Waiting {
-	originals := ReadOriginals(pod)
+	originals, never := ReadOriginals(pod), ReadNever(pod)
 	var fields []Waiting
 	for _, field := range Fields(pod) {
 		if original, ok := originals.Of(field, registryHost); ok {
-			fields = append(fields, Waiting{Field: field, Original: original})
+			target := targetOf(original, registryHost)
+			fields = append(fields, Waiting{
+				Field: field, Original: original, Target: target, ByBuild: field.Image != target,
+				Never: slices.Contains(never, field.Path),
+			})
 		}
 	}
 	return fields
 }
 
-// Pushed returns what the field has once its image is pushed: the image by its digest. What names the registry itself, and
-// what nobody may change any more, stays.
-func (w Waiting) Pushed(digest string) Settled {
-	if w.Final || w.Image == w.Original {
-		return Settled{w.Field, w.Image}
+// targetOf returns what an original image becomes in the registry, with its tag; one of the registry itself stays.
+func targetOf(original, registryHost string) string {
+	name, err := rewrite.Parse(original)
+	if err != nil || name.Host() == registryHost {
+		return original
 	}
-	return Settled{w.Field, w.Image + "@" + digest}
+	target, err := name.Target(registryHost)
+	if err != nil {
+		return original
+	}
+	return target
 }
 
-// Restored returns what the field has where its image is not pushed: what its author wrote, unless nobody may change it
-// any more.
+// Pushed returns what the field has once its image is pushed: the image by its digest. What names the registry itself or one
+// build, and what nobody may change any more, stays.
+func (w Waiting) Pushed(digest string) Settled {
+	if w.Final || w.ByBuild || w.Image == w.Original {
+		return Settled{w.Field, w.Image}
+	}
+	return Settled{w.Field, w.Target + "@" + digest}
+}
+
+// ByTag returns the field as one that waits for whatever build the host has of its original image.
+func (w Waiting) ByTag() Waiting {
+	w.ByBuild = false
+	return w
+}
+
+// Restored returns what the field has if its image is not pushed: the original image, unless nobody may change the field any
+// more, or its author forbade to pull that.
 func (w Waiting) Restored() Settled {
-	if w.Final {
+	if w.Final || w.Never {
 		return Settled{w.Field, w.Image}
 	}
 	return Settled{w.Field, w.Original}
@@ -67,12 +108,14 @@ func LetGo(pod *corev1.Pod, fields []Settled) []jsonpatch.Operation {
 }
 
 // Restore returns the patch that lets the pod go as its author wrote it: each image that still waits for a push is restored,
-// and our gate lifted. There is none for a pod that waits for nothing.
+// and our gate lifted. There is none for a pod that waits for nothing. A pod that has started keeps what it runs: only
+// images that its kubelet cannot pull are restored there.
 func Restore(pod *corev1.Pod, registryHost string) []jsonpatch.Operation {
-	waiting := WaitingFields(pod, registryHost)
-	fields := make([]Settled, len(waiting))
-	for i, field := range waiting {
-		fields[i] = field.Restored()
+	var fields []Settled
+	for _, waiting := range WaitingFields(pod, registryHost) {
+		if pod.Status.Phase != corev1.PodRunning || unpullable(pod)[waiting.Path].of(waiting.Image) {
+			fields = append(fields, waiting.Restored())
+		}
 	}
 	return LetGo(pod, fields)
 }

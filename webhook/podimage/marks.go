@@ -2,6 +2,7 @@ package podimage
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"gomodules.xyz/jsonpatch/v2"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/validation"
 
 	"kind-local-registry/config"
 	"kind-local-registry/webhook/rewrite"
@@ -45,9 +47,9 @@ func ReadOriginals(pod *corev1.Pod) Originals {
 	return originals
 }
 
-// Of returns the reference as it was written of a field that still waits for its image: what stands in the field is what
-// the recorded reference becomes in the registry at registryHost, without a digest. It returns false for any other field,
-// so that an annotation copied from another pod, or written by hand, moves nothing.
+// Of returns the original image of a field that still waits for its push: what stands in the field is what the recorded
+// reference becomes in the registry at registryHost, with the tag of the image or of one build, and without a digest. It
+// returns false for any other field, so that an annotation copied from another pod, or written by hand, moves nothing.
 func (o Originals) Of(field Field, registryHost string) (string, bool) {
 	original, recorded := o[field.Path]
 	if !recorded {
@@ -61,7 +63,7 @@ func (o Originals) Of(field Field, registryHost string) (string, bool) {
 		return original, field.Image == original
 	}
 	target, err := name.Target(registryHost)
-	return original, err == nil && field.Image == target
+	return original, err == nil && (field.Image == target || rewrite.IsBuildOf(field.Image, target))
 }
 
 // Written returns the image of the field as it was written: what is recorded of it, if that stands there in its rewritten
@@ -78,13 +80,54 @@ func (o Originals) Written(field Field, registryHost string) string {
 	return original
 }
 
-// Annotate returns the operations that write the originals into the pod's annotation.
-func (o Originals) Annotate(pod *corev1.Pod) ([]jsonpatch.Operation, error) {
+// Rewritten reports whether the pod has an image that we rewrote.
+func Rewritten(pod *corev1.Pod, registryHost string) bool {
+	originals := ReadOriginals(pod)
+	return slices.ContainsFunc(Fields(pod), func(field Field) bool {
+		return originals.Written(field, registryHost) != field.Image
+	})
+}
+
+// Annotate returns the operations that write the originals into the pod's annotation, and into another the paths of those
+// fields whose author wrote the pull policy Never. It fails with ErrAnnotationsFull.
+func (o Originals) Annotate(pod *corev1.Pod, never []string) ([]jsonpatch.Operation, error) {
 	value, err := json.Marshal(o)
 	if err != nil {
 		return nil, fmt.Errorf("writing annotation %s: %w", config.OriginalsAnnotation, err)
 	}
-	return annotate(pod, map[string]string{config.OriginalsAnnotation: string(value)}), nil
+	annotations := map[string]string{config.OriginalsAnnotation: string(value)}
+	if len(never) > 0 {
+		paths, err := json.Marshal(never)
+		if err != nil {
+			return nil, fmt.Errorf("writing annotation %s: %w", config.NeverAnnotation, err)
+		}
+		annotations[config.NeverAnnotation] = string(paths)
+	}
+	return annotate(pod, annotations), fits(pod, annotations)
+}
+
+// ErrAnnotationsFull is returned for a pod whose own annotations leave no room for ours: the API server refuses a pod with
+// more than 256 KiB of them (k8s.io/apimachinery/pkg/api/validation).
+var ErrAnnotationsFull = errors.New("the pod's annotations leave no room for ours")
+
+// reserved is the room in bytes that is left for the annotations which a pod is given later: progress and healing.
+const reserved = 1 << 10
+
+// fits fails with ErrAnnotationsFull if the pod may not have these annotations beside its own.
+func fits(pod *corev1.Pod, annotations map[string]string) error {
+	size := reserved
+	for key, value := range pod.Annotations {
+		if _, replaced := annotations[key]; !replaced {
+			size += len(key) + len(value)
+		}
+	}
+	for key, value := range annotations {
+		size += len(key) + len(value)
+	}
+	if size > validation.TotalAnnotationSizeLimitB {
+		return ErrAnnotationsFull
+	}
+	return nil
 }
 
 // AnnotateHealed is Annotate for a pod that is given other images after its creation.
@@ -100,6 +143,16 @@ func (o Originals) AnnotateHealed(pod *corev1.Pod, healed Healed) ([]jsonpatch.O
 	return annotate(pod, map[string]string{
 		config.OriginalsAnnotation: string(originals), config.HealedAnnotation: string(healing),
 	}), nil
+}
+
+// ReadNever returns the paths of the fields whose author wrote the pull policy Never, as the pod's annotation holds them. An
+// annotation that is not ours, or not JSON, holds none.
+func ReadNever(pod *corev1.Pod) []string {
+	var paths []string
+	if err := json.Unmarshal([]byte(pod.Annotations[config.NeverAnnotation]), &paths); err != nil {
+		return nil
+	}
+	return paths
 }
 
 // Healed says how often a pod was given other images after its creation, as it could not pull those it had, and when it was

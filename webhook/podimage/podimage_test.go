@@ -23,6 +23,7 @@ func TestOf_FindsWhatStillWaits(t *testing.T) {
 	}{
 		"rewritten, not pinned":              {"a/b:1", "localhost:5001/a/b:1", true},
 		"rewritten, tag left to the default": {"a/b", "localhost:5001/a/b:latest", true},
+		"rewritten to one build":             {"a/b:1", "localhost:5001/a/b:1-0123456789ab", true},
 		"names the registry itself":          {"localhost:5001/a/b", "localhost:5001/a/b", true},
 		"pinned":                             {"a/b:1", "localhost:5001/a/b:1" + digest, false},
 		"restored":                           {"a/b:1", "a/b:1", false},
@@ -49,13 +50,14 @@ func TestWritten_KnowsEveryFormThatWeGiveAnImage(t *testing.T) {
 	t.Parallel()
 	const digest = "@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 	for image, want := range map[string]string{
-		"localhost:5001/a/b:1":          "a/b:1",
-		"localhost:5001/a/b:1" + digest: "a/b:1",
-		"localhost:5001/a/b" + digest:   "a/b:1",
-		"localhost:5001/a/b":            "localhost:5001/a/b",
-		"localhost:5001/a/b:2" + digest: "localhost:5001/a/b:2" + digest,
-		"a/b:1":                         "a/b:1",
-		"c:1":                           "c:1",
+		"localhost:5001/a/b:1":              "a/b:1",
+		"localhost:5001/a/b:1" + digest:     "a/b:1",
+		"localhost:5001/a/b" + digest:       "a/b:1",
+		"localhost:5001/a/b":                "localhost:5001/a/b",
+		"localhost:5001/a/b:1-0123456789ab": "a/b:1",
+		"localhost:5001/a/b:2" + digest:     "localhost:5001/a/b:2" + digest,
+		"a/b:1":                             "a/b:1",
+		"c:1":                               "c:1",
 	} {
 		originals := podimage.Originals{"spec.containers{app}": "a/b:1"}
 		if got := originals.Written(podimage.Field{Path: "spec.containers{app}", Image: image}, registryHost); got != want {

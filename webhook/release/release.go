@@ -67,13 +67,13 @@ func Release(ctx context.Context, cluster client.Client, registryHost string) ([
 
 // list returns the pods that wait for an image.
 func list(ctx context.Context, cluster client.Client, registryHost string) ([]held, error) {
-	pending := &corev1.PodList{}
-	if err := cluster.List(ctx, pending, client.MatchingFields{"status.phase": string(corev1.PodPending)}); err != nil {
+	active := &corev1.PodList{}
+	if err := cluster.List(ctx, active, client.MatchingFieldsSelector{Selector: podimage.Active()}); err != nil {
 		return nil, fmt.Errorf("listing pods: %w", err)
 	}
 	var pods []held
-	for i := range pending.Items {
-		pod := &pending.Items[i]
+	for i := range active.Items {
+		pod := &active.Items[i]
 		if patch := podimage.Restore(pod, registryHost); pod.DeletionTimestamp == nil && patch != nil {
 			pods = append(pods, held{pod, patch})
 		}

@@ -63,7 +63,7 @@ func addAdmission(ctx context.Context, mgr manager.Manager, options Options, pus
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
 func (a *admission) NeedLeaderElection() bool { return false }
 
-// Start tells the journal of the pods that are created, until ctx ends.
+// Start tells the journal and the loop guard of the pods that are created, until ctx ends.
 func (a *admission) Start(ctx context.Context) error {
 	informer, err := a.pods.GetInformer(ctx, &corev1.Pod{})
 	if err != nil {
@@ -73,6 +73,7 @@ func (a *admission) Start(ctx context.Context) error {
 		AddFunc: func(object any, atStart bool) {
 			if pod, ok := object.(*corev1.Pod); ok && !atStart {
 				a.journal.Created(pod, a.host)
+				a.handler.Guard.Created(pod, a.host)
 			}
 		},
 	})

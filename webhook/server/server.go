@@ -28,6 +28,7 @@ import (
 	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/certs"
 	"kind-local-registry/webhook/delivery"
+	"kind-local-registry/webhook/podimage"
 	"kind-local-registry/webhook/release"
 )
 
@@ -143,11 +144,11 @@ func newLock(cluster *rest.Config, options Options) (resourcelock.Interface, err
 	return lock, nil
 }
 
-// cached says what the cache holds: pods that have not started, and the keeper's two objects.
+// cached returns what the cache holds: pods that have not ended, and the keeper's two objects.
 func cached(keeper *certs.Keeper) map[client.Object]cache.ByObject {
 	return map[client.Object]cache.ByObject{
 		&corev1.Pod{}: {
-			Field:     fields.OneTermEqualSelector("status.phase", string(corev1.PodPending)),
+			Field:     podimage.Active(),
 			Transform: delivery.Strip,
 		},
 		&corev1.Secret{}: {

@@ -1,0 +1,83 @@
+package podimage_test
+
+import (
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kind-local-registry/config"
+	"kind-local-registry/webhook/podimage"
+)
+
+// waiting returns a pod whose container has an image that was rewritten, and a status that waits.
+func waiting(phase corev1.PodPhase, image, status, reason, message string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{UID: "uid", Annotations: map[string]string{
+			config.OriginalsAnnotation: `{"spec.containers{app}":"a:1"}`,
+		}},
+		Spec: corev1.PodSpec{NodeName: "node", Containers: []corev1.Container{{Name: "app", Image: image}}},
+		Status: corev1.PodStatus{Phase: phase, ContainerStatuses: []corev1.ContainerStatus{{
+			Name: "app", Image: status,
+			State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: message}},
+		}}},
+	}
+}
+
+func TestUnpullable_GivesOriginalsOfWhatFailsNow(t *testing.T) {
+	t.Parallel()
+	const image = "localhost:5001/a:1"
+	for name, tt := range map[string]struct {
+		status, reason, message string
+		want                    bool
+	}{
+		"the image in the status":                    {image, "ErrImagePull", "", true},
+		"an image that the pod had before":           {"b:1", "ErrImagePull", `failed to pull image "b:1"`, false},
+		"the image in the message, after an update":  {"b:1", "ImagePullBackOff", `Back-off pulling image "localhost:5001/a:1"`, true},
+		"another image whose name begins like it":    {"b:1", "ImagePullBackOff", `Back-off pulling image "localhost:5001/a:10"`, false},
+		"a container that waits for something else":  {image, "ContainerCreating", "", false},
+		"a container that the kubelet knows nothing": {"", "", "", false},
+	} {
+		pod := waiting(corev1.PodRunning, image, tt.status, tt.reason, tt.message)
+		got := podimage.Unpullable(pod, registryHost)
+		if (len(got) == 1) != tt.want || tt.want && got[0].Image != "a:1" {
+			t.Errorf("%s: Unpullable = %v, want a:1: %v", name, got, tt.want)
+		}
+	}
+}
+
+func TestRestore_LeavesAloneWhatRuns(t *testing.T) {
+	t.Parallel()
+	const build = "localhost:5001/a:1-0123456789ab"
+	if patch := podimage.Restore(waiting(corev1.PodRunning, build, build, "", ""), registryHost); patch != nil {
+		t.Errorf("Restore of a pod that runs = %v, want no patch", lines(patch))
+	}
+	if patch := podimage.Restore(waiting(corev1.PodRunning, build, build, "ImagePullBackOff", ""), registryHost); patch == nil {
+		t.Error("a container that waits for a push which nobody makes any more is not restored")
+	}
+}
+
+func TestWaiting_KeepsWhatMayNotBePulled(t *testing.T) {
+	t.Parallel()
+	pod := waiting(corev1.PodPending, "localhost:5001/a:1", "", "", "")
+	if got := podimage.WaitingFields(pod, registryHost)[0].Restored().Image; got != "a:1" {
+		t.Errorf("Restored = %s, want the original image", got)
+	}
+	pod.Annotations[config.NeverAnnotation] = `["spec.containers{app}"]`
+	if got := podimage.WaitingFields(pod, registryHost)[0].Restored().Image; got != "localhost:5001/a:1" {
+		t.Errorf("Restored = %s, want the image to stay: its author wrote Never", got)
+	}
+}
+
+func TestWaiting_PushesTheBuildThatItNames(t *testing.T) {
+	t.Parallel()
+	const build, digest = "localhost:5001/a:1-0123456789ab", "sha256:0"
+	field := podimage.WaitingFields(waiting(corev1.PodPending, build, "", "", ""), registryHost)[0]
+	if field.Pushes() != build || field.Pushed(digest).Image != build {
+		t.Errorf("pushes %s, then has %s, want %s twice", field.Pushes(), field.Pushed(digest).Image, build)
+	}
+	field = field.ByTag()
+	if want := "localhost:5001/a:1@" + digest; field.Pushes() != "a:1" || field.Pushed(digest).Image != want {
+		t.Errorf("by tag: pushes %s, then has %s, want a:1 and %s", field.Pushes(), field.Pushed(digest).Image, want)
+	}
+}

@@ -1,0 +1,213 @@
+package webhook_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admission/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"kind-local-registry/config"
+	"kind-local-registry/webhook"
+)
+
+// running returns a pod that was rewritten when it was created with the image, and has a node since.
+func running(t *testing.T, h *webhook.Handler, image, policy string) string {
+	t.Helper()
+	request := creation(onePod(image, policy))
+	pod := patched(t, request, h.Handle(t.Context(), request))
+	pod.Spec.NodeName, pod.Spec.SchedulingGates = "node", nil
+	return encoded(t, pod)
+}
+
+// onePod returns a pod with one container.
+func onePod(image, policy string) string {
+	return fmt.Sprintf(`{"metadata":{"name":"a","namespace":"default"},"spec":{"containers":[{"name":"a","image":%q,"imagePullPolicy":%q}]}}`,
+		image, policy)
+}
+
+func encoded(t *testing.T, pod *corev1.Pod) string {
+	t.Helper()
+	document, err := json.Marshal(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(document)
+}
+
+// updated returns the pod after an update that changes it, as the handler answers it.
+func updated(t *testing.T, h *webhook.Handler, old string, change func(*corev1.Pod)) (*corev1.Pod, *admissionv1.AdmissionResponse) {
+	t.Helper()
+	pod := &corev1.Pod{}
+	if err := json.Unmarshal([]byte(old), pod); err != nil {
+		t.Fatal(err)
+	}
+	change(pod)
+	request := creation(encoded(t, pod))
+	request.Operation, request.OldObject.Raw = admissionv1.Update, []byte(old)
+	response := h.Handle(t.Context(), request)
+	if !response.Allowed {
+		t.Fatalf("response = %+v, want it allowed", response)
+	}
+	return patched(t, request, response), response
+}
+
+func TestHandle_DecidesAboutTheImagesOfAnUpdate(t *testing.T) {
+	t.Parallel()
+	const pinned = "@" + someDigest
+	for name, tt := range map[string]struct {
+		before, image, want string
+	}{
+		"the original image again":                 {"registry/app:1", "registry/app:1", "localhost:5001/registry/app:1" + pinned},
+		"the original image in its full form":      {"registry/app:1", "docker.io/registry/app:1", "localhost:5001/registry/app:1" + pinned},
+		"another image, in the registry":           {"registry/app:1", "registry/app:2", "localhost:5001/registry/app:2" + pinned},
+		"another image, on the host":               {"registry/app:1", "host/app:2", "localhost:5001/host/app:2" + pinned},
+		"another image, nobody has it":             {"registry/app:1", "nginx:1", "nginx:1"},
+		"back from what nobody has":                {"nginx:1", "registry/app:1", "localhost:5001/registry/app:1" + pinned},
+		"the rewritten image of an earlier update": {"registry/app:1", "localhost:5001/registry/app:1", "localhost:5001/registry/app:1" + pinned},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := newHandler(t, logr.Discard())
+			pod, _ := updated(t, h, running(t, h, tt.before, ""), func(pod *corev1.Pod) { pod.Spec.Containers[0].Image = tt.image })
+			if got := pod.Spec.Containers[0].Image; got != tt.want {
+				t.Errorf("image = %s, want %s", got, tt.want)
+			}
+			if len(pod.Spec.SchedulingGates) > 0 {
+				t.Errorf("gates = %v on a pod that runs", pod.Spec.SchedulingGates)
+			}
+			again, response := updated(t, h, encoded(t, pod), func(pod *corev1.Pod) { pod.Spec.Containers[0].Image = tt.image })
+			if got := again.Spec.Containers[0].Image; got != tt.want {
+				t.Errorf("after the same update again: image = %s, want %s; patch %s", got, tt.want, response.Patch)
+			}
+		})
+	}
+}
+
+func TestHandle_KeepsWhatRunsAfterAReplacementWithoutAnnotations(t *testing.T) {
+	t.Parallel()
+	h := newHandler(t, logr.Discard())
+	old := running(t, h, "registry/app:1", "Never")
+	pod, _ := updated(t, h, old, func(pod *corev1.Pod) { // kubectl replace sends the manifest as it is
+		pod.Annotations = nil
+		pod.Spec.Containers[0].Image, pod.Spec.Containers[0].ImagePullPolicy = "registry/app:1", corev1.PullNever
+	})
+	before := &corev1.Pod{}
+	if err := json.Unmarshal([]byte(old), before); err != nil {
+		t.Fatal(err)
+	}
+	if encoded(t, pod) != old {
+		t.Errorf("the pod is\n%s\nwant it as it was:\n%s", encoded(t, pod), old)
+	}
+}
+
+func TestHandle_LeavesAnUpdateAloneThatOptsOut(t *testing.T) {
+	t.Parallel()
+	h := newHandler(t, logr.Discard())
+	pod, response := updated(t, h, running(t, h, "registry/app:1", ""), func(pod *corev1.Pod) {
+		pod.Annotations[config.RewriteAnnotation] = "false"
+		pod.Spec.Containers[0].Image = "registry/app:1"
+	})
+	if got := pod.Spec.Containers[0].Image; got != "registry/app:1" {
+		t.Errorf("image = %s after %s, want the original", got, response.Patch)
+	}
+}
+
+func TestHandle_ChangesNoPullPolicyInAnUpdate(t *testing.T) {
+	t.Parallel()
+	h := newHandler(t, logr.Discard())
+	old := onePod("loaded/app:1", "Never") // created while nobody was asked
+	pod, response := updated(t, h, old, func(pod *corev1.Pod) { pod.Spec.Containers[0].Image = "registry/app:2" })
+	if got := pod.Spec.Containers[0]; got.Image != "registry/app:2" || got.ImagePullPolicy != corev1.PullNever {
+		t.Errorf("container = %s, %s after %s, want it untouched", got.Image, got.ImagePullPolicy, response.Patch)
+	}
+}
+
+// While an image is pushed, a pod that runs has the reference of exactly the host's build, and its author is warned.
+func TestHandle_NamesTheBuildInAnUpdateThatCannotBeGated(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHandler(t, logr.Discard())
+		old := running(t, h, "registry/app:1", "")
+		pusher := &slowPusher{takes: time.Minute}
+		h.Pushes = webhook.NewPushes(t.Context(), pusher, 10*time.Minute, logr.Discard())
+		pod, response := updated(t, h, old, func(pod *corev1.Pod) { pod.Spec.Containers[0].Image = "host/app:2" })
+		if got, want := pod.Spec.Containers[0].Image, "localhost:5001/host/app:2-fedcba987654"; got != want {
+			t.Errorf("image = %s, want %s", got, want)
+		}
+		if len(response.Warnings) != 1 || !strings.Contains(response.Warnings[0], "is being pushed, the container waits for it") {
+			t.Errorf("warnings = %q", response.Warnings)
+		}
+		time.Sleep(2 * time.Minute)
+		if pusher.pushed != 1 {
+			t.Errorf("pushed %d times, want once", pusher.pushed)
+		}
+	})
+}
+
+func TestHandle_DecidesACopiedPodByItsOriginals(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct{ original, image, want string }{
+		"nobody has it any more":   {"evil.example/miner:1", "localhost:5001/evil.example/miner:1", "evil.example/miner:1"},
+		"pinned to an older build": {"registry/app:1", "localhost:5001/registry/app:1@sha256:" + strings.Repeat("0", 64), "localhost:5001/registry/app:1@" + someDigest},
+		"of another image":         {"registry/app:1", "localhost:5001/other:1", "localhost:5001/other:1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			request := creation(fmt.Sprintf(
+				`{"metadata":{"annotations":{%q:"{\"spec.containers{a}\":\"%s\"}"}},"spec":{"containers":[{"name":"a","image":%q}]}}`,
+				config.OriginalsAnnotation, tt.original, tt.image))
+			pod := patched(t, request, newHandler(t, logr.Discard()).Handle(t.Context(), request))
+			if got := pod.Spec.Containers[0].Image; got != tt.want {
+				t.Errorf("image = %s, want %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestHandle_GivesACopyThatIsNotRewrittenItsPullPolicyBack(t *testing.T) {
+	t.Parallel()
+	h := newHandler(t, logr.Discard())
+	copied := strings.ReplaceAll(running(t, h, "registry/app:1", "Never"), "registry/app:1", "loaded/app:1")
+	request := creation(copied)
+	pod := patched(t, request, h.Handle(t.Context(), request))
+	if got := pod.Spec.Containers[0]; got.Image != "loaded/app:1" || got.ImagePullPolicy != corev1.PullNever {
+		t.Errorf("container = %s, %s, want loaded/app:1, Never", got.Image, got.ImagePullPolicy)
+	}
+}
+
+func TestHandle_LeavesAPodAloneThatHasNoRoomForAnnotations(t *testing.T) {
+	t.Parallel()
+	const limit = 256 << 10
+	for room, want := range map[int]bool{10: false, 4096: true} {
+		request := creation(fmt.Sprintf(`{"metadata":{"annotations":{"k":%q}},"spec":{"containers":[{"name":"a","image":"host/app"}]}}`,
+			strings.Repeat("x", limit-room)))
+		if got := newHandler(t, logr.Discard()).Handle(t.Context(), request).Patch != nil; got != want {
+			t.Errorf("with room for %d bytes the pod is rewritten: %v, want %v", room, got, want)
+		}
+	}
+}
+
+func TestHandle_ExcludesAnImageByItsLocalName(t *testing.T) {
+	t.Parallel()
+	for image, want := range map[string]bool{
+		"host/app:1":                             true,
+		"localhost:5001/host/app:1":              true,
+		"localhost:5001/host/app:1-fedcba987654": true,
+		"localhost:5001/host/other:1":            false,
+	} {
+		h := newHandler(t, logr.Discard())
+		rules := config.DefaultRules()
+		rules.Images.Exclude = []string{"host/app:1"}
+		h.Decider.Rules = func() config.Rules { return rules }
+		response := h.Handle(t.Context(), creation(onePod(image, "")))
+		if got := strings.Contains(response.AuditAnnotations["decisions"], "ExcludedByRule"); got != want {
+			t.Errorf("%s: decisions %s, want it excluded: %v", image, response.AuditAnnotations["decisions"], want)
+		}
+	}
+}

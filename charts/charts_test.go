@@ -134,7 +134,8 @@ func podsWebhook() admissionv1.MutatingWebhook {
 		AdmissionReviewVersions: []string{"v1"},
 		ClientConfig:            clientConfig(),
 		Rules: []admissionv1.RuleWithOperations{
-			rule(admissionv1.Create, "pods"), rule(admissionv1.Update, "pods/ephemeralcontainers"),
+			rule(admissionv1.Create, "pods"), rule(admissionv1.Update, "pods"),
+			rule(admissionv1.Update, "pods/ephemeralcontainers"),
 		},
 		FailurePolicy:      new(admissionv1.Ignore),
 		TimeoutSeconds:     new(int32(5)),
@@ -149,6 +150,13 @@ func podsWebhook() admissionv1.MutatingWebhook {
 			Name: "not-a-mirror-pod",
 			Expression: "!has(object.metadata.annotations) || " +
 				"!('kubernetes.io/config.mirror' in object.metadata.annotations)",
+		}, {
+			Name: "image-changed",
+			Expression: "request.operation != 'UPDATE' || (has(request.subResource) && request.subResource != '') || " +
+				"(request.userInfo.username != '" + config.ServiceAccountUser() + "' && " +
+				"(object.spec.containers.map(c, c.image) != oldObject.spec.containers.map(c, c.image) || " +
+				"(has(object.spec.initContainers) ? object.spec.initContainers.map(c, c.image) : []) != " +
+				"(has(oldObject.spec.initContainers) ? oldObject.spec.initContainers.map(c, c.image) : [])))",
 		}},
 	}
 }
@@ -169,7 +177,7 @@ func probeWebhook() admissionv1.MutatingWebhook {
 	}
 }
 
-func TestWebhooks_AreCalledForNewPodsAndOurOwnProbesOnly(t *testing.T) {
+func TestWebhooks_AreCalledForImagesAndOurOwnProbesOnly(t *testing.T) {
 	t.Parallel()
 	got := find[admissionv1.MutatingWebhookConfiguration](t, render(t, nil), "MutatingWebhookConfiguration", config.Name)
 	want := []admissionv1.MutatingWebhook{podsWebhook(), probeWebhook()}

@@ -90,6 +90,9 @@ func UnaskedNamespaces() []string {
 	return []string{"kube-system", "kube-node-lease", "kube-public", "local-path-storage", Name}
 }
 
+// ServiceAccountUser returns the user that the API server knows the webhook as.
+func ServiceAccountUser() string { return "system:serviceaccount:" + Name + ":" + Name }
+
 // RegistryHost returns the registry's host as it stands in every rewritten reference: localhost and port.
 func RegistryHost(port int) string { return "localhost:" + strconv.Itoa(port) }
 

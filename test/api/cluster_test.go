@@ -91,7 +91,7 @@ func (c *cluster) install(ctx context.Context) error {
 // process returns the process as the chart runs it: with the rights of the chart's ServiceAccount, and no more.
 func (c *cluster) process() process {
 	access := rest.CopyConfig(c.access)
-	access.Impersonate.UserName = "system:serviceaccount:" + config.Name + ":" + config.Name
+	access.Impersonate.UserName = config.ServiceAccountUser()
 	return process{access: access, options: c.options, pusher: c.host, log: c.log}
 }
 

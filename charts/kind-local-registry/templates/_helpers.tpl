@@ -18,3 +18,13 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
 {{- with .Values.image.digest }}@{{ . }}{{ end }}
 {{- end }}
+
+{{/* The user that the API server knows the webhook as. */}}
+{{- define "user" -}}
+system:serviceaccount:{{ .Release.Namespace }}:{{ .Chart.Name }}
+{{- end }}
+
+{{/* Namespaces whose pods are never rewritten, as a JSON list: config.UnaskedNamespaces. */}}
+{{- define "exemptNamespaces" -}}
+{{ list "kube-system" "kube-node-lease" "kube-public" "local-path-storage" .Release.Namespace | toJson }}
+{{- end }}

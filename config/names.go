@@ -53,6 +53,10 @@ const (
 	ReleaseJob = "kind-local-registry-release"
 	// ServingSecret holds the webhook's serving certificate and its CA.
 	ServingSecret = "kind-local-registry-serving-cert" // #nosec G101 -- a Secret's name
+	// PodPolicy is the policy, and its binding, that holds the webhook's ServiceAccount to the pods that it may patch.
+	PodPolicy = "kind-local-registry-pods"
+	// RightsPolicy is the policy, and its binding, that narrows the other rights of the ServiceAccount.
+	RightsPolicy = "kind-local-registry-rights"
 	// PusherSecret holds the client certificate for the pusher (tls.crt, tls.key) and the pusher's CA (ca.crt).
 	PusherSecret = "kind-local-registry-pusher-client" // #nosec G101 -- a Secret's name
 	// PusherService is the Service without selector that stands for the pusher.

@@ -32,6 +32,7 @@ render --set pusher.address=fc00:f853:ccd:e793::fffd >/dev/null
 render --set docker.socket=true >/dev/null
 render --set replicas=2 >/dev/null
 render --set 'rules.images.exclude={nginx,quay.io/**}' --set rules.loopGuard.within=1m30s >/dev/null
+render --set policy.enabled=false >/dev/null
 render --set "image.digest=sha256:$(printf '%064d' 0)" >/dev/null
 
 refuse replicas=two
@@ -47,6 +48,7 @@ refuse rules.image.exclude=nginx
 refuse rules.images.exclude=nginx
 refuse rules.alwaysPull=Never
 refuse rules.loopGuard.within=soon
+refuse policy.enabled=maybe
 refuse unknown=value
 refuse pusher.unknown=value
 

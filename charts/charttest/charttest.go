@@ -12,18 +12,35 @@ import (
 
 	"helm.sh/helm/v4/pkg/chart/common"
 	chartutil "helm.sh/helm/v4/pkg/chart/common/util"
+	chart "helm.sh/helm/v4/pkg/chart/v2"
 	"helm.sh/helm/v4/pkg/engine"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/client-go/rest"
 
 	"kind-local-registry/charts"
 	"kind-local-registry/config"
 )
 
 // Objects returns the objects that the chart makes of the values, as the release kind-local-registry in the namespace of
-// that name. It fails on values that the chart's schema refuses.
+// that name. It fails on values that the chart's schema refuses. The chart finds no cluster to look anything up in.
 func Objects(values map[string]any) ([]*unstructured.Unstructured, error) {
-	rendered, err := render(values)
+	return objects(values, func(c *chart.Chart, v common.Values) (map[string]string, error) { return engine.Render(c, v) })
+}
+
+// ObjectsIn is Objects for a chart that looks things up in a cluster.
+func ObjectsIn(access *rest.Config, values map[string]any) ([]*unstructured.Unstructured, error) {
+	return objects(values, func(c *chart.Chart, v common.Values) (map[string]string, error) {
+		return engine.RenderWithClient(c, v, access)
+	})
+}
+
+// renderer renders a chart's templates.
+type renderer func(*chart.Chart, common.Values) (map[string]string, error)
+
+// objects is Objects with the renderer of the chart.
+func objects(values map[string]any, with renderer) ([]*unstructured.Unstructured, error) {
+	rendered, err := render(values, with)
 	if err != nil {
 		return nil, err
 	}
@@ -42,17 +59,17 @@ func Objects(values map[string]any) ([]*unstructured.Unstructured, error) {
 }
 
 // render returns the rendered templates by name.
-func render(values map[string]any) (map[string]string, error) {
-	chart, err := charts.Load()
+func render(values map[string]any, with renderer) (map[string]string, error) {
+	loaded, err := charts.Load()
 	if err != nil {
 		return nil, err
 	}
 	release := common.ReleaseOptions{Name: config.Name, Namespace: config.Name, IsInstall: true, Revision: 1}
-	merged, err := chartutil.ToRenderValues(chart, values, release, common.DefaultCapabilities)
+	merged, err := chartutil.ToRenderValues(loaded, values, release, common.DefaultCapabilities)
 	if err != nil {
 		return nil, fmt.Errorf("reading the values: %w", err)
 	}
-	rendered, err := engine.Render(chart, merged)
+	rendered, err := with(loaded, merged)
 	if err != nil {
 		return nil, fmt.Errorf("rendering the chart: %w", err)
 	}

@@ -68,7 +68,7 @@ func newCluster(ctx context.Context, access *rest.Config, log logr.Logger) (*clu
 
 // install applies the chart as Helm does, but for its hooks, and for the webhook's address: no Service leads to this process.
 func (c *cluster) install(ctx context.Context) error {
-	objects, err := charttest.Objects(map[string]any{"pusher": map[string]any{"address": "172.18.255.253"}})
+	objects, err := charttest.ObjectsIn(c.access, map[string]any{"pusher": map[string]any{"address": "172.18.255.253"}})
 	if err != nil {
 		return err
 	}

@@ -171,14 +171,21 @@ func TestExit_WhatIsOutsideTheNamespaceGoesWithIt(t *testing.T) {
 	want := metav1.OwnerReference{APIVersion: "v1", Kind: "Namespace", Name: config.Name, UID: owner.UID}
 	owned := func(object client.Object) func() bool {
 		return func() bool {
-			if err := shared.Get(t.Context(), client.ObjectKey{Name: config.Name}, object); err != nil {
+			if err := shared.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil {
 				t.Fatal(err)
 			}
 			return slices.Equal(object.GetOwnerReferences(), []metav1.OwnerReference{want})
 		}
 	}
+	called := metav1.ObjectMeta{Name: config.Name}
 	objects := []client.Object{
-		&admissionv1.MutatingWebhookConfiguration{}, &rbacv1.ClusterRole{}, &rbacv1.ClusterRoleBinding{},
+		&admissionv1.MutatingWebhookConfiguration{ObjectMeta: called}, &rbacv1.ClusterRole{ObjectMeta: called},
+		&rbacv1.ClusterRoleBinding{ObjectMeta: called},
+	}
+	for _, name := range []string{config.PodPolicy, config.RightsPolicy} {
+		meta := metav1.ObjectMeta{Name: name}
+		objects = append(objects, &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: meta},
+			&admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: meta})
 	}
 	for _, object := range objects {
 		await(t, "owned by the namespace", owned(object))

@@ -113,6 +113,14 @@ func nothingOfTheChart(t *testing.T, limit time.Duration) {
 		if err != nil || len(bindings.Items) > 0 {
 			return fmt.Sprintf("%d ClusterRoleBindings, %v", len(bindings.Items), err)
 		}
+		policies, err := suite.kube.AdmissionregistrationV1().ValidatingAdmissionPolicies().List(ctx, named)
+		if err != nil || len(policies.Items) > 0 {
+			return fmt.Sprintf("%d ValidatingAdmissionPolicies, %v", len(policies.Items), err)
+		}
+		bound, err := suite.kube.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().List(ctx, named)
+		if err != nil || len(bound.Items) > 0 {
+			return fmt.Sprintf("%d ValidatingAdmissionPolicyBindings, %v", len(bound.Items), err)
+		}
 		if _, err := suite.kube.CoreV1().Namespaces().Get(ctx, ours, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 			return fmt.Sprintf("namespace %s: %v", ours, err)
 		}

@@ -28,3 +28,17 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ .Chart.Name }}
 {{- define "exemptNamespaces" -}}
 {{ list "kube-system" "kube-node-lease" "kube-public" "local-path-storage" .Release.Namespace | toJson }}
 {{- end }}
+
+{{/*
+The namespace as the owner of an object outside it, so that the garbage collector deletes the object with the namespace. A
+chart that is rendered without a cluster, or before its namespace is there, does not know its UID: the next upgrade does.
+*/}}
+{{- define "ownedByNamespace" -}}
+{{- with (lookup "v1" "Namespace" "" .Release.Namespace) }}
+ownerReferences:
+  - apiVersion: v1
+    kind: Namespace
+    name: {{ .metadata.name }}
+    uid: {{ .metadata.uid }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,69 @@
+package charts_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+
+	"kind-local-registry/config"
+)
+
+// policyNames returns the names of the policies that hold the webhook's ServiceAccount.
+func policyNames() []string { return []string{config.PodPolicy, config.RightsPolicy} }
+
+func TestPolicies_ConcernTheServiceAccountAlone(t *testing.T) {
+	t.Parallel()
+	objects := render(t, nil)
+	want := []admissionv1.MatchCondition{{
+		Name: "of-the-webhook", Expression: "request.userInfo.username == '" + config.ServiceAccountUser() + "'",
+	}}
+	for _, name := range policyNames() {
+		policy := find[admissionv1.ValidatingAdmissionPolicy](t, objects, "ValidatingAdmissionPolicy", name)
+		if policy == nil {
+			t.Fatalf("there is no policy %s", name)
+		}
+		if diff := cmp.Diff(want, policy.Spec.MatchConditions); diff != "" {
+			t.Errorf("conditions of %s (-want +got):\n%s", name, diff)
+		}
+		binding := find[admissionv1.ValidatingAdmissionPolicyBinding](t, objects, "ValidatingAdmissionPolicyBinding", name)
+		if binding == nil || binding.Spec.PolicyName != name ||
+			!slices.Equal(binding.Spec.ValidationActions, []admissionv1.ValidationAction{admissionv1.Deny}) {
+			t.Errorf("binding of %s = %v, want that it denies", name, binding)
+		}
+	}
+}
+
+func TestPolicies_AreAbsentWhenDisabled(t *testing.T) {
+	t.Parallel()
+	for _, object := range render(t, map[string]any{"policy": map[string]any{"enabled": false}}) {
+		if strings.HasPrefix(object.GetKind(), "ValidatingAdmissionPolicy") {
+			t.Errorf("there is %s %s", object.GetKind(), object.GetName())
+		}
+	}
+}
+
+// What the process writes, the policy must allow.
+func TestPodPolicy_NamesTheGateAndAnnotationsOfTheProgram(t *testing.T) {
+	t.Parallel()
+	values := map[string]any{"registry": map[string]any{"host": "localhost:5002"}}
+	policy := find[admissionv1.ValidatingAdmissionPolicy](t, render(t, values), "ValidatingAdmissionPolicy", config.PodPolicy)
+	if policy == nil {
+		t.Fatalf("there is no policy %s", config.PodPolicy)
+	}
+	var text strings.Builder
+	for _, v := range policy.Spec.Variables {
+		text.WriteString(v.Expression + "\n")
+	}
+	for _, v := range policy.Spec.Validations {
+		text.WriteString(v.Expression + "\n")
+	}
+	for _, want := range append(config.UnaskedNamespaces(), config.Gate, config.OriginalsAnnotation, config.HealedAnnotation,
+		config.ProgressAnnotation, "localhost:5002/") {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("the policy does not name %s", want)
+		}
+	}
+}

@@ -338,6 +338,7 @@ func TestValues_OfTheWrongKindAreRefused(t *testing.T) {
 		"a rule that is none":      {"rules": map[string]any{"image": map[string]any{}}},
 		"text for a list":          {"rules": map[string]any{"images": map[string]any{"exclude": "nginx"}}},
 		"a word of no closed list": {"rules": map[string]any{"alwaysPull": "Never"}},
+		"an address without size":  {"networkPolicy": map[string]any{"apiServerCIDRs": []any{"172.18.0.2"}}},
 		"text for a switch":        {"policy": map[string]any{"enabled": "off"}},
 		"a count below nothing":    {"rules": map[string]any{"loopGuard": map[string]any{"recreations": -1}}},
 	} {

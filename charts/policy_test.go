@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 
 	"kind-local-registry/config"
 )
@@ -65,5 +66,30 @@ func TestPodPolicy_NamesTheGateAndAnnotationsOfTheProgram(t *testing.T) {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the policy does not name %s", want)
 		}
+	}
+}
+
+func TestNetworkPolicy_LetsOnlyTheGivenAddressesReachTheWebhook(t *testing.T) {
+	t.Parallel()
+	if policy := find[networkingv1.NetworkPolicy](t, render(t, nil), "NetworkPolicy", config.Name); policy != nil {
+		t.Error("there is a NetworkPolicy without addresses")
+	}
+	values := map[string]any{"networkPolicy": map[string]any{"apiServerCIDRs": []any{"172.18.0.2/32", "fc00::2/128"}}}
+	policy := find[networkingv1.NetworkPolicy](t, render(t, values), "NetworkPolicy", config.Name)
+	if policy == nil {
+		t.Fatal("there is no NetworkPolicy")
+	}
+	from := map[int32][]string{}
+	for _, rule := range policy.Spec.Ingress {
+		for _, port := range rule.Ports {
+			from[port.Port.IntVal] = nil
+			for _, peer := range rule.From {
+				from[port.Port.IntVal] = append(from[port.Port.IntVal], peer.IPBlock.CIDR)
+			}
+		}
+	}
+	want := map[int32][]string{9443: {"172.18.0.2/32", "fc00::2/128"}, 8080: nil, 8081: nil}
+	if diff := cmp.Diff(want, from); diff != "" {
+		t.Errorf("addresses by port (-want +got):\n%s", diff)
 	}
 }

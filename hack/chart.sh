@@ -33,6 +33,7 @@ render --set docker.socket=true >/dev/null
 render --set replicas=2 >/dev/null
 render --set 'rules.images.exclude={nginx,quay.io/**}' --set rules.loopGuard.within=1m30s >/dev/null
 render --set policy.enabled=false >/dev/null
+render --set 'networkPolicy.apiServerCIDRs={172.18.0.2/32,10.244.0.1/32,fc00:f853:ccd:e793::2/128}' >/dev/null
 render --set "image.digest=sha256:$(printf '%064d' 0)" >/dev/null
 
 refuse replicas=two
@@ -49,6 +50,8 @@ refuse rules.images.exclude=nginx
 refuse rules.alwaysPull=Never
 refuse rules.loopGuard.within=soon
 refuse policy.enabled=maybe
+refuse networkPolicy.apiServerCIDRs=172.18.0.2/32
+refuse 'networkPolicy.apiServerCIDRs={172.18.0.2}'
 refuse unknown=value
 refuse pusher.unknown=value
 

@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"kind-local-registry/internal/registry"
@@ -25,23 +27,75 @@ func main() {
 	}
 }
 
+// options are the flags.
+type options struct {
+	listen, socket, root, writeFrom, hosts string
+}
+
 // run serves the registry until ctx ends.
 func run(ctx context.Context, args []string, stderr io.Writer) error {
+	var o options
 	flags := flag.NewFlagSet("registry", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	listen := flags.String("listen", ":5000", "address to listen on")
-	root := flags.String("root", "/var/lib/registry", "directory that holds the data")
+	flags.StringVar(&o.listen, "listen", ":5000", "address to listen on")
+	flags.StringVar(&o.socket, "socket", "", "path of a Unix socket to listen on too; whoever can open it may write")
+	flags.StringVar(&o.root, "root", "/var/lib/registry", "directory that holds the data")
+	flags.StringVar(&o.writeFrom, "write-from", "", "addresses that may write besides the host's own, as in 172.18.0.0/16,10.0.0.1")
+	flags.StringVar(&o.hosts, "hosts", "", "names of the registry in Host headers, besides localhost, kind-registry and any address,"+
+		" as in registry.example,registry")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	registry.LogTo(stderr)
-	handler, err := registry.New(ctx, registry.Config{Root: *root})
+	writeFrom, err := parsePrefixes(o.writeFrom)
+	if err != nil {
+		return fmt.Errorf("parsing --write-from: %w", err)
+	}
+	handler, err := registry.New(ctx, registry.Config{Root: o.root, WriteFrom: writeFrom, Hosts: list(o.hosts)})
 	if err != nil {
 		return err
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", *listen)
+	listeners, err := o.listeners(ctx)
 	if err != nil {
-		return fmt.Errorf("listening: %w", err)
+		return err
 	}
-	return registry.Serve(ctx, listener, handler)
+	return registry.Serve(ctx, handler, listeners...)
+}
+
+// listeners listens on the address and, if there is one, on the socket.
+func (o options) listeners(ctx context.Context) ([]net.Listener, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
+	if err != nil {
+		return nil, fmt.Errorf("listening: %w", err)
+	}
+	if o.socket == "" {
+		return []net.Listener{listener}, nil
+	}
+	socket, err := registry.ListenSocket(ctx, o.socket)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close())
+	}
+	return []net.Listener{listener, socket}, nil
+}
+
+// parsePrefixes parses a list of addresses and CIDR prefixes.
+func parsePrefixes(text string) ([]netip.Prefix, error) {
+	var prefixes []netip.Prefix
+	for _, entry := range list(text) {
+		if address, err := netip.ParseAddr(entry); err == nil {
+			prefixes = append(prefixes, netip.PrefixFrom(address, address.BitLen()))
+			continue
+		}
+		prefix, err := netip.ParsePrefix(entry)
+		if err != nil {
+			return nil, err
+		}
+		prefixes = append(prefixes, prefix)
+	}
+	return prefixes, nil
+}
+
+// list splits a list at its commas; "" is the empty list.
+func list(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
 }

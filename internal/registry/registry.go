@@ -6,16 +6,22 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"os"
 
 	"github.com/distribution/distribution/v3/configuration"
 	"github.com/distribution/distribution/v3/registry/handlers"
 )
 
-// Config says where the registry keeps its data.
+// Config says where the registry keeps its data, and who may write to it.
 type Config struct {
 	// Root is the directory that holds the data. It must exist. In the container it is /var/lib/registry.
 	Root string
+	// WriteFrom are the addresses that may write, besides those of the host: loopback, the default gateways, Unix sockets.
+	WriteFrom []netip.Prefix
+	// Hosts are the names, without ports, by which clients may call the registry, besides addresses, localhost and
+	// kind-registry.
+	Hosts []string
 }
 
 // Validate reports every fault of the configuration.
@@ -34,7 +40,8 @@ func (c Config) Validate() error {
 }
 
 // New returns the registry's API (https://github.com/opencontainers/distribution-spec), GET /healthz, which answers 200 when
-// the storage can be written and read, and GET /metrics. When ctx ends, its background work does.
+// the storage can be written and read, and GET /metrics. When ctx ends, its background work does. Only the host may write;
+// nobody may delete: without garbage collection, which distribution does only while it is stopped, that frees no space.
 func New(ctx context.Context, config Config) (handler http.Handler, err error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("configuring the registry: %w", err)
@@ -52,7 +59,7 @@ func New(ctx context.Context, config Config) (handler http.Handler, err error) {
 	mux.Handle("/", mountFromAnywhere(api, verifier))
 	mux.Handle("GET /healthz", healthz(config.Root))
 	mux.Handle("GET /metrics", metrics)
-	return mux, nil
+	return newGuard(mux, config), nil
 }
 
 // distribution returns the configuration that distribution wants. Without maintenance.uploadpurging it would leave the
@@ -61,7 +68,6 @@ func distribution(verifier *verifier) *configuration.Configuration {
 	config := &configuration.Configuration{
 		Storage: configuration.Storage{
 			driverName: {"verifier": verifier},
-			"delete":   {"enabled": true},
 			"maintenance": {"uploadpurging": map[any]any{
 				"enabled": true, "age": "24h", "interval": "6h", "dryrun": false,
 			}},

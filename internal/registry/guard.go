@@ -1,0 +1,100 @@
+package registry
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"kind-local-registry/config"
+)
+
+// guard refuses what only an attacker sends: a request whose Host header is not a name of the registry, as after DNS
+// rebinding; a write that a web page of another origin makes; and a write that does not come from the host. Pods read: they
+// reach the registry from the addresses of their nodes, while the host reaches it from the gateway of the container's network
+// (Docker's proxy for published ports dials from there), and the pusher through a Unix socket.
+type guard struct {
+	next      http.Handler
+	hosts     []string
+	writeFrom []netip.Prefix
+	gateways  func() []netip.Addr
+	origins   *http.CrossOriginProtection
+}
+
+// newGuard returns the guard in front of next.
+func newGuard(next http.Handler, c Config) *guard {
+	hosts := []string{"localhost", config.RegistryContainer, "host.docker.internal"}
+	for _, host := range c.Hosts {
+		hosts = append(hosts, strings.ToLower(host))
+	}
+	return &guard{
+		next: next, hosts: hosts, writeFrom: c.WriteFrom,
+		gateways: func() []netip.Addr { return gateways("/proc/net") },
+		origins:  http.NewCrossOriginProtection(),
+	}
+}
+
+// ServeHTTP passes the request on, or refuses it with an error as the OCI distribution specification has them.
+func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case !g.isOurs(r.Host):
+		refuse(w, http.StatusMisdirectedRequest, fmt.Sprintf("%q is not a name of this registry", r.Host))
+	case isRead(r.Method):
+		g.next.ServeHTTP(w, r)
+	case g.origins.Check(r) != nil:
+		refuse(w, http.StatusForbidden, "the registry takes no writes from web pages")
+	case !g.mayWrite(r):
+		refuse(w, http.StatusForbidden, "the registry is read-only for pods: push from the host, by default to "+
+			config.RegistryHost(config.RegistryPort))
+	default:
+		g.next.ServeHTTP(w, r)
+	}
+}
+
+// isOurs reports whether a Host header names the registry. An address always does: no attacker can own one in DNS.
+func (g *guard) isOurs(header string) bool {
+	host, _, err := net.SplitHostPort(header)
+	if err != nil {
+		host = strings.Trim(header, "[]")
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	return slices.Contains(g.hosts, host) || strings.HasSuffix(host, ".localhost")
+}
+
+// isRead reports whether the method changes nothing.
+func isRead(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
+}
+
+// mayWrite reports whether the request comes through a Unix socket, from this host's loopback, from a gateway of the
+// container, or from one of the addresses that the configuration allows.
+func (g *guard) mayWrite(r *http.Request) bool {
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
+		return true
+	}
+	remote, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return false
+	}
+	from := remote.Addr().Unmap().WithZone("")
+	contains := func(prefix netip.Prefix) bool { return prefix.Contains(from) }
+	return from.IsLoopback() || slices.ContainsFunc(g.writeFrom, contains) || slices.Contains(g.gateways(), from)
+}
+
+// refuse answers with an error that registry clients show to their users
+// (https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes).
+func refuse(w http.ResponseWriter, status int, message string) {
+	type fault struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string][]fault{"errors": {{Code: "DENIED", Message: message}}}) // the client may be gone
+}

@@ -1,0 +1,114 @@
+package registry_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"kind-local-registry/internal/registry"
+)
+
+func TestNew_RefusesWritesOfPodsOnEveryPath(t *testing.T) {
+	t.Parallel()
+	handler, err := registry.New(t.Context(), registry.Config{Root: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		for _, path := range []string{"/v2/a/blobs/uploads/", "/v2/a/blobs/uploads/?mount=sha256:x", "/v2/a/manifests/1", "/healthz", "/"} {
+			answer := httptest.NewRecorder()
+			request := httptest.NewRequestWithContext(t.Context(), method, "http://kind-registry:5000"+path, nil)
+			request.RemoteAddr = "172.18.0.3:4000" // a node
+			handler.ServeHTTP(answer, request)
+			if answer.Code != http.StatusForbidden {
+				t.Errorf("%s %s: status %d, want %d", method, path, answer.Code, http.StatusForbidden)
+			}
+		}
+	}
+}
+
+func TestNew_AnswersNoForeignHost(t *testing.T) {
+	t.Parallel()
+	handler, err := registry.New(t.Context(), registry.Config{Root: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/v2/", "/metrics", "/healthz"} {
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://attacker.example:5001"+path, nil))
+		if answer.Code != http.StatusMisdirectedRequest {
+			t.Errorf("GET %s: status %d, want %d", path, answer.Code, http.StatusMisdirectedRequest)
+		}
+	}
+}
+
+// request sends a request, on a connection of its own, and returns the answer.
+func request(t *testing.T, method, url string, body io.Reader) *http.Response {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, url, body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatalf("%s %s: %v", method, url, err)
+	}
+	_ = response.Body.Close()
+	return response
+}
+
+func TestNew_RefusesToDelete(t *testing.T) {
+	t.Parallel()
+	host := start(t, t.TempDir())
+	image := push(t, host+"/a:1")
+	d, err := image.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer, err := mustLayers(t, image)[0].Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"manifests/" + d.String(), "manifests/1", "blobs/" + layer.String()} {
+		response := request(t, http.MethodDelete, "http://"+host+"/v2/a/"+path, nil)
+		if response.StatusCode != http.StatusMethodNotAllowed {
+			t.Errorf("DELETE of %s: %s, want 405", path, response.Status)
+		}
+	}
+	wantImage(t, host+"/a:1", image, "after attempts to delete it")
+}
+
+func TestListenSocket_ReplacesAStaleSocketOnly(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "registry.sock")
+	for range 2 { // the first leaves its socket, as a process that is killed does
+		listener, err := registry.ListenSocket(t.Context(), path)
+		if err != nil {
+			t.Fatalf("ListenSocket: %v", err)
+		}
+		if err := listener.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode().Perm() != 0o600 {
+		t.Errorf("the socket has mode %s, want 0600", info.Mode().Perm())
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("content"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := registry.ListenSocket(t.Context(), file); err == nil {
+		t.Error("ListenSocket on a file: no error")
+	}
+	if content, err := os.ReadFile(file); err != nil || string(content) != "content" { // #nosec G304 -- a file of the test
+		t.Errorf("the file has %q (error %v) after that", content, err)
+	}
+}

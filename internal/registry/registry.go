@@ -11,6 +11,7 @@ import (
 
 	"github.com/distribution/distribution/v3/configuration"
 	"github.com/distribution/distribution/v3/registry/handlers"
+	"github.com/sirupsen/logrus"
 )
 
 // Config says where the registry keeps its data, and who may write to it.
@@ -52,18 +53,22 @@ func New(ctx context.Context, config Config) (handler http.Handler, err error) {
 			handler, err = nil, fmt.Errorf("configuring the registry: %v", fault)
 		}
 	}()
+	if err := purge(ctx, config.Root); err != nil {
+		logrus.WithError(err).Warn("broken uploads are kept for a day")
+	}
 	mux := http.NewServeMux()
 	verifier := newVerifier(config.Root)
 	go verifier.scrub(ctx)
 	api, metrics := countUploads(handlers.NewApp(ctx, distribution(verifier)), verifier.damaged, verifier.pending)
-	mux.Handle("/", mountFromAnywhere(api, verifier))
+	mux.Handle("/", mountFromAnywhere(dropBroken(api, config.Root), verifier))
 	mux.Handle("GET /healthz", healthz(config.Root))
 	mux.Handle("GET /metrics", metrics)
 	return newGuard(mux, config), nil
 }
 
-// distribution returns the configuration that distribution wants. Without maintenance.uploadpurging it would leave the
-// remains of broken uploads for a week; without a secret it would warn.
+// distribution returns the configuration that distribution wants. Uploads that break off between two requests, such as PATCH
+// and PUT of docker push, are left to maintenance.uploadpurging, which goes by when they began: a day is more than the slowest
+// upload takes. Without a secret it would warn.
 func distribution(verifier *verifier) *configuration.Configuration {
 	config := &configuration.Configuration{
 		Storage: configuration.Storage{

@@ -43,14 +43,6 @@ func (i Image) Refusal() error {
 	return nil
 }
 
-// Is says whether a registry's manifest, with its configuration, is that of the image.
-func (i Image) Is(manifest, config digest.Digest) bool {
-	if i.Stored {
-		return manifest != "" && manifest == i.Manifest
-	}
-	return config == i.ID
-}
-
 // validate says whether every digest that the daemon gave is one.
 func (i Image) validate() error {
 	for _, d := range append([]digest.Digest{i.ID}, i.Layers...) {

@@ -14,18 +14,18 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// size returns the size of a blob in the registry, or 0 where it has none.
+// size returns the size of a blob in the registry, or 0 if it has none, as of a digest that it does not know how to store.
 func (r *Registry) size(ctx context.Context, repository string, d digest.Digest) (int64, error) {
 	request, err := r.request(ctx, http.MethodHead, repository+"/blobs/"+d.String(), nil)
 	if err != nil {
 		return 0, err
 	}
-	response, err := r.send(request, http.StatusOK, http.StatusNotFound)
+	response, err := r.send(request, http.StatusOK, http.StatusNotFound, http.StatusBadRequest)
 	if err != nil {
 		return 0, err
 	}
 	_ = response.Body.Close()
-	if response.StatusCode == http.StatusNotFound {
+	if response.StatusCode != http.StatusOK {
 		return 0, nil
 	}
 	return max(response.ContentLength, 0), nil
@@ -111,7 +111,7 @@ func (r *Registry) upload(ctx context.Context, repository string, u blobUpload) 
 	}
 	sent, err := r.put(ctx, u)
 	if err != nil {
-		return 0, err // distribution takes no DELETE of a broken upload; it removes old ones by itself
+		return 0, err // the registry removes what has come; another one than ours when it purges old uploads
 	}
 	held, err := r.size(ctx, repository, u.digest)
 	if err != nil {

@@ -114,7 +114,7 @@ func (e env) wantNothingVisible(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Held: %v", err)
 	}
-	if held != (push.Held{}) {
+	if held.Digest != "" {
 		t.Errorf("Held = %+v after a failed push, want nothing", held)
 	}
 }

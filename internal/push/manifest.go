@@ -5,81 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/specs-go"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
-
-// accepted returns the media types of manifests that the registry may serve: whatever a node can pull.
-func accepted() []string {
-	const docker = "application/vnd.docker.distribution.manifest."
-	return []string{v1.MediaTypeImageManifest, v1.MediaTypeImageIndex, docker + "v2+json", docker + "list.v2+json"}
-}
-
-// Held is what the registry has at a target.
-type Held struct {
-	// Digest is the digest of the manifest there; "" where there is none.
-	Digest digest.Digest
-	// Config is the digest of the image's configuration; "" for an index of several images.
-	Config digest.Digest
-	// Complete says that the configuration and every layer are there too, each in its right size. Of an index it says
-	// nothing but that the index is there: registries take one only with all its images.
-	Complete bool
-}
-
-// Held tells what the registry has at the target.
-func (r *Registry) Held(ctx context.Context, target Target) (Held, error) {
-	content, err := r.getManifest(ctx, target)
-	if err != nil || content == nil {
-		return Held{}, err
-	}
-	var manifest v1.Manifest
-	if err := json.Unmarshal(content, &manifest); err != nil {
-		return Held{}, fmt.Errorf("parsing manifest %s of %s: %w", target.Reference, target.Repository, err)
-	}
-	held := Held{Digest: digest.FromBytes(content), Config: manifest.Config.Digest, Complete: true}
-	if held.Config == "" {
-		return held, nil
-	}
-	blobs := append([]v1.Descriptor{manifest.Config}, manifest.Layers...)
-	digests := Image{Config: held.Config}
-	for _, layer := range manifest.Layers {
-		digests.Layers = append(digests.Layers, layer.Digest)
-	}
-	sizes, err := r.sizes(ctx, target.Repository, digests.blobs())
-	if err != nil {
-		return Held{}, err
-	}
-	for _, blob := range blobs {
-		held.Complete = held.Complete && sizes[blob.Digest] == blob.Size
-	}
-	return held, nil
-}
-
-// getManifest returns the manifest at the target, or nil where there is none.
-func (r *Registry) getManifest(ctx context.Context, target Target) ([]byte, error) {
-	request, err := r.request(ctx, http.MethodGet, target.path(), nil)
-	if err != nil {
-		return nil, err
-	}
-	request.Header["Accept"] = accepted()
-	response, err := r.send(request, http.StatusOK, http.StatusNotFound)
-	if err != nil {
-		return nil, fmt.Errorf("asking the registry for manifest %s of %s: %w", target.Reference, target.Repository, err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode == http.StatusNotFound {
-		return nil, nil
-	}
-	content, err := io.ReadAll(io.LimitReader(response.Body, maxDocument))
-	if err != nil {
-		return nil, fmt.Errorf("reading manifest %s of %s: %w", target.Reference, target.Repository, err)
-	}
-	return content, nil
-}
 
 // ownSizes returns the sizes of the blobs that a manifest names; nil for no manifest.
 func ownSizes(content []byte) (map[digest.Digest]int64, error) {
@@ -97,17 +28,31 @@ func ownSizes(content []byte) (map[digest.Digest]int64, error) {
 	return sizes, nil
 }
 
-// putManifest puts the image's manifest, which is made where it has none of its own, at the target, and returns its digest.
+// ManifestDigest returns the digest of the manifest that Push gives the image, whose blobs have those sizes in bytes; "" if
+// its own manifest cannot be parsed.
+func (i Image) ManifestDigest(sizes map[digest.Digest]int64) digest.Digest {
+	content, _, err := i.manifest(sizes)
+	if err != nil {
+		return ""
+	}
+	return digest.FromBytes(content)
+}
+
+// manifest returns the image's manifest, which is made if it has none of its own, and its media type.
+func (i Image) manifest(sizes map[digest.Digest]int64) (content []byte, mediaType string, err error) {
+	if i.Manifest != nil {
+		mediaType, err = mediaTypeOf(i.Manifest)
+		return i.Manifest, mediaType, err
+	}
+	content, err = json.Marshal(newManifest(i, sizes))
+	return content, v1.MediaTypeImageManifest, err
+}
+
+// putManifest puts the image's manifest at the target, and returns its digest.
 func (r *Registry) putManifest(
 	ctx context.Context, target Target, image Image, sizes map[digest.Digest]int64,
 ) (digest.Digest, error) {
-	content, mediaType := image.Manifest, v1.MediaTypeImageManifest
-	var err error
-	if content == nil {
-		content, err = json.Marshal(newManifest(image, sizes))
-	} else {
-		mediaType, err = mediaTypeOf(content)
-	}
+	content, mediaType, err := image.manifest(sizes)
 	if err != nil {
 		return "", err
 	}

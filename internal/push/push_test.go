@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/opencontainers/go-digest"
 
 	"kind-local-registry/internal/docker/dockertest"
 	"kind-local-registry/internal/push"
@@ -181,7 +182,9 @@ func TestHeld_TellsWhichBuildTheTagServes(t *testing.T) {
 	e := newEnv(t)
 	image := dockertest.NewImage("a", dockertest.Layer("one"))
 	result := e.mustPush(t, image)
-	want := push.Held{Digest: result.Digest, Config: image.ID(), Complete: true}
+	want := push.Held{Digest: result.Digest, Complete: true, Sizes: map[digest.Digest]int64{
+		image.ID(): image.Config.Size, image.Layers[0].Digest: image.Layers[0].Size,
+	}}
 	for _, reference := range []string{"1", result.Digest.String()} {
 		got, err := e.registry.Held(t.Context(), push.Target{Repository: "a/b", Reference: reference})
 		if err != nil {

@@ -33,6 +33,7 @@ type api interface {
 type env struct {
 	engine      *dockertest.Engine
 	service     *pusher.Service
+	registry    string // its URL
 	credentials pusher.Credentials
 	address     string
 	log         *buffer
@@ -47,8 +48,8 @@ func newEnv(t *testing.T) env {
 // newEnvWith starts all of it.
 func newEnvWith(t *testing.T, rules config.Rules) env {
 	t.Helper()
-	e := env{engine: dockertest.NewEngine(t), log: &buffer{}}
-	registry, err := push.NewRegistry(registrytest.Start(t, t.TempDir()))
+	e := env{engine: dockertest.NewEngine(t), registry: registrytest.Start(t, t.TempDir()), log: &buffer{}}
+	registry, err := push.NewRegistry(e.registry)
 	if err != nil {
 		t.Fatalf("NewRegistry: %v", err)
 	}

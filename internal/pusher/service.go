@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/semaphore"
 
 	"kind-local-registry/config"
@@ -83,10 +84,19 @@ func (s *Service) Lookup(ctx context.Context, name string) (rewrite.Presence, er
 	if refusal := (*rewrite.Refusal)(nil); errors.As(image.Refusal(), &refusal) {
 		presence.Refusal, presence.Detail = refusal.Reason, refusal.Detail
 	}
-	if image.Is(held.Digest, held.Config) {
+	if build := manifestOf(image, held); build != "" && build == held.Digest {
 		presence.Digest = presence.Served
 	}
 	return presence, nil
+}
+
+// manifestOf returns the digest of the manifest that a push of the image makes of blobs as the registry has them; "" if it is
+// not known. Nothing less tells the host's build from what somebody else put there, with the same configuration perhaps.
+func manifestOf(image docker.Image, held push.Held) digest.Digest {
+	if image.Stored {
+		return image.Manifest
+	}
+	return push.Image{Config: image.ID, Layers: image.Layers}.ManifestDigest(held.Sizes)
 }
 
 // Push makes the registry have the host's image of that name, which is any image reference, and returns its digest

@@ -135,7 +135,7 @@ func TestPush_RepairsWhatIsDamagedInTheRegistry(t *testing.T) {
 
 func TestNewRegistry_RefusesAnAddressThatIsNone(t *testing.T) {
 	t.Parallel()
-	for _, address := range []string{"", "kind-registry:5000", "unix:///x", "http://", "://"} {
+	for _, address := range []string{"", "kind-registry:5000", "unix://x/y", "unix:x", "http://", "://"} {
 		if _, err := push.NewRegistry(address); err == nil {
 			t.Errorf("NewRegistry(%q): no error", address)
 		}

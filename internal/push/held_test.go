@@ -49,7 +49,9 @@ func blob(content string) string {
 func TestHeld_TakesAManifestOfNoUseForNone(t *testing.T) {
 	t.Parallel()
 	const begin = `{"schemaVersion":2,"mediaType":"` + v1.MediaTypeImageManifest + `",`
-	layers := func(layers string) string { return begin + `"config":` + blob("config") + `,"layers":[` + layers + `]}` }
+	layers := func(layers string) string {
+		return begin + `"config":` + blob("config") + `,"layers":[` + layers + `]}`
+	}
 	good := layers(blob("layer"))
 	for name, content := range map[string]string{
 		"no JSON":                    "<html>",

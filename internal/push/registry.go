@@ -27,18 +27,23 @@ type Registry struct {
 	http *http.Client
 }
 
-// NewRegistry returns the registry whose API is at address, such as http://kind-registry:5000. Proxies of the
-// environment are not used for it.
+// NewRegistry returns the registry whose API is at address, such as http://kind-registry:5000, or on the Unix socket of a URL
+// such as unix:///run/registry.sock. Proxies of the environment are not used for it.
 func NewRegistry(address string) (*Registry, error) {
 	base, err := url.Parse(address)
 	if err != nil {
 		return nil, fmt.Errorf("parsing the registry's address: %w", err)
 	}
-	if base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, fmt.Errorf("the registry's address %q is not like http://kind-registry:5000", address)
+	dial := Dialer().DialContext
+	switch {
+	case base.Scheme == "unix" && base.Host == "" && strings.HasPrefix(base.Path, "/"):
+		dial = dialSocket(base.Path)
+		base = &url.URL{Scheme: "http", Host: "localhost"}
+	case base.Host == "" || base.Scheme != "http" && base.Scheme != "https":
+		return nil, fmt.Errorf("the registry's address %q is not like http://kind-registry:5000 or unix:///run/registry.sock", address)
 	}
 	return &Registry{base: base, http: &http.Client{Transport: &http.Transport{
-		DialContext:         Dialer().DialContext,
+		DialContext:         dial,
 		TLSHandshakeTimeout: 5 * time.Second,
 		// After the last byte of a layer the registry still has to bring it to the disk.
 		ResponseHeaderTimeout: 2 * time.Minute,

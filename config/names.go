@@ -15,6 +15,13 @@ const (
 	RegistryPort = 5001
 	// RegistryContainerPort is the port that the registry listens on inside its container.
 	RegistryContainerPort = 5000
+	// RegistrySocketVolume is the named volume, mounted at RegistrySocketDirectory by the registry and the pusher only, with
+	// the Unix socket through which the pusher writes to the registry.
+	RegistrySocketVolume = "kind-registry-socket"
+	// RegistrySocketDirectory is where RegistrySocketVolume is mounted.
+	RegistrySocketDirectory = "/run/kind-registry"
+	// RegistrySocket is the path of the socket.
+	RegistrySocket = RegistrySocketDirectory + "/registry.sock"
 	// RegistryImage is the image of the registry that setup carries; its tag is Version.
 	RegistryImage = "kind-local-registry/registry"
 

@@ -46,19 +46,33 @@ func (s *System) pusherPiece(ctx context.Context) (piece, error) {
 	if runtime.GOOS != "linux" {
 		socket = "/var/run/docker.sock" // of the virtual machine that Docker runs in
 	}
+	registry, mounts, err := s.pusherRegistry(ctx)
+	if err != nil {
+		return piece{}, err
+	}
 	return piece{
 		Name: config.PusherContainer, Image: id, Network: s.network, FromTop: pusherFromTop,
 		Command: []string{
 			"pusher", "--certs", certsDir, "--docker-host", "unix:///var/run/docker.sock",
-			"--registry", fmt.Sprintf("http://%s:%d", config.RegistryContainer, config.RegistryContainerPort),
+			"--registry", registry,
 			"--registry-host", s.registryHost(),
 		},
 		Env:    append([]string{"GOMEMLIMIT=48MiB"}, s.rulesVariables()...),
 		Reads:  s.imageDirectories(),
-		Mounts: []string{config.PusherContainer + ":" + certsDir, socket + ":/var/run/docker.sock"},
+		Mounts: append(mounts, config.PusherContainer+":"+certsDir, socket+":/var/run/docker.sock"),
 		// For setup push; at a port of Docker's choice, which no other program can have taken.
 		ContainerPort: config.PusherPort,
 	}, nil
+}
+
+// pusherRegistry returns where the pusher reaches the registry, and what it mounts for that: the socket of ours, and the
+// address of another one.
+func (s *System) pusherRegistry(ctx context.Context) (address string, mounts []string, err error) {
+	carried, err := s.carriesRegistry(ctx)
+	if err != nil || !carried {
+		return fmt.Sprintf("http://%s:%d", config.RegistryContainer, config.RegistryContainerPort), nil, err
+	}
+	return "unix://" + config.RegistrySocket, []string{registrySocketMount}, nil
 }
 
 // imageDirectories returns the directories in which the daemon keeps layers as files, as far as they are on this machine:

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
@@ -37,8 +38,7 @@ func (s *System) keepRegistry(ctx context.Context) error {
 	return nil
 }
 
-// registryPiece describes the registry's container. Another image than ours is started as it comes: registry:2 and
-// registry:3 take their settings from the environment, and ours ignores them.
+// registryPiece describes the registry's container. Another image than ours is started as it comes.
 func (s *System) registryPiece(ctx context.Context) (piece, error) {
 	reference := s.options.RegistryImage
 	if reference == "" {
@@ -48,12 +48,30 @@ func (s *System) registryPiece(ctx context.Context) (piece, error) {
 	if err != nil {
 		return piece{}, err
 	}
-	return piece{
+	p := piece{
 		Name: config.RegistryContainer, Image: id, Chosen: s.options.RegistryImage, Network: s.network, FromTop: registryFromTop,
-		Env:      []string{"REGISTRY_STORAGE_DELETE_ENABLED=true", "OTEL_TRACES_EXPORTER=none"},
 		Mounts:   []string{config.RegistryContainer + ":/var/lib/registry"},
 		HostPort: s.options.RegistryPort, ContainerPort: config.RegistryContainerPort,
-	}, nil
+	}
+	if p.Chosen != "" {
+		p.Env = []string{"OTEL_TRACES_EXPORTER=none"}
+		return p, nil
+	}
+	p.Command = []string{"--socket", config.RegistrySocket}
+	p.Mounts = append(p.Mounts, registrySocketMount)
+	return p, nil
+}
+
+// registrySocketMount is the volume with the socket through which the pusher writes to our registry.
+const registrySocketMount = config.RegistrySocketVolume + ":" + config.RegistrySocketDirectory
+
+// writable says of a registry that is not ours what ours does not let pods do.
+const writable = "not read-only: pods may write to it; "
+
+// carriesRegistry reports whether the registry is the one that setup carries, or will be: neither adopted nor of another image.
+func (s *System) carriesRegistry(ctx context.Context) (bool, error) {
+	found, err := s.find(ctx, config.RegistryContainer)
+	return s.options.RegistryImage == "" && (found == nil || ours(found)), err
 }
 
 func (s *System) checkRegistry(ctx context.Context) (State, error) {
@@ -71,6 +89,9 @@ func (s *System) checkRegistry(ctx context.Context) (State, error) {
 	state, err := s.checkPiece(ctx, p)
 	if err != nil || !state.OK {
 		return state, err
+	}
+	if p.Chosen != "" {
+		state.Detail = writable + state.Detail
 	}
 	return s.answers(ctx, state.Detail)
 }
@@ -98,7 +119,7 @@ func (s *System) checkAdopted(ctx context.Context, found *container.InspectRespo
 	if endpoint == nil {
 		return State{Detail: fmt.Sprintf("container %s is not on network %s", config.RegistryContainer, s.network)}, nil
 	}
-	return s.answers(ctx, "adopted, "+describe(found, endpoint))
+	return s.answers(ctx, "adopted, "+writable+describe(found, endpoint))
 }
 
 func publishedPort(c *container.InspectResponse) int {
@@ -242,6 +263,14 @@ func (s *System) removeRegistry(ctx context.Context) (string, error) {
 		return config.RegistryContainer + " left: setup only adopted it", nil
 	}
 	err = errors.Join(s.removeContainer(ctx, config.RegistryContainer), s.removeVolume(ctx, config.RegistryContainer),
-		s.removeImage(ctx, registryImage()))
+		s.removeSocket(ctx), s.removeImage(ctx, registryImage()))
 	return config.RegistryContainer + " and its images removed", errors.Join(err, s.removeNetwork(ctx))
+}
+
+// removeSocket removes the volume with the registry's socket, unless the pusher of another cluster has it mounted.
+func (s *System) removeSocket(ctx context.Context) error {
+	if err := s.removeVolume(ctx, config.RegistrySocketVolume); !errdefs.IsConflict(err) {
+		return err
+	}
+	return nil
 }

@@ -98,8 +98,8 @@ func TestListenSocket_ReplacesAStaleSocketOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info.Mode().Perm() != 0o600 {
-		t.Errorf("the socket has mode %s, want 0600", info.Mode().Perm())
+	if info.Mode().Perm() != 0o666 {
+		t.Errorf("the socket has mode %s, want 0666", info.Mode().Perm())
 	}
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, []byte("content"), 0o600); err != nil {

@@ -33,8 +33,9 @@ func Serve(ctx context.Context, handler http.Handler, listeners ...net.Listener)
 	return nil
 }
 
-// ListenSocket listens on a Unix socket at path, which only the owner may use. A socket that is there, left by an earlier
-// process, is replaced.
+// ListenSocket listens on a Unix socket at path. Whoever reaches its directory may write to the registry, under whatever user:
+// with user namespaces, root of one container is another user than root of another. A socket that is there, left by an
+// earlier process, is replaced.
 func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
 	info, err := os.Lstat(path)
 	if err == nil && info.Mode().Type() == fs.ModeSocket {
@@ -51,8 +52,8 @@ func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
 	if socket, ok := listener.(*net.UnixListener); ok {
 		socket.SetUnlinkOnClose(false)
 	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("restricting socket %s: %w", path, err), listener.Close())
+	if err := os.Chmod(path, 0o666); err != nil { // #nosec G302 -- its directory restricts it
+		return nil, errors.Join(fmt.Errorf("opening socket %s to all users: %w", path, err), listener.Close())
 	}
 	return listener, nil
 }

@@ -95,12 +95,18 @@ func (s *System) checkPusher(ctx context.Context) (State, error) {
 	}
 	credentials, err := s.pusherCredentials(ctx, config.PusherContainer)
 	if err == nil {
-		err = credentials.Check(time.Now().Add(renewBefore))
+		err = checkCertificates(credentials)
 	}
 	if err != nil {
 		return State{Detail: fmt.Sprintf("certificates of %s: %v", config.PusherContainer, err)}, nil
 	}
 	return state, nil
+}
+
+// checkCertificates returns why the certificates must be renewed: they have to be valid now, and for renewBefore.
+func checkCertificates(credentials pusher.Credentials) error {
+	now := time.Now()
+	return credentials.Check(now, now.Add(renewBefore))
 }
 
 func (s *System) applyPusher(ctx context.Context, _ Progress) error {
@@ -114,7 +120,7 @@ func (s *System) applyPusher(ctx context.Context, _ Progress) error {
 // ensureCredentials keeps the certificates in the container's volume, or makes new ones where they are missing, broken or
 // about to expire.
 func (s *System) ensureCredentials(ctx context.Context, container string) error {
-	if kept, err := s.pusherCredentials(ctx, container); err == nil && kept.Check(time.Now().Add(renewBefore)) == nil {
+	if kept, err := s.pusherCredentials(ctx, container); err == nil && checkCertificates(kept) == nil {
 		return nil
 	}
 	made, err := pusher.NewCredentials(time.Now())

@@ -92,16 +92,18 @@ func CredentialsFrom(files map[string][]byte) (Credentials, error) {
 	}, errors.Join(missing...)
 }
 
-// Check reports every fault of the credentials: what is missing, does not belong together, or is not valid at now.
-func (c Credentials) Check(now time.Time) error {
-	return errors.Join(
-		check(c.CA, c.ServerCert, c.ServerKey, x509.VerifyOptions{
-			CurrentTime: now, DNSName: config.PusherContainer, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		}),
-		check(c.CA, c.ClientCert, c.ClientKey, x509.VerifyOptions{
-			CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-		}),
-	)
+// Check reports every fault of the credentials: what is missing, does not belong together, or is not valid now and at
+// the later times.
+func (c Credentials) Check(now time.Time, later ...time.Time) error {
+	var faults []error
+	for _, at := range append([]time.Time{now}, later...) {
+		server := x509.VerifyOptions{
+			CurrentTime: at, DNSName: config.PusherContainer, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		}
+		client := x509.VerifyOptions{CurrentTime: at, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
+		faults = append(faults, check(c.CA, c.ServerCert, c.ServerKey, server), check(c.CA, c.ClientCert, c.ClientKey, client))
+	}
+	return errors.Join(faults...)
 }
 
 // check says whether certificate and key belong together and are the CA's.

@@ -8,9 +8,9 @@ import (
 	"net"
 	"os"
 	"strconv"
-	"sync"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/docker"
@@ -60,7 +60,7 @@ socket. It needs ca.crt, server.crt and server.key in the directory of the certi
 	return command
 }
 
-// runPusher serves until ctx ends.
+// runPusher serves until ctx ends, or the socket of the daemon is lost.
 func runPusher(ctx context.Context, options pusherOptions, stderr io.Writer) error {
 	rules, err := readRules(options.rules)
 	if err != nil {
@@ -83,18 +83,18 @@ func runPusher(ctx context.Context, options pusherOptions, stderr io.Writer) err
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
 	service := pusher.NewService(daemon, registry, options.registryHost, rules, log)
 	defer service.Close()
-	if rules.PrePush {
-		ctx, cancel := context.WithCancel(ctx)
-		var following sync.WaitGroup
-		defer following.Wait()
-		defer cancel()
-		following.Go(func() { service.Follow(ctx, log) })
-	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", options.listen)
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
-	return pusher.NewServer(service, log).Serve(ctx, listener, security)
+	group, ctx := errgroup.WithContext(ctx)
+	if rules.PrePush {
+		group.Go(func() error { service.Follow(ctx, log); return nil })
+	}
+	// A restart of the container, which Docker sees to, mounts the new socket.
+	group.Go(func() error { return docker.AwaitLoss(ctx, options.dockerHost) })
+	group.Go(func() error { return pusher.NewServer(service, log).Serve(ctx, listener, security) })
+	return group.Wait()
 }
 
 // readRules returns the rules of the file, or where none is named those in the environment, which setup gives the

@@ -246,18 +246,35 @@ func (s *System) otherClusters(ctx context.Context) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("listing the nodes of kind cluster %s: %w", name, err)
 		}
-		if s.anyPulls(ctx, members) {
+		pulls, err := s.anyPulls(ctx, members)
+		if err != nil {
+			return nil, fmt.Errorf("looking whether kind cluster %s uses %s: %w", name, config.RegistryContainer, err)
+		}
+		if pulls {
 			others = append(others, name)
 		}
 	}
 	return others, nil
 }
 
-func (s *System) anyPulls(ctx context.Context, members []nodes.Node) bool {
+// anyPulls reports whether one of the nodes, which may be stopped, pulls from our registry.
+func (s *System) anyPulls(ctx context.Context, members []nodes.Node) (bool, error) {
+	file := config.HostsFile(s.registryHost())
 	for _, node := range members {
-		if written, err := readFile(ctx, node, config.HostsFile(s.registryHost())); err == nil && written == config.Hosts() {
-			return true
+		copied, err := s.docker.CopyFromContainer(ctx, node.String(), client.CopyFromContainerOptions{SourcePath: file})
+		if errdefs.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return false, fmt.Errorf("copying %s from node %s: %w", file, node, err)
+		}
+		files, err := untar(copied.Content)
+		if err := errors.Join(err, copied.Content.Close()); err != nil {
+			return false, fmt.Errorf("reading %s of node %s: %w", file, node, err)
+		}
+		if written, found := files[path.Base(file)]; found && !isForeignHosts(string(written)) {
+			return true, nil
 		}
 	}
-	return false
+	return false, nil
 }

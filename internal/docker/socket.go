@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -48,9 +49,8 @@ func lost(ctx context.Context, path string) bool {
 		return false
 	}
 	connection, err := new(net.Dialer).DialContext(ctx, "unix", path)
-	if err != nil {
-		return ctx.Err() == nil
+	if err == nil {
+		_ = connection.Close() // it was only to see whether anything listens
 	}
-	_ = connection.Close() // it was only to see who answers
-	return false
+	return errors.Is(err, syscall.ECONNREFUSED)
 }

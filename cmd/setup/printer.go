@@ -24,6 +24,13 @@ const clearLine = "\r\x1b[K"
 
 func (p *printer) to(w io.Writer) { p.w, p.terminal = w, isTerminal(w) }
 
+// waiting says that another process holds up this one.
+func (p *printer) waiting(holder string) {
+	if !p.quiet {
+		p.printf("Waiting for %s, which is changing the same Docker host.\n", holder)
+	}
+}
+
 // Begin names the step on the current line of a terminal.
 func (p *printer) Begin(step string) {
 	p.step = step
@@ -83,7 +90,8 @@ func mark(w io.Writer, ok bool) string {
 	return "\x1b[" + color + "m" + sign + "\x1b[0m"
 }
 
-func isTerminal(w io.Writer) bool {
-	file, ok := w.(*os.File)
+// isTerminal reports whether the reader or writer is a terminal.
+func isTerminal(stream any) bool {
+	file, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd())) // #nosec G115 -- a file descriptor fits an int
 }

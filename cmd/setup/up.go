@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -26,23 +29,7 @@ A kind cluster that exists is adopted, one that does not is created. Run it agai
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			output.to(command.ErrOrStderr())
-			system, err := host.Open(command.Context(), options)
-			if err != nil {
-				return err
-			}
-			if err := system.Preflight(command.Context()); err != nil {
-				return err
-			}
-			changed, err := host.Up(command.Context(), system.Steps(), &output)
-			if err != nil || output.quiet {
-				return err
-			}
-			verdict := "Ready: images of this host's Docker daemon now run in kind cluster %q.\n"
-			if !changed {
-				verdict = "Nothing to change: kind cluster %q is ready.\n"
-			}
-			_, err = fmt.Fprintf(command.OutOrStdout(), verdict, system.Cluster())
-			return err
+			return up(command.Context(), options, &output, command.OutOrStdout())
 		},
 	}
 	addClusterFlags(command, &options)
@@ -54,4 +41,26 @@ A kind cluster that exists is adopted, one that does not is created. Run it agai
 	flags.StringVar(&options.RulesFile, "rules", "", "file that says which images, namespaces and pods are left alone, see docs/rules.md (default the rules that are in force)")
 	flags.BoolVar(&options.AdoptOnly, "adopt-only", false, "fail where the cluster does not exist")
 	return command
+}
+
+// up brings everything up, and says on stdout how that ended.
+func up(ctx context.Context, options host.Options, output *printer, stdout io.Writer) (err error) {
+	system, unlock, err := host.OpenToChange(ctx, options, output.waiting)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	if err := system.Preflight(ctx); err != nil {
+		return err
+	}
+	changed, err := host.Up(ctx, system.Steps(), output)
+	if err != nil || output.quiet {
+		return err
+	}
+	verdict := "Ready: images of this host's Docker daemon now run in kind cluster %q.\n"
+	if !changed {
+		verdict = "Nothing to change: kind cluster %q is ready.\n"
+	}
+	_, err = fmt.Fprintf(stdout, verdict, system.Cluster())
+	return err
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -26,6 +28,7 @@ type System struct {
 	kindConfig *v1alpha4.Cluster
 	docker     *client.Client
 	socket     string // of the Docker daemon, on the host
+	virtual    bool   // whether the daemon runs in a virtual machine of this host, with files of its own
 	layout     docker.Layout
 	network    string
 	rules      string       // the document of the rules, as the user wrote it; "" for the defaults
@@ -35,6 +38,35 @@ type System struct {
 // Open reaches the Docker daemon and reads what the options name. It fails, with a remedy, on a daemon that does not
 // answer, one on another machine, or a configuration that cannot be read; and changes nothing.
 func Open(ctx context.Context, options Options) (*System, error) {
+	system, err := connect(ctx, options)
+	if err != nil {
+		return nil, err
+	}
+	return system, system.keep(ctx)
+}
+
+// OpenToChange is Open for what changes the host: it waits until no other setup does that, and calls waiting, if that takes
+// more than a second, with who holds it up. unlock ends the caller's turn, and so does the end of the process.
+func OpenToChange(ctx context.Context, options Options, waiting func(holder string)) (system *System, unlock func() error, err error) {
+	if system, err = connect(ctx, options); err != nil {
+		return nil, nil, err
+	}
+	if unlock, err = lock(ctx, system.socket, waiting); err != nil {
+		return nil, nil, err
+	}
+	if err := system.keep(ctx); err != nil { // only now: another setup may have changed what is there
+		return nil, nil, errors.Join(err, unlock())
+	}
+	return system, unlock, nil
+}
+
+// keep takes over, of what the user did not choose, what is there.
+func (s *System) keep(ctx context.Context) error {
+	return errors.Join(s.keepRegistry(ctx), s.keepRules(ctx))
+}
+
+// connect returns the system of the options, but for what is kept of the one that is there.
+func connect(ctx context.Context, options Options) (*System, error) {
 	if err := options.Validate(); err != nil {
 		return nil, err
 	}
@@ -69,11 +101,14 @@ func Open(ctx context.Context, options Options) (*System, error) {
 	if network == "" {
 		network = config.Network
 	}
-	system := &System{
+	if resolved, err := filepath.EvalSymlinks(socket); err == nil {
+		socket = resolved // users may come to the same one by different links
+	}
+	return &System{
 		options: options, kindConfig: kindConfig, docker: daemon, socket: socket, network: network,
 		layout: docker.NewLayout(info.Info), rules: rules,
-	}
-	return system, errors.Join(system.keepRegistry(ctx), system.keepRules(ctx))
+		virtual: runtime.GOOS != "linux" || info.Info.OperatingSystem == "Docker Desktop",
+	}, nil
 }
 
 // noDocker says in a sentence why the daemon does not answer, and what to do.

@@ -1,0 +1,97 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// lockRetry is how often a lock that is held is tried again.
+	lockRetry = 100 * time.Millisecond
+	// patience is how long a caller waits for the lock before it is told about that.
+	patience = time.Second
+)
+
+// lock waits until no other setup changes what belongs to the daemon at the socket, and returns what ends that. After a
+// second it calls waiting, with who holds the lock. The kernel frees the lock of a process that ends, however it ends.
+//
+// What is locked is the socket's directory: every user of the daemon can open that, and a lock needs no right to write. So
+// there is no file that one user makes and another cannot open, nor one in a place where anybody may put a link.
+func lock(ctx context.Context, socket string, waiting func(holder string)) (unlock func() error, err error) {
+	directory, err := os.Open(filepath.Dir(socket))
+	if err != nil {
+		return nil, fmt.Errorf("locking the directory of Docker's socket: %w", err)
+	}
+	if err := await(ctx, directory, waiting); err != nil {
+		return nil, errors.Join(fmt.Errorf("locking %s: %w", directory.Name(), err), directory.Close())
+	}
+	return directory.Close, nil
+}
+
+// await takes the lock of an open file as soon as it is free.
+func await(ctx context.Context, file *os.File, waiting func(holder string)) error {
+	tick := time.NewTicker(lockRetry)
+	defer tick.Stop()
+	for start, told := time.Now(), false; ; {
+		err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB) // #nosec G115 -- a file descriptor fits an int
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+		if !told && time.Since(start) >= patience {
+			waiting(holder(file))
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// holder describes who holds the lock of the file, as far as the kernel tells.
+func holder(file *os.File) string {
+	const unknown = "another process"
+	var status unix.Stat_t
+	if err := unix.Fstat(int(file.Fd()), &status); err != nil { // #nosec G115 -- a file descriptor fits an int
+		return unknown
+	}
+	locks, err := os.ReadFile("/proc/locks") // proc_locks(5); Linux has it alone
+	if err != nil {
+		return unknown
+	}
+	id := lockHolder(string(locks), status.Ino)
+	if id == 0 {
+		return unknown
+	}
+	who := fmt.Sprintf("process %d", id)
+	command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", id))
+	if words := bytes.ReplaceAll(bytes.TrimRight(command, "\x00"), []byte{0}, []byte{' '}); err == nil && len(words) > 0 {
+		who += fmt.Sprintf(" (%s)", words)
+	}
+	return who
+}
+
+// lockHolder returns the process that holds the flock of the inode, or 0 where the table does not tell.
+func lockHolder(table string, inode uint64) int {
+	for line := range strings.Lines(table) {
+		// 1: FLOCK  ADVISORY  WRITE 4711 00:19:1 0 EOF
+		fields := strings.Fields(line)
+		if len(fields) < 6 || fields[1] != "FLOCK" || !strings.HasSuffix(fields[5], fmt.Sprintf(":%d", inode)) {
+			continue
+		}
+		if id, err := strconv.Atoi(fields[4]); err == nil && id > 0 {
+			return id
+		}
+	}
+	return 0
+}

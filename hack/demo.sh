@@ -19,7 +19,7 @@ docker_build() {
 
 if [[ ${1-} == --remove ]]; then
   if [[ -x bin/setup ]] && docker info >/dev/null 2>&1; then
-    bin/setup down --cluster "$cluster" --registry
+    bin/setup down --cluster "$cluster" --registry --yes
     docker image rm --force "$image" >/dev/null 2>&1 || true
   fi
   exit 0

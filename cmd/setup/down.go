@@ -1,49 +1,84 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
 	"kind-local-registry/internal/host"
 )
 
+// downOptions are the flags of setup down.
+type downOptions struct {
+	host.Options
+
+	output        printer
+	registry, yes bool
+}
+
 func newDownCommand() *cobra.Command {
-	var options host.Options
-	var output printer
-	var registry bool
+	var options downOptions
 	command := &cobra.Command{
 		Use:   "down",
 		Short: "Take away all that up made, but for the registry and its images",
 		Long: `Take away all that up made, but for the registry and its images.
 
 A cluster that up created is deleted; one that it adopted is left, without our parts. The registry stays, so that the next up
-finds every image there.`,
+finds every image there. --registry removes it too, after a question on a terminal; elsewhere it needs --yes.`,
 		Example: `  setup down
   setup down --cluster dev
-  setup down --registry      # the registry and its images too`,
+  setup down --registry      # the registry and its images too
+  setup down --registry --yes`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			ctx := command.Context()
-			output.to(command.ErrOrStderr())
-			system, err := host.Open(ctx, options)
-			if err != nil {
-				return err
-			}
-			steps := system.StepsDown(ctx, registry)
-			if err := host.Down(ctx, steps, &output); err != nil || output.quiet {
-				return err
-			}
-			verdict := "Gone. The registry and its images stay; setup down --registry removes them too.\n"
-			if registry {
-				verdict = "Gone, the registry and its images too.\n"
-			}
-			_, err = fmt.Fprint(command.OutOrStdout(), verdict)
-			return err
+			options.output.to(command.ErrOrStderr())
+			return options.run(command.Context(), command.InOrStdin(), command.OutOrStdout())
 		},
 	}
-	addClusterFlags(command, &options)
-	addOutputFlags(command, &output)
-	command.Flags().BoolVar(&registry, "registry", false, "remove the registry and its images too")
+	addClusterFlags(command, &options.Options)
+	addOutputFlags(command, &options.output)
+	flags := command.Flags()
+	flags.BoolVar(&options.registry, "registry", false, "remove the registry and its images too")
+	flags.BoolVarP(&options.yes, "yes", "y", false, "do not ask before the registry is removed")
 	return command
+}
+
+// run takes everything away.
+func (o *downOptions) run(ctx context.Context, stdin io.Reader, stdout io.Writer) (err error) {
+	if o.registry && !o.yes && !isTerminal(stdin) {
+		return errors.New("--registry removes every image in the registry and there is no terminal to ask on: confirm it with --yes")
+	}
+	system, unlock, err := host.OpenToChange(ctx, o.Options, o.output.waiting)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	if err := o.confirmRegistry(ctx, system, stdin); err != nil {
+		return err
+	}
+	steps := system.StepsDown(ctx, o.registry)
+	if err := host.Down(ctx, steps, &o.output); err != nil || o.output.quiet {
+		return err
+	}
+	verdict := "Gone. The registry and its images stay; setup down --registry removes them too.\n"
+	if o.registry {
+		verdict = "Gone, the registry and its images too.\n"
+	}
+	_, err = fmt.Fprint(stdout, verdict)
+	return err
+}
+
+// confirmRegistry asks whether the registry may be removed, where that is to be done and not confirmed yet.
+func (o *downOptions) confirmRegistry(ctx context.Context, system *host.System, stdin io.Reader) error {
+	if !o.registry || o.yes {
+		return nil
+	}
+	loss, err := system.RegistryLoss(ctx)
+	if err != nil || loss == "" {
+		return err
+	}
+	return confirm(ctx, stdin, o.output.w, "This removes "+loss+". Go on?")
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -251,6 +252,27 @@ func (s *System) checkRegistryPort(ctx context.Context) error {
 		return remedy(errors.New(state.Detail), state.Remedy)
 	}
 	return s.options.checkPort(ctx)
+}
+
+// RegistryLoss describes what goes with the registry, and who uses it too; "" if setup has none to remove.
+func (s *System) RegistryLoss(ctx context.Context) (string, error) {
+	found, err := s.find(ctx, config.RegistryContainer)
+	if err != nil || found != nil && !ours(found) {
+		return "", err
+	}
+	_, err = s.docker.VolumeInspect(ctx, config.RegistryContainer, client.VolumeInspectOptions{})
+	if errdefs.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("inspecting volume %s: %w", config.RegistryContainer, err)
+	}
+	loss := fmt.Sprintf("container and volume %s with all its images", config.RegistryContainer)
+	others, err := s.otherClusters(ctx)
+	if len(others) > 0 {
+		loss += ", which is in use by kind cluster " + strings.Join(others, ", ")
+	}
+	return loss, err
 }
 
 // removeRegistry removes the registry with all its images; one that setup only adopted is left.

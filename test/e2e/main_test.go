@@ -74,7 +74,7 @@ func runSuite(m *testing.M) (code int, err error) {
 		return 1, fmt.Errorf("setup up: %w\n%s", err, out)
 	}
 	code = m.Run()
-	if out, err := suite.run(ctx, "down", "--cluster", clusterName, "--registry"); err != nil {
+	if out, err := suite.run(ctx, "down", "--cluster", clusterName, "--registry", "--yes"); err != nil {
 		return 1, fmt.Errorf("setup down: %w\n%s", err, out)
 	}
 	return code, nil

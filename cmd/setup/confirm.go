@@ -1,0 +1,34 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// errNotConfirmed ends a command whose question was not answered with yes.
+var errNotConfirmed = errors.New("not confirmed: nothing was changed")
+
+// confirm asks the question on w and returns nil if the line that in answers with is yes.
+func confirm(ctx context.Context, in io.Reader, w io.Writer, question string) error {
+	if _, err := fmt.Fprintf(w, "%s [y/N] ", question); err != nil {
+		return err
+	}
+	answer := make(chan string, 1)
+	go func() { // a read cannot be cancelled; it ends with the process
+		line, _ := bufio.NewReader(in).ReadString('\n') // what ended it before a line did is no yes
+		answer <- line
+	}()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case line := <-answer:
+		if line = strings.ToLower(strings.TrimSpace(line)); line != "y" && line != "yes" {
+			return errNotConfirmed
+		}
+		return nil
+	}
+}

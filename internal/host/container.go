@@ -42,7 +42,13 @@ type piece struct {
 	Command []string
 	Env     []string
 	Mounts  []string // of volumes and files, as in docker run -v
-	Reads   []string // directories of the host that it reads, at the same paths, without what is mounted below them
+	// Reads are directories of the daemon's host that it reads, at the same paths, without what is mounted below them. One that
+	// does not exist is left out.
+	Reads []string
+	// Capabilities are all that it has; a chosen image has Docker's defaults.
+	Capabilities []string
+	// HostUsers makes root in it root on the daemon's host, where that remaps users.
+	HostUsers bool
 	// ContainerPort is published on the host's loopback, at HostPort, or where that is 0 at a port that Docker chooses at
 	// each start; 0 for none.
 	HostPort, ContainerPort int
@@ -126,35 +132,62 @@ func (s *System) recreate(ctx context.Context, p piece, fixed *network.EndpointI
 	if err := s.removeContainer(ctx, next); err != nil { // of a run that was cut off
 		return err
 	}
-	hostConfig, exposed, err := p.hostConfig()
-	if err != nil {
-		return err
-	}
-	made, err := s.docker.ContainerCreate(ctx, client.ContainerCreateOptions{
-		Name: next,
-		Config: &container.Config{
-			Image: p.Image, Cmd: p.Command, Env: p.Env, ExposedPorts: exposed,
-			Labels: map[string]string{config.Label: p.Name, fingerprintLabel: p.fingerprint(), imageLabel: p.Chosen},
-		},
-		HostConfig: hostConfig,
-		NetworkingConfig: &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{
-			p.Network: {IPAMConfig: fixed},
-		}},
-	})
+	id, err := s.create(ctx, p, next, fixed)
 	if err != nil {
 		return fmt.Errorf("creating container %s: %w", p.Name, err)
 	}
 	if prepare != nil {
-		err = prepare(ctx, made.ID)
+		err = prepare(ctx, id)
 	}
 	if err == nil {
-		err = s.replace(ctx, made.ID, p.Name)
+		err = s.replace(ctx, id, p.Name)
 	}
 	if err != nil { // a container that does not start is half-made
-		removed := s.removeContainer(context.WithoutCancel(ctx), made.ID)
+		removed := s.removeContainer(context.WithoutCancel(ctx), id)
 		return errors.Join(fmt.Errorf("starting container %s: %w", p.Name, err), removed)
 	}
 	return nil
+}
+
+// create makes the container under that name and returns its ID. Only the daemon can tell which of the directories exist, as
+// most users may not look there; so it is asked for all, and again without the one that it names in its refusal.
+func (s *System) create(ctx context.Context, p piece, name string, fixed *network.EndpointIPAMConfig) (string, error) {
+	labels := map[string]string{config.Label: p.Name, fingerprintLabel: p.fingerprint(), imageLabel: p.Chosen}
+	for {
+		hostConfig, exposed, err := p.hostConfig()
+		if err != nil {
+			return "", err
+		}
+		made, err := s.docker.ContainerCreate(ctx, client.ContainerCreateOptions{
+			Name: name,
+			Config: &container.Config{
+				Image: p.Image, Cmd: p.Command, Env: p.Env, ExposedPorts: exposed, Labels: labels,
+			},
+			HostConfig: hostConfig,
+			NetworkingConfig: &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{
+				p.Network: {IPAMConfig: fixed},
+			}},
+		})
+		if err == nil {
+			return made.ID, nil
+		}
+		remaining := withoutAbsent(p.Reads, err)
+		if len(remaining) == len(p.Reads) {
+			return "", err
+		}
+		p.Reads = remaining
+	}
+}
+
+// withoutAbsent returns the directories but for those that do not exist, as the daemon's refusal says.
+func withoutAbsent(directories []string, refusal error) []string {
+	var remaining []string
+	for _, directory := range directories {
+		if !strings.HasSuffix(refusal.Error(), "bind source path does not exist: "+directory) {
+			remaining = append(remaining, directory)
+		}
+	}
+	return remaining
 }
 
 // replace starts the container under the name, in the place of whatever has it. Look-ups that wait meanwhile are answered
@@ -187,6 +220,13 @@ func (p piece) hostConfig() (*container.HostConfig, network.PortSet, error) {
 		NetworkMode:   container.NetworkMode(p.Network),
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyAlways},
 		LogConfig:     container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "10m", "max-file": "2"}},
+		SecurityOpt:   []string{"no-new-privileges"},
+	}
+	if p.Chosen == "" { // another image may need more
+		hostConfig.CapDrop, hostConfig.CapAdd, hostConfig.ReadonlyRootfs = []string{"ALL"}, p.Capabilities, true
+	}
+	if p.HostUsers {
+		hostConfig.UsernsMode = "host"
 	}
 	for _, directory := range p.Reads {
 		hostConfig.Mounts = append(hostConfig.Mounts, mount.Mount{

@@ -7,11 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path"
-	"runtime"
-	"slices"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -43,8 +39,8 @@ func (s *System) pusherPiece(ctx context.Context) (piece, error) {
 		return piece{}, err
 	}
 	socket := s.socket
-	if runtime.GOOS != "linux" {
-		socket = "/var/run/docker.sock" // of the virtual machine that Docker runs in
+	if s.virtual {
+		socket = "/var/run/docker.sock" // of the virtual machine
 	}
 	registry, mounts, err := s.pusherRegistry(ctx)
 	if err != nil {
@@ -60,6 +56,8 @@ func (s *System) pusherPiece(ctx context.Context) (piece, error) {
 		Env:    append([]string{"GOMEMLIMIT=48MiB"}, s.rulesVariables()...),
 		Reads:  s.imageDirectories(),
 		Mounts: append(mounts, config.PusherContainer+":"+certsDir, socket+":/var/run/docker.sock"),
+		// It opens files of the daemon's and two sockets, whoever owns them: where users are remapped, not its own root.
+		Capabilities: []string{"DAC_OVERRIDE"}, HostUsers: true,
 		// For setup push; at a port of Docker's choice, which no other program can have taken.
 		ContainerPort: config.PusherPort,
 	}, nil
@@ -75,13 +73,13 @@ func (s *System) pusherRegistry(ctx context.Context) (address string, mounts []s
 	return "unix://" + config.RegistrySocket, []string{registrySocketMount}, nil
 }
 
-// imageDirectories returns the directories in which the daemon keeps layers as files, as far as they are on this machine:
-// a daemon in a virtual machine has them there.
+// imageDirectories returns the directories in which the daemon keeps layers as files; some may not exist. It depends on the
+// daemon alone, and not on what the user may see. In a virtual machine they cannot be counted on.
 func (s *System) imageDirectories() []string {
-	return slices.DeleteFunc(s.layout.Directories(), func(directory string) bool {
-		_, err := os.Stat(directory)
-		return errors.Is(err, fs.ErrNotExist) // who may not look, as most users, may still mount
-	})
+	if s.virtual {
+		return nil
+	}
+	return s.layout.Directories()
 }
 
 func (s *System) checkPusher(ctx context.Context) (State, error) {

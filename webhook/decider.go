@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
@@ -14,15 +15,20 @@ import (
 	"kind-local-registry/webhook/rewrite"
 )
 
-// parallel is how many images of one pod are looked up at once.
-const parallel = 16
+const (
+	// parallel is how many images of one pod are looked up concurrently: a part of parallelLookups, so that other pods go on.
+	parallel = 8
+	// decideTime bounds all lookups of one pod. It is a little more than lookupTime, so that a lookup which is not answered
+	// ends by itself, as silent, before the pod stops waiting.
+	decideTime = lookupTime + 100*time.Millisecond
+)
 
 // Decider decides what becomes of the images of a pod. Admission asks it, and so do the commands that explain, so that
 // what is explained is what happens.
 type Decider struct {
 	// RegistryHost is the registry's host in every rewritten reference, such as localhost:5001.
 	RegistryHost string
-	// Looker is asked about every image, for at most lookupTime in all.
+	// Looker is asked about every image, for at most decideTime in all.
 	Looker Looker
 	// Rules returns the rules that hold now.
 	Rules func() config.Rules
@@ -55,10 +61,10 @@ type Outcome struct {
 	Decision rewrite.Decision
 }
 
-// Decide decides about every field of the subject, in their order, by its original image. It waits for no look-up longer than
-// lookupTime.
+// Decide decides about every field of the subject, in their order, by its original image. It waits for lookups no longer than
+// decideTime.
 func (d *Decider) Decide(ctx context.Context, subject Subject) []Outcome {
-	ctx, cancel := context.WithTimeout(ctx, lookupTime)
+	ctx, cancel := context.WithTimeout(ctx, decideTime)
 	defer cancel()
 	rules := d.Rules()
 	outcomes, open := d.settle(subject, rules)

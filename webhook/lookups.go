@@ -4,80 +4,116 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
+	"net"
 	"sync"
 	"time"
 
-	"golang.org/x/sync/singleflight"
+	"golang.org/x/sync/semaphore"
 
+	"kind-local-registry/internal/flight"
 	"kind-local-registry/webhook/rewrite"
 )
 
 const (
-	// lookupTime is how long one look-up may take, and so how long a pod waits for an image that nobody answers for.
+	// lookupTime is how long one lookup may take, and so how long a pod waits for an image that nobody answers for.
 	lookupTime = 1500 * time.Millisecond
+	// parallelLookups is how many lookups are under way at a time, whatever pods name. Further ones queue.
+	parallelLookups = 32
 	// answerAge is how long an answer is used again: the pods of one Deployment come within it.
 	answerAge = time.Second
-	// slowFailure is how long a failed look-up took for the next ones not to be tried.
-	slowFailure = 250 * time.Millisecond
-	// pause is how long it is, after a failure, until somebody is asked again.
+	// pause is the time between two tries, and between two probes.
 	pause = 200 * time.Millisecond
 )
 
-// errPaused is what a look-up fails with after another one failed slowly, until one succeeds.
-var errPaused = errors.New("not asked: a look-up failed slowly a moment ago")
+// errPaused is the error of a lookup while the circuit breaker is open.
+var errPaused = errors.New("not looked up: the last lookup was not answered")
 
 // Looker tells what the host and the registry hold of a name, a normalised reference.
 type Looker interface {
 	Lookup(ctx context.Context, name string) (rewrite.Presence, error)
 }
 
-// Lookups is a Looker for many admissions at once: it asks another one, once for all who ask of the same name, and
-// remembers the answer for a moment. A failure that took its time opens a circuit breaker: from then on look-ups fail at
-// once, while one is tried again and again beside them, until it is answered. So a pusher that hangs costs one pod one
-// short wait, whenever it comes back.
+// Lookups is a Looker for many admissions at once: it looks a name up once for all who ask for it, and remembers the answer
+// for a moment. An error that the other side answers with is an answer too, and concerns that name alone. Only silence, a
+// lookup that times out or finds no connection while no other is answered, opens a circuit breaker: from then on lookups
+// fail immediately, and a probe in the background looks names up until one is answered. So a pusher that hangs costs one pod
+// one short wait, and an image that cannot be looked up costs other images nothing.
 type Lookups struct {
 	looker  Looker
 	metrics *Metrics
-	flights singleflight.Group
-	ctx     context.Context // what is asked outlives whoever asked first
+	flights flight.Group[rewrite.Presence, struct{}]
+	slots   *semaphore.Weighted
+	ctx     context.Context
 	probing sync.WaitGroup
 
-	mu      sync.Mutex
-	answers map[string]answer
-	open    bool // the breaker
+	mu       sync.Mutex
+	answers  map[string]answer
+	answered time.Time // when the other side was last heard of
+	breaker  breaker
 }
 
-// answer is what a look-up gave, and until when it holds.
+// answer is what a lookup gave, and until when it holds.
 type answer struct {
 	presence rewrite.Presence
 	err      error
+	silent   bool // the other side has not answered
 	until    time.Time
+}
+
+// breaker is open while lookups are not tried.
+type breaker struct {
+	open    bool
+	probing bool   // the probe runs, which may still be so for a moment after it was closed
+	silent  string // the name that was not answered
+	wanted  string // the name to probe: the last other one that was wanted since, or silent
 }
 
 // NewLookups returns Lookups that ask looker until ctx ends.
 func NewLookups(ctx context.Context, looker Looker, metrics *Metrics) *Lookups {
-	return &Lookups{looker: looker, metrics: metrics, ctx: ctx, answers: map[string]answer{}}
+	return &Lookups{
+		looker: looker, metrics: metrics, ctx: ctx,
+		slots: semaphore.NewWeighted(parallelLookups), answers: map[string]answer{},
+	}
 }
 
-// Wait waits, after the end of the context, for what is still being tried.
-func (l *Lookups) Wait() { l.probing.Wait() }
+// Wait waits, after the end of the context, for the lookups that are still under way.
+func (l *Lookups) Wait() {
+	l.flights.Close()
+	l.probing.Wait()
+}
 
-// Lookup returns what the other Looker says of name. It waits no longer than ctx, and never longer than lookupTime.
+// Lookup returns what the other Looker says of name. It waits no longer than ctx, and the lookup ends with the last caller
+// that waits for it.
 func (l *Lookups) Lookup(ctx context.Context, name string) (rewrite.Presence, error) {
 	if known, ok := l.known(name); ok {
 		return known.presence, known.err
 	}
-	flight := l.flights.DoChan(name, func() (any, error) { //nolint:contextcheck // it outlives ctx
-		asked := l.ask(name)
+	if ctx.Err() == nil {
+		presence, _, err := l.flights.Do(ctx, name, nil, l.flight(name))
+		if ctx.Err() == nil {
+			return presence, err
+		}
+	}
+	return rewrite.Presence{}, fmt.Errorf("looking up %s: no answer in time: %w", name, context.Cause(ctx))
+}
+
+// flight returns the lookup of name that callers share.
+func (l *Lookups) flight(name string) flight.Run[rewrite.Presence, struct{}] {
+	return func(ctx context.Context, _ func(struct{})) (rewrite.Presence, error) {
+		if err := l.slots.Acquire(ctx, 1); err != nil {
+			return rewrite.Presence{}, err // every caller has left
+		}
+		defer l.slots.Release(1)
+		if known, ok := l.known(name); ok { // since it queued
+			return known.presence, known.err
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(l.ctx, cancel)()
+		asked := l.ask(ctx, name)
 		return asked.presence, asked.err
-	})
-	select {
-	case result := <-flight:
-		presence, _ := result.Val.(rewrite.Presence)
-		return presence, result.Err
-	case <-ctx.Done():
-		return rewrite.Presence{}, fmt.Errorf("no answer about %s within %s: %w", name, lookupTime, context.Cause(ctx))
 	}
 }
 
@@ -88,38 +124,52 @@ func (l *Lookups) known(name string) (answer, bool) {
 	if remembered, ok := l.answers[name]; ok && time.Now().Before(remembered.until) {
 		return remembered, true
 	}
-	if l.open {
-		return answer{err: errPaused}, true
+	if !l.breaker.open {
+		return answer{}, false
 	}
-	return answer{}, false
+	if name != l.breaker.silent {
+		l.breaker.wanted = name
+	}
+	return answer{err: errPaused}, true
 }
 
-// ask looks name up and remembers what came of it.
-func (l *Lookups) ask(name string) (asked answer) {
+// ask looks name up and remembers what came of it, unless ctx ended before: that says nothing about the other side.
+func (l *Lookups) ask(ctx context.Context, name string) answer {
 	start := time.Now()
+	asked := l.try(ctx, name)
+	if ctx.Err() == nil {
+		l.metrics.lookedUp(time.Since(start), asked.err)
+		l.remember(name, asked, start)
+	}
+	return asked
+}
+
+// try looks name up, for lookupTime at most.
+func (l *Lookups) try(ctx context.Context, name string) (asked answer) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			asked = answer{err: fmt.Errorf("looking up %s: panic: %v", name, fault)}
 		}
-		took := time.Since(start)
-		l.metrics.lookedUp(took, asked.err)
-		l.remember(name, asked, took)
 	}()
-	ctx, cancel := context.WithTimeout(l.ctx, lookupTime)
+	ctx, cancel := context.WithTimeout(ctx, lookupTime)
 	defer cancel()
 	presence, err := l.persist(ctx, name)
-	if err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("no answer within %s: %w", lookupTime, err)
+	refusal := (*rewrite.Refusal)(nil)
+	if err == nil || errors.As(err, &refusal) {
+		return answer{presence: presence, err: err}
 	}
-	return answer{presence: presence, err: err}
+	if ctx.Err() != nil {
+		return answer{err: fmt.Errorf("no answer within %s: %w", lookupTime, err), silent: true}
+	}
+	return answer{err: err, silent: disconnected(err)}
 }
 
-// persist looks name up until that is answered, refused, or ctx ends: whoever is replaced, as by setup up, is back in a moment.
+// persist looks name up until that is answered or ctx ends. It retries without a connection: a pusher that is replaced, as
+// by setup up, is back in a moment.
 func (l *Lookups) persist(ctx context.Context, name string) (rewrite.Presence, error) {
 	for {
 		presence, err := l.looker.Lookup(ctx, name)
-		refusal := (*rewrite.Refusal)(nil)
-		if err == nil || errors.As(err, &refusal) || ctx.Err() != nil {
+		if err == nil || !disconnected(err) || ctx.Err() != nil {
 			return presence, err
 		}
 		select {
@@ -130,24 +180,38 @@ func (l *Lookups) persist(ctx context.Context, name string) (rewrite.Presence, e
 	}
 }
 
-// remember keeps an answer that took the given time to come, forgets those that no longer hold, and opens or closes the
+// disconnected reports whether the error is that of a connection and not an answer that came over one.
+func disconnected(err error) bool {
+	refusal, connection := (*rewrite.Refusal)(nil), net.Error(nil) // as which url.Error, syscall.Errno and timeouts count too
+	return !errors.As(err, &refusal) &&
+		(errors.As(err, &connection) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF))
+}
+
+// remember keeps the answer of a lookup that began at start, forgets those that no longer hold, and opens or closes the
 // breaker.
-func (l *Lookups) remember(name string, asked answer, took time.Duration) {
+func (l *Lookups) remember(name string, asked answer, start time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
 	maps.DeleteFunc(l.answers, func(_ string, old answer) bool { return !now.Before(old.until) })
 	asked.until = now.Add(answerAge)
 	l.answers[name] = asked
-	slow := asked.err != nil && took >= slowFailure
-	if slow && !l.open && l.ctx.Err() == nil {
-		l.probing.Go(func() { l.probe(name) })
+	if !asked.silent {
+		l.answered, l.breaker.open = now, false
+		return
 	}
-	l.open = slow
+	if l.breaker.open || l.answered.After(start) { // another name was answered meanwhile: it is this name's own
+		return
+	}
+	l.breaker.open, l.breaker.silent, l.breaker.wanted = true, name, name
+	if !l.breaker.probing {
+		l.breaker.probing = true
+		l.probing.Go(l.probe)
+	}
 }
 
-// probe asks about name until that is answered, which closes the breaker.
-func (l *Lookups) probe(name string) {
+// probe looks names up until the breaker is closed.
+func (l *Lookups) probe() {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
 	for {
@@ -156,15 +220,18 @@ func (l *Lookups) probe(name string) {
 			return
 		case <-tick.C:
 		}
-		if asked := l.ask(name); asked.err == nil || !l.paused() {
+		name, open := l.nextProbe()
+		if !open {
 			return
 		}
+		l.ask(l.ctx, name)
 	}
 }
 
-// paused says whether the breaker is open.
-func (l *Lookups) paused() bool {
+// nextProbe returns the name to probe while the breaker is open.
+func (l *Lookups) nextProbe() (name string, open bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.open
+	l.breaker.probing = l.breaker.open
+	return l.breaker.wanted, l.breaker.open
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,7 +46,7 @@ func (l *looker) Lookup(ctx context.Context, _ string) (rewrite.Presence, error)
 		panic("in a test")
 	}
 	if time.Now().Before(l.back) {
-		return rewrite.Presence{}, errors.New("connection refused")
+		return rewrite.Presence{}, syscall.ECONNREFUSED
 	}
 	select {
 	case <-time.After(l.takes):

@@ -1,0 +1,138 @@
+package webhook_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/rewrite"
+)
+
+// lookerFunc is a Looker that is one function.
+type lookerFunc func(ctx context.Context, name string) (rewrite.Presence, error)
+
+func (f lookerFunc) Lookup(ctx context.Context, name string) (rewrite.Presence, error) {
+	return f(ctx, name)
+}
+
+// silentFor returns a Looker that never answers about one name, and immediately about every other.
+func silentFor(silent string) lookerFunc {
+	return func(ctx context.Context, name string) (rewrite.Presence, error) {
+		if name == silent {
+			<-ctx.Done()
+			return rewrite.Presence{}, ctx.Err()
+		}
+		return rewrite.Presence{OnHost: true}, nil
+	}
+}
+
+// wantAnswer looks name up, which shall succeed.
+func wantAnswer(t *testing.T, lookups *webhook.Lookups, name string) {
+	t.Helper()
+	if got, err := lookups.Lookup(t.Context(), name); err != nil || !got.OnHost {
+		t.Errorf("Lookup(%q) = %+v, %v, want the answer", name, got, err)
+	}
+}
+
+func TestLookups_TakeAnErrorForOneNamesAnswer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		asked := map[string]int{}
+		lookups := webhook.NewLookups(t.Context(), lookerFunc(func(_ context.Context, name string) (rewrite.Presence, error) {
+			if asked[name]++; name == "broken" {
+				return rewrite.Presence{}, errors.New("500: layer does not exist")
+			}
+			return rewrite.Presence{OnHost: true}, nil
+		}), webhook.NewMetrics())
+		for range 10 {
+			wantFailure(t, lookups, "broken", 0)
+			wantAnswer(t, lookups, "fine")
+		}
+		time.Sleep(2 * time.Second)
+		wantFailure(t, lookups, "broken", 0)
+		if got := asked["broken"]; got != 2 {
+			t.Errorf("the name was looked up %d times, want once in each of two seconds", got)
+		}
+	})
+}
+
+func TestLookups_ProbeAnotherNameThanTheSilentOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		lookups := webhook.NewLookups(t.Context(), silentFor("silent"), webhook.NewMetrics())
+		wantFailure(t, lookups, "silent", 1500*time.Millisecond)
+		wantFailure(t, lookups, "fine", 0)
+		time.Sleep(250 * time.Millisecond)
+		wantAnswer(t, lookups, "another")
+	})
+}
+
+func TestLookups_StayClosedWhileOtherNamesAreAnswered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		lookups := webhook.NewLookups(t.Context(), silentFor("silent"), webhook.NewMetrics())
+		var asking sync.WaitGroup
+		asking.Go(func() { wantFailure(t, lookups, "silent", 1500*time.Millisecond) })
+		for i := range 100 {
+			time.Sleep(100 * time.Millisecond)
+			wantAnswer(t, lookups, fmt.Sprintf("fine-%d", i))
+		}
+		asking.Wait()
+	})
+}
+
+func TestLookups_BoundHowManyAreUnderWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		now, most := 0, 0
+		lookups := webhook.NewLookups(t.Context(), lookerFunc(func(context.Context, string) (rewrite.Presence, error) {
+			mu.Lock()
+			now++
+			most = max(most, now)
+			mu.Unlock()
+			time.Sleep(20 * time.Millisecond)
+			mu.Lock()
+			now--
+			mu.Unlock()
+			return rewrite.Presence{OnHost: true}, nil
+		}), webhook.NewMetrics())
+		var asking sync.WaitGroup
+		for i := range 1000 {
+			asking.Go(func() { wantAnswer(t, lookups, fmt.Sprintf("name-%d", i)) })
+		}
+		asking.Wait()
+		if most != 32 {
+			t.Errorf("%d lookups were under way, want 32", most)
+		}
+	})
+}
+
+func TestLookups_EndWithTheirLastCaller(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ended := make(chan time.Time, 1)
+		lookups := webhook.NewLookups(t.Context(), lookerFunc(func(ctx context.Context, name string) (rewrite.Presence, error) {
+			got, err := silentFor("left")(ctx, name)
+			if name == "left" {
+				ended <- time.Now()
+			}
+			return got, err
+		}), webhook.NewMetrics())
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if _, err := lookups.Lookup(ctx, "left"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Lookup = %v, want %v", err, context.DeadlineExceeded)
+		}
+		if took := (<-ended).Sub(start); took != 100*time.Millisecond {
+			t.Errorf("the lookup ended after %s, want 100ms", took)
+		}
+		wantAnswer(t, lookups, "another") // the caller's impatience is no silence
+	})
+}

@@ -22,7 +22,6 @@ import (
 
 	"kind-local-registry/charts/charttest"
 	"kind-local-registry/config"
-	"kind-local-registry/webhook"
 )
 
 var update = flag.Bool("update", false, "write the goldens")
@@ -120,10 +119,11 @@ func rule(operation admissionv1.OperationType, resource string) admissionv1.Rule
 	}
 }
 
-// clientConfig is how both webhooks are called: by one path too, as the API server keeps connections by it.
+// clientConfig is how both webhooks are called. The path, one for both as the API server keeps connections by it, is added by
+// the webhook.
 func clientConfig() admissionv1.WebhookClientConfig {
 	return admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{
-		Namespace: config.Name, Name: config.Name, Path: new(webhook.Path), Port: new(int32(443)),
+		Namespace: config.Name, Name: config.Name, Port: new(int32(443)),
 	}}
 }
 

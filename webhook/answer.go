@@ -18,6 +18,11 @@ const reviewKind = "AdmissionReview"
 // Answer answers an AdmissionReview (admission.k8s.io/v1), a JSON document, with another. It fails on what is none; there
 // is then no request that could be allowed or denied.
 func (h *Handler) Answer(ctx context.Context, document []byte) ([]byte, error) {
+	return h.answer(ctx, document, false)
+}
+
+// answer is Answer; with dryRun it takes the request for a dry run, whatever it says.
+func (h *Handler) answer(ctx context.Context, document []byte, dryRun bool) ([]byte, error) {
 	var review admissionv1.AdmissionReview
 	if err := json.Unmarshal(document, &review); err != nil {
 		return nil, fmt.Errorf("decoding the AdmissionReview: %w", err)
@@ -31,10 +36,24 @@ func (h *Handler) Answer(ctx context.Context, document []byte) ([]byte, error) {
 	case review.Request == nil:
 		return nil, errors.New("the AdmissionReview has no request")
 	}
-	answer := admissionv1.AdmissionReview{TypeMeta: review.TypeMeta, Response: h.Handle(ctx, review.Request)}
+	if dryRun {
+		review.Request.DryRun = &dryRun
+	}
+	answer := admissionv1.AdmissionReview{TypeMeta: review.TypeMeta, Response: h.handleBounded(ctx, review.Request)}
 	encoded, err := json.Marshal(answer)
 	if err != nil {
 		return nil, fmt.Errorf("encoding the answer: %w", err)
 	}
 	return encoded, nil
+}
+
+// handleBounded is Handle for a request of any size: one with an object that would take too much memory is allowed as it is.
+func (h *Handler) handleBounded(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+	for _, object := range [][]byte{request.Object.Raw, request.OldObject.Raw} {
+		if err := checkSize(object); err != nil {
+			h.Log.Error(err, "pod left as it is written", "namespace", request.Namespace, "pod", request.Name)
+			return allowed(request)
+		}
+	}
+	return h.Handle(ctx, request)
 }

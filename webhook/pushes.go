@@ -57,9 +57,15 @@ func NewPushes(ctx context.Context, pusher Pusher, deadline time.Duration, log l
 	return &Pushes{Pusher: pusher, Deadline: deadline, Log: log, ctx: ctx}
 }
 
-// Push has the image pushed, and returns its digest if that is done before ctx ends.
+// errCrowded is the error of a push that is not waited for, as too many are.
+var errCrowded = errors.New("too many pods wait for a push")
+
+// Push has the image pushed, and returns its digest if that is done before ctx ends and there is room to wait.
 func (p *Pushes) Push(ctx context.Context, name string) (digest string, err error) {
 	flight := p.flights.DoChan(name, func() (any, error) { return p.push(name) }) //nolint:contextcheck // it outlives ctx
+	if !mayWait(ctx) {
+		return "", fmt.Errorf("pushing %s: %w", name, errCrowded)
+	}
 	select {
 	case result := <-flight:
 		digest, _ := result.Val.(string)

@@ -13,6 +13,32 @@ import (
 	"kind-local-registry/webhook"
 )
 
+// knownPath is the path that only the API server knows, in these tests.
+const knownPath = "/pods/some-token"
+
+// newServer returns a server of the handler that tells the API server by knownPath.
+func newServer(handler *webhook.Handler) *webhook.Server {
+	return webhook.NewServer(handler, func() string { return "some-token" })
+}
+
+// post returns the answer to the document that is posted to the path.
+func post(server *webhook.Server, path, document string) *httptest.ResponseRecorder {
+	return record(server, httptest.NewRequest(http.MethodPost, path, strings.NewReader(document)))
+}
+
+// strangers returns the request of a caller that is not the API server.
+func strangers(t *testing.T, document string) *http.Request {
+	t.Helper()
+	return httptest.NewRequestWithContext(t.Context(), http.MethodPost, webhook.Path, strings.NewReader(document))
+}
+
+// record returns the answer to the request.
+func record(server *webhook.Server, request *http.Request) *httptest.ResponseRecorder {
+	recorder := httptest.NewRecorder()
+	server.ServeHTTP(recorder, request)
+	return recorder
+}
+
 // document returns the AdmissionReview of the creation of a pod.
 func document(pod string) string {
 	return `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"some-uid","operation":"CREATE",` +
@@ -23,7 +49,7 @@ func TestServeHTTP_AnswersWithTheSameUID(t *testing.T) {
 	t.Parallel()
 	recorder := httptest.NewRecorder()
 	body := strings.NewReader(document(`{"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`))
-	webhook.NewServer(newHandler(t, logr.Discard())).ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, "/pods", body))
+	newServer(newHandler(t, logr.Discard())).ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, knownPath, body))
 	var review admissionv1.AdmissionReview
 	if err := json.Unmarshal(recorder.Body.Bytes(), &review); err != nil {
 		t.Fatalf("%v in %s", err, recorder.Body)
@@ -51,8 +77,8 @@ func TestServeHTTP_FailsAndDoesNotDenyWhereThereIsNothingToAnswer(t *testing.T) 
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			recorder := httptest.NewRecorder()
-			request := httptest.NewRequest(http.MethodPost, "/pods", strings.NewReader(body))
-			webhook.NewServer(newHandler(t, logr.Discard())).ServeHTTP(recorder, request)
+			request := httptest.NewRequest(http.MethodPost, knownPath, strings.NewReader(body))
+			newServer(newHandler(t, logr.Discard())).ServeHTTP(recorder, request)
 			if recorder.Code < 400 || recorder.Code > 499 {
 				t.Errorf("status %d, want an error: %s", recorder.Code, recorder.Body)
 			}

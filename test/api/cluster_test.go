@@ -12,14 +12,15 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kind-local-registry/charts/charttest"
 	"kind-local-registry/config"
-	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/server"
 )
 
@@ -72,7 +73,10 @@ func (c *cluster) install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	url := fmt.Sprintf("https://localhost:%d%s", c.options.WebhookPort, webhook.Path)
+	url, err := c.url(ctx)
+	if err != nil {
+		return err
+	}
 	for _, object := range objects {
 		if object.GetAnnotations()["helm.sh/hook"] != "" {
 			continue // there is nobody here to run a pod
@@ -86,6 +90,19 @@ func (c *cluster) install(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// url returns the webhook's URL. Its path is the one that is there, as the chart leaves that to the webhook.
+func (c *cluster) url(ctx context.Context) (string, error) {
+	found := &admissionv1.MutatingWebhookConfiguration{}
+	err := c.Get(ctx, client.ObjectKey{Name: config.Name}, found)
+	if apierrors.IsNotFound(err) {
+		return fmt.Sprintf("https://localhost:%d", c.options.WebhookPort), nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("reading the webhook configuration: %w", err)
+	}
+	return *found.Webhooks[0].ClientConfig.URL, nil
 }
 
 // process returns the process as the chart runs it: with the rights of the chart's ServiceAccount, and no more.

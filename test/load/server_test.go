@@ -31,6 +31,9 @@ import (
 // serverVariable is the environment variable that makes the test's program the server.
 const serverVariable = "LOAD_SERVER"
 
+// token makes the requests those of an API server.
+const token = "some-token"
+
 // order is what the server is told on its standard input.
 type order struct {
 	// Pusher is the address of the pusher.
@@ -98,8 +101,7 @@ func newHandler(ctx context.Context, told order, log logr.Logger) (http.Handler,
 	}
 	counted := webhook.NewMetrics()
 	lookups := webhook.NewLookups(ctx, behind, counted)
-	mux := http.NewServeMux()
-	mux.Handle(webhook.Path, webhook.NewServer(&webhook.Handler{
+	return webhook.NewServer(&webhook.Handler{
 		Decider: &webhook.Decider{
 			RegistryHost: config.RegistryHost(config.RegistryPort), Looker: lookups, Rules: config.DefaultRules,
 		},
@@ -107,8 +109,7 @@ func newHandler(ctx context.Context, told order, log logr.Logger) (http.Handler,
 		Log:     log,
 		Metrics: counted,
 		Guard:   webhook.NewLoopGuard(),
-	}))
-	return mux, nil
+	}, func() string { return token }), nil
 }
 
 // newPlainHandler returns what nothing can answer faster than: it asks the pusher about one image, and allows the pod as
@@ -169,7 +170,7 @@ func start(t *testing.T, told order) server {
 	if err != nil {
 		t.Fatalf("the server has not started: %v", err)
 	}
-	return server{command.Process.Pid, "https://" + strings.TrimSpace(address) + webhook.Path, newClient(t, told.Credentials)}
+	return server{command.Process.Pid, "https://" + strings.TrimSpace(address) + webhook.Path + "/" + token, newClient(t, told.Credentials)}
 }
 
 // newClient returns a client that behaves as the API server's: HTTP/1.1, and up to 25 connections that wait for the next

@@ -52,9 +52,13 @@ type Keeper struct {
 	Configuration string
 	// DNSNames are the names that the certificate is for; one at least.
 	DNSNames []string
+	// Path is what the path that the API server calls begins with; a token follows.
+	Path string
 
 	serving   atomic.Pointer[tls.Certificate]
+	token     atomic.Pointer[string]
 	published atomic.Bool
+	leads     atomic.Bool
 
 	// Of Reconcile alone: the CA of what is served, and what is to be served next, or nil.
 	ca   []byte
@@ -82,6 +86,7 @@ func (k *Keeper) SetupWithManager(mgr manager.Manager) error {
 		Watches(&corev1.Secret{}, toOne).
 		Watches(&admissionv1.MutatingWebhookConfiguration{}, toOne).
 		WatchesRawSource(atStart).
+		WatchesRawSource(k.onceElected(mgr.Elected(), one)).
 		WithOptions(controller.Options{
 			NeedLeaderElection: new(false),
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
@@ -167,9 +172,18 @@ func (k *Keeper) keep(ctx context.Context) (material, error) {
 		}
 	}
 	held, changed, err := material(secret.Data).renewed(k.DNSNames, time.Now())
-	if err != nil || !changed {
-		return held, err
+	if err == nil && changed {
+		err = k.write(ctx, secret, held, missing)
 	}
+	if err != nil {
+		return nil, err
+	}
+	k.token.Store(new(string(held[token])))
+	return held, nil
+}
+
+// write writes the material to the Secret, which may be missing.
+func (k *Keeper) write(ctx context.Context, secret *corev1.Secret, held material, missing bool) (err error) {
 	secret.Data = held
 	if missing {
 		secret.ObjectMeta = metav1.ObjectMeta{Namespace: k.Secret.Namespace, Name: k.Secret.Name}
@@ -178,10 +192,10 @@ func (k *Keeper) keep(ctx context.Context) (material, error) {
 		err = k.Client.Update(ctx, secret) // fails with a conflict where another replica was first
 	}
 	if err != nil {
-		return nil, fmt.Errorf("writing secret %s: %w", k.Secret, err)
+		return fmt.Errorf("writing secret %s: %w", k.Secret, err)
 	}
 	log.FromContext(ctx).Info("serving certificate made")
-	return held, nil
+	return nil
 }
 
 // gone says whether the webhook configuration is not there.
@@ -193,35 +207,12 @@ func (k *Keeper) gone(ctx context.Context) (bool, error) {
 	return err != nil, nil
 }
 
-// publish has every webhook of the configuration trust the CA. A configuration that is not there is no fault: it goes first
-// when the chart is uninstalled.
-func (k *Keeper) publish(ctx context.Context, held material) error {
-	configuration := &admissionv1.MutatingWebhookConfiguration{}
-	err := k.Client.Get(ctx, types.NamespacedName{Name: k.Configuration}, configuration)
-	if apierrors.IsNotFound(err) {
-		k.published.Store(false)
-		return nil
+// Token returns what the path of the API server's calls ends with, which it alone knows; "" while there is none.
+func (k *Keeper) Token() string {
+	if known := k.token.Load(); known != nil {
+		return *known
 	}
-	if err != nil {
-		return fmt.Errorf("reading webhook configuration %s: %w", k.Configuration, err)
-	}
-	before := configuration.DeepCopy()
-	changed := false
-	for i := range configuration.Webhooks {
-		to := &configuration.Webhooks[i].ClientConfig
-		if bundle := held.bundle(to.CABundle, time.Now()); !bytes.Equal(to.CABundle, bundle) {
-			to.CABundle, changed = bundle, true
-		}
-	}
-	if changed {
-		patch := client.StrategicMergeFrom(before, client.MergeFromWithOptimisticLock{})
-		if err := k.Client.Patch(ctx, configuration, patch); err != nil {
-			return fmt.Errorf("writing the CA into webhook configuration %s: %w", k.Configuration, err)
-		}
-		log.FromContext(ctx).Info("certificate authority published")
-	}
-	k.published.Store(len(configuration.Webhooks) > 0)
-	return nil
+	return ""
 }
 
 // GetCertificate is tls.Config.GetCertificate: it returns the certificate that is served now.

@@ -2,6 +2,7 @@ package certs
 
 import (
 	"bytes"
+	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
@@ -9,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strings"
 	"time"
 
 	"github.com/open-policy-agent/cert-controller/pkg/rotator"
@@ -21,7 +23,11 @@ import (
 const (
 	caCert       = "ca.crt"
 	caPrivateKey = "ca.key"
+	token        = "token"
 )
+
+// tokenLength is that of rand.Text: 130 bits in base32.
+const tokenLength = 26
 
 // mostCAs is how many CAs a caBundle has: that of now, and those before it, of which a replica may still serve a certificate.
 const mostCAs = 3
@@ -38,43 +44,70 @@ const (
 	caName = config.Name + "-ca"
 )
 
-// material is the content of the Secret: a CA, and a serving certificate that it signed.
+// material is the content of the Secret: a CA, a serving certificate that it signed, and the token in the webhook's path.
 type material map[string][]byte
 
-// Made returns the content of a Secret as a Keeper makes it at now: a CA, and a certificate for the names, one at least.
+// Made returns the content of a Secret as a Keeper makes it at now: a CA, a certificate for the names, one at least,
+// and a token.
 func Made(dnsNames []string, now time.Time) (map[string][]byte, error) {
 	made, _, err := material(nil).renewed(dnsNames, now)
 	return made, err
 }
 
-// renewed returns the material with whatever is missing, broken, for other names or about to end at now made anew, and
-// whether anything was.
+// renewed returns the material with whatever is missing, broken, for other names, about to end or not yet valid at now made
+// anew, and whether anything was. A clock that was ahead for a while leaves certificates that begin in the future.
 func (m material) renewed(dnsNames []string, now time.Time) (material, bool, error) {
 	soon := now.Add(renewAhead)
-	caValid := valid(m[caCert], m[caCert], m[caPrivateKey], caName, nil, soon)
-	if caValid && m.servesAll(dnsNames, soon) {
+	caValid := m.caValid(now) && m.caValid(soon)
+	certValid := caValid && m.servesAll(dnsNames, now) && m.servesAll(dnsNames, soon)
+	if certValid && m.tokenValid() {
 		return m, false, nil
 	}
 	next := material{}
 	maps.Copy(next, m)
+	if !m.tokenValid() {
+		next[token] = []byte(strings.ToLower(rand.Text()))
+	}
+	if certValid {
+		return next, true, nil
+	}
+	if err := next.certify(dnsNames, caValid, now); err != nil {
+		return nil, false, err
+	}
+	return next, true, nil
+}
+
+// certify makes a serving certificate, and before it a CA unless that of the material is valid.
+func (m material) certify(dnsNames []string, caValid bool, now time.Time) error {
 	maker := maker(dnsNames)
 	if !caValid {
 		ca, err := maker.CreateCACert(now.Add(-skew), now.Add(caLife))
 		if err != nil {
-			return nil, false, fmt.Errorf("making the CA: %w", err)
+			return fmt.Errorf("making the CA: %w", err)
 		}
-		next[caCert], next[caPrivateKey] = ca.CertPEM, ca.KeyPEM
+		m[caCert], m[caPrivateKey] = ca.CertPEM, ca.KeyPEM
 	}
-	ca, err := next.ca()
+	ca, err := m.ca()
 	if err != nil {
-		return nil, false, fmt.Errorf("reading the CA: %w", err)
+		return fmt.Errorf("reading the CA: %w", err)
 	}
 	cert, key, err := maker.CreateCertPEM(ca, now.Add(-skew), now.Add(certLife))
 	if err != nil {
-		return nil, false, fmt.Errorf("making the serving certificate: %w", err)
+		return fmt.Errorf("making the serving certificate: %w", err)
 	}
-	next[corev1.TLSCertKey], next[corev1.TLSPrivateKeyKey] = cert, key
-	return next, true, nil
+	m[corev1.TLSCertKey], m[corev1.TLSPrivateKeyKey] = cert, key
+	return nil
+}
+
+// caValid reports whether the CA is valid at the given time.
+func (m material) caValid(at time.Time) bool {
+	return valid(m[caCert], m[caCert], m[caPrivateKey], caName, nil, at)
+}
+
+// tokenValid reports whether the token may be part of a path in a webhook configuration: a DNS-1123 label, of ours.
+func (m material) tokenValid() bool {
+	foreign := strings.Trim(string(m[token]), "abcdefghijklmnopqrstuvwxyz234567")
+	return len(m[token]) == tokenLength && foreign == ""
 }
 
 // bundle returns what the API server shall trust at now: the CA, and of those that it trusts already, the last that are

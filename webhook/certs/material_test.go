@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"crypto/x509"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // names are what the certificates of these tests are for.
@@ -40,6 +42,39 @@ func TestRenewed_KeepsWhatIsGood(t *testing.T) {
 	}
 }
 
+// ahead returns a certificate of the material's CA that a clock made which was 20 days ahead.
+func ahead(m material) (cert, key []byte) {
+	later := maps.Clone(m)
+	if err := later.certify(names(), true, start().Add(20*24*time.Hour)); err != nil {
+		panic(err)
+	}
+	return later[corev1.TLSCertKey], later[corev1.TLSPrivateKeyKey]
+}
+
+func TestRenewed_MakesATokenThatAPathMayHave(t *testing.T) {
+	t.Parallel()
+	original := made(t)
+	for name, broken := range map[string]string{
+		"none": "", "one with a slash": strings.Repeat("a/", 13), "one in capitals": strings.Repeat("A", 26), "a short one": "abc",
+	} {
+		m := maps.Clone(original)
+		m[token] = []byte(broken)
+		next, changed, err := m.renewed(names(), start())
+		if err != nil || !changed {
+			t.Fatalf("renewed with %s: %v, %v, want a change", name, changed, err)
+		}
+		if faults := validation.IsDNS1123Subdomain(string(next[token])); len(faults) > 0 || len(next[token]) < 26 {
+			t.Errorf("the token after %s is %q: %v", name, next[token], faults)
+		}
+		if !bytes.Equal(next[corev1.TLSCertKey], m[corev1.TLSCertKey]) {
+			t.Errorf("with %s, the certificate is a new one too", name)
+		}
+	}
+	if other := made(t); bytes.Equal(other[token], original[token]) {
+		t.Error("two tokens are the same")
+	}
+}
+
 func TestRenewed_MakesAnewWhatIsNot(t *testing.T) {
 	t.Parallel()
 	original := made(t)
@@ -57,6 +92,8 @@ func TestRenewed_MakesAnewWhatIsNot(t *testing.T) {
 		"the CA is broken":                 {change: func(m material) { m[caCert] = []byte("x") }, newCA: true},
 		"the CA's key is gone":             {change: func(m material) { delete(m, caPrivateKey) }, newCA: true},
 		"the Service has another name now": {names: []string{"other.default.svc"}},
+		"the certificate is not yet valid": {change: func(m material) { m[corev1.TLSCertKey], m[corev1.TLSPrivateKeyKey] = ahead(m) }},
+		"the CA is not yet valid":          {after: -20 * 24 * time.Hour, newCA: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -74,6 +111,9 @@ func TestRenewed_MakesAnewWhatIsNot(t *testing.T) {
 			}
 			if got := !bytes.Equal(next[caCert], m[caCert]); got != tt.newCA {
 				t.Errorf("a new CA: %v, want %v", got, tt.newCA)
+			}
+			if !bytes.Equal(next[token], m[token]) {
+				t.Error("a new token, want the one that is published")
 			}
 			if !next.servesAll(wanted, at) {
 				t.Error("the new certificate is not valid for all names")

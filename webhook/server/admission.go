@@ -24,7 +24,6 @@ import (
 // admission is what answers the API server, and what runs beside it. Every replica has it.
 type admission struct {
 	handler *webhook.Handler
-	server  *webhook.Server
 	lookups *webhook.Lookups
 	journal *webhook.Journal
 	pods    cache.Cache
@@ -55,8 +54,6 @@ func addAdmission(ctx context.Context, mgr manager.Manager, options Options, pus
 		Events:     mgr.GetEventRecorder(config.Name),
 		Identity:   options.Identity,
 	}
-	a.server = webhook.NewServer(a.handler)
-	mgr.GetWebhookServer().Register(webhook.Path, a.server)
 	return a, errors.Join(mgr.Add(a), mgr.Add(options.Rules))
 }
 

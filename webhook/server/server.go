@@ -2,10 +2,8 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -22,7 +20,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
-	ctrlwebhook "sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"kind-local-registry/config"
 	"kind-local-registry/webhook"
@@ -50,6 +47,7 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 		Secret:        types.NamespacedName{Namespace: options.Namespace, Name: config.ServingSecret},
 		Configuration: config.Name,
 		DNSNames:      options.DNSNames,
+		Path:          webhook.Path,
 	}
 	mgr, err := newManager(cluster, options, keeper, log)
 	if err != nil {
@@ -77,12 +75,14 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 		return err
 	}
 	defer unexpose()
-	err = errors.Join(
-		keeper.SetupWithManager(mgr), deliverer.SetupWithManager(mgr), addRelease(mgr, options), addProbes(mgr, keeper))
+	port := &webhookPort{
+		number: options.WebhookPort, keeper: keeper, server: webhook.NewServer(admitting.handler, keeper.Token), log: log,
+	}
+	err = errors.Join(keeper.SetupWithManager(mgr), deliverer.SetupWithManager(mgr), addRelease(mgr, options), addPort(mgr, port))
 	if err != nil {
 		return err
 	}
-	serving, end := drained(ctx, admitting.server, options.Drain)
+	serving, end := drained(ctx, port.server, options.Drain)
 	defer end()
 	if err := mgr.Start(serving); err != nil {
 		return fmt.Errorf("serving: %w", err)
@@ -109,16 +109,9 @@ func newManager(
 		return nil, err
 	}
 	mgr, err := manager.New(cluster, manager.Options{
-		Scheme: scheme.Scheme,
-		Logger: log,
-		Cache:  cache.Options{ByObject: cached(keeper)},
-		WebhookServer: ctrlwebhook.NewServer(ctrlwebhook.Options{
-			Port: options.WebhookPort,
-			TLSOpts: []func(*tls.Config){func(c *tls.Config) {
-				c.MinVersion = tls.VersionTLS12
-				c.GetCertificate = keeper.GetCertificate
-			}},
-		}),
+		Scheme:                              scheme.Scheme,
+		Logger:                              log,
+		Cache:                               cache.Options{ByObject: cached(keeper)},
 		Metrics:                             metricsserver.Options{BindAddress: address(options.MetricsPort)},
 		HealthProbeBindAddress:              address(options.HealthPort),
 		LeaderElection:                      options.LeaderElection,
@@ -173,14 +166,7 @@ func addRelease(mgr manager.Manager, options Options) error {
 	return leaver.SetupWithManager(mgr)
 }
 
-// addProbes adds /healthz, and /readyz: the process is ready when the API server's next call would be answered.
-func addProbes(mgr manager.Manager, keeper *certs.Keeper) error {
-	answers := mgr.GetWebhookServer().StartedChecker()
-	ready := func(request *http.Request) error {
-		if err := keeper.Ready(request); err != nil {
-			return err // without a certificate there is nothing to dial
-		}
-		return answers(request)
-	}
-	return errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("webhook", ready))
+// addPort adds the webhook's port, /healthz, and /readyz.
+func addPort(mgr manager.Manager, port *webhookPort) error {
+	return errors.Join(mgr.Add(port), mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("webhook", port.Ready))
 }

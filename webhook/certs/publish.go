@@ -1,0 +1,88 @@
+package certs
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/url"
+	"time"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+)
+
+// onceElected has the process publish the path too, once it is elected or where there is no election. One leader is elected
+// only when the one before has ended: so the path is not changed to one that a process of an older version, which is being
+// replaced, does not serve.
+func (k *Keeper) onceElected(elected <-chan struct{}, one reconcile.Request) source.TypedSource[reconcile.Request] {
+	return source.Func(func(ctx context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		go func() {
+			select {
+			case <-elected:
+				k.leads.Store(true)
+				q.Add(one)
+			case <-ctx.Done():
+			}
+		}()
+		return nil
+	})
+}
+
+// publish has every webhook of the configuration trust the CA, and call the path with the token. A configuration that is not there is no fault: it goes first
+// when the chart is uninstalled.
+func (k *Keeper) publish(ctx context.Context, held material) error {
+	configuration := &admissionv1.MutatingWebhookConfiguration{}
+	err := k.Client.Get(ctx, types.NamespacedName{Name: k.Configuration}, configuration)
+	if apierrors.IsNotFound(err) {
+		k.published.Store(false)
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading webhook configuration %s: %w", k.Configuration, err)
+	}
+	before := configuration.DeepCopy()
+	changed := false
+	for i := range configuration.Webhooks {
+		to := &configuration.Webhooks[i].ClientConfig
+		if bundle := held.bundle(to.CABundle, time.Now()); !bytes.Equal(to.CABundle, bundle) {
+			to.CABundle, changed = bundle, true
+		}
+		if k.leads.Load() && setPath(to, k.Path+"/"+string(held[token])) {
+			changed = true
+		}
+	}
+	if changed {
+		patch := client.StrategicMergeFrom(before, client.MergeFromWithOptimisticLock{})
+		if err := k.Client.Patch(ctx, configuration, patch); err != nil {
+			return fmt.Errorf("writing the CA into webhook configuration %s: %w", k.Configuration, err)
+		}
+		log.FromContext(ctx).Info("certificate authority and path published")
+	}
+	k.published.Store(len(configuration.Webhooks) > 0)
+	return nil
+}
+
+// setPath has the webhook called by the path, and reports whether it was another.
+func setPath(to *admissionv1.WebhookClientConfig, path string) (changed bool) {
+	if to.Service != nil {
+		changed = to.Service.Path == nil || *to.Service.Path != path
+		to.Service.Path = &path
+		return changed
+	}
+	if to.URL == nil {
+		return false
+	}
+	address, err := url.Parse(*to.URL)
+	if err != nil || address.Path == path {
+		return false // the API server does not take what is no URL
+	}
+	address.Path = path
+	to.URL = new(address.String())
+	return true
+}

@@ -1,0 +1,32 @@
+package certs
+
+import (
+	"testing"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+)
+
+func TestSetPath_ChangesAServiceOrURLOnce(t *testing.T) {
+	t.Parallel()
+	service := func(path *string) admissionv1.WebhookClientConfig {
+		return admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Path: path}}
+	}
+	for name, to := range map[string]admissionv1.WebhookClientConfig{
+		"a Service without a path":   service(nil),
+		"a Service with an old path": service(new("/pods")),
+		"a URL":                      {URL: new("https://localhost:9443/pods")},
+	} {
+		if !setPath(&to, "/pods/some-token") {
+			t.Errorf("%s: not changed", name)
+		}
+		if setPath(&to, "/pods/some-token") {
+			t.Errorf("%s: changed to what it is", name)
+		}
+		switch {
+		case to.Service != nil && *to.Service.Path != "/pods/some-token":
+			t.Errorf("%s: path = %s", name, *to.Service.Path)
+		case to.URL != nil && *to.URL != "https://localhost:9443/pods/some-token":
+			t.Errorf("%s: URL = %s", name, *to.URL)
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package webhook_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
+	admissionv1 "k8s.io/api/admission/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/rewrite"
+)
+
+// failingRecorder is a Recorder that fails the test when an Event is written.
+type failingRecorder struct{ t *testing.T }
+
+func (r failingRecorder) Eventf(_, _ runtime.Object, _, reason, _, note string, args ...any) {
+	r.t.Errorf("Event %s: %s", reason, fmt.Sprintf(note, args...))
+}
+
+// response returns the response in an answer.
+func response(t *testing.T, answer []byte) *admissionv1.AdmissionResponse {
+	t.Helper()
+	var review admissionv1.AdmissionReview
+	if err := json.Unmarshal(answer, &review); err != nil || review.Response == nil {
+		t.Fatalf("no response in %q: %v", answer, err)
+	}
+	return review.Response
+}
+
+func TestServeHTTP_AnswersStrangersWithoutATrace(t *testing.T) {
+	t.Parallel()
+	h := newHandler(t, funcr.New(func(_, line string) { t.Errorf("logged %s", line) }, funcr.Options{}))
+	pusher := &slowPusher{}
+	h.Pushes = webhook.NewPushes(t.Context(), pusher, time.Minute, h.Log)
+	h.Events = failingRecorder{t}
+	server := newServer(h)
+	pod := document(`{"metadata":{"name":"db-0","ownerReferences":[{"apiVersion":"v1","kind":"X","name":"x","uid":"u","controller":true}]},"spec":{
+		"containers":[{"name":"a","image":"registry/x"},{"name":"b","image":"down/x"}],
+		"volumes":[{"name":"v","image":{"reference":"host/x"}}]}}`)
+	for _, path := range []string{"/", "/pods", "/pods/", "/pods/other-token", "/pods/some-token/", "/some-token", "some-token"} {
+		for range 10 { // more recreations than the loop guard lets pass
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://webhook", strings.NewReader(pod))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.URL.Path = path
+			answer := record(server, r)
+			if got := response(t, answer.Body.Bytes()); !got.Allowed || !strings.Contains(string(got.Patch), someDigest) {
+				t.Errorf("%s: answered %s, want a patch", path, answer.Body)
+			}
+		}
+	}
+	record(server, strangers(t, "not JSON"))
+	if pusher.pushed > 0 {
+		t.Error("a push was made")
+	}
+	quiet := newHandler(t, logr.Discard())
+	quiet.Guard = h.Guard
+	if !rewrites(t, quiet, owned("u", `"name":"db-0"`)) {
+		t.Error("the loop guard has counted pods of strangers")
+	}
+}
+
+func TestServeHTTP_TakesEveryoneForAStrangerWithoutAToken(t *testing.T) {
+	t.Parallel()
+	h := newHandler(t, funcr.New(func(_, line string) { t.Errorf("logged %s", line) }, funcr.Options{}))
+	server := webhook.NewServer(h, func() string { return "" })
+	for _, path := range []string{"/pods", "/pods/", "/pods/some-token"} {
+		response(t, post(server, path, document(`{"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`)).Body.Bytes())
+	}
+}
+
+func TestServeHTTP_LetsNoStrangerHoldUpTheAPIServer(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := newHandler(t, logr.Discard())
+		ctx, end := context.WithCancel(t.Context())
+		asked := lookerFunc(func(ctx context.Context, name string) (rewrite.Presence, error) {
+			if strings.Contains(name, "silent") {
+				<-ctx.Done()
+				return rewrite.Presence{}, ctx.Err()
+			}
+			return world{}.Lookup(ctx, name)
+		})
+		lookups := webhook.NewLookups(ctx, asked, webhook.NewMetrics())
+		h.Decider.Looker = lookups
+		server := newServer(h)
+		var sending sync.WaitGroup
+		for i := range 1000 {
+			var silent []string
+			for j := range 50 {
+				silent = append(silent, fmt.Sprintf(`{"name":"a","image":"silent/i%d-%d"}`, i, j))
+			}
+			sending.Go(func() { post(server, "/pods", document(`{"spec":{"containers":[`+strings.Join(silent, ",")+`]}}`)) })
+		}
+		synctest.Wait() // until their lookups hang
+		start := time.Now()
+		answer := post(server, knownPath, document(`{"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`))
+		if took := time.Since(start); took > 0 || len(response(t, answer.Body.Bytes()).Patch) == 0 {
+			t.Errorf("answered after %s: %s, want a patch at once", took, answer.Body)
+		}
+		sending.Wait()
+		end()
+		lookups.Wait()
+	})
+}

@@ -72,3 +72,23 @@ func writeRandom(t *testing.T, path string, megabytes int) {
 		t.Fatal(err)
 	}
 }
+
+// buildProgram builds an image of the program testdata/NAME that exists in the host's Docker daemon only.
+func buildProgram(t *testing.T, name string) string {
+	t.Helper()
+	dir := t.TempDir()
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", filepath.Join(dir, name), "./testdata/"+name)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building testdata/%s: %v\n%s", name, err, out)
+	}
+	dockerfile := fmt.Sprintf("FROM scratch\nCOPY %s /%s\nENTRYPOINT [\"/%s\"]\n", name, name, name)
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("DOCKER_BUILDKIT", "0") // the builder that every Docker has
+	reference := "e2e/" + name + ":local"
+	id := docker(t, "build", "-q", "-t", reference, dir)
+	t.Cleanup(func() { removeImage(t, id) })
+	return reference
+}

@@ -1,0 +1,45 @@
+// Command hold opens connections to a TLS server and keeps them: half of them idle, and half with a request whose body never
+// comes. It takes the server's host:port and the number of connections, prints that number, and waits until it is killed.
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"time"
+)
+
+func main() {
+	server := os.Args[1]
+	number, err := strconv.Atoi(os.Args[2])
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	connections := make([]net.Conn, number)
+	open := func(i int) {
+		connections[i], err = tls.Dial("tcp", server, &tls.Config{InsecureSkipVerify: true}) // #nosec G402 -- it attacks
+		if err == nil && i%2 == 0 {
+			_, _ = fmt.Fprintf(connections[i], "POST /pods HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
+		}
+	}
+	for i := range connections {
+		open(i)
+	}
+	fmt.Println("holding", number, err)
+	for { // what the server closes is opened again
+		for i, c := range connections {
+			if c == nil {
+				open(i)
+				continue
+			}
+			_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
+			if _, err := c.Read(make([]byte, 1)); err != nil && !os.IsTimeout(err) {
+				_ = c.Close()
+				open(i)
+			}
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -48,9 +49,17 @@ var number atomic.Int32 //nolint:gochecknoglobals // networks are the machine's
 
 // Start starts a daemon beside any other: it has its own directories, and no way out of its network. prepare, where it is
 // not nil, is given the directory of its data before that is used. Stop must be called in the end.
-func Start(store Store, prepare func(data string) error) (d *Daemon, err error) {
+func Start(store Store, prepare func(data string) error) (*Daemon, error) {
+	return StartWith(store, nil, prepare)
+}
+
+// StartWith is Start of a daemon with more settings, as in daemon.json.
+func StartWith(store Store, settings map[string]any, prepare func(data string) error) (d *Daemon, err error) {
 	directory, err := os.MkdirTemp("", "klr-"+string(store)+"-")
 	if err != nil {
+		return nil, err
+	}
+	if err := os.Chmod(directory, 0o711); err != nil { // #nosec G302 -- a daemon that remaps users has files below it that are theirs
 		return nil, err
 	}
 	d = &Daemon{Root: filepath.Join(directory, "data"), Host: "unix://" + filepath.Join(directory, "docker.sock")}
@@ -67,17 +76,22 @@ func Start(store Store, prepare func(data string) error) (d *Daemon, err error) 
 	if err := d.addBridge(); err != nil {
 		return nil, err
 	}
-	if err := d.launch(directory, store); err != nil {
+	if err := d.configure(store, settings); err != nil {
 		return nil, err
 	}
-	if d.API, err = client.New(client.WithHost(d.Host)); err == nil {
-		err = d.await()
+	if d.API, err = client.New(client.WithHost(d.Host)); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		output, _ := os.ReadFile(filepath.Join(directory, "dockerd.log"))
-		return nil, fmt.Errorf("%w; its log:\n%s", err, output)
+	return d, d.launch()
+}
+
+// Restart stops the daemon and starts it again. Its containers run on if it has live-restore.
+func (d *Daemon) Restart() error {
+	if err := d.Signal(syscall.SIGTERM); err != nil {
+		return err
 	}
-	return d, nil
+	_ = d.process.Wait() // it was told to end
+	return d.launch()
 }
 
 // addBridge makes a network for the daemon. Not --bridge=none: that would take docker0 away from the daemon that has it.
@@ -94,15 +108,20 @@ func (d *Daemon) addBridge() error {
 	return nil
 }
 
-// launch starts the program.
-func (d *Daemon) launch(directory string, store Store) error {
-	config, err := json.Marshal(map[string]any{"features": map[string]bool{"containerd-snapshotter": store == Containerd}})
+// configure writes the daemon's configuration.
+func (d *Daemon) configure(store Store, settings map[string]any) error {
+	all := map[string]any{"features": map[string]bool{"containerd-snapshotter": store == Containerd}}
+	maps.Copy(all, settings)
+	config, err := json.Marshal(all)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(directory, "daemon.json"), config, 0o600); err != nil {
-		return err
-	}
+	return os.WriteFile(filepath.Join(filepath.Dir(d.Root), "daemon.json"), config, 0o600)
+}
+
+// launch starts the program, and waits until the daemon answers.
+func (d *Daemon) launch() error {
+	directory := filepath.Dir(d.Root)
 	log, err := os.Create(filepath.Join(directory, "dockerd.log"))
 	if err != nil {
 		return err
@@ -116,6 +135,10 @@ func (d *Daemon) launch(directory string, store Store) error {
 		return err
 	}
 	d.process = command
+	if err := d.await(); err != nil {
+		output, _ := os.ReadFile(log.Name())
+		return fmt.Errorf("%w; its log:\n%s", err, output)
+	}
 	return nil
 }
 

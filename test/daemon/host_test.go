@@ -1,0 +1,234 @@
+//go:build daemon
+
+package daemon
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+	"golang.org/x/sys/unix"
+
+	"kind-local-registry/config"
+	"kind-local-registry/internal/host"
+	"kind-local-registry/internal/push"
+	"kind-local-registry/test/dockerd"
+)
+
+func TestSetup_RunsItsContainersOnEveryDaemon(t *testing.T) {
+	archive := ownImages(t)
+	for name, test := range map[string]struct {
+		store    dockerd.Store
+		settings map[string]any
+	}{
+		"overlay2":               {store: dockerd.Overlay2},
+		"containerd image store": {store: dockerd.Containerd},
+		"remapped users":         {store: dockerd.Overlay2, settings: map[string]any{"userns-remap": "default"}},
+		"live restore":           {store: dockerd.Overlay2, settings: map[string]any{"live-restore": true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t, archive, test.store, test.settings)
+			h.asUser(func() { h.up(t) })
+			h.wantPushed(t, "host/first:1", 60)
+			for _, step := range host.Status(t.Context(), h.steps(t)) { // of root
+				if !step.OK {
+					t.Errorf("root finds step %s of another user: %s", step.Step, step.Detail)
+				}
+			}
+			if err := h.Restart(); err != nil {
+				t.Fatal(err)
+			}
+			h.wantPushed(t, "host/second:1", 70)
+		})
+	}
+}
+
+func TestDown_LeavesThePusherToAStoppedCluster(t *testing.T) {
+	h := newHost(t, ownImages(t), dockerd.Overlay2, nil)
+	h.up(t)
+	h.addStoppedNode(t, "other")
+	steps := h.steps(t)
+	pusher := steps[slices.IndexFunc(steps, func(s host.Step) bool { return s.Name == "pusher" })]
+	detail, err := pusher.Undo(t.Context())
+	if err != nil || !strings.Contains(detail, "kind cluster other") {
+		t.Errorf("undoing the pusher: %q, %v, want it left to kind cluster other", detail, err)
+	}
+	loss, err := h.open(t).RegistryLoss(t.Context())
+	if err != nil || !strings.Contains(loss, "kind cluster other") {
+		t.Errorf("RegistryLoss = %q, %v, want it to name kind cluster other", loss, err)
+	}
+}
+
+// ownImages returns an archive of the images that setup carries.
+func ownImages(t *testing.T) []byte {
+	t.Helper()
+	t.Setenv("CGO_ENABLED", "0")
+	file := filepath.Join(t.TempDir(), "images.tar")
+	out, err := exec.CommandContext(t.Context(), "go", "run", "kind-local-registry/hack/images", "-arch", runtime.GOARCH, "-o", file,
+		config.WebhookImage+":"+config.Version+"="+build(t, "webhook"),
+		config.RegistryImage+":"+config.Version+"="+build(t, "registry")).CombinedOutput()
+	if err != nil {
+		t.Fatalf("packing images: %v\n%s", err, out)
+	}
+	archive, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return archive
+}
+
+// setupHost is a daemon on which setup works.
+type setupHost struct {
+	*daemon
+
+	port int // of the registry
+}
+
+// newHost starts a daemon with the images that setup carries, and makes it the one that setup finds.
+func newHost(t *testing.T, images []byte, store dockerd.Store, settings map[string]any) *setupHost {
+	t.Helper()
+	started, err := dockerd.StartWith(store, settings, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, port, _ := net.SplitHostPort(freeAddress(t))
+	number, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &setupHost{&daemon{Daemon: started, name: string(store)}, number}
+	t.Cleanup(func() {
+		for _, name := range []string{config.PusherContainer, config.RegistryContainer} {
+			_, _ = h.API.ContainerRemove(context.Background(), name, client.ContainerRemoveOptions{Force: true})
+		}
+		_, _ = h.API.NetworkRemove(context.Background(), config.Network, client.NetworkRemoveOptions{})
+		h.Stop()
+	})
+	h.Load(t, bytes.NewReader(images))
+	const bridge = "klr-kind"
+	if _, err := h.API.NetworkCreate(t.Context(), config.Network, client.NetworkCreateOptions{
+		Driver: "bridge", Options: map[string]string{"com.docker.network.bridge.name": bridge},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	allowForwarding(t, bridge)
+	t.Setenv("DOCKER_HOST", h.Host)
+	return h
+}
+
+// allowForwarding lets the containers of a bridge reach each other, which the machine's own Docker forbids to all but its own.
+func allowForwarding(t *testing.T, bridge string) {
+	t.Helper()
+	rule := []string{"FORWARD", "-i", bridge, "-o", bridge, "-j", "ACCEPT"}
+	if out, err := exec.CommandContext(t.Context(), "iptables", append([]string{"-w", "-I"}, rule...)...).CombinedOutput(); err != nil {
+		t.Fatalf("allowing %s: %v\n%s", bridge, err, out)
+	}
+	t.Cleanup(func() { _ = exec.CommandContext(context.Background(), "iptables", append([]string{"-w", "-D"}, rule...)...).Run() })
+}
+
+// open returns setup's view of the daemon.
+func (h *setupHost) open(t *testing.T) *host.System {
+	t.Helper()
+	system, err := host.Open(t.Context(), host.Options{RegistryPort: h.port})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return system
+}
+
+// steps returns the steps of setup's containers.
+func (h *setupHost) steps(t *testing.T) []host.Step {
+	t.Helper()
+	return slices.DeleteFunc(h.open(t).Steps(), func(s host.Step) bool { return s.Name != "registry" && s.Name != "pusher" })
+}
+
+// up has setup make its containers.
+func (h *setupHost) up(t *testing.T) {
+	if _, err := host.Up(t.Context(), h.steps(t), silent{}); err != nil {
+		t.Errorf("setting up: %v", err)
+	}
+}
+
+// push has setup push the image.
+func (h *setupHost) push(t *testing.T, image string) error {
+	pushed, err := h.open(t).Push(t.Context(), []string{image}, silent{})
+	if err != nil {
+		return err
+	}
+	return pushed[0].Err
+}
+
+// wantPushed loads an image and has setup push it, by a pusher that may just be starting.
+func (h *setupHost) wantPushed(t *testing.T, image string, seed byte) {
+	t.Helper()
+	noise(t, h.daemon, image, 100_000, seed)
+	await(t, func() error { return h.push(t, image) })
+}
+
+// asUser calls f as a user who may look at no file that is not everybody's. What f hands to other goroutines, as requests to
+// Docker, is root's.
+func (h *setupHost) asUser(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		_ = unix.Setfsuid(65534)
+		f()
+	}()
+	<-done
+}
+
+// addStoppedNode makes the node of a kind cluster, which does not run and pulls from our registry.
+func (h *setupHost) addStoppedNode(t *testing.T, cluster string) {
+	t.Helper()
+	noise(t, h.daemon, "kindest/node:test", 1000, 80)
+	made, err := h.API.ContainerCreate(t.Context(), client.ContainerCreateOptions{
+		Name: cluster + "-control-plane",
+		Config: &container.Config{
+			Image: "kindest/node:test", Cmd: []string{"/none"},
+			Labels: map[string]string{"io.x-k8s.kind.cluster": cluster, "io.x-k8s.kind.role": "control-plane"},
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	file := config.HostsFile(config.RegistryHost(h.port))
+	if err := w.WriteHeader(&tar.Header{Name: file, Mode: 0o644, Size: int64(len(config.Hosts()))}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write([]byte(config.Hosts())); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	copied := client.CopyToContainerOptions{DestinationPath: "/", Content: &archive}
+	if _, err := h.API.CopyToContainer(t.Context(), made.ID, copied); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_, _ = h.API.ContainerRemove(context.Background(), made.ID, client.ContainerRemoveOptions{Force: true})
+	})
+}
+
+// silent observes setup and tells nobody.
+type silent struct{}
+
+func (silent) Begin(string)               {}
+func (silent) Progress(string)            {}
+func (silent) End(host.Result)            {}
+func (silent) Pushing(int, push.Progress) {}
+func (silent) Pushed(int, host.Pushed)    {}

@@ -1,0 +1,28 @@
+// Command ask sends a request to each of the URLs, written as METHOD=URL, and prints a line of method and status for each.
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+)
+
+func main() {
+	for _, argument := range os.Args[1:] {
+		method, url, _ := strings.Cut(argument, "=")
+		request, err := http.NewRequest(method, url, strings.NewReader(""))
+		if err != nil {
+			fmt.Println(method, err)
+			continue
+		}
+		request.Header.Set("Accept", "*/*")
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			fmt.Println(method, err)
+			continue
+		}
+		_ = response.Body.Close()
+		fmt.Println(method, response.StatusCode)
+	}
+}

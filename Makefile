@@ -21,9 +21,9 @@ test-api: ## Run the tests against a real API server and etcd (built on first us
 	KUBEBUILDER_ASSETS="$$(hack/node-image.sh --envtest)" go test -tags api -count 1 ./test/api/...
 
 .PHONY: test-daemon
-test-daemon: ## Run the copy's tests against real Docker daemons, which they start beside yours (root)
+test-daemon: ## Run the copy's tests on daemons of this machine's Docker and of Docker 29 (root; 29 is built on first use)
 	hack/docker.sh install
-	go test -tags daemon -count 1 ./test/daemon
+	docker29=$$(hack/dockerd.sh) && for dockerd in dockerd "$$docker29"; do DOCKERD=$$dockerd go test -tags daemon -count 1 ./test/daemon || exit; done
 
 .PHONY: test-load
 test-load: ## Measure admission under load, for LOAD_DURATION (10s) a test

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/distribution/reference"
 	"github.com/moby/moby/client"
@@ -16,8 +17,14 @@ func pulled(layout Layout, name string, found client.ImageInspectResult) bool {
 	}
 	return slices.ContainsFunc(origins(layout, found), func(origin string) bool {
 		from, err := reference.ParseNormalizedNamed(origin)
-		return err == nil && from.Name() == asked.Name()
+		return err == nil && (from.Name() == asked.Name() || layout.containerd && from.Name() == withoutPort(asked))
 	})
+}
+
+// withoutPort returns the name without its host's port, which containerd does not note of the registry that it pulls from.
+func withoutPort(named reference.Named) string {
+	host, _, _ := strings.Cut(reference.Domain(named), ":")
+	return host + "/" + reference.Path(named)
 }
 
 // origins returns references to the repositories that the image is known to have been pulled from, or pushed to by this

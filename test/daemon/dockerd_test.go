@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"testing"
 
 	"kind-local-registry/internal/registry"
@@ -35,7 +34,7 @@ func runAll(m *testing.M) int {
 		fmt.Println("SKIP: only root can start a Docker daemon")
 		return 0
 	}
-	if _, err := exec.LookPath("dockerd"); err != nil {
+	if _, err := dockerd.Program(); err != nil && os.Getenv("DOCKERD") == "" {
 		fmt.Println("SKIP: there is no dockerd (hack/docker.sh installs it)")
 		return 0
 	}

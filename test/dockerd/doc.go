@@ -1,3 +1,4 @@
-// Package dockerd starts Docker daemons beside that of the host, for the tests that need another store of images, or one
-// that may be broken. It needs root and the program dockerd.
+// Package dockerd starts Docker daemons beside the host's, for the tests that need another image store, or a daemon that
+// may be broken. DOCKERD in the environment is the program to start, such as what hack/dockerd.sh prints; the default is
+// dockerd in PATH. It needs root.
 package dockerd

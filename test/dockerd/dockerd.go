@@ -1,6 +1,7 @@
 package dockerd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,7 +29,7 @@ import (
 // Store is where a daemon keeps its images.
 type Store string
 
-// The stores of Docker 26.
+// The stores that Docker 26 and Docker 29 have. The first is the default of Docker 26, the second that of Docker 29.
 const (
 	Overlay2   Store = "overlay2"   // Docker's own, with the overlay2 driver
 	Containerd Store = "containerd" // the containerd image store
@@ -46,6 +47,9 @@ type Daemon struct {
 
 // number is of the next daemon's network.
 var number atomic.Int32 //nolint:gochecknoglobals // networks are the machine's
+
+// Program returns the path of the dockerd that Start starts.
+func Program() (string, error) { return exec.LookPath(cmp.Or(os.Getenv("DOCKERD"), "dockerd")) }
 
 // Start starts a daemon beside any other: it has its own directories, and no way out of its network. prepare, where it is
 // not nil, is given the directory of its data before that is used. Stop must be called in the end.
@@ -119,17 +123,23 @@ func (d *Daemon) configure(store Store, settings map[string]any) error {
 	return os.WriteFile(filepath.Join(filepath.Dir(d.Root), "daemon.json"), config, 0o600)
 }
 
-// launch starts the program, and waits until the daemon answers.
+// launch starts the program, and waits until the daemon answers. The programs that it calls are those beside it, if there are
+// any.
 func (d *Daemon) launch() error {
+	program, err := Program()
+	if err != nil {
+		return err
+	}
 	directory := filepath.Dir(d.Root)
 	log, err := os.Create(filepath.Join(directory, "dockerd.log"))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = log.Close() }() // the daemon has it open itself
-	command := exec.Command("dockerd", "--config-file", filepath.Join(directory, "daemon.json"),
+	command := exec.Command(program, "--config-file", filepath.Join(directory, "daemon.json"),
 		"--data-root", d.Root, "--exec-root", filepath.Join(directory, "exec"), "--pidfile", filepath.Join(directory, "pid"),
 		"--host", d.Host, "--bridge", d.bridge, "--iptables=false", "--ip6tables=false", "--ip-masq=false")
+	command.Env = append(os.Environ(), "PATH="+filepath.Dir(program)+":"+os.Getenv("PATH"))
 	command.Stdout, command.Stderr = log, log
 	if err := command.Start(); err != nil {
 		return err

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Yields a dockerd of Docker 29; see usage.
+set -o errexit -o nounset -o pipefail
+shopt -s inherit_errexit
+HERE=$(cd "$(dirname "$0")" && pwd)
+CACHE=${KIND_LOCAL_REGISTRY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kind-local-registry}/dockerd
+
+source "$HERE/lib.sh"
+source "$HERE/node-image/programs.sh"
+
+DOCKER=29.8.1
+MOBY=github.com/moby/moby/v2
+VERSION=v2.0.0-beta.24 # of the module for Docker $DOCKER: its releases/versions.yaml
+RUNC=v1.5.3             # Docker 29 asks for time namespaces, which Debian's runc does not have
+
+usage() {
+  cat <<USAGE
+Prints the path of a dockerd of Docker $DOCKER, built from Go modules, as are the programs in the same directory that it
+calls: containerd and its shim, docker-proxy, and runc.
+
+  hack/dockerd.sh
+
+The first build takes about 4 minutes on two cores; afterwards the answer is immediate. It needs Go, gcc and
+libseccomp, which are installed on Debian.
+
+Cache: $CACHE
+       (KIND_LOCAL_REGISTRY_CACHE, XDG_CACHE_HOME)
+
+Examples:
+  DOCKERD=\$(hack/dockerd.sh) go test -tags daemon ./test/daemon
+USAGE
+}
+
+# docker_programs MODULE@VERSION PACKAGE...: the tags leave out what needs cgo
+docker_programs() {
+  local module=$1
+  shift
+  need_go
+  cd "$TMP"
+  go mod init build
+  go get "$module"
+  go build -mod=mod -ldflags "-s -w -X $MOBY/dockerversion.Version=$DOCKER" \
+    -tags 'exclude_graphdriver_btrfs no_btrfs no_devmapper no_zfs' -o "$OUT/" "$@"
+}
+
+# runc_program MODULE@VERSION: it enters namespaces in C
+runc_program() {
+  need_go
+  cd "$TMP"
+  go mod init build
+  go get "$1"
+  CGO_ENABLED=1 go build -mod=mod -ldflags '-s -w' -tags seccomp -o "$OUT/" "${1%@*}"
+}
+
+case ${1-} in
+'')
+  need_packages gcc libc6-dev libseccomp-dev pkgconf
+  module_stage docker docker_programs "$MOBY@$VERSION" \
+    $MOBY/cmd/{dockerd,docker-proxy} github.com/containerd/containerd/v2/cmd/{containerd,containerd-shim-runc-v2}
+  module_stage runc runc_program "github.com/opencontainers/runc@$RUNC"
+  ln -sf ../runc/runc "$CACHE/built/docker/runc"
+  echo "$CACHE/built/docker/dockerd"
+  ;;
+-h | --help) usage ;;
+*) die "unknown argument $1: hack/dockerd.sh --help tells which there are" ;;
+esac

@@ -12,7 +12,7 @@ import (
 func TestConfirm_TakesYesAlone(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string]error{
-		"y\n": nil, "YES\n": nil, " yes \n": nil,
+		"y\n": nil, "YES\n": nil, "yes\r\n": nil,
 		"\n": errNotConfirmed, "n\n": errNotConfirmed, "yesterday\n": errNotConfirmed, "": errNotConfirmed,
 	} {
 		var asked bytes.Buffer

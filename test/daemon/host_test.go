@@ -134,7 +134,9 @@ func allowForwarding(t *testing.T, bridge string) {
 	if out, err := exec.CommandContext(t.Context(), "iptables", append([]string{"-w", "-I"}, rule...)...).CombinedOutput(); err != nil {
 		t.Fatalf("allowing %s: %v\n%s", bridge, err, out)
 	}
-	t.Cleanup(func() { _ = exec.CommandContext(context.Background(), "iptables", append([]string{"-w", "-D"}, rule...)...).Run() })
+	t.Cleanup(func() {
+		_ = exec.CommandContext(context.Background(), "iptables", append([]string{"-w", "-D"}, rule...)...).Run()
+	})
 }
 
 // open returns setup's view of the daemon.

@@ -66,12 +66,13 @@ func StartWith(store Store, settings map[string]any, prepare func(data string) e
 	if err := os.Chmod(directory, 0o711); err != nil { // #nosec G302 -- a daemon that remaps users has files below it that are theirs
 		return nil, err
 	}
-	d = &Daemon{Root: filepath.Join(directory, "data"), Host: "unix://" + filepath.Join(directory, "docker.sock")}
+	starting := &Daemon{Root: filepath.Join(directory, "data"), Host: "unix://" + filepath.Join(directory, "docker.sock")}
 	defer func() {
 		if err != nil {
-			d.Stop()
+			starting.Stop()
 		}
 	}()
+	d = starting
 	if prepare != nil {
 		if err := errors.Join(os.Mkdir(d.Root, 0o700), prepare(d.Root)); err != nil {
 			return nil, err
@@ -172,6 +173,7 @@ func (d *Daemon) Stop() {
 	if d.bridge != "" {
 		_ = exec.Command("ip", "link", "delete", d.bridge).Run()
 	}
+	_ = exec.Command("umount", "--quiet", "--lazy", d.Root).Run() // which one with live-restore leaves mounted on itself
 	_ = os.RemoveAll(filepath.Dir(d.Root))
 }
 

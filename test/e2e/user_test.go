@@ -80,6 +80,7 @@ func TestOrdinaryUser_FindsWhatRootSetUp(t *testing.T) {
 	image := buildImage(t, "e2e/ordinary-user:local", "hello", 5)
 	before := snapshot(t)
 
+	u.mustRun(t, "up", "--cluster", clusterName) // which enters the cluster in the user's kubeconfig
 	u.mustRun(t, "status", "--cluster", clusterName)
 	var pushed []pushEntry
 	out := u.mustRun(t, "push", "-o", "json", image)

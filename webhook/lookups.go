@@ -111,7 +111,7 @@ func (l *Lookups) flight(name string) flight.Run[rewrite.Presence, struct{}] {
 		}
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		defer context.AfterFunc(l.ctx, cancel)()
+		defer context.AfterFunc(l.ctx, cancel)() //nolint:contextcheck // it ends with the process too
 		asked := l.ask(ctx, name)
 		return asked.presence, asked.err
 	}

@@ -101,7 +101,7 @@ func TestCaller_ThatIsAPodGetsAnAnswerAndCausesNothing(t *testing.T) {
 		}
 	}
 	// Events are written in order: that of a pod which the API server asks about comes after those of the others.
-	real := create(t, pod(ns, "forged/unfit:local"))
+	admitted := create(t, pod(ns, "forged/unfit:local"))
 	var events eventsv1.EventList
 	await(t, "told of", func() bool {
 		if err := shared.List(t.Context(), &events, client.InNamespace(ns)); err != nil {
@@ -110,7 +110,7 @@ func TestCaller_ThatIsAPodGetsAnAnswerAndCausesNothing(t *testing.T) {
 		return len(events.Items) > 0
 	})
 	for _, event := range events.Items {
-		if event.Regarding.Name != real.Name {
+		if event.Regarding.Name != admitted.Name {
 			t.Errorf("there is an Event about %s: %s", event.Regarding.Name, event.Note)
 		}
 	}

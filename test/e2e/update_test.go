@@ -79,9 +79,10 @@ func TestPod_RunsTheHostsImageThatAnUpdateNames(t *testing.T) {
 	createPod(t, "updated", namespace, podSpec(first))
 	awaitRunning(t, "updated", time.Minute)
 	kubectl(t, "set", "image", "pod/updated", "app="+second)
-	eventually(t, time.Minute, "the second image runs", func(context.Context) string {
-		if said := proxy(t, "updated"); !strings.Contains(said, "two") {
-			return said
+	eventually(t, time.Minute, "the second image runs", func(ctx context.Context) string {
+		said, err := suite.kube.CoreV1().Pods(namespace).ProxyGet("http", "updated", "8080", "/", nil).DoRaw(ctx)
+		if err != nil || !strings.Contains(string(said), "two") {
+			return fmt.Sprintf("%s, %v", said, err)
 		}
 		return ""
 	})

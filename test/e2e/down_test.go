@@ -30,8 +30,8 @@ func TestDown_LeavesNothingButTheRegistryInAnAdoptedCluster(t *testing.T) {
 	if got := docker(t, "ps", "-a", "--format", "{{.Names}}", "--filter", "label="+ours); got != "kind-registry" {
 		t.Errorf("containers of ours: %q, want kind-registry alone", got)
 	}
-	if got := docker(t, "volume", "ls", "-q", "--filter", "name=kind-registry"); got != "kind-registry" {
-		t.Errorf("volumes of ours: %q, want kind-registry alone", got)
+	if got := docker(t, "volume", "ls", "-q", "--filter", "name=kind-registry"); got != "kind-registry\nkind-registry-socket" {
+		t.Errorf("volumes of ours: %q, want those of kind-registry alone", got)
 	}
 	if got := containerdConfig(t, clusterName+"-worker"); got != foreign {
 		t.Errorf("containerd's configuration is now\n%s\nwant\n%s", got, foreign)

@@ -87,7 +87,7 @@ func TestOrdinaryUser_FindsWhatRootSetUp(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &pushed); err != nil || len(pushed) != 1 || pushed[0].Digest == "" {
 		t.Fatalf("setup push -o json as an ordinary user: %v\n%s", err, out)
 	}
-	if out := u.mustRun(t, "explain", "--cluster", clusterName, image); !strings.Contains(out, pushed[0].Digest) {
+	if out := u.mustRun(t, "explain", "--cluster", clusterName, "-o", "json", image); !strings.Contains(out, pushed[0].Digest) {
 		t.Errorf("setup explain as an ordinary user does not name %s:\n%s", pushed[0].Digest, out)
 	}
 	if out := u.mustRun(t, "up", "--cluster", clusterName); !strings.Contains(out, "Nothing to change") {

@@ -107,6 +107,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	case !podimage.Gated(pod) && wantsHeal(pod, r.RegistryHost):
 		return r.heal(ctx, pod)
 	}
+	if !heals(pod) { // in an exempt namespace a gate was put on by hand, and no image may be changed
+		return reconcile.Result{}, r.apply(ctx, pod, podimage.LetGo(pod, nil))
+	}
 	outcomes := r.push(ctx, pod, podimage.WaitingFields(pod, r.RegistryHost))
 	if ctx.Err() != nil {
 		return reconcile.Result{}, fmt.Errorf("pushing: %w", context.Cause(ctx))

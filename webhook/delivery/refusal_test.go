@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -99,5 +100,22 @@ func TestReconcile_TellsThatAPodCannotBeUngated(t *testing.T) {
 	}
 	if diff := cmp.Diff(reasons{ungateFailed}, *events); diff != "" {
 		t.Errorf("Events (-want +got):\n%s", diff)
+	}
+}
+
+func TestReconcile_OnlyUngatesInAnExemptNamespace(t *testing.T) {
+	t.Parallel()
+	pod, behind, patched := gatedPod(), &pusher{}, &patches{}
+	pod.Namespace = "kube-system"
+	r := reconciler(behind)
+	r.Client, r.Reader = patched, refusing{pod: pod}
+	if _, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(pod)}); err != nil {
+		t.Fatal(err)
+	}
+	if len(behind.pushes) > 0 {
+		t.Errorf("pushes = %v, want none", behind.pushes)
+	}
+	if len(patched.made) != 1 || strings.Contains(patched.made[0], "image\"") || !strings.Contains(patched.made[0], "schedulingGates") {
+		t.Errorf("patches = %v, want one, of the gate alone", patched.made)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"gomodules.xyz/jsonpatch/v2"
 	corev1 "k8s.io/api/core/v1"
 
+	"kind-local-registry/config"
 	"kind-local-registry/webhook/rewrite"
 )
 
@@ -109,8 +110,11 @@ func LetGo(pod *corev1.Pod, fields []Settled) []jsonpatch.Operation {
 
 // Restore returns the patch that lets the pod go as its author wrote it: each image that still waits for a push is restored,
 // and our gate lifted. There is none for a pod that waits for nothing. A pod that has started keeps what it runs: only
-// images that its kubelet cannot pull are restored there.
+// images that its kubelet cannot pull are restored there. In an exempt namespace no image is changed.
 func Restore(pod *corev1.Pod, registryHost string) []jsonpatch.Operation {
+	if slices.Contains(config.UnaskedNamespaces(), pod.Namespace) {
+		return LetGo(pod, nil)
+	}
 	var fields []Settled
 	for _, waiting := range WaitingFields(pod, registryHost) {
 		if pod.Status.Phase != corev1.PodRunning || unpullable(pod)[waiting.Path].of(waiting.Image) {

@@ -1,6 +1,7 @@
 package podimage_test
 
 import (
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -54,6 +55,17 @@ func TestRestore_LeavesAloneWhatRuns(t *testing.T) {
 	}
 	if patch := podimage.Restore(waiting(corev1.PodRunning, build, build, "ImagePullBackOff", ""), registryHost); patch == nil {
 		t.Error("a container that waits for a push which nobody makes any more is not restored")
+	}
+}
+
+func TestRestore_ChangesNoImageInAnExemptNamespace(t *testing.T) {
+	t.Parallel()
+	pod := waiting(corev1.PodPending, "localhost:5001/a:1", "", "", "")
+	pod.Namespace, pod.Spec.SchedulingGates = "kube-system", []corev1.PodSchedulingGate{{Name: config.Gate}}
+	for _, operation := range lines(podimage.Restore(pod, registryHost)) {
+		if strings.Contains(operation, "image\"") {
+			t.Errorf("Restore changes an image: %s", operation)
+		}
 	}
 }
 

@@ -21,10 +21,15 @@ func pulled(layout Layout, name string, found client.ImageInspectResult) bool {
 	})
 }
 
-// withoutPort returns the name without its host's port, which containerd does not note of the registry that it pulls from.
+// withoutPort returns the repository as the containerd image store reports it. containerd does not record the port of a
+// registry, and without it a host of one word reads as part of a path on Docker Hub.
 func withoutPort(named reference.Named) string {
 	host, _, _ := strings.Cut(reference.Domain(named), ":")
-	return host + "/" + reference.Path(named)
+	reported, err := reference.ParseNormalizedNamed(host + "/" + reference.Path(named))
+	if err != nil {
+		return named.Name() // as of an IPv6 address, which the daemon cannot parse either
+	}
+	return reported.Name()
 }
 
 // origins returns references to the repositories that the image is known to have been pulled from, or pushed to by this

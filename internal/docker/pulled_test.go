@@ -39,6 +39,7 @@ func TestImage_TellsWhetherItWasPulledByThatName(t *testing.T) {
 		"containerd, a later API than ours: pulled":      {containerd("1.99"), "a/b:1", nil, []string{"docker.io/a/b"}, true},
 		"containerd, API 1.53: pulled elsewhere":         {containerd("1.53"), "a/b:1", []string{"a/b" + at}, []string{"ghcr.io/a/b"}, false},
 		"containerd, API 1.53: pulled from a port":       {containerd("1.53"), "r.corp:5000/a/b:1", nil, []string{"r.corp/a/b"}, true},
+		"containerd, API 1.53: from a port of one word":  {containerd("1.53"), "reg:5000/a:1", nil, []string{"docker.io/reg/a"}, true},
 		"overlay2: pulled from another port":             {overlay2, "r.corp:5000/a/b:1", []string{"r.corp/a/b" + at}, nil, false},
 		"containerd, API 1.53: built":                    {containerd("1.53"), "a/b:1", []string{"a/b" + at}, nil, false},
 		"containerd, API 1.52, which does not tell":      {containerd("1.52"), "a/b:1", []string{"a/b" + at}, []string{"docker.io/a/b"}, false},

@@ -6,19 +6,10 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
 )
-
-// signal sends a signal to the daemon.
-func (d *daemon) signal(t *testing.T, signal os.Signal) {
-	t.Helper()
-	if err := d.Signal(signal); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // freeAddress returns an address of the loopback on which nobody listens.
 func freeAddress(t *testing.T) string {

@@ -194,7 +194,9 @@ func TestPush_WaitsForADaemonThatHangsAndLookupDoesNot(t *testing.T) { //nolint:
 	s := newService(t, d, t.TempDir())
 	mustPush(t, s, "hang/a:1") // the service knows the daemon's layout
 	noise(t, d, "hang/b:1", 1_000_000, 31)
-	d.signal(t, unix.SIGSTOP)
+	if err := d.Suspend(); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	start := time.Now()
@@ -206,7 +208,9 @@ func TestPush_WaitsForADaemonThatHangsAndLookupDoesNot(t *testing.T) { //nolint:
 		_, err := s.Push(t.Context(), "hang/b:1", nil)
 		pushed <- err
 	}()
-	d.signal(t, unix.SIGCONT)
+	if err := d.Signal(unix.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
 	if err := <-pushed; err != nil {
 		t.Errorf("Push after the daemon has gone on: %v", err)
 	}

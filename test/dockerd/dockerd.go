@@ -180,6 +180,15 @@ func (d *Daemon) Stop() {
 // Signal sends a signal to the daemon.
 func (d *Daemon) Signal(signal os.Signal) error { return d.process.Process.Signal(signal) }
 
+// Suspend stops the daemon as SIGSTOP does, and returns when none of its threads runs. SIGCONT resumes it.
+func (d *Daemon) Suspend() error {
+	if err := d.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	_, err := syscall.Wait4(d.process.Process.Pid, nil, syscall.WUNTRACED, nil)
+	return err
+}
+
 // Load loads an archive, as docker load does.
 func (d *Daemon) Load(t testing.TB, archive io.Reader) {
 	t.Helper()

@@ -18,6 +18,9 @@ const (
 	waitTime = 5 * time.Second
 	// slotSize is how many bytes of a body there are to a slot; a bigger one takes several.
 	slotSize = 512 << 10
+	// leastBody is how many bytes a body counts at least: if many small ones waited for their slots, the garbage collector would
+	// have no room.
+	leastBody = 256 << 10
 )
 
 // lane is what requests of one kind may take. It bounds the memory of their bodies, from before they are read, and how many
@@ -57,6 +60,7 @@ func (l *lane) enter(w http.ResponseWriter, r *http.Request) (*place, []byte, er
 	if size < 0 {
 		size = l.most // unknown
 	}
+	size = max(size, leastBody)
 	ctx, cancel := context.WithTimeout(r.Context(), waitTime)
 	defer cancel()
 	if err := l.bodies.Acquire(ctx, size); err != nil {
@@ -64,7 +68,7 @@ func (l *lane) enter(w http.ResponseWriter, r *http.Request) (*place, []byte, er
 		return nil, nil, fmt.Errorf("waiting to read the request: %w", err)
 	}
 	slots := min(1+size/slotSize, l.size)
-	body, err := l.read(w, r, size)
+	body, err := l.read(w, r)
 	if err == nil {
 		err = l.slots.Acquire(ctx, slots)
 	}
@@ -76,11 +80,11 @@ func (l *lane) enter(w http.ResponseWriter, r *http.Request) (*place, []byte, er
 	return &place{lane: l, body: size, slots: slots, held: l.slots}, body, nil
 }
 
-// read reads the body, which has about that many bytes.
-func (l *lane) read(w http.ResponseWriter, r *http.Request, size int64) ([]byte, error) {
+// read reads the body.
+func (l *lane) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	var body bytes.Buffer
 	if r.ContentLength > 0 {
-		body.Grow(int(size) + bytes.MinRead)
+		body.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
 	// A connection without deadlines is that of a test. Afterwards there is none: the server goes on reading the connection, to
 	// see whether the client is still there.

@@ -21,8 +21,10 @@ var errTooManyValues = fmt.Errorf("the object has more than %d values", maxValue
 // checkSize returns an error for an object, in JSON, that would take too much memory decoded, or too long to decide about. It
 // takes hardly any memory itself.
 func checkSize(object []byte) error {
-	if bytes.Count(object, []byte(","))+bytes.Count(object, []byte("["))+bytes.Count(object, []byte("{")) <= MaxFields {
-		return nil // as of nearly every pod; nothing in it can have more members
+	count := func(text string) int { return bytes.Count(object, []byte(text)) }
+	objects := count("{")
+	if objects+count("null") <= MaxFields && objects+count("[")+count(",") <= maxValues {
+		return nil // as of nearly every pod: an element is an object or null, and a value comes after one of the three
 	}
 	if countValues(object) > maxValues {
 		return errTooManyValues

@@ -17,34 +17,57 @@ import (
 	"kind-local-registry/webhook/rewrite"
 )
 
+const (
+	// maxLookups is how many lookups a client has under way. Further ones wait.
+	maxLookups = 64
+	// maxPushes is the same for pushes, which hold their connections for minutes: more than the webhook has workers.
+	maxPushes = 512
+)
+
 // errStalled is the error of a push of which the server has not been heard for three heartbeats.
 var errStalled = errors.New("the pusher does not answer any more")
 
-// Client is the other end of a Server. It may be used by several goroutines at once.
+// Client is the other end of a Server. It is safe for concurrent use. Lookups and pushes have connections of their own, so
+// that no lookup waits for a push.
 type Client struct {
 	address string
-	http    *http.Client
+	lookups *http.Client
+	pushes  *http.Client
 }
 
 // NewClient returns a client of the server at address, which is host:port. security is that of ClientTLS. Proxies of the
 // environment are not used.
 func NewClient(address string, security *tls.Config) *Client {
-	return &Client{address: address, http: &http.Client{Transport: &http.Transport{
+	return &Client{address: address, lookups: newHTTPClient(security, maxLookups), pushes: newHTTPClient(security, maxPushes)}
+}
+
+// newHTTPClient returns a client with that many connections at most.
+func newHTTPClient(security *tls.Config, connections int) *http.Client {
+	return &http.Client{Transport: &http.Transport{
 		DialContext:         push.Dialer().DialContext,
 		TLSClientConfig:     security,
 		TLSHandshakeTimeout: 5 * time.Second,
+		MaxConnsPerHost:     connections,
 		MaxIdleConnsPerHost: 8,
 		IdleConnTimeout:     time.Minute,
-	}}}
+	}}
 }
 
 // Close closes the connections that are idle.
-func (c *Client) Close() { c.http.CloseIdleConnections() }
+func (c *Client) Close() {
+	c.lookups.CloseIdleConnections()
+	c.pushes.CloseIdleConnections()
+}
 
 // Lookup is Service.Lookup. It waits as long as ctx does.
 func (c *Client) Lookup(ctx context.Context, name string) (rewrite.Presence, error) {
 	var presence rewrite.Presence
-	response, err := c.send(ctx, http.MethodGet, lookupPath+"?"+url.Values{"name": {name}}.Encode(), nil)
+	query := url.Values{"name": {name}}.Encode()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+c.address+lookupPath+"?"+query, nil)
+	if err != nil {
+		return presence, fmt.Errorf("asking the pusher about %s: %w", name, err)
+	}
+	response, err := send(c.lookups, request)
 	if err != nil {
 		return presence, fmt.Errorf("asking the pusher about %s: %w", name, err)
 	}
@@ -83,7 +106,11 @@ func (c *Client) Push(ctx context.Context, name string, progress func(push.Progr
 
 // push sends the request and reads the lines of the answer.
 func (c *Client) push(ctx context.Context, body []byte, progress func(push.Progress)) (push.Result, error) {
-	response, err := c.send(ctx, http.MethodPost, pushPath, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+c.address+pushPath, bytes.NewReader(body))
+	if err != nil {
+		return push.Result{}, err
+	}
+	response, err := send(c.pushes, request)
 	if err != nil {
 		return push.Result{}, err
 	}
@@ -111,12 +138,8 @@ func (c *Client) push(ctx context.Context, body []byte, progress func(push.Progr
 }
 
 // send sends a request. Any other answer than 200 is an error, the server's own.
-func (c *Client) send(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, method, "https://"+c.address+path, body)
-	if err != nil {
-		return nil, err
-	}
-	response, err := c.http.Do(request)
+func send(over *http.Client, request *http.Request) (*http.Response, error) {
+	response, err := over.Do(request)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +149,7 @@ func (c *Client) send(ctx context.Context, method, path string, body io.Reader) 
 	defer func() { _ = response.Body.Close() }()
 	var said fault
 	if json.NewDecoder(io.LimitReader(response.Body, maxLine)).Decode(&said) != nil || said.Detail == "" {
-		return nil, fmt.Errorf("%s %s: %s", method, path, response.Status)
+		return nil, fmt.Errorf("%s %s: %s", request.Method, request.URL.Path, response.Status)
 	}
 	return nil, said.err()
 }

@@ -1,0 +1,97 @@
+package pusher_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"kind-local-registry/internal/pusher"
+	"kind-local-registry/webhook/rewrite"
+)
+
+// startFake starts a server in place of the pusher's, which ends with the test, and returns a client of it.
+func startFake(t *testing.T, handler http.HandlerFunc) *pusher.Client {
+	t.Helper()
+	credentials := newCredentials(t)
+	security, err := pusher.ServerTLS(credentials.CA, credentials.ServerCert, credentials.ServerKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(handler)
+	server.TLS = security
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	own, err := pusher.ClientTLS(credentials.CA, credentials.ClientCert, credentials.ClientKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newClient(t, server.Listener.Addr().String(), own)
+}
+
+// found answers a lookup.
+func found(w http.ResponseWriter) { _ = json.NewEncoder(w).Encode(rewrite.Presence{OnHost: true}) }
+
+func TestClient_BoundsItsLookups(t *testing.T) {
+	t.Parallel()
+	const most = 64
+	var mu sync.Mutex
+	now, surplus := 0, make(chan struct{})
+	client := startFake(t, func(w http.ResponseWriter, _ *http.Request) {
+		mu.Lock()
+		if now++; now == most+1 {
+			close(surplus)
+		}
+		mu.Unlock()
+		select { // give one more the time to come
+		case <-surplus:
+		case <-time.After(500 * time.Millisecond):
+		}
+		mu.Lock()
+		now--
+		mu.Unlock()
+		found(w)
+	})
+	var asking sync.WaitGroup
+	for i := range 2 * most {
+		asking.Go(func() {
+			if _, err := client.Lookup(t.Context(), fmt.Sprintf("a/b:%d", i)); err != nil {
+				t.Errorf("Lookup = %v", err)
+			}
+		})
+	}
+	asking.Wait()
+	select {
+	case <-surplus:
+		t.Errorf("more than %d lookups were under way", most)
+	default:
+	}
+}
+
+func TestClient_LooksUpWhilePushesHoldConnections(t *testing.T) {
+	t.Parallel()
+	const pushes = 100 // more than there may be lookups
+	begun := make(chan struct{})
+	client := startFake(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			found(w)
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body) // or the server does not see that the client leaves
+		begun <- struct{}{}
+		<-r.Context().Done()
+	})
+	for i := range pushes {
+		go func() { _, _ = client.Push(t.Context(), fmt.Sprintf("a/b:%d", i), nil) }()
+	}
+	for range pushes {
+		<-begun
+	}
+	if _, err := client.Lookup(t.Context(), "a/b:1"); err != nil {
+		t.Errorf("Lookup beside %d pushes: %v", pushes, err)
+	}
+}

@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	flags := flag.NewFlagSet("registry", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.listen, "listen", ":5000", "address to listen on")
-	flags.StringVar(&o.socket, "socket", "", "path of a Unix socket to listen on too; whoever can open it may write")
+	flags.StringVar(&o.socket, "socket", "", "path of a Unix socket to listen on too; a process that can open it may write")
 	flags.StringVar(&o.root, "root", "/var/lib/registry", "directory that holds the data")
 	flags.StringVar(&o.writeFrom, "write-from", "", "addresses that may write besides the host's own, as in 172.18.0.0/16,10.0.0.1")
 	flags.StringVar(&o.hosts, "hosts", "", "names of the registry in Host headers, besides localhost, kind-registry and any address,"+

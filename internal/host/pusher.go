@@ -56,7 +56,7 @@ func (s *System) pusherPiece(ctx context.Context) (piece, error) {
 		Env:    append([]string{"GOMEMLIMIT=48MiB"}, s.rulesVariables()...),
 		Reads:  s.imageDirectories(),
 		Mounts: append(mounts, config.PusherContainer+":"+certsDir, socket+":/var/run/docker.sock"),
-		// It opens files of the daemon's and two sockets, whoever owns them: where users are remapped, not its own root.
+		// It opens files of the daemon's and two sockets, of any owner: if users are remapped, not its own root.
 		Capabilities: []string{"DAC_OVERRIDE"}, HostUsers: true,
 		// For setup push; at a port of Docker's choice, which no other program can have taken.
 		ContainerPort: config.PusherPort,

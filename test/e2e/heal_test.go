@@ -29,16 +29,7 @@ func TestPods_CreatedWhileTheWebhookIsAwayRunOnceItIsBack(t *testing.T) {
 			t.Fatalf("pod %s was rewritten without a webhook", created.Name)
 		}
 	}
-	eventually(t, time.Minute, "the kubelet cannot pull", func(ctx context.Context) string {
-		pod, err := suite.kube.CoreV1().Pods(namespace).Get(ctx, "unseen-1", metav1.GetOptions{})
-		if err != nil {
-			return err.Error()
-		}
-		if problem := describe(pod); !strings.Contains(problem, "ImagePull") {
-			return problem
-		}
-		return ""
-	})
+	awaitUnpullable(t, "unseen-1")
 	scale(t, 1)
 
 	start := time.Now()
@@ -49,6 +40,21 @@ func TestPods_CreatedWhileTheWebhookIsAwayRunOnceItIsBack(t *testing.T) {
 		}
 	}
 	t.Logf("%d pods run %s after the webhook was back", pods, time.Since(start).Round(time.Second))
+}
+
+// awaitUnpullable waits until the kubelet says that it cannot pull an image of the pod.
+func awaitUnpullable(t *testing.T, name string) {
+	t.Helper()
+	eventually(t, time.Minute, "the kubelet cannot pull", func(ctx context.Context) string {
+		pod, err := suite.kube.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return err.Error()
+		}
+		if problem := describe(pod); !strings.Contains(problem, "ImagePull") {
+			return problem
+		}
+		return ""
+	})
 }
 
 func TestPod_RunsAfterTheRegistryLostItsImage(t *testing.T) {

@@ -101,16 +101,7 @@ func TestPod_HealsWhenItWasUpdatedWithoutTheWebhook(t *testing.T) {
 	awaitRunning(t, "heals", time.Minute)
 	scale(t, 0)
 	kubectl(t, "set", "image", "pod/heals", "app="+second)
-	eventually(t, time.Minute, "the kubelet cannot pull", func(ctx context.Context) string {
-		pod, err := suite.kube.CoreV1().Pods(namespace).Get(ctx, "heals", metav1.GetOptions{})
-		if err != nil {
-			return err.Error()
-		}
-		if problem := describe(pod); !strings.Contains(problem, "ImagePull") {
-			return problem
-		}
-		return ""
-	})
+	awaitUnpullable(t, "heals")
 	scale(t, 1)
 	eventually(t, 2*time.Minute, "the second image runs", func(ctx context.Context) string {
 		pod, err := suite.kube.CoreV1().Pods(namespace).Get(ctx, "heals", metav1.GetOptions{})
@@ -146,8 +137,9 @@ func TestStatefulSet_RunsTheHostsImageOnceItsQuotaIsRaised(t *testing.T) {
 	if _, err := suite.kube.AppsV1().StatefulSets(ns).Create(t.Context(), set, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	// The controller tries more and more slowly: in half a minute a dozen times, each of which the webhook is asked about.
-	eventually(t, 2*time.Minute, "a dozen pods are refused", func(ctx context.Context) string {
+	// The controller tries more and more slowly: in a minute a dozen times, each of which the webhook is asked about.
+	start := time.Now()
+	eventually(t, 2*time.Minute, "a dozen pods are refused, for a minute", func(ctx context.Context) string {
 		events, err := suite.kube.CoreV1().Events(ns).List(ctx, metav1.ListOptions{FieldSelector: "reason=FailedCreate"})
 		if err != nil {
 			return err.Error()
@@ -156,8 +148,8 @@ func TestStatefulSet_RunsTheHostsImageOnceItsQuotaIsRaised(t *testing.T) {
 		for i := range events.Items {
 			refused += max(events.Items[i].Count, 1)
 		}
-		if refused < 12 {
-			return fmt.Sprintf("%d refused", refused)
+		if after := time.Since(start); refused < 12 || after < time.Minute {
+			return fmt.Sprintf("%d refused in %s", refused, after)
 		}
 		return ""
 	})

@@ -95,8 +95,8 @@ func (c *Client) Push(ctx context.Context, name string, progress func(push.Progr
 		}
 	}
 	result, err := c.push(ctx, body, alive)
-	if err != nil && errors.Is(context.Cause(ctx), errStalled) {
-		err = errStalled
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause // The server may have answered the cancelled request with an error of its own.
 	}
 	if err != nil {
 		return push.Result{}, fmt.Errorf("having the pusher push %s: %w", name, err)

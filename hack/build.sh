@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds bin/webhook and bin/setup, static. setup carries the images of the webhook and of the registry (internal/helper),
+# Builds bin/webhook and bin/setup, static. setup carries the images of the webhook and of the registry (internal/carried),
 # for linux on the architecture that is built for.
 #
 # Environment:
@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 version=${VERSION:-$(sed -nE 's/^appVersion: *"?([^"]+)"?$/\1/p' charts/kind-local-registry/Chart.yaml)}
 out=${OUT:-bin}
-images=internal/helper/images/images.tar
+images=internal/carried/images/images.tar
 arch=$(go env GOARCH)
 flags=(-trimpath -ldflags "-s -w -X kind-local-registry/config.Version=$version")
 export CGO_ENABLED=0

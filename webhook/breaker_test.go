@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/webhook"
-	"kind-local-registry/webhook/rewrite"
 )
 
 // lookerFunc is a Looker that is one function.

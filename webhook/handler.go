@@ -11,8 +11,8 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/webhook/podimage"
-	"kind-local-registry/webhook/rewrite"
 )
 
 // Path is where the webhook is served, for pods and for probes: the API server keeps connections by the path too, and a

@@ -17,7 +17,7 @@ func TestImports_PointInwards(t *testing.T) {
 		"podimage": {
 			"gomodules.xyz/jsonpatch/v2", "k8s.io/api/core/v1",
 			"k8s.io/apimachinery/pkg/api/validation", "k8s.io/apimachinery/pkg/fields",
-			"kind-local-registry/config", "kind-local-registry/webhook/rewrite",
+			"kind-local-registry/config", "kind-local-registry/internal/rewrite",
 		},
 		".": {
 			"github.com/go-logr/logr", "github.com/prometheus/client_golang/prometheus",
@@ -25,8 +25,8 @@ func TestImports_PointInwards(t *testing.T) {
 			"gomodules.xyz/jsonpatch/v2",
 			"k8s.io/api/admission/v1", "k8s.io/api/apps/v1", "k8s.io/api/core/v1",
 			"k8s.io/apimachinery/pkg/apis/meta/v1", "k8s.io/apimachinery/pkg/runtime", "k8s.io/apimachinery/pkg/types",
-			"kind-local-registry/config", "kind-local-registry/internal/flight",
-			"kind-local-registry/webhook/podimage", "kind-local-registry/webhook/rewrite",
+			"kind-local-registry/config", "kind-local-registry/internal/coalesce",
+			"kind-local-registry/webhook/podimage", "kind-local-registry/internal/rewrite",
 		},
 	} {
 		found, err := build.ImportDir(directory, 0)

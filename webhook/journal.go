@@ -11,8 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/webhook/podimage"
-	"kind-local-registry/webhook/rewrite"
 )
 
 // nameTime is how long the log waits for the name of a pod that was given none: most are there in milliseconds, and some

@@ -12,8 +12,8 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
-	"kind-local-registry/internal/flight"
-	"kind-local-registry/webhook/rewrite"
+	"kind-local-registry/internal/coalesce"
+	"kind-local-registry/internal/rewrite"
 )
 
 const (
@@ -43,7 +43,7 @@ type Looker interface {
 type Lookups struct {
 	looker  Looker
 	metrics *Metrics
-	flights flight.Group[rewrite.Presence, struct{}]
+	flights coalesce.Group[rewrite.Presence, struct{}]
 	slots   *semaphore.Weighted
 	ctx     context.Context
 	probing sync.WaitGroup
@@ -100,7 +100,7 @@ func (l *Lookups) Lookup(ctx context.Context, name string) (rewrite.Presence, er
 }
 
 // flight returns the lookup of name that callers share.
-func (l *Lookups) flight(name string) flight.Run[rewrite.Presence, struct{}] {
+func (l *Lookups) flight(name string) coalesce.Run[rewrite.Presence, struct{}] {
 	return func(ctx context.Context, _ func(struct{})) (rewrite.Presence, error) {
 		if err := l.slots.Acquire(ctx, 1); err != nil {
 			return rewrite.Presence{}, err // every caller has left

@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/webhook"
-	"kind-local-registry/webhook/rewrite"
 )
 
 // looker is a Looker that takes its time, counts, and gives one answer to all.

@@ -9,7 +9,7 @@ import (
 	"github.com/go-logr/logr"
 	"golang.org/x/sync/singleflight"
 
-	"kind-local-registry/webhook/rewrite"
+	"kind-local-registry/internal/rewrite"
 )
 
 const (

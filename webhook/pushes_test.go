@@ -10,8 +10,8 @@ import (
 
 	"github.com/go-logr/logr"
 
+	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/webhook"
-	"kind-local-registry/webhook/rewrite"
 )
 
 // slowPusher takes its time for a push, after some that fail.

@@ -16,8 +16,8 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
+	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/webhook"
-	"kind-local-registry/webhook/rewrite"
 )
 
 // failingRecorder is a Recorder that fails the test when an Event is written.

@@ -11,8 +11,8 @@ import (
 	"github.com/go-logr/logr/funcr"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/webhook"
-	"kind-local-registry/webhook/rewrite"
 )
 
 const (

@@ -14,7 +14,7 @@ import (
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/host"
-	"kind-local-registry/internal/manifest"
+	"kind-local-registry/internal/podmanifest"
 )
 
 // explainOptions are the flags of setup explain.
@@ -106,7 +106,7 @@ func (o *explainOptions) run(ctx context.Context, images []string, stdin io.Read
 	if faults != nil && len(wanted.templates) == 0 {
 		return faults
 	}
-	given.Labels = manifest.NamespaceLabels(wanted.documents)
+	given.Labels = podmanifest.NamespaceLabels(wanted.documents)
 	system, err := host.Open(ctx, host.Options{Cluster: o.cluster})
 	if err == nil {
 		err = o.explain(ctx, system, wanted, given, stdout)
@@ -148,22 +148,22 @@ func (o *explainOptions) explain(
 			return err
 		}
 	}
-	return manifest.Write(stdout, wanted.documents)
+	return podmanifest.Write(stdout, wanted.documents)
 }
 
 // explainable is what is explained.
 type explainable struct {
-	documents []*manifest.Document
-	templates []*manifest.Template // of the images, which stand in no document, and then of the documents
+	documents []*podmanifest.Document
+	templates []*podmanifest.Template // of the images, which stand in no document, and then of the documents
 }
 
 // readExplainable reads the files, and makes pods of the images. With an error, it returns what could be read.
 func readExplainable(images, files []string, stdin io.Reader) (explainable, error) {
 	var wanted explainable
 	for _, image := range images {
-		wanted.templates = append(wanted.templates, &manifest.Template{Pod: podOf(image)})
+		wanted.templates = append(wanted.templates, &podmanifest.Template{Pod: podOf(image)})
 	}
-	documents, err := manifest.Read(files, stdin)
+	documents, err := podmanifest.Read(files, stdin)
 	wanted.documents = documents
 	for _, document := range documents {
 		templates, fault := document.Templates()

@@ -15,10 +15,10 @@ import (
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/host"
-	"kind-local-registry/internal/manifest"
+	"kind-local-registry/internal/podmanifest"
+	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/podimage"
-	"kind-local-registry/webhook/rewrite"
 )
 
 // held explains by what it says is held of each image, by normalised reference.
@@ -61,7 +61,7 @@ func explainApp(t *testing.T, options explainOptions, images ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	given := host.Assumptions{Labels: manifest.NamespaceLabels(wanted.documents)}
+	given := host.Assumptions{Labels: podmanifest.NamespaceLabels(wanted.documents)}
 	var out bytes.Buffer
 	if err := options.explain(t.Context(), heldApp(), wanted, given, &out); err != nil {
 		t.Fatal(err)
@@ -124,7 +124,7 @@ func TestExplain_AppliesTheDecisionsWithoutTheGate(t *testing.T) {
 	if strings.Contains(got, config.Gate) {
 		t.Errorf("there is a gate in:\n%s", got)
 	}
-	again, err := manifest.Read([]string{"-"}, strings.NewReader(got))
+	again, err := podmanifest.Read([]string{"-"}, strings.NewReader(got))
 	if err != nil || len(again) == 0 {
 		t.Errorf("the manifests that were printed give %d documents, %v", len(again), err)
 	}

@@ -15,7 +15,7 @@ import (
 
 	"kind-local-registry/internal/host"
 	"kind-local-registry/internal/push"
-	"kind-local-registry/webhook/rewrite"
+	"kind-local-registry/internal/rewrite"
 )
 
 const someDigest = digest.Digest("sha256:abcdef012345aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")

@@ -13,7 +13,7 @@ import (
 
 	"kind-local-registry/internal/host"
 	"kind-local-registry/internal/push"
-	"kind-local-registry/webhook/rewrite"
+	"kind-local-registry/internal/rewrite"
 )
 
 // pushResults prints what became of each image, in the order in which they were named.

@@ -8,7 +8,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"kind-local-registry/webhook/rewrite"
+	"kind-local-registry/internal/rewrite"
 )
 
 // everything is a Looker with every image on the host and in the registry. The digests are made up, from the names.

@@ -12,7 +12,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"kind-local-registry/config"
-	"kind-local-registry/webhook/probe"
+	"kind-local-registry/webhook/reachability"
 )
 
 // readyOptions are the flags of webhook ready.
@@ -75,7 +75,7 @@ func runReady(ctx context.Context, options readyOptions, stdout, stderr io.Write
 	}
 	ctx, cancel := context.WithTimeout(ctx, options.timeout)
 	defer cancel()
-	answeredBy, err := probe.Await(ctx, probe.Options{
+	answeredBy, err := reachability.Await(ctx, reachability.Options{
 		Cluster: cluster, Namespace: options.namespace, Need: options.need,
 		Report: func(line string) { _, _ = fmt.Fprintln(stderr, line) },
 	})

@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kind-local-registry/config"
-	"kind-local-registry/webhook/release"
+	"kind-local-registry/webhook/uninstall"
 )
 
 // newReleaseCommand returns the command webhook release.
@@ -49,7 +49,7 @@ func runRelease(ctx context.Context, registryHost string, stdout, stderr io.Writ
 	if err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}
-	released, err := release.Release(ctx, cluster, registryHost)
+	released, err := uninstall.Release(ctx, cluster, registryHost)
 	if ctx.Err() != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func tellReleased(released []client.ObjectKey, err error, stdout, stderr io.Writ
 	for _, pod := range released {
 		_, _ = fmt.Fprintln(stdout, "let go pod", pod)
 	}
-	if errors.Is(err, release.ErrPodsLeft) {
+	if errors.Is(err, uninstall.ErrPodsLeft) {
 		_, _ = fmt.Fprintln(stderr, "webhook:", err)
 		return nil
 	}

@@ -9,13 +9,13 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"kind-local-registry/webhook/release"
+	"kind-local-registry/webhook/uninstall"
 )
 
 func TestRelease_SucceedsWhereSomePodsAreLeft(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
-	left := fmt.Errorf("%w: patching pod default/stuck: refused", release.ErrPodsLeft)
+	left := fmt.Errorf("%w: patching pod default/stuck: refused", uninstall.ErrPodsLeft)
 	if err := tellReleased([]client.ObjectKey{{Namespace: "default", Name: "free"}}, left, &stdout, &stderr); err != nil {
 		t.Errorf("tellReleased = %v, want no error", err)
 	}

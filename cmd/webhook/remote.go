@@ -11,11 +11,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
-	"kind-local-registry/internal/flight"
+	"kind-local-registry/internal/coalesce"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
+	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/webhook"
-	"kind-local-registry/webhook/rewrite"
 )
 
 // remotePusher is a client of the pusher whose certificate stands in files: a Secret that is mounted. They are read for
@@ -24,7 +24,7 @@ type remotePusher struct {
 	address   string
 	directory string
 
-	pushes flight.Group[string, webhook.Progress] // by name; they come to a digest
+	pushes coalesce.Group[string, webhook.Progress] // by name; they come to a digest
 
 	mu     sync.Mutex
 	files  certificateFiles

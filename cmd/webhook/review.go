@@ -13,7 +13,7 @@ import (
 
 	"kind-local-registry/config"
 	"kind-local-registry/webhook"
-	"kind-local-registry/webhook/server"
+	"kind-local-registry/webhook/app"
 )
 
 // reviewOptions are the flags of webhook review.
@@ -89,7 +89,7 @@ func runReview(ctx context.Context, options *reviewOptions, stdin io.Reader, std
 		return err
 	}
 	defer options.pusher.Close()
-	rules, err := server.OpenRules(options.rules, logr.Discard())
+	rules, err := app.OpenRules(options.rules, logr.Discard())
 	if err != nil {
 		return err
 	}

@@ -14,14 +14,14 @@ import (
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
+	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/webhook"
-	"kind-local-registry/webhook/rewrite"
-	"kind-local-registry/webhook/server"
+	"kind-local-registry/webhook/app"
 )
 
 // serveOptions are the flags of webhook serve.
 type serveOptions struct {
-	server.Options
+	app.Options
 
 	service      string     // Service of the webhook
 	pusher       string     // host:port of the pusher
@@ -34,7 +34,7 @@ type serveOptions struct {
 
 // newServeCommand returns the command webhook serve.
 func newServeCommand() *cobra.Command {
-	options := serveOptions{Options: server.Defaults()}
+	options := serveOptions{Options: app.Defaults()}
 	command := &cobra.Command{
 		Use:   "serve",
 		Short: "Rewrite the images of pods at admission, and deliver those that are not in the registry yet",
@@ -91,9 +91,9 @@ func runServe(ctx context.Context, options serveOptions, stderr io.Writer) error
 	if err := options.validate(); err != nil {
 		return err
 	}
-	options.DNSNames = server.ServiceNames(options.service, options.Namespace)
+	options.DNSNames = app.ServiceNames(options.service, options.Namespace)
 	log := newLogger(stderr, options.level)
-	rules, err := server.OpenRules(options.rules, log)
+	rules, err := app.OpenRules(options.rules, log)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,7 @@ func runServe(ctx context.Context, options serveOptions, stderr io.Writer) error
 	if options.dockerSocket == "" {
 		remote := &remotePusher{address: options.pusher, directory: options.credentials}
 		defer remote.Close()
-		return server.Run(ctx, cluster, options.Options, remote, log)
+		return app.Run(ctx, cluster, options.Options, remote, log)
 	}
 	registry, err := push.NewRegistry(options.registry)
 	if err != nil {
@@ -120,7 +120,7 @@ func runServe(ctx context.Context, options serveOptions, stderr io.Writer) error
 	// No rules here: the webhook in this process asks for nothing that its own, which may change, exclude.
 	service := pusher.NewService(daemon, registry, options.RegistryHost, config.Rules{}, slog.Default())
 	defer service.Close()
-	return server.Run(ctx, cluster, options.Options, localPusher{service}, log)
+	return app.Run(ctx, cluster, options.Options, localPusher{service}, log)
 }
 
 // localPusher is the pusher's service in this process.

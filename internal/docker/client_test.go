@@ -11,7 +11,7 @@ import (
 
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/docker/dockertest"
-	"kind-local-registry/webhook/rewrite"
+	"kind-local-registry/internal/rewrite"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

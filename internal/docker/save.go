@@ -13,7 +13,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
-	"kind-local-registry/webhook/rewrite"
+	"kind-local-registry/internal/rewrite"
 )
 
 // save is the source that every daemon has: GET /images/get. It is one stream of the whole image, so what is not wanted

@@ -12,7 +12,7 @@ import (
 
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/docker/dockertest"
-	"kind-local-registry/webhook/rewrite"
+	"kind-local-registry/internal/rewrite"
 )
 
 func TestBlobs_YieldsWhatIsWantedAndNothingElse(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 
 	"kind-local-registry/charts"
 	"kind-local-registry/config"
-	"kind-local-registry/webhook/rewrite"
+	"kind-local-registry/internal/rewrite"
 )
 
 // chartTimeout is how long the webhook's Deployment may take to be available, and then the chart's Job to see the API

@@ -13,9 +13,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/podimage"
-	"kind-local-registry/webhook/rewrite"
 )
 
 // clusterTime is how long the cluster has for telling the labels of its namespaces.

@@ -14,8 +14,8 @@ import (
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/docker/dockertest"
+	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/webhook"
-	"kind-local-registry/webhook/rewrite"
 )
 
 // counting is a Looker that counts how often it is asked about each name.

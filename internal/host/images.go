@@ -11,7 +11,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"kind-local-registry/config"
-	"kind-local-registry/internal/helper"
+	"kind-local-registry/internal/carried"
 )
 
 // The images that setup carries, as Docker names them.
@@ -25,7 +25,7 @@ func (s *System) imagesStep() Step {
 // checkImages says whether Docker holds exactly the images that this setup carries.
 func (s *System) checkImages(ctx context.Context) (State, error) {
 	for _, reference := range []string{registryImage(), webhookImage()} {
-		want, err := helper.Layers(reference)
+		want, err := carried.Layers(reference)
 		if err != nil {
 			return State{}, err
 		}
@@ -53,7 +53,7 @@ func (s *System) imageID(ctx context.Context, reference string) (string, error) 
 }
 
 func (s *System) applyImages(ctx context.Context, _ Progress) error {
-	archive, err := helper.Archive()
+	archive, err := carried.Archive()
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"kind-local-registry/config"
-	"kind-local-registry/webhook/rewrite"
+	"kind-local-registry/internal/rewrite"
 )
 
 // kindLabel is on every container that kind makes, with the cluster's name.

@@ -13,7 +13,7 @@ import (
 	"kind-local-registry/config"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
-	"kind-local-registry/webhook/rewrite"
+	"kind-local-registry/internal/rewrite"
 )
 
 // parallelCalls is how many images the pusher is asked for at a time. It moves fewer, in the order of the calls.

@@ -6,7 +6,7 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"kind-local-registry/webhook/release"
+	"kind-local-registry/webhook/uninstall"
 )
 
 // letPodsGo lets go the pods that neither the chart's hook nor the webhook could. What is left of them is told, with what a
@@ -20,7 +20,7 @@ func (s *System) letPodsGo(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}
-	if _, err := release.Release(ctx, cluster, s.registryHost()); err != nil {
+	if _, err := uninstall.Release(ctx, cluster, s.registryHost()); err != nil {
 		return remedy(fmt.Errorf("letting pods go: %w", err), "delete those pods, or run setup down again")
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"kind-local-registry/internal/push"
-	"kind-local-registry/webhook/rewrite"
+	"kind-local-registry/internal/rewrite"
 )
 
 const (

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"kind-local-registry/internal/pusher"
-	"kind-local-registry/webhook/rewrite"
+	"kind-local-registry/internal/rewrite"
 )
 
 // startFake starts a server in place of the pusher's, which ends with the test, and returns a client of it.

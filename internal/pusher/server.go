@@ -10,8 +10,8 @@ import (
 	"net/http"
 	"time"
 
+	"kind-local-registry/internal/httpserver"
 	"kind-local-registry/internal/push"
-	"kind-local-registry/internal/serve"
 )
 
 // Server puts a Service on the network:
@@ -44,7 +44,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, security *tls
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	server.Protocols.SetHTTP1(true)
-	if err := serve.Until(ctx, server, tls.NewListener(listener, security)); err != nil {
+	if err := httpserver.Until(ctx, server, tls.NewListener(listener, security)); err != nil {
 		return fmt.Errorf("serving the pusher: %w", err)
 	}
 	return nil

@@ -15,7 +15,7 @@ import (
 	"kind-local-registry/internal/docker/dockertest"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
-	"kind-local-registry/webhook/rewrite"
+	"kind-local-registry/internal/rewrite"
 )
 
 func TestServer_TakesOnlyClientsOfItsCA(t *testing.T) {

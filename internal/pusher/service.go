@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sync/semaphore"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/coalesce"
 	"kind-local-registry/internal/docker"
-	"kind-local-registry/internal/flight"
 	"kind-local-registry/internal/push"
-	"kind-local-registry/webhook/rewrite"
+	"kind-local-registry/internal/rewrite"
 )
 
 // parallelPushes is how many images are moved at a time; more than that only makes each of them slower.
@@ -28,7 +28,7 @@ type Service struct {
 	registry *push.Registry
 	host     string
 	rules    config.Rules
-	flights  flight.Group[push.Result, push.Progress]
+	flights  coalesce.Group[push.Result, push.Progress]
 	slots    *semaphore.Weighted
 
 	log       *slog.Logger

@@ -10,7 +10,7 @@ import (
 	"kind-local-registry/config"
 	"kind-local-registry/internal/docker/dockertest"
 	"kind-local-registry/internal/push"
-	"kind-local-registry/webhook/rewrite"
+	"kind-local-registry/internal/rewrite"
 )
 
 func TestLookup_TellsWhatIsWhereBeforeAndAfterAPush(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"kind-local-registry/internal/docker/dockertest"
-	"kind-local-registry/webhook/rewrite"
+	"kind-local-registry/internal/rewrite"
 )
 
 // put puts a blob into the repository, and a manifest under the tag 1, as somebody else would who may write to the registry.

@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"kind-local-registry/internal/serve"
+	"kind-local-registry/internal/httpserver"
 )
 
 // Serve serves handler on the listeners until ctx ends, and then lets the requests under way finish, for a while. It returns
@@ -25,7 +25,7 @@ func Serve(ctx context.Context, handler http.Handler, listeners ...net.Listener)
 			ReadHeaderTimeout: 10 * time.Second,
 			IdleTimeout:       2 * time.Minute,
 		}
-		group.Go(func() error { return serve.Until(ctx, server, listener) })
+		group.Go(func() error { return httpserver.Until(ctx, server, listener) })
 	}
 	if err := group.Wait(); err != nil {
 		return fmt.Errorf("serving the registry: %w", err)

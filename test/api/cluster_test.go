@@ -21,7 +21,7 @@ import (
 
 	"kind-local-registry/charts/charttest"
 	"kind-local-registry/config"
-	"kind-local-registry/webhook/server"
+	"kind-local-registry/webhook/app"
 )
 
 // startTime is how long the process may take to be ready.
@@ -32,7 +32,7 @@ type cluster struct {
 	client.Client
 
 	access  *rest.Config
-	options server.Options
+	options app.Options
 	host    *host
 	log     logr.Logger
 	stop    func() error
@@ -41,8 +41,8 @@ type cluster struct {
 // process is what is needed to run the webhook's process.
 type process struct {
 	access  *rest.Config
-	options server.Options
-	pusher  server.Pusher
+	options app.Options
+	pusher  app.Pusher
 	log     logr.Logger
 }
 
@@ -52,7 +52,7 @@ func newCluster(ctx context.Context, access *rest.Config, log logr.Logger) (*clu
 	if err != nil {
 		return nil, fmt.Errorf("making a client: %w", err)
 	}
-	options := server.Defaults()
+	options := app.Defaults()
 	options.DNSNames = []string{"localhost"}
 	options.PushDeadline = time.Hour
 	options.Drain = 0 // no API server keeps on calling one that was stopped
@@ -138,7 +138,7 @@ func (c *cluster) restart(t *testing.T, next process) {
 func serve(p process) (stop func() error, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- server.Run(ctx, p.access, p.options, p.pusher, p.log) }()
+	go func() { done <- app.Run(ctx, p.access, p.options, p.pusher, p.log) }()
 	stop = func() error { cancel(); return <-done }
 	deadline := time.After(startTime)
 	for !ready(p.options) {
@@ -155,7 +155,7 @@ func serve(p process) (stop func() error, err error) {
 }
 
 // ready says whether the process is ready.
-func ready(options server.Options) bool {
+func ready(options app.Options) bool {
 	response, err := http.Get(fmt.Sprintf("http://localhost:%d/readyz", options.HealthPort))
 	if err != nil {
 		return false
@@ -165,7 +165,7 @@ func ready(options server.Options) bool {
 }
 
 // freePorts gives the options ports that nobody listens on.
-func freePorts(options *server.Options) error {
+func freePorts(options *app.Options) error {
 	for _, port := range []*int{&options.WebhookPort, &options.HealthPort, &options.MetricsPort} {
 		listener, err := net.Listen("tcp", "localhost:0")
 		if err != nil {

@@ -9,8 +9,8 @@ import (
 	"fmt"
 	"sync"
 
+	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/webhook"
-	"kind-local-registry/webhook/rewrite"
 )
 
 // image is an image on the host of a test.

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"kind-local-registry/webhook/rewrite"
+	"kind-local-registry/internal/rewrite"
 )
 
 func TestMetrics_TellDecisionsAndTheCertificatesEnd(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kind-local-registry/config"
-	"kind-local-registry/webhook/probe"
+	"kind-local-registry/webhook/reachability"
 )
 
 // awaitReady asks as the chart's Job does, with the rights of its ServiceAccount, until the time is over.
@@ -21,7 +21,7 @@ func awaitReady(t *testing.T, limit time.Duration) (answeredBy string, err error
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	return probe.Await(ctx, probe.Options{
+	return reachability.Await(ctx, reachability.Options{
 		Cluster: shared.process().access, Namespace: config.Name, Need: 5, Report: func(line string) { t.Log(line) },
 	})
 }

@@ -23,8 +23,8 @@ import (
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
 	"kind-local-registry/internal/registry/registrytest"
+	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/test/shape"
-	"kind-local-registry/webhook/rewrite"
 )
 
 // service is the pusher's service, between a daemon and a registry.

@@ -10,9 +10,9 @@ import (
 	"path/filepath"
 	"testing"
 
+	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/test/dockerd"
 	"kind-local-registry/test/shape"
-	"kind-local-registry/webhook/rewrite"
 )
 
 // TestPush_OfSparseFilesGivesTheSameImageOrSaysWhyNot is for layers in which GNU tar has left out the holes of files. Docker

@@ -12,9 +12,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/opencontainers/go-digest"
 
+	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/test/dockerd"
 	"kind-local-registry/test/shape"
-	"kind-local-registry/webhook/rewrite"
 )
 
 // child is an image in an index.

@@ -23,8 +23,8 @@ import (
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/pusher"
+	"kind-local-registry/webhook/app"
 	"kind-local-registry/webhook/certs"
-	"kind-local-registry/webhook/server"
 )
 
 const day = 24 * time.Hour
@@ -47,7 +47,7 @@ func TestCertificate_RotatedUnderLoadFailsNoCall(t *testing.T) {
 
 // The clock of a node cannot be moved, so the certificate is: to where it would be 60 days on.
 func TestCertificate_NearItsEndIsRenewedWithinAMinute(t *testing.T) {
-	aged, err := certs.Made(server.ServiceNames(ours, ours), time.Now().Add(-60*day))
+	aged, err := certs.Made(app.ServiceNames(ours, ours), time.Now().Add(-60*day))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"kind-local-registry/internal/pusher"
-	"kind-local-registry/webhook/rewrite"
+	"kind-local-registry/internal/rewrite"
 )
 
 // fakePusher is a pusher that knows every image, as far as look-ups go.

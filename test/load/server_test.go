@@ -88,7 +88,7 @@ func serve(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error
 	return nil
 }
 
-// newHandler returns the webhook as webhook/server puts it together, with the pusher behind it.
+// newHandler returns the webhook as webhook/app puts it together, with the pusher behind it.
 func newHandler(ctx context.Context, told order, log logr.Logger) (http.Handler, error) {
 	c := told.Credentials
 	security, err := pusher.ClientTLS(c.CA, c.ClientCert, c.ClientKey)

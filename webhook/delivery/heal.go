@@ -13,9 +13,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/podimage"
-	"kind-local-registry/webhook/rewrite"
 )
 
 const (

@@ -10,9 +10,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/podimage"
-	"kind-local-registry/webhook/rewrite"
 )
 
 // leastAttempt is how long a push may take that begins near the deadline or after it, as one does when the controller

@@ -15,8 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/webhook/podimage"
-	"kind-local-registry/webhook/rewrite"
 )
 
 func TestPush_PushesNothingThatTheRulesExclude(t *testing.T) {

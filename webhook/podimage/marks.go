@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/validation"
 
 	"kind-local-registry/config"
-	"kind-local-registry/webhook/rewrite"
+	"kind-local-registry/internal/rewrite"
 )
 
 // OptedOut says whether the pod asks that its images be left alone, by its annotation, or where it says nothing, by the

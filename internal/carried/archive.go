@@ -1,0 +1,52 @@
+package carried
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// ErrNotBuilt is returned by a setup that was built without the images.
+var ErrNotBuilt = errors.New("this setup carries no images: build it with make build")
+
+// archiveFile is made by hack/images and never committed.
+const archiveFile = "images/images.tar"
+
+//go:embed images
+var files embed.FS
+
+// Archive opens the images as an archive that docker load reads. It fails with ErrNotBuilt.
+func Archive() (io.ReadCloser, error) {
+	archive, err := files.Open(archiveFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNotBuilt
+	}
+	return archive, err
+}
+
+// Layers returns the diffIDs of the image's layers, by which every Docker knows it again: its ID is another one in the
+// containerd image store. reference is familiar and tagged, as in kind-local-registry/webhook:v0.1.0.
+func Layers(reference string) ([]string, error) {
+	tag, err := name.NewTag(reference)
+	if err != nil {
+		return nil, fmt.Errorf("parsing reference %q: %w", reference, err)
+	}
+	image, err := tarball.Image(Archive, &tag)
+	if err != nil {
+		return nil, fmt.Errorf("reading image %s of this setup: %w", reference, err)
+	}
+	config, err := image.ConfigFile()
+	if err != nil {
+		return nil, fmt.Errorf("reading the config of image %s of this setup: %w", reference, err)
+	}
+	var layers []string
+	for _, id := range config.RootFS.DiffIDs {
+		layers = append(layers, id.String())
+	}
+	return layers, nil
+}

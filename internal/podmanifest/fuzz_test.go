@@ -1,0 +1,71 @@
+package podmanifest_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"gomodules.xyz/jsonpatch/v2"
+	corev1 "k8s.io/api/core/v1"
+
+	"kind-local-registry/internal/podmanifest"
+)
+
+// FuzzRead checks that nothing panics, whatever is read, and that what is written has the pods of what was read and
+// changed.
+func FuzzRead(f *testing.F) {
+	for _, seed := range []string{
+		deployment, list, anchored, asJSON, "a: &a [*a]\n", "{{ x }}", "--- a\n...\n", "\ufeff# only\r\n---\r\n",
+		`{"apiVersion":"v1","kind":"Pod","spec":{"containers":[{"image":"\ud83d\ude00"}]}}{}`,
+		"apiVersion: v1\nkind: Pod\nmetadata:\nspec: {containers: [{image: a, args: ['yes', '0777', a]}]} # c\n# d\n",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		documents, _ := podmanifest.Read([]string{"-"}, strings.NewReader(text))
+		for _, document := range documents {
+			templates, _ := document.Templates()
+			for _, template := range templates {
+				change(t, template)
+			}
+		}
+		var out bytes.Buffer
+		if err := podmanifest.Write(&out, documents); err != nil {
+			return // of what the parser takes, the writer may refuse some, but never write it wrong
+		}
+		again, err := podmanifest.Read([]string{"-"}, bytes.NewReader(out.Bytes()))
+		if err != nil {
+			t.Fatalf("reading what was written: %v\n%s", err, out.String())
+		}
+		if diff := cmp.Diff(pods(documents), pods(again)); diff != "" {
+			t.Errorf("pods of what was written (-want +got):\n%s\n%s", diff, out.String())
+		}
+	})
+}
+
+// change gives the template an annotation, and each of its containers that has an image another.
+func change(t *testing.T, template *podmanifest.Template) {
+	t.Helper()
+	patch := []jsonpatch.Operation{jsonpatch.NewOperation("add", "/metadata/annotations", map[string]string{"a/b": "{}"})}
+	for i := range template.Pod.Spec.Containers {
+		if template.Pod.Spec.Containers[i].Image != "" {
+			patch = append(patch, replaceImage(i, "localhost:5001/a:1"))
+		}
+	}
+	if err := template.Apply(patch); err != nil {
+		t.Errorf("Apply to a pod that was decoded: %v", err)
+	}
+}
+
+// pods returns the pods of all documents, those that can be decoded.
+func pods(documents []*podmanifest.Document) []*corev1.Pod {
+	var found []*corev1.Pod
+	for _, document := range documents {
+		templates, _ := document.Templates()
+		for _, template := range templates {
+			found = append(found, template.Pod)
+		}
+	}
+	return found
+}

@@ -1,0 +1,113 @@
+package podmanifest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// readJSON returns the trees of a text that is JSON documents, one after the other, and begins at the line of the file.
+// With an error, those before it are returned. JSON has escapes that YAML's parser does not know, so it has a reader of
+// its own.
+func readJSON(file, text string, line int) ([]*yaml.Node, error) {
+	var trees []*yaml.Node
+	reader := newJSONReader(text, line)
+	for {
+		root, err := reader.value(0)
+		if errors.Is(err, io.EOF) {
+			return trees, nil
+		}
+		if err != nil {
+			return trees, errorAt(file, reader.line, "not JSON: %w", err)
+		}
+		trees = append(trees, &yaml.Node{Kind: yaml.DocumentNode, Line: root.Line, Content: []*yaml.Node{root}})
+	}
+}
+
+// fromValue returns the tree of what is written in JSON as value is.
+func fromValue(value any) (*yaml.Node, error) {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return nil, err
+	}
+	return newJSONReader(string(text), 0).value(0)
+}
+
+// jsonReader makes trees of JSON, in block style, with order and lines kept.
+type jsonReader struct {
+	tokens *json.Decoder
+	text   string
+	offset int64 // in text, up to which lines have been counted
+	line   int   // of the file, at offset
+}
+
+// newJSONReader returns a reader of text, which begins at the line.
+func newJSONReader(text string, line int) *jsonReader {
+	tokens := json.NewDecoder(strings.NewReader(text))
+	tokens.UseNumber()
+	return &jsonReader{tokens: tokens, text: text, line: line}
+}
+
+// token returns the next token, and keeps count of the lines.
+func (r *jsonReader) token() (json.Token, error) {
+	token, err := r.tokens.Token()
+	offset := r.tokens.InputOffset()
+	r.line += strings.Count(r.text[r.offset:offset], "\n")
+	r.offset = offset
+	return token, err
+}
+
+// value returns the next value, which stands depth levels deep, or io.EOF at the end.
+func (r *jsonReader) value(depth int) (*yaml.Node, error) {
+	token, err := r.token()
+	if err != nil {
+		return nil, err
+	}
+	if depth > maxDepth {
+		return nil, fmt.Errorf("more than %d levels deep", maxDepth)
+	}
+	switch token {
+	case json.Delim('{'):
+		return r.content(yaml.MappingNode, "!!map", depth)
+	case json.Delim('['):
+		return r.content(yaml.SequenceNode, "!!seq", depth)
+	}
+	return r.scalar(token)
+}
+
+// content returns a mapping or sequence: the values up to its end, of which a mapping's keys are some.
+func (r *jsonReader) content(kind yaml.Kind, tag string, depth int) (*yaml.Node, error) {
+	node := &yaml.Node{Kind: kind, Tag: tag, Line: r.line}
+	for r.tokens.More() {
+		value, err := r.value(depth + 1)
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return nil, err
+		}
+		node.Content = append(node.Content, value)
+	}
+	if _, err := r.token(); errors.Is(err, io.EOF) {
+		return nil, io.ErrUnexpectedEOF
+	} else if err != nil {
+		return nil, err
+	}
+	return node, nil
+}
+
+// scalar returns a string, number, boolean or null. Strings are quoted where YAML 1.1 or 1.2 needs it.
+func (r *jsonReader) scalar(token json.Token) (*yaml.Node, error) {
+	node := &yaml.Node{}
+	if number, ok := token.(json.Number); ok {
+		node.Kind, node.Value = yaml.ScalarNode, number.String()
+	} else if err := node.Encode(token); err != nil {
+		return nil, err
+	}
+	node.Line = r.line
+	return node, nil
+}

@@ -1,0 +1,62 @@
+package podmanifest
+
+import (
+	"errors"
+	"strings"
+)
+
+// separator begins a document where it begins a line and white space follows, in block scalars too: see
+// https://yaml.org/spec/1.2.2/#912-document-markers. With kubectl nothing but a comment may follow on the line.
+const separator = "---"
+
+// part is what stands between two separators: one YAML document, or JSON documents one after the other.
+type part struct {
+	text string // with the separator before it
+	line int    // of the file, counted from 1, where text begins
+}
+
+// normalize returns text without byte order mark, with LF for CRLF, and with an end to its last line.
+func normalize(text string) (string, error) {
+	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
+		return "", errors.New("in UTF-16, as PowerShell writes it: save it as UTF-8")
+	}
+	text = strings.TrimPrefix(text, "\ufeff")
+	text = strings.ReplaceAll(text, "\r\n", "\n")
+	if text != "" && !strings.HasSuffix(text, "\n") {
+		text += "\n"
+	}
+	return text, nil
+}
+
+// split returns the parts of a file.
+func split(text string) []part {
+	var parts []part
+	begin, beginLine, offset, line := 0, 1, 0, 1
+	for row := range strings.Lines(text) {
+		if offset > begin && separates(row) {
+			parts = append(parts, part{text[begin:offset], beginLine})
+			begin, beginLine = offset, line
+		}
+		offset += len(row)
+		line++
+	}
+	if offset > begin {
+		parts = append(parts, part{text[begin:], beginLine})
+	}
+	return parts
+}
+
+// separates says whether a line, or a text, begins with a separator.
+func separates(text string) bool {
+	rest, found := strings.CutPrefix(text, separator)
+	return found && strings.IndexAny(rest, " \t\n") == 0
+}
+
+// body returns the part with blanks for its separator, so that every line and column stays where it is.
+func (p part) body() string {
+	if !separates(p.text) {
+		return p.text
+	}
+	rest := strings.TrimLeft(p.text[len(separator):], " \t")
+	return strings.Repeat(" ", len(p.text)-len(rest)) + rest
+}

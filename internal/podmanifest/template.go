@@ -1,0 +1,121 @@
+package podmanifest
+
+import (
+	"errors"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Template is one pod, or pod template, in a document.
+type Template struct {
+	// Kind, Name and Namespace are those of the object that holds it, such as Deployment web in default. Name is what
+	// its name will begin with where the API server is to make one.
+	Kind, Name, Namespace string
+	// File and Line are where the template begins, counted from 1.
+	File string
+	Line int
+	// Pod is the pod as the API server would give it to an admission webhook, so with its defaults: each pull policy,
+	// and the namespace. Apply does not change it: Templates, called again, gives the pod as it is then.
+	Pod *corev1.Pod
+
+	document *Document
+	node     *yaml.Node // with metadata and spec below it
+}
+
+// Templates returns the pods of the document: the object itself where it is of kind Pod, or else everything below it,
+// at any depth, that has a spec with containers. Each item of a list is an object. An object without pods, such as a
+// Service, gives none.
+//
+// What looks like a pod and cannot be one, as where containers is no sequence, is an error with file and line. Errors
+// are joined, and the templates that are right are returned beside them.
+func (d *Document) Templates() ([]*Template, error) {
+	var templates []*Template
+	var faults []error
+	for _, object := range objectsOf(d.root, "") {
+		for _, node := range object.pods() {
+			template, err := d.template(object, node)
+			faults = append(faults, err)
+			if err == nil {
+				templates = append(templates, template)
+			}
+		}
+	}
+	return templates, errors.Join(faults...)
+}
+
+// template returns the template at a node of the object.
+func (d *Document) template(object object, node *yaml.Node) (*Template, error) {
+	pod, err := object.pod(node)
+	if err != nil {
+		return nil, errorAt(d.File, node.Line, "%s: the API server would refuse this pod: %w", titleOf(object.kind, object.name), err)
+	}
+	return &Template{
+		Kind: object.kind, Name: object.name, Namespace: object.namespace,
+		File: d.File, Line: node.Line,
+		Pod: pod, document: d, node: node,
+	}, nil
+}
+
+// object is one Kubernetes object in a document.
+type object struct {
+	kind, name, namespace string
+	node                  *yaml.Node
+}
+
+// objectsOf returns the object at a node, or those of a list. Items of a list such as PodList need not say their kind.
+func objectsOf(node *yaml.Node, kind string) []object {
+	if node == nil || node.Kind != yaml.MappingNode {
+		return nil
+	}
+	if own := stringAt(node, "kind"); own != "" {
+		kind = own
+	}
+	of, list := strings.CutSuffix(kind, "List")
+	if items := member(node, "items"); list && items != nil {
+		var objects []object
+		for _, item := range items.Content {
+			objects = append(objects, objectsOf(item, of)...)
+		}
+		return objects
+	}
+	name := stringAt(node, "metadata", "name")
+	if name == "" {
+		name = stringAt(node, "metadata", "generateName")
+	}
+	namespace := stringAt(node, "metadata", "namespace")
+	if namespace == "" {
+		namespace = corev1.NamespaceDefault
+	}
+	return []object{{kind: kind, name: name, namespace: namespace, node: node}}
+}
+
+// titleOf returns what an object is called in an error, such as Deployment web.
+func titleOf(kind, name string) string { return strings.TrimSpace(kind + " " + name) }
+
+// pods returns the nodes of the object that are pods or pod templates.
+func (o object) pods() []*yaml.Node {
+	if o.kind == podKind {
+		return []*yaml.Node{o.node}
+	}
+	var found []*yaml.Node
+	for i := 0; i+1 < len(o.node.Content); i += 2 {
+		if key := o.node.Content[i].Value; key != "metadata" && key != "status" {
+			found = append(found, templatesBelow(o.node.Content[i+1])...)
+		}
+	}
+	return found
+}
+
+// templatesBelow returns node, if it is a pod template, or those below it.
+func templatesBelow(node *yaml.Node) []*yaml.Node {
+	if at(node, "spec", "containers") != nil {
+		return []*yaml.Node{node}
+	}
+	var found []*yaml.Node
+	for _, item := range node.Content {
+		found = append(found, templatesBelow(item)...)
+	}
+	return found
+}

@@ -1,0 +1,125 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	toolscache "k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"kind-local-registry/config"
+	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/certs"
+)
+
+// admission is what answers the API server, and what runs beside it. Every replica has it.
+type admission struct {
+	handler *webhook.Handler
+	lookups *webhook.Lookups
+	journal *webhook.Journal
+	pods    cache.Cache
+	host    string // the registry's, as it stands in references
+}
+
+// addAdmission adds it to the manager. Look-ups and pushes end with ctx.
+func addAdmission(ctx context.Context, mgr manager.Manager, options Options, pusher Pusher, log logr.Logger) (*admission, error) {
+	counted, err := registered(webhook.NewMetrics())
+	if err != nil {
+		return nil, err
+	}
+	a := &admission{
+		lookups: webhook.NewLookups(ctx, pusher, counted),
+		journal: webhook.NewJournal(log),
+		pods:    mgr.GetCache(),
+		host:    options.RegistryHost,
+	}
+	a.handler = &webhook.Handler{
+		Decider:    &webhook.Decider{RegistryHost: options.RegistryHost, Looker: a.lookups, Rules: options.Rules.Current},
+		Journal:    a.journal,
+		Log:        log,
+		Metrics:    counted,
+		Guard:      webhook.NewLoopGuard(),
+		Namespaces: namespaces{mgr.GetClient()},
+		Pushes:     webhook.NewPushes(ctx, pusher, options.PushDeadline, log),
+		Anew:       pusher,
+		Events:     mgr.GetEventRecorder(config.Name),
+		Identity:   options.Identity,
+	}
+	return a, errors.Join(mgr.Add(a), mgr.Add(options.Rules))
+}
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
+func (a *admission) NeedLeaderElection() bool { return false }
+
+// Start tells the journal and the loop guard of the pods that are created, until ctx ends.
+func (a *admission) Start(ctx context.Context) error {
+	informer, err := a.pods.GetInformer(ctx, &corev1.Pod{})
+	if err != nil {
+		return fmt.Errorf("watching pods: %w", err)
+	}
+	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerDetailedFuncs{
+		AddFunc: func(object any, atStart bool) {
+			if pod, ok := object.(*corev1.Pod); ok && !atStart {
+				a.journal.Created(pod, a.host)
+				a.handler.Guard.Created(pod, a.host)
+			}
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("watching pods: %w", err)
+	}
+	a.journal.Follow(ctx)
+	return nil
+}
+
+// namespaces reads the labels of namespaces from the cache.
+type namespaces struct{ reader client.Reader }
+
+// Labels implements webhook.Namespaces.
+func (n namespaces) Labels(ctx context.Context, name string) (map[string]string, error) {
+	found := &metav1.PartialObjectMetadata{}
+	found.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	if err := n.reader.Get(ctx, types.NamespacedName{Name: name}, found); err != nil {
+		return nil, fmt.Errorf("reading namespace %s: %w", name, err)
+	}
+	return found.Labels, nil
+}
+
+// registered registers the metrics with the process, or returns those of a server that ran in it before.
+func registered(made *webhook.Metrics) (*webhook.Metrics, error) {
+	err := metrics.Registry.Register(made)
+	if known := (prometheus.AlreadyRegisteredError{}); errors.As(err, &known) {
+		if before, ok := known.ExistingCollector.(*webhook.Metrics); ok {
+			return before, nil
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("registering metrics: %w", err)
+	}
+	return made, nil
+}
+
+// exposeExpiry adds the metric of the serving certificate's end, for the time until stop is called.
+func exposeExpiry(keeper *certs.Keeper) (stop func(), err error) {
+	expiry := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "kind_local_registry_certificate_expiry_seconds",
+		Help: "Seconds until the serving certificate expires; it is renewed long before. 0 while there is none.",
+	}, func() float64 { return keeper.Remaining().Seconds() })
+	err = metrics.Registry.Register(expiry)
+	if known := (prometheus.AlreadyRegisteredError{}); errors.As(err, &known) {
+		return func() {}, nil // another server in this process has it
+	}
+	if err != nil {
+		return nil, fmt.Errorf("registering metrics: %w", err)
+	}
+	return func() { metrics.Registry.Unregister(expiry) }, nil
+}

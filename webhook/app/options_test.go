@@ -1,0 +1,37 @@
+package app_test
+
+import (
+	"strings"
+	"testing"
+
+	"kind-local-registry/webhook/app"
+)
+
+func TestValidate_TakesTheDefaults(t *testing.T) {
+	t.Parallel()
+	if err := app.Defaults().Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestValidate_ReportsEveryFault(t *testing.T) {
+	t.Parallel()
+	err := app.Options{RegistryHost: "nowhere", WebhookPort: 70000, MetricsPort: -1}.Validate()
+	if err == nil {
+		t.Fatal("Validate of nothing succeeds")
+	}
+	for _, want := range []string{
+		"name among its replicas", "namespace", "certificate", "registry host", "webhook port", "health port", "metrics port", "deadline",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("Validate = %q, want it to name the %s too", err, want)
+		}
+	}
+}
+
+func TestServiceNames_AreWhatTheAPIServerDials(t *testing.T) {
+	t.Parallel()
+	if got, want := app.ServiceNames("a", "b")[0], "a.b.svc"; got != want {
+		t.Errorf("ServiceNames = %q, want %q first", got, want)
+	}
+}

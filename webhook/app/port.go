@@ -1,0 +1,90 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"kind-local-registry/internal/httpserver"
+	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/certs"
+)
+
+const (
+	// headerTime is how long a TLS handshake, and after it the header of a request, may take.
+	headerTime = 5 * time.Second
+	// idleTime is how long a connection is kept between two requests: as long as the API server keeps it.
+	idleTime = 90 * time.Second
+	// maxHeader bounds the header of a request in bytes. That of the API server has some hundreds.
+	maxHeader = 8 << 10
+	// dialTime is how long the process may take to answer itself.
+	dialTime = 5 * time.Second
+)
+
+// webhookPort serves the webhook over HTTP/1.1, as the API server asks for. It is a manager.Runnable.
+type webhookPort struct {
+	number int
+	server *webhook.Server
+	keeper *certs.Keeper
+	log    logr.Logger
+}
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable: every replica serves.
+func (*webhookPort) NeedLeaderElection() bool { return false }
+
+// Start serves until ctx ends.
+func (p *webhookPort) Start(ctx context.Context) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address(p.number))
+	if err != nil {
+		return fmt.Errorf("listening for the API server: %w", err)
+	}
+	open := newConnections(maxStrangers)
+	server := &http.Server{
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if p.server.Knows(r) {
+				open.known(r.Context())
+			}
+			p.server.ServeHTTP(w, r)
+		}),
+		ReadHeaderTimeout: headerTime,
+		IdleTimeout:       idleTime,
+		MaxHeaderBytes:    maxHeader,
+		Protocols:         new(http.Protocols),
+		ConnContext:       open.ConnContext,
+		ConnState:         open.ConnState,
+		// Any pod can have it say that its handshake failed.
+		ErrorLog: slog.NewLogLogger(logr.ToSlogHandler(p.log), slog.LevelDebug),
+	}
+	server.Protocols.SetHTTP1(true)
+	security := &tls.Config{
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: p.keeper.GetCertificate,
+	}
+	if err := httpserver.Until(ctx, server, tls.NewListener(listener, security)); err != nil {
+		return fmt.Errorf("serving the webhook: %w", err)
+	}
+	return nil
+}
+
+// Ready is a healthz.Checker: it succeeds while the API server's next call would be answered.
+func (p *webhookPort) Ready(request *http.Request) error {
+	if err := p.keeper.Ready(request); err != nil {
+		return err // without a certificate there is nothing to dial
+	}
+	dialer := tls.Dialer{
+		NetDialer: &net.Dialer{Timeout: dialTime},
+		Config:    &tls.Config{InsecureSkipVerify: true}, // #nosec G402 -- whether it answers, and not who, is the question
+	}
+	conn, err := dialer.DialContext(request.Context(), "tcp", net.JoinHostPort("localhost", strconv.Itoa(p.number)))
+	if err != nil {
+		return errors.Join(errors.New("the webhook's port does not answer"), err)
+	}
+	return conn.Close()
+}

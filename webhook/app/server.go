@@ -1,0 +1,172 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	controllerconfig "sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"kind-local-registry/config"
+	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/certs"
+	"kind-local-registry/webhook/delivery"
+	"kind-local-registry/webhook/podimage"
+	"kind-local-registry/webhook/uninstall"
+)
+
+// renewDeadline is how long the leader tries to stay it before it gives up; controller-runtime's default.
+const renewDeadline = 10 * time.Second
+
+// Pusher is what the process asks about the host's images, and has push them.
+type Pusher interface {
+	webhook.Looker
+	webhook.Pusher
+}
+
+// Run serves until ctx ends, and drains after that. It fails on options that cannot be, and on ports that are taken.
+func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Pusher, log logr.Logger) error {
+	if err := options.Validate(); err != nil {
+		return fmt.Errorf("reading options: %w", err)
+	}
+	keeper := &certs.Keeper{
+		Secret:        types.NamespacedName{Namespace: options.Namespace, Name: config.ServingSecret},
+		Configuration: config.Name,
+		DNSNames:      options.DNSNames,
+		Path:          webhook.Path,
+	}
+	mgr, err := newManager(cluster, options, keeper, log)
+	if err != nil {
+		return err
+	}
+	keeper.Client = mgr.GetClient()
+	asking, stop := context.WithCancel(context.WithoutCancel(ctx)) // until the last answer is given
+	admitting, err := addAdmission(asking, mgr, options, pusher, log)
+	if err != nil {
+		stop()
+		return err
+	}
+	defer func() { stop(); admitting.lookups.Wait() }()
+	deliverer := &delivery.Reconciler{
+		Client:       mgr.GetClient(),
+		Reader:       mgr.GetAPIReader(),
+		Pusher:       pusher,
+		Decider:      admitting.handler,
+		Events:       mgr.GetEventRecorder(config.Name),
+		RegistryHost: options.RegistryHost,
+		Deadline:     options.PushDeadline,
+	}
+	unexpose, err := exposeExpiry(keeper)
+	if err != nil {
+		return err
+	}
+	defer unexpose()
+	port := &webhookPort{
+		number: options.WebhookPort, keeper: keeper, server: webhook.NewServer(admitting.handler, keeper.Token), log: log,
+	}
+	err = errors.Join(keeper.SetupWithManager(mgr), deliverer.SetupWithManager(mgr), addRelease(mgr, options), addPort(mgr, port))
+	if err != nil {
+		return err
+	}
+	serving, end := drained(ctx, port.server, options.Drain)
+	defer end()
+	if err := mgr.Start(serving); err != nil {
+		return fmt.Errorf("serving: %w", err)
+	}
+	return nil
+}
+
+// drained returns a context that ends a while after ctx. Meanwhile the server drains.
+func drained(ctx context.Context, server *webhook.Server, while time.Duration) (context.Context, context.CancelFunc) {
+	serving, end := context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() {
+		server.Drain()
+		time.AfterFunc(while, end)
+	})
+	return serving, end
+}
+
+// newManager makes the manager, with caches that hold no more than is read.
+func newManager(
+	cluster *rest.Config, options Options, keeper *certs.Keeper, log logr.Logger,
+) (manager.Manager, error) {
+	lock, err := newLock(cluster, options)
+	if err != nil {
+		return nil, err
+	}
+	mgr, err := manager.New(cluster, manager.Options{
+		Scheme:                              scheme.Scheme,
+		Logger:                              log,
+		Cache:                               cache.Options{ByObject: cached(keeper)},
+		Metrics:                             metricsserver.Options{BindAddress: address(options.MetricsPort)},
+		HealthProbeBindAddress:              address(options.HealthPort),
+		LeaderElection:                      options.LeaderElection,
+		LeaderElectionResourceLockInterface: lock,
+		LeaderElectionReleaseOnCancel:       true, // the process ends with the manager
+		// The names are unique in a process with one server, which is every process but a test's.
+		Controller: controllerconfig.Controller{SkipNameValidation: new(true)},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the manager: %w", err)
+	}
+	return mgr, nil
+}
+
+// newLock returns the lock of the leader election. It is held in the name of the pod, so that a container which was killed
+// goes on as soon as it is started again, and waits for no lease to end.
+func newLock(cluster *rest.Config, options Options) (resourcelock.Interface, error) {
+	lock, err := resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, options.Namespace, config.Name,
+		resourcelock.ResourceLockConfig{Identity: options.Identity}, cluster, renewDeadline)
+	if err != nil {
+		return nil, fmt.Errorf("preparing the leader election: %w", err)
+	}
+	return lock, nil
+}
+
+// cached returns what the cache holds: pods that have not ended, and the keeper's two objects.
+func cached(keeper *certs.Keeper) map[client.Object]cache.ByObject {
+	return map[client.Object]cache.ByObject{
+		&corev1.Pod{}: {
+			Field:     podimage.Active(),
+			Transform: delivery.Strip,
+		},
+		&corev1.Secret{}: {
+			Namespaces: map[string]cache.Config{keeper.Secret.Namespace: {}},
+			Field:      fields.OneTermEqualSelector("metadata.name", keeper.Secret.Name),
+		},
+		&admissionv1.MutatingWebhookConfiguration{}: {
+			Field: fields.OneTermEqualSelector("metadata.name", keeper.Configuration),
+		},
+	}
+}
+
+// addRelease adds what leaves the cluster when the namespace is being deleted. It needs a client without a cache.
+func addRelease(mgr manager.Manager, options Options) error {
+	direct, err := client.New(mgr.GetConfig(), client.Options{
+		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
+	})
+	if err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	leaver := &uninstall.Reconciler{Client: direct, Namespace: options.Namespace, RegistryHost: options.RegistryHost}
+	return leaver.SetupWithManager(mgr)
+}
+
+// addPort adds the webhook's port, /healthz, and /readyz.
+func addPort(mgr manager.Manager, port *webhookPort) error {
+	return errors.Join(mgr.Add(port), mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("webhook", port.Ready))
+}

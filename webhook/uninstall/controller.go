@@ -1,0 +1,85 @@
+package uninstall
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/go-logr/logr"
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+)
+
+// Reconciler follows the namespace of the process. While it stays, it is made the owner of what stands outside it; when it is
+// being deleted, the process leaves with it. Every replica runs one: none knows whether another still can.
+type Reconciler struct {
+	// Client reads from the API server itself, and changes what we leave.
+	Client client.Client
+	// Namespace is the name of the namespace.
+	Namespace string
+	// RegistryHost is the registry's host in every rewritten reference, such as localhost:5001.
+	RegistryHost string
+}
+
+// SetupWithManager adds the controller to the manager, whose cache should hold namespaces as metadata, and of the webhook
+// configurations ours alone.
+func (r *Reconciler) SetupWithManager(mgr manager.Manager) error {
+	one := reconcile.Request{NamespacedName: client.ObjectKey{Name: r.Namespace}}
+	toOne := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+		return []reconcile.Request{one}
+	})
+	ours := predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetName() == r.Namespace })
+	// What comes last of an installation comes after the process.
+	installed := predicate.Funcs{
+		UpdateFunc: func(event.UpdateEvent) bool { return false },
+		DeleteFunc: func(event.DeleteEvent) bool { return false },
+	}
+	err := builder.ControllerManagedBy(mgr).Named("release").
+		For(&corev1.Namespace{}, builder.OnlyMetadata, builder.WithPredicates(ours, changing())).
+		Watches(&admissionv1.MutatingWebhookConfiguration{}, toOne, builder.WithPredicates(installed)).
+		WithOptions(controller.Options{NeedLeaderElection: new(false)}).
+		WithLogConstructor(func(*reconcile.Request) logr.Logger { return mgr.GetLogger().WithName("release") }).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("adding the release controller: %w", err)
+	}
+	return nil
+}
+
+// changing lets pass what is news of a namespace: that it is there, and that its deletion has begun.
+func changing() predicate.Predicate {
+	return predicate.Funcs{
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			return e.ObjectOld.GetDeletionTimestamp() == nil && e.ObjectNew.GetDeletionTimestamp() != nil
+		},
+		DeleteFunc: func(event.DeleteEvent) bool { return false },
+	}
+}
+
+// Reconcile leaves the cluster where the namespace is being deleted. The namespace controller gives us 5 s: so long it waits
+// with the namespace's content, our rights among it (namespaceDeletionGracePeriod in kubernetes,
+// pkg/controller/namespace/namespace_controller.go).
+func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
+	namespace := &metav1.PartialObjectMetadata{}
+	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))
+	if err := r.Client.Get(ctx, request.NamespacedName, namespace); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if namespace.DeletionTimestamp == nil {
+		return reconcile.Result{}, own(ctx, r.Client, namespace)
+	}
+	released, err := Release(ctx, r.Client, r.RegistryHost)
+	for _, pod := range released {
+		log.FromContext(ctx).Info("pod let go, as the webhook leaves", "namespace", pod.Namespace, "pod", pod.Name)
+	}
+	return reconcile.Result{}, err
+}

@@ -1,0 +1,58 @@
+package uninstall
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/util/retry"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"kind-local-registry/config"
+)
+
+// outside returns the kinds of our objects that stand outside the namespace; each is called config.Name.
+func outside() []schema.GroupVersionKind {
+	return []schema.GroupVersionKind{
+		admissionv1.SchemeGroupVersion.WithKind("MutatingWebhookConfiguration"),
+		rbacv1.SchemeGroupVersion.WithKind("ClusterRole"),
+		rbacv1.SchemeGroupVersion.WithKind("ClusterRoleBinding"),
+	}
+}
+
+// own makes the namespace the owner of our objects outside it, so that the garbage collector takes them when it is gone.
+// What is not there needs no owner.
+func own(ctx context.Context, cluster client.Client, namespace *metav1.PartialObjectMetadata) error {
+	var faults []error
+	for _, kind := range outside() {
+		err := retry.RetryOnConflict(retry.DefaultRetry, func() error { return ownOne(ctx, cluster, namespace, kind) })
+		if client.IgnoreNotFound(err) != nil {
+			faults = append(faults, fmt.Errorf("giving %s %s its owner: %w", kind.Kind, config.Name, err))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// ownOne does it for one object. It patches metadata alone: the API server allows that for a ClusterRole to whoever may not
+// grant what is in it.
+func ownOne(ctx context.Context, cluster client.Client, namespace *metav1.PartialObjectMetadata, kind schema.GroupVersionKind) error {
+	object := &metav1.PartialObjectMetadata{}
+	object.SetGroupVersionKind(kind)
+	if err := cluster.Get(ctx, client.ObjectKey{Name: config.Name}, object); err != nil {
+		return err
+	}
+	before := object.DeepCopy()
+	if err := controllerutil.SetOwnerReference(namespace, object, cluster.Scheme()); err != nil {
+		return err
+	}
+	if equality.Semantic.DeepEqual(before.OwnerReferences, object.OwnerReferences) {
+		return nil
+	}
+	return cluster.Patch(ctx, object, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}))
+}

@@ -22,6 +22,7 @@ import (
 
 	"kind-local-registry/charts/charttest"
 	"kind-local-registry/config"
+	"kind-local-registry/internal/rules"
 )
 
 var update = flag.Bool("update", false, "write the goldens")
@@ -221,14 +222,14 @@ func TestSecrets_HaveTheNamesThatTheProgramKnows(t *testing.T) {
 
 func TestRules_AreTheDocumentThatTheWebhookReads(t *testing.T) {
 	t.Parallel()
-	defaults := config.DefaultRules()
+	defaults := rules.Default()
 	some := defaults
-	some.Images = config.Selection{Include: []string{"quay.io/**"}, Exclude: []string{"*/a", "**:{{ .x }}", "yes"}}
+	some.Images = rules.Selection{Include: []string{"quay.io/**"}, Exclude: []string{"*/a", "**:{{ .x }}", "yes"}}
 	some.Pods.Exclude = []string{}
 	some.LoopGuard.Recreations = 0
 	for name, tt := range map[string]struct {
 		values map[string]any
-		want   config.Rules
+		want   rules.Rules
 	}{
 		"nothing given": {nil, defaults},
 		"some rules": {map[string]any{
@@ -238,7 +239,7 @@ func TestRules_AreTheDocumentThatTheWebhookReads(t *testing.T) {
 		}, some},
 	} {
 		objects := render(t, map[string]any{"rules": tt.values})
-		got, err := config.ParseRules(name, []byte(find[corev1.ConfigMap](t, objects, "ConfigMap", config.RulesConfigMap).Data[config.RulesKey]))
+		got, err := rules.Parse(name, []byte(find[corev1.ConfigMap](t, objects, "ConfigMap", config.RulesConfigMap).Data[config.RulesKey]))
 		if diff := cmp.Diff(tt.want, got); err != nil || diff != "" {
 			t.Errorf("%s: ParseRules: %v, (-want +got):\n%s", name, err, diff)
 		}

@@ -10,20 +10,24 @@ import (
 	"time"
 
 	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/internal/rewrite/rewritetest"
 	"kind-local-registry/webhook"
 )
 
 // lookerFunc is a Looker that is one function.
-type lookerFunc func(ctx context.Context, name string) (rewrite.Presence, error)
+type lookerFunc func(ctx context.Context, name rewrite.Name) (rewrite.Presence, error)
 
-func (f lookerFunc) Lookup(ctx context.Context, name string) (rewrite.Presence, error) {
+func (f lookerFunc) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	return f(ctx, name)
 }
 
+// is reports whether name is that of the image latest of a repository on Docker Hub.
+func is(name rewrite.Name, repository string) bool { return name.Familiar() == repository+":latest" }
+
 // silentFor returns a Looker that never answers about one name, and immediately about every other.
 func silentFor(silent string) lookerFunc {
-	return func(ctx context.Context, name string) (rewrite.Presence, error) {
-		if name == silent {
+	return func(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
+		if is(name, silent) {
 			<-ctx.Done()
 			return rewrite.Presence{}, ctx.Err()
 		}
@@ -34,7 +38,7 @@ func silentFor(silent string) lookerFunc {
 // wantAnswer looks name up, which shall succeed.
 func wantAnswer(t *testing.T, lookups *webhook.Lookups, name string) {
 	t.Helper()
-	if got, err := lookups.Lookup(t.Context(), name); err != nil || !got.OnHost {
+	if got, err := lookups.Lookup(t.Context(), rewritetest.Name(t, name)); err != nil || !got.OnHost {
 		t.Errorf("Lookup(%q) = %+v, %v, want the answer", name, got, err)
 	}
 }
@@ -43,8 +47,8 @@ func TestLookups_TakeAnErrorForOneNamesAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		asked := map[string]int{}
-		lookups := webhook.NewLookups(t.Context(), lookerFunc(func(_ context.Context, name string) (rewrite.Presence, error) {
-			if asked[name]++; name == "broken" {
+		lookups := webhook.NewLookups(t.Context(), lookerFunc(func(_ context.Context, name rewrite.Name) (rewrite.Presence, error) {
+			if asked[name.Familiar()]++; is(name, "broken") {
 				return rewrite.Presence{}, errors.New("500: layer does not exist")
 			}
 			return rewrite.Presence{OnHost: true}, nil
@@ -55,7 +59,7 @@ func TestLookups_TakeAnErrorForOneNamesAnswer(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		wantFailure(t, lookups, "broken", 0)
-		if got := asked["broken"]; got != 2 {
+		if got := asked["broken:latest"]; got != 2 {
 			t.Errorf("the name was looked up %d times, want once in each of two seconds", got)
 		}
 	})
@@ -91,7 +95,7 @@ func TestLookups_BoundHowManyAreUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		now, most := 0, 0
-		lookups := webhook.NewLookups(t.Context(), lookerFunc(func(context.Context, string) (rewrite.Presence, error) {
+		lookups := webhook.NewLookups(t.Context(), lookerFunc(func(context.Context, rewrite.Name) (rewrite.Presence, error) {
 			mu.Lock()
 			now++
 			most = max(most, now)
@@ -117,9 +121,9 @@ func TestLookups_EndWithTheirLastCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan time.Time, 1)
-		lookups := webhook.NewLookups(t.Context(), lookerFunc(func(ctx context.Context, name string) (rewrite.Presence, error) {
+		lookups := webhook.NewLookups(t.Context(), lookerFunc(func(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 			got, err := silentFor("left")(ctx, name)
-			if name == "left" {
+			if is(name, "left") {
 				ended <- time.Now()
 			}
 			return got, err
@@ -127,7 +131,7 @@ func TestLookups_EndWithTheirLastCaller(t *testing.T) {
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if _, err := lookups.Lookup(ctx, "left"); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := lookups.Lookup(ctx, rewritetest.Name(t, "left")); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Lookup = %v, want %v", err, context.DeadlineExceeded)
 		}
 		if took := (<-ended).Sub(start); took != 100*time.Millisecond {

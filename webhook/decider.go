@@ -12,6 +12,7 @@ import (
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/internal/rules"
 	"kind-local-registry/webhook/podimage"
 )
 
@@ -31,7 +32,7 @@ type Decider struct {
 	// Looker is asked about every image, for at most decideTime in all.
 	Looker Looker
 	// Rules returns the rules that hold now.
-	Rules func() config.Rules
+	Rules func() rules.Rules
 	// FromRegistry takes an image that the host no longer has from the registry, if that serves it.
 	FromRegistry bool
 }
@@ -66,17 +67,17 @@ type Outcome struct {
 func (d *Decider) Decide(ctx context.Context, subject Subject) []Outcome {
 	ctx, cancel := context.WithTimeout(ctx, decideTime)
 	defer cancel()
-	rules := d.Rules()
-	outcomes, open := d.settle(subject, rules)
+	inForce := d.Rules()
+	outcomes, open := d.settle(subject, inForce)
 	if len(open) == 1 { // as most pods have, which need no goroutine
-		open[0].Decision = d.decide(ctx, rules, open[0].Field)
+		open[0].Decision = d.decide(ctx, inForce, open[0].Field)
 		return outcomes
 	}
 	var deciding errgroup.Group
 	deciding.SetLimit(parallel)
 	for _, outcome := range open {
 		deciding.Go(func() error {
-			outcome.Decision = d.decide(ctx, rules, outcome.Field)
+			outcome.Decision = d.decide(ctx, inForce, outcome.Field)
 			return nil
 		})
 	}
@@ -86,9 +87,9 @@ func (d *Decider) Decide(ctx context.Context, subject Subject) []Outcome {
 
 // settle returns the outcomes of the subject, with the decisions for which nothing has to be looked up, and those that are
 // open.
-func (d *Decider) settle(subject Subject, rules config.Rules) (outcomes []Outcome, open []*Outcome) {
+func (d *Decider) settle(subject Subject, inForce rules.Rules) (outcomes []Outcome, open []*Outcome) {
 	originals := subject.originals()
-	reason, detail := subject.leftAlone(rules)
+	reason, detail := subject.leftAlone(inForce)
 	outcomes = make([]Outcome, len(subject.Fields))
 	for i, field := range subject.Fields {
 		outcome := &outcomes[i]
@@ -164,10 +165,10 @@ func (s Subject) unpinnable(field podimage.Field) bool {
 }
 
 // leftAlone returns why the whole pod is left alone, or "" where it is not.
-func (s Subject) leftAlone(rules config.Rules) (reason rewrite.Reason, detail string) {
-	rule := rules.ExcludesNamespace(s.Namespace)
+func (s Subject) leftAlone(inForce rules.Rules) (reason rewrite.Reason, detail string) {
+	rule := inForce.ExcludesNamespace(s.Namespace)
 	if rule == "" && !podimage.OptedIn(s.Pod) {
-		rule = rules.ExcludesPod(s.Pod.Labels)
+		rule = inForce.ExcludesPod(s.Pod.Labels)
 	}
 	switch {
 	case podimage.Mirror(s.Pod):
@@ -183,7 +184,7 @@ func (s Subject) leftAlone(rules config.Rules) (reason rewrite.Reason, detail st
 }
 
 // decide decides about one field. It may run in a goroutine of its own, so it has its own recover.
-func (d *Decider) decide(ctx context.Context, rules config.Rules, field podimage.Field) (decision rewrite.Decision) {
+func (d *Decider) decide(ctx context.Context, inForce rules.Rules, field podimage.Field) (decision rewrite.Decision) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			decision = rewrite.Unchanged(field.Image, rewrite.LookupUnavailable, fmt.Sprintf("panic: %v", fault))
@@ -192,20 +193,20 @@ func (d *Decider) decide(ctx context.Context, rules config.Rules, field podimage
 	question := rewrite.Question{
 		Image:        field.Image,
 		RegistryHost: d.RegistryHost,
-		ExcludedBy:   func(name rewrite.Name) string { return d.excludes(rules, name) },
-		LeavePulled:  field.Always() && rules.AlwaysPull == config.AlwaysPullUpstream,
+		ExcludedBy:   func(name rewrite.Name) string { return d.excludes(inForce, name) },
+		LeavePulled:  field.Always() && inForce.AlwaysPull == rules.AlwaysPullUpstream,
 		FromRegistry: d.FromRegistry,
 	}
 	return rewrite.Decide(question, func(name rewrite.Name) (rewrite.Presence, error) {
-		return d.Looker.Lookup(ctx, name.String())
+		return d.Looker.Lookup(ctx, name)
 	})
 }
 
 // excludes returns the rule that leaves the image alone, or "". A name of the registry itself is excluded by a rule for the
 // image that it stands for, too.
-func (d *Decider) excludes(rules config.Rules, name rewrite.Name) string {
+func (d *Decider) excludes(inForce rules.Rules, name rewrite.Name) string {
 	for _, known := range append([]rewrite.Name{name}, name.Aliases(d.RegistryHost)...) {
-		if rule := rules.ExcludesImage(known.String()); rule != "" {
+		if rule := inForce.ExcludesImage(known.String()); rule != "" {
 			return rule
 		}
 	}
@@ -214,18 +215,18 @@ func (d *Decider) excludes(rules config.Rules, name rewrite.Name) string {
 
 // Exclusion returns why the rules that hold now leave the image alone in that pod, or nil.
 func (d *Decider) Exclusion(pod *corev1.Pod, labels map[string]string, image string) *rewrite.Refusal {
-	rules := d.Rules()
+	inForce := d.Rules()
 	if slices.Contains(config.UnaskedNamespaces(), pod.Namespace) {
 		return &rewrite.Refusal{Reason: rewrite.ExcludedByRule, Detail: "namespace " + pod.Namespace + " is exempt"}
 	}
-	if reason, detail := (Subject{Pod: pod, Namespace: pod.Namespace, Labels: labels}).leftAlone(rules); reason != "" {
+	if reason, detail := (Subject{Pod: pod, Namespace: pod.Namespace, Labels: labels}).leftAlone(inForce); reason != "" {
 		return &rewrite.Refusal{Reason: reason, Detail: detail}
 	}
 	name, err := rewrite.Parse(image)
 	if err != nil {
 		return &rewrite.Refusal{Reason: rewrite.InvalidReference, Detail: err.Error()}
 	}
-	if rule := d.excludes(rules, name); rule != "" {
+	if rule := d.excludes(inForce, name); rule != "" {
 		return &rewrite.Refusal{Reason: rewrite.ExcludedByRule, Detail: rule}
 	}
 	return nil

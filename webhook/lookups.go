@@ -30,9 +30,9 @@ const (
 // errPaused is the error of a lookup while the circuit breaker is open.
 var errPaused = errors.New("not looked up: the last lookup was not answered")
 
-// Looker tells what the host and the registry hold of a name, a normalised reference.
+// Looker looks up which images the host and the registry have.
 type Looker interface {
-	Lookup(ctx context.Context, name string) (rewrite.Presence, error)
+	Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error)
 }
 
 // Lookups is a Looker for many admissions at once: it looks a name up once for all who ask for it, and remembers the answer
@@ -49,7 +49,7 @@ type Lookups struct {
 	probing sync.WaitGroup
 
 	mu       sync.Mutex
-	answers  map[string]answer
+	answers  map[rewrite.Name]answer
 	answered time.Time // when the other side was last heard of
 	breaker  breaker
 }
@@ -65,16 +65,16 @@ type answer struct {
 // breaker is open while lookups are not tried.
 type breaker struct {
 	open    bool
-	probing bool   // the probe runs, which may still be so for a moment after it was closed
-	silent  string // the name that was not answered
-	wanted  string // the name to probe: the last other one that was wanted since, or silent
+	probing bool         // the probe runs, which may still be so for a moment after it was closed
+	silent  rewrite.Name // the name that was not answered
+	wanted  rewrite.Name // the name to probe: the last other one that was wanted since, or silent
 }
 
 // NewLookups returns Lookups that ask looker until ctx ends.
 func NewLookups(ctx context.Context, looker Looker, metrics *Metrics) *Lookups {
 	return &Lookups{
 		looker: looker, metrics: metrics, ctx: ctx,
-		slots: semaphore.NewWeighted(parallelLookups), answers: map[string]answer{},
+		slots: semaphore.NewWeighted(parallelLookups), answers: map[rewrite.Name]answer{},
 	}
 }
 
@@ -86,12 +86,12 @@ func (l *Lookups) Wait() {
 
 // Lookup returns what the other Looker says of name. It waits no longer than ctx, and the lookup ends with the last caller
 // that waits for it.
-func (l *Lookups) Lookup(ctx context.Context, name string) (rewrite.Presence, error) {
+func (l *Lookups) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	if known, ok := l.known(name); ok {
 		return known.presence, known.err
 	}
 	if ctx.Err() == nil {
-		presence, _, err := l.flights.Do(ctx, name, nil, l.flight(name))
+		presence, _, err := l.flights.Do(ctx, name.String(), nil, l.flight(name))
 		if ctx.Err() == nil {
 			return presence, err
 		}
@@ -100,7 +100,7 @@ func (l *Lookups) Lookup(ctx context.Context, name string) (rewrite.Presence, er
 }
 
 // flight returns the lookup of name that callers share.
-func (l *Lookups) flight(name string) coalesce.Run[rewrite.Presence, struct{}] {
+func (l *Lookups) flight(name rewrite.Name) coalesce.Run[rewrite.Presence, struct{}] {
 	return func(ctx context.Context, _ func(struct{})) (rewrite.Presence, error) {
 		if err := l.slots.Acquire(ctx, 1); err != nil {
 			return rewrite.Presence{}, err // every caller has left
@@ -118,7 +118,7 @@ func (l *Lookups) flight(name string) coalesce.Run[rewrite.Presence, struct{}] {
 }
 
 // known returns the remembered answer for name, if there is one, or errPaused.
-func (l *Lookups) known(name string) (answer, bool) {
+func (l *Lookups) known(name rewrite.Name) (answer, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if remembered, ok := l.answers[name]; ok && time.Now().Before(remembered.until) {
@@ -134,7 +134,7 @@ func (l *Lookups) known(name string) (answer, bool) {
 }
 
 // ask looks name up and remembers what came of it, unless ctx ended before: that says nothing about the other side.
-func (l *Lookups) ask(ctx context.Context, name string) answer {
+func (l *Lookups) ask(ctx context.Context, name rewrite.Name) answer {
 	start := time.Now()
 	asked := l.try(ctx, name)
 	if ctx.Err() == nil {
@@ -145,7 +145,7 @@ func (l *Lookups) ask(ctx context.Context, name string) answer {
 }
 
 // try looks name up, for lookupTime at most.
-func (l *Lookups) try(ctx context.Context, name string) (asked answer) {
+func (l *Lookups) try(ctx context.Context, name rewrite.Name) (asked answer) {
 	defer func() {
 		if fault := recover(); fault != nil {
 			asked = answer{err: fmt.Errorf("looking up %s: panic: %v", name, fault)}
@@ -166,7 +166,7 @@ func (l *Lookups) try(ctx context.Context, name string) (asked answer) {
 
 // persist looks name up until that is answered or ctx ends. It retries without a connection: a pusher that is replaced, as
 // by setup up, is back in a moment.
-func (l *Lookups) persist(ctx context.Context, name string) (rewrite.Presence, error) {
+func (l *Lookups) persist(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	for {
 		presence, err := l.looker.Lookup(ctx, name)
 		if err == nil || !disconnected(err) || ctx.Err() != nil {
@@ -189,11 +189,11 @@ func disconnected(err error) bool {
 
 // remember keeps the answer of a lookup that began at start, forgets those that no longer hold, and opens or closes the
 // breaker.
-func (l *Lookups) remember(name string, asked answer, start time.Time) {
+func (l *Lookups) remember(name rewrite.Name, asked answer, start time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	maps.DeleteFunc(l.answers, func(_ string, old answer) bool { return !now.Before(old.until) })
+	maps.DeleteFunc(l.answers, func(_ rewrite.Name, old answer) bool { return !now.Before(old.until) })
 	asked.until = now.Add(answerAge)
 	l.answers[name] = asked
 	if !asked.silent {
@@ -229,7 +229,7 @@ func (l *Lookups) probe() {
 }
 
 // nextProbe returns the name to probe while the breaker is open.
-func (l *Lookups) nextProbe() (name string, open bool) {
+func (l *Lookups) nextProbe() (name rewrite.Name, open bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.breaker.probing = l.breaker.open

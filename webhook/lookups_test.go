@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/internal/rewrite/rewritetest"
 	"kind-local-registry/webhook"
 )
 
@@ -33,7 +34,7 @@ func (l *looker) hang(hangs bool) {
 	l.hangs = hangs
 }
 
-func (l *looker) Lookup(ctx context.Context, _ string) (rewrite.Presence, error) {
+func (l *looker) Lookup(ctx context.Context, _ rewrite.Name) (rewrite.Presence, error) {
 	l.mu.Lock()
 	l.asked++
 	hangs := l.hangs
@@ -64,7 +65,7 @@ func TestLookups_AskOnceForAllThatAskAtOnce(t *testing.T) {
 		var asking sync.WaitGroup
 		for range 50 {
 			asking.Go(func() {
-				if got, err := lookups.Lookup(t.Context(), "a"); err != nil || !got.OnHost {
+				if got, err := lookups.Lookup(t.Context(), rewritetest.Name(t, "a")); err != nil || !got.OnHost {
 					t.Errorf("Lookup = %+v, %v, want the answer", got, err)
 				}
 			})
@@ -86,7 +87,7 @@ func TestLookups_ForgetAnAnswerAfterASecond(t *testing.T) {
 			asked int
 		}{{0, 1}, {999 * time.Millisecond, 1}, {2 * time.Millisecond, 2}} {
 			time.Sleep(step.after)
-			if _, err := lookups.Lookup(t.Context(), "a"); err != nil {
+			if _, err := lookups.Lookup(t.Context(), rewritetest.Name(t, "a")); err != nil {
 				t.Fatal(err)
 			}
 			if behind.asked != step.asked {
@@ -110,7 +111,7 @@ func TestLookups_CostOneWaitWhileNobodyAnswers(t *testing.T) {
 
 		behind.hang(false)
 		time.Sleep(2600 * time.Millisecond) // the longest that a try, and the pause after it, can take
-		if _, err := lookups.Lookup(t.Context(), "b"); err != nil {
+		if _, err := lookups.Lookup(t.Context(), rewritetest.Name(t, "b")); err != nil {
 			t.Errorf("Lookup, once there is an answer again: %v", err)
 		}
 	})
@@ -134,7 +135,7 @@ func TestLookups_WaitForOneThatIsBackInAMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		behind := &looker{back: time.Now().Add(time.Second), presence: rewrite.Presence{OnHost: true}}
 		lookups := webhook.NewLookups(t.Context(), behind, webhook.NewMetrics())
-		if got, err := lookups.Lookup(t.Context(), "a"); err != nil || !got.OnHost {
+		if got, err := lookups.Lookup(t.Context(), rewritetest.Name(t, "a")); err != nil || !got.OnHost {
 			t.Errorf("Lookup = %+v, %v, want the answer", got, err)
 		}
 	})
@@ -151,7 +152,7 @@ func TestLookups_CostOneWaitWhileNobodyIsThere(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 		}
 		time.Sleep(200 * time.Millisecond) // the pause between two tries
-		if _, err := lookups.Lookup(t.Context(), "c"); err != nil {
+		if _, err := lookups.Lookup(t.Context(), rewritetest.Name(t, "c")); err != nil {
 			t.Errorf("Lookup, once there is somebody again: %v", err)
 		}
 	})
@@ -177,14 +178,14 @@ func TestLookups_AnswerOthersWhenTheFirstToAskLeaves(t *testing.T) {
 		leaving, leave := context.WithCancel(t.Context())
 		var first sync.WaitGroup
 		first.Go(func() {
-			if _, err := lookups.Lookup(leaving, "a"); !errors.Is(err, context.Canceled) {
+			if _, err := lookups.Lookup(leaving, rewritetest.Name(t, "a")); !errors.Is(err, context.Canceled) {
 				t.Errorf("Lookup of the one that left: %v, want %v", err, context.Canceled)
 			}
 		})
 		synctest.Wait()
 		leave()
 		first.Wait()
-		if got, err := lookups.Lookup(t.Context(), "a"); err != nil || !got.OnHost {
+		if got, err := lookups.Lookup(t.Context(), rewritetest.Name(t, "a")); err != nil || !got.OnHost {
 			t.Errorf("Lookup = %+v, %v, want the answer", got, err)
 		}
 	})
@@ -201,7 +202,7 @@ func TestLookups_SurviveAPanic(t *testing.T) {
 func wantFailure(t *testing.T, lookups *webhook.Lookups, name string, after time.Duration) {
 	t.Helper()
 	start := time.Now()
-	if _, err := lookups.Lookup(t.Context(), name); err == nil {
+	if _, err := lookups.Lookup(t.Context(), rewritetest.Name(t, name)); err == nil {
 		t.Errorf("Lookup(%q) succeeded, want an error", name)
 	}
 	if took := time.Since(start); took != after {

@@ -11,7 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"kind-local-registry/config"
+	"kind-local-registry/internal/rules"
 	"kind-local-registry/webhook/podimage"
 )
 
@@ -43,16 +43,16 @@ func NewLoopGuard() *LoopGuard {
 
 // Looping says whether the pod's owner has recreated it, or another pod, more often than the rules allow. It is then left
 // alone until it has created nothing for an hour.
-func (g *LoopGuard) Looping(pod *corev1.Pod, rules config.LoopGuard) bool {
+func (g *LoopGuard) Looping(pod *corev1.Pod, limits rules.LoopGuard) bool {
 	of, ok := incarnationOf(pod)
-	if !ok || rules.Recreations == 0 {
+	if !ok || limits.Recreations == 0 {
 		return false
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := time.Now()
-	g.forget(now, rules)
-	if _, stopped := g.stopped[of.owner]; !stopped && len(g.created[of]) <= rules.Recreations {
+	g.forget(now, limits)
+	if _, stopped := g.stopped[of.owner]; !stopped && len(g.created[of]) <= limits.Recreations {
 		return false
 	}
 	g.stopped[of.owner] = now.Add(guarded)
@@ -72,10 +72,10 @@ func (g *LoopGuard) Created(pod *corev1.Pod, registryHost string) {
 }
 
 // forget forgets what is too old to count.
-func (g *LoopGuard) forget(now time.Time, rules config.LoopGuard) {
+func (g *LoopGuard) forget(now time.Time, limits rules.LoopGuard) {
 	maps.DeleteFunc(g.stopped, func(_ types.UID, until time.Time) bool { return now.After(until) })
 	for of, times := range g.created {
-		times = slices.DeleteFunc(times, func(at time.Time) bool { return now.Sub(at) > rules.Within.Duration })
+		times = slices.DeleteFunc(times, func(at time.Time) bool { return now.Sub(at) > limits.Within.Duration })
 		if len(times) == 0 {
 			delete(g.created, of)
 			continue

@@ -85,8 +85,8 @@ func TestServeHTTP_LetsNoStrangerHoldUpTheAPIServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHandler(t, logr.Discard())
 		ctx, end := context.WithCancel(t.Context())
-		asked := lookerFunc(func(ctx context.Context, name string) (rewrite.Presence, error) {
-			if strings.Contains(name, "silent") {
+		asked := lookerFunc(func(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
+			if strings.Contains(name.String(), "silent") {
 				<-ctx.Done()
 				return rewrite.Presence{}, ctx.Err()
 			}

@@ -13,6 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/rules"
 	"kind-local-registry/webhook"
 )
 
@@ -202,9 +203,9 @@ func TestHandle_ExcludesAnImageByItsLocalName(t *testing.T) {
 		"localhost:5001/host/other:1":            false,
 	} {
 		h := newHandler(t, logr.Discard())
-		rules := config.DefaultRules()
-		rules.Images.Exclude = []string{"host/app:1"}
-		h.Decider.Rules = func() config.Rules { return rules }
+		inForce := rules.Default()
+		inForce.Images.Exclude = []string{"host/app:1"}
+		h.Decider.Rules = func() rules.Rules { return inForce }
 		response := h.Handle(t.Context(), creation(onePod(image, "")))
 		if got := strings.Contains(response.AuditAnnotations["decisions"], "ExcludedByRule"); got != want {
 			t.Errorf("%s: decisions %s, want it excluded: %v", image, response.AuditAnnotations["decisions"], want)

@@ -12,6 +12,7 @@ import (
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/internal/rules"
 	"kind-local-registry/webhook"
 )
 
@@ -25,7 +26,8 @@ const (
 // down/… and panic/…; nobody has the others. The registry serves what it is asked for by its own name and a digest.
 type world struct{}
 
-func (world) Lookup(_ context.Context, name string) (rewrite.Presence, error) {
+func (world) Lookup(_ context.Context, looked rewrite.Name) (rewrite.Presence, error) {
+	name := looked.String()
 	local := strings.HasPrefix(name, registryHost)
 	kind, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(name, "docker.io/"), registryHost+"/"), "/")
 	switch {
@@ -66,9 +68,9 @@ func (world) Labels(_ context.Context, name string) (map[string]string, error) {
 // newHandler returns a handler in that world.
 func newHandler(t testing.TB, log logr.Logger) *webhook.Handler {
 	t.Helper()
-	rules := config.DefaultRules()
+	inForce := rules.Default()
 	return &webhook.Handler{
-		Decider:    &webhook.Decider{RegistryHost: registryHost, Looker: world{}, Rules: func() config.Rules { return rules }},
+		Decider:    &webhook.Decider{RegistryHost: registryHost, Looker: world{}, Rules: func() rules.Rules { return inForce }},
 		Journal:    webhook.NewJournal(log),
 		Log:        log,
 		Metrics:    webhook.NewMetrics(),

@@ -17,6 +17,7 @@ import (
 	"kind-local-registry/internal/host"
 	"kind-local-registry/internal/podmanifest"
 	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/internal/rules"
 	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/podimage"
 )
@@ -35,12 +36,14 @@ func heldApp() held {
 }
 
 // Lookup implements webhook.Looker.
-func (h held) Lookup(_ context.Context, name string) (rewrite.Presence, error) { return h[name], nil }
+func (h held) Lookup(_ context.Context, name rewrite.Name) (rewrite.Presence, error) {
+	return h[name.String()], nil
+}
 
 // Explain implements explainer.
 func (h held) Explain(ctx context.Context, pods []*corev1.Pod, given host.Assumptions) ([]host.Explained, error) {
 	const registryHost = "localhost:5001"
-	decider := webhook.Decider{RegistryHost: registryHost, Looker: h, Rules: config.DefaultRules}
+	decider := webhook.Decider{RegistryHost: registryHost, Looker: h, Rules: rules.Default}
 	var explained []host.Explained
 	for _, pod := range pods {
 		subject := webhook.Subject{

@@ -15,20 +15,19 @@ import (
 type everything struct{}
 
 // Lookup implements webhook.Looker.
-func (everything) Lookup(_ context.Context, name string) (rewrite.Presence, error) {
-	digest := fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(name)))
-	parsed, err := rewrite.Parse(name)
-	if err == nil && parsed.Digest() != "" {
-		digest = parsed.Digest()
+func (everything) Lookup(_ context.Context, name rewrite.Name) (rewrite.Presence, error) {
+	digest := name.Digest()
+	if digest == "" {
+		digest = fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(name.String())))
 	}
-	return rewrite.Presence{OnHost: true, Digest: digest, Served: digest}, err
+	return rewrite.Presence{OnHost: true, Digest: digest, Served: digest}, nil
 }
 
 // assumed is a Looker that says what it was told, by normalised reference.
-type assumed map[string]rewrite.Presence
+type assumed map[rewrite.Name]rewrite.Presence
 
 // Lookup implements webhook.Looker.
-func (a assumed) Lookup(_ context.Context, name string) (rewrite.Presence, error) {
+func (a assumed) Lookup(_ context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	return a[name], nil
 }
 
@@ -49,7 +48,7 @@ func parseAssumed(file string, document []byte) (assumed, error) {
 		if presence.Served == "" {
 			presence.Served = presence.Digest
 		}
-		held[name.String()] = presence
+		held[name] = presence
 	}
 	return held, errors.Join(faults...)
 }

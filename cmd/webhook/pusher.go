@@ -16,6 +16,7 @@ import (
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
+	"kind-local-registry/internal/rules"
 )
 
 // pusherOptions are the flags of webhook pusher.
@@ -62,7 +63,7 @@ socket. It needs ca.crt, server.crt and server.key in the directory of the certi
 
 // runPusher serves until ctx ends, or the socket of the daemon is lost.
 func runPusher(ctx context.Context, options pusherOptions, stderr io.Writer) error {
-	rules, err := readRules(options.rules)
+	imageRules, err := readRules(options.rules)
 	if err != nil {
 		return err
 	}
@@ -81,14 +82,14 @@ func runPusher(ctx context.Context, options pusherOptions, stderr io.Writer) err
 	}
 	defer func() { _ = daemon.Close() }()
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
-	service := pusher.NewService(daemon, registry, options.registryHost, rules, log)
+	service := pusher.NewService(daemon, registry, options.registryHost, imageRules, log)
 	defer service.Close()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", options.listen)
 	if err != nil {
 		return fmt.Errorf("listening: %w", err)
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	if rules.PrePush {
+	if imageRules.PrePush {
 		group.Go(func() error { service.Follow(ctx, log); return nil })
 	}
 	// A restart of the container, which Docker sees to, mounts the new socket.
@@ -99,13 +100,13 @@ func runPusher(ctx context.Context, options pusherOptions, stderr io.Writer) err
 
 // readRules returns the rules of the file, or where none is named those in the environment, which setup gives the
 // container.
-func readRules(file string) (config.Rules, error) {
+func readRules(file string) (rules.Rules, error) {
 	if file == "" {
-		return config.ParseRules(config.RulesVariable, []byte(os.Getenv(config.RulesVariable)))
+		return rules.Parse(config.RulesVariable, []byte(os.Getenv(config.RulesVariable)))
 	}
 	document, err := os.ReadFile(file) // #nosec G304 -- the file that the flag names
 	if err != nil {
-		return config.Rules{}, fmt.Errorf("reading rules: %w", err)
+		return rules.Rules{}, fmt.Errorf("reading rules: %w", err)
 	}
-	return config.ParseRules(file, document)
+	return rules.Parse(file, document)
 }

@@ -35,7 +35,7 @@ type remotePusher struct {
 type certificateFiles struct{ ca, cert, key []byte }
 
 // Lookup implements webhook.Looker.
-func (r *remotePusher) Lookup(ctx context.Context, name string) (rewrite.Presence, error) {
+func (r *remotePusher) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	client, err := r.connect()
 	if err != nil {
 		return rewrite.Presence{}, err

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"kind-local-registry/internal/pusher"
+	"kind-local-registry/internal/rewrite/rewritetest"
 	"kind-local-registry/webhook"
 )
 
@@ -41,7 +42,7 @@ func TestRemotePusher_FailsUntilItsCertificateIsThere(t *testing.T) {
 	t.Parallel()
 	remote := &remotePusher{address: "localhost:1", directory: t.TempDir()}
 	t.Cleanup(remote.Close)
-	if _, err := remote.Lookup(t.Context(), "nginx"); err == nil {
+	if _, err := remote.Lookup(t.Context(), rewritetest.Name(t, "nginx")); err == nil {
 		t.Error("Lookup without a certificate succeeds")
 	}
 	if _, err := remote.Push(t.Context(), "nginx", nil); err == nil {

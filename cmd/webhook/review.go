@@ -89,7 +89,7 @@ func runReview(ctx context.Context, options *reviewOptions, stdin io.Reader, std
 		return err
 	}
 	defer options.pusher.Close()
-	rules, err := app.OpenRules(options.rules, logr.Discard())
+	rulesFile, err := app.OpenRules(options.rules, logr.Discard())
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func runReview(ctx context.Context, options *reviewOptions, stdin io.Reader, std
 	}
 	log := newLogger(stderr, level)
 	handler := &webhook.Handler{
-		Decider: &webhook.Decider{RegistryHost: options.registryHost, Looker: looker, Rules: rules.Current},
+		Decider: &webhook.Decider{RegistryHost: options.registryHost, Looker: looker, Rules: rulesFile.Current},
 		Journal: webhook.NewJournal(log),
 		Log:     log,
 		Metrics: webhook.NewMetrics(),

@@ -10,11 +10,11 @@ import (
 	"github.com/spf13/cobra"
 	ctrl "sigs.k8s.io/controller-runtime"
 
-	"kind-local-registry/config"
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
 	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/internal/rules"
 	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/app"
 )
@@ -93,11 +93,11 @@ func runServe(ctx context.Context, options serveOptions, stderr io.Writer) error
 	}
 	options.DNSNames = app.ServiceNames(options.service, options.Namespace)
 	log := newLogger(stderr, options.level)
-	rules, err := app.OpenRules(options.rules, log)
+	rulesFile, err := app.OpenRules(options.rules, log)
 	if err != nil {
 		return err
 	}
-	options.Rules = rules
+	options.Rules = rulesFile
 	cluster, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
@@ -118,7 +118,7 @@ func runServe(ctx context.Context, options serveOptions, stderr io.Writer) error
 	}
 	defer func() { _ = daemon.Close() }()
 	// No rules here: the webhook in this process asks for nothing that its own, which may change, exclude.
-	service := pusher.NewService(daemon, registry, options.RegistryHost, config.Rules{}, slog.Default())
+	service := pusher.NewService(daemon, registry, options.RegistryHost, rules.Rules{}, slog.Default())
 	defer service.Close()
 	return app.Run(ctx, cluster, options.Options, localPusher{service}, log)
 }
@@ -127,7 +127,7 @@ func runServe(ctx context.Context, options serveOptions, stderr io.Writer) error
 type localPusher struct{ service *pusher.Service }
 
 // Lookup implements webhook.Looker.
-func (l localPusher) Lookup(ctx context.Context, name string) (rewrite.Presence, error) {
+func (l localPusher) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	return l.service.Lookup(ctx, name)
 }
 

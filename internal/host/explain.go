@@ -14,6 +14,7 @@ import (
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/internal/rules"
 	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/podimage"
 )
@@ -24,7 +25,7 @@ const clusterTime = time.Second
 // Assumptions are what Explain takes as given instead of asking for it.
 type Assumptions struct {
 	// Rules are the rules that hold; nil for those that the system has.
-	Rules *config.Rules
+	Rules *rules.Rules
 	// Labels are those of namespaces, by the namespace's name. Those of others are asked of the cluster, and taken for none
 	// where it does not answer within a second.
 	Labels map[string]map[string]string
@@ -58,13 +59,13 @@ func (s *System) Explain(ctx context.Context, pods []*corev1.Pod, given Assumpti
 
 // explain is Explain without words about its failure.
 func (s *System) explain(ctx context.Context, pods []*corev1.Pod, given Assumptions) ([]Explained, error) {
-	rules := given.Rules
-	if rules == nil {
-		inForce, err := s.rulesInForce()
+	inForce := given.Rules
+	if inForce == nil {
+		kept, err := s.rulesInForce()
 		if err != nil {
 			return nil, err
 		}
-		rules = &inForce
+		inForce = &kept
 	}
 	client, err := s.reachPusher(ctx)
 	if err != nil {
@@ -72,7 +73,7 @@ func (s *System) explain(ctx context.Context, pods []*corev1.Pod, given Assumpti
 	}
 	defer client.Close()
 	decider := &webhook.Decider{
-		RegistryHost: s.registryHost(), Looker: newOnce(client), Rules: func() config.Rules { return *rules },
+		RegistryHost: s.registryHost(), Looker: newOnce(client), Rules: func() rules.Rules { return *inForce },
 	}
 	return explainAll(ctx, explaining{decider, s.namespaceLabels(ctx, pods, given.Labels)}, pods), nil
 }
@@ -166,16 +167,16 @@ type once struct {
 	looker webhook.Looker
 
 	mu      sync.Mutex
-	answers map[string]func() (rewrite.Presence, error)
+	answers map[rewrite.Name]func() (rewrite.Presence, error)
 }
 
 // newOnce returns a Looker that asks looker once about each name.
 func newOnce(looker webhook.Looker) *once {
-	return &once{looker: looker, answers: map[string]func() (rewrite.Presence, error){}}
+	return &once{looker: looker, answers: map[rewrite.Name]func() (rewrite.Presence, error){}}
 }
 
 // Lookup implements webhook.Looker. The first who asks about a name says with its context how long all of them wait.
-func (o *once) Lookup(ctx context.Context, name string) (rewrite.Presence, error) {
+func (o *once) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	o.mu.Lock()
 	answer, asked := o.answers[name]
 	if !asked {

@@ -15,6 +15,7 @@ import (
 	"kind-local-registry/config"
 	"kind-local-registry/internal/docker/dockertest"
 	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/internal/rules"
 	"kind-local-registry/webhook"
 )
 
@@ -26,9 +27,9 @@ type counting struct {
 	asked map[string]int
 }
 
-func (c *counting) Lookup(ctx context.Context, name string) (rewrite.Presence, error) {
+func (c *counting) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	c.mu.Lock()
-	c.asked[name]++
+	c.asked[name.String()]++
 	c.mu.Unlock()
 	return c.looker.Lookup(ctx, name)
 }
@@ -49,7 +50,7 @@ func newExplaining(t *testing.T, labels map[string]map[string]string) (explainin
 		t.Fatalf("%T tells nothing about images", with.to)
 	}
 	counted := &counting{looker: looker, asked: map[string]int{}}
-	decider := &webhook.Decider{RegistryHost: testRegistryHost, Looker: newOnce(counted), Rules: config.DefaultRules}
+	decider := &webhook.Decider{RegistryHost: testRegistryHost, Looker: newOnce(counted), Rules: rules.Default}
 	return explaining{decider, labels}, counted
 }
 

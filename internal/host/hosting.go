@@ -11,6 +11,7 @@ import (
 	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/host/cluster"
 )
 
 // managedBy is the recommended label that says who owns an object.
@@ -24,13 +25,13 @@ func (s *System) checkHosting(ctx context.Context) (State, error) {
 	found, err := s.hosting(ctx)
 	switch {
 	case errors.Is(err, errNoCluster) || apierrors.IsNotFound(err):
-		return State{Detail: fmt.Sprintf("no ConfigMap %s in %s", config.HostingConfigMap, config.HostingNamespace)}, nil
+		return State{Detail: fmt.Sprintf("no ConfigMap %s in %s", cluster.HostingConfigMap, cluster.HostingNamespace)}, nil
 	case err != nil:
 		return State{}, err
-	case found.Data[config.HostingKey] != config.Hosting(s.registryHost()):
-		return State{Detail: fmt.Sprintf("ConfigMap %s names another registry", config.HostingConfigMap)}, nil
+	case found.Data[cluster.HostingKey] != cluster.Hosting(s.registryHost()):
+		return State{Detail: fmt.Sprintf("ConfigMap %s names another registry", cluster.HostingConfigMap)}, nil
 	}
-	return State{OK: true, Detail: fmt.Sprintf("%s/%s (KEP-1755)", config.HostingNamespace, config.HostingConfigMap)}, nil
+	return State{OK: true, Detail: fmt.Sprintf("%s/%s (KEP-1755)", cluster.HostingNamespace, cluster.HostingConfigMap)}, nil
 }
 
 func (s *System) hosting(ctx context.Context) (*corev1.ConfigMap, error) {
@@ -38,7 +39,7 @@ func (s *System) hosting(ctx context.Context) (*corev1.ConfigMap, error) {
 	if err != nil {
 		return nil, err
 	}
-	return kube.CoreV1().ConfigMaps(config.HostingNamespace).Get(ctx, config.HostingConfigMap, metav1.GetOptions{})
+	return kube.CoreV1().ConfigMaps(cluster.HostingNamespace).Get(ctx, cluster.HostingConfigMap, metav1.GetOptions{})
 }
 
 func (s *System) applyHosting(ctx context.Context, _ Progress) error {
@@ -46,12 +47,12 @@ func (s *System) applyHosting(ctx context.Context, _ Progress) error {
 	if err != nil {
 		return err
 	}
-	document := applycorev1.ConfigMap(config.HostingConfigMap, config.HostingNamespace).
+	document := applycorev1.ConfigMap(cluster.HostingConfigMap, cluster.HostingNamespace).
 		WithLabels(map[string]string{managedBy: config.Name}).
-		WithData(map[string]string{config.HostingKey: config.Hosting(s.registryHost())})
-	_, err = kube.CoreV1().ConfigMaps(config.HostingNamespace).Apply(ctx, document, metav1.ApplyOptions{FieldManager: config.Name, Force: true})
+		WithData(map[string]string{cluster.HostingKey: cluster.Hosting(s.registryHost())})
+	_, err = kube.CoreV1().ConfigMaps(cluster.HostingNamespace).Apply(ctx, document, metav1.ApplyOptions{FieldManager: config.Name, Force: true})
 	if err != nil {
-		return fmt.Errorf("applying ConfigMap %s: %w", config.HostingConfigMap, err)
+		return fmt.Errorf("applying ConfigMap %s: %w", cluster.HostingConfigMap, err)
 	}
 	return nil
 }
@@ -71,8 +72,8 @@ func (s *System) undoHosting(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := kube.CoreV1().ConfigMaps(config.HostingNamespace).Delete(ctx, config.HostingConfigMap, metav1.DeleteOptions{}); err != nil {
-		return "", fmt.Errorf("deleting ConfigMap %s: %w", config.HostingConfigMap, err)
+	if err := kube.CoreV1().ConfigMaps(cluster.HostingNamespace).Delete(ctx, cluster.HostingConfigMap, metav1.DeleteOptions{}); err != nil {
+		return "", fmt.Errorf("deleting ConfigMap %s: %w", cluster.HostingConfigMap, err)
 	}
-	return config.HostingConfigMap + " removed", nil
+	return cluster.HostingConfigMap + " removed", nil
 }

@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/kind/pkg/exec"
 
 	"kind-local-registry/config"
+	nodefiles "kind-local-registry/internal/host/node"
 )
 
 // saved is the suffix of a file on a node that was there before setup wrote its own.
@@ -44,17 +45,17 @@ func (s *System) checkNodes(ctx context.Context) (State, error) {
 
 // checkNode returns what is wrong with the node, or "".
 func (s *System) checkNode(ctx context.Context, node nodes.Node) (string, error) {
-	file := config.HostsFile(s.registryHost())
+	file := nodefiles.HostsFile(s.registryHost())
 	written, err := readFile(ctx, node, file)
 	if err != nil {
 		return fmt.Sprintf("node %s does not run, or cannot be read", node), nil //nolint:nilerr // a state, not a failure
 	}
-	if written != config.Hosts() {
+	if written != nodefiles.Hosts() {
 		return fmt.Sprintf("node %s has no %s of ours", node, file), nil
 	}
 	reads, err := readsCertsDir(ctx, node)
 	if err == nil && !reads {
-		return fmt.Sprintf("containerd on node %s does not read %s", node, config.CertsDir), nil
+		return fmt.Sprintf("containerd on node %s does not read %s", node, nodefiles.CertsDir), nil
 	}
 	return "", err
 }
@@ -74,26 +75,26 @@ func (s *System) applyNodes(ctx context.Context, progress Progress) error {
 }
 
 func (s *System) configureNode(ctx context.Context, node nodes.Node) error {
-	file := config.HostsFile(s.registryHost())
-	if err := replaceFile(ctx, node, file, config.Hosts(), isForeignHosts); err != nil {
+	file := nodefiles.HostsFile(s.registryHost())
+	if err := replaceFile(ctx, node, file, nodefiles.Hosts(), isForeignHosts); err != nil {
 		return err
 	}
 	reads, err := readsCertsDir(ctx, node)
-	if errors.Is(err, config.ErrMirrors) {
-		return remedy(err, "remove registry.mirrors from "+config.ContainerdConfig+" or create the cluster without that patch")
+	if errors.Is(err, nodefiles.ErrMirrors) {
+		return remedy(err, "remove registry.mirrors from "+nodefiles.ContainerdConfig+" or create the cluster without that patch")
 	}
 	if err != nil || reads {
 		return err
 	}
-	before, err := readFile(ctx, node, config.ContainerdConfig)
+	before, err := readFile(ctx, node, nodefiles.ContainerdConfig)
 	if err != nil {
 		return err
 	}
-	after, err := config.WithCertsDir([]byte(before))
+	after, err := nodefiles.WithCertsDir([]byte(before))
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(ctx, node, config.ContainerdConfig, string(after), always); err != nil {
+	if err := replaceFile(ctx, node, nodefiles.ContainerdConfig, string(after), always); err != nil {
 		return err
 	}
 	return run(node.CommandContext(ctx, "systemctl", "restart", "containerd"))
@@ -117,14 +118,14 @@ func (s *System) undoNodes(ctx context.Context) (string, error) {
 }
 
 func (s *System) restoreNode(ctx context.Context, node nodes.Node) error {
-	hosts := config.HostsFile(s.registryHost())
+	hosts := nodefiles.HostsFile(s.registryHost())
 	// Only a file with our mark is removed; a directory that is not empty stays.
 	script := fmt.Sprintf(`
 if grep -qsxF %[1]q %[2]q; then rm -f %[2]q; fi
 if [ -e %[2]q%[4]s ]; then mv %[2]q%[4]s %[2]q; fi
 rmdir %[3]q 2>/dev/null || true
 if [ -e %[5]q%[4]s ]; then mv %[5]q%[4]s %[5]q; systemctl restart containerd; fi`,
-		config.HostsMark, hosts, path.Dir(hosts), saved, config.ContainerdConfig)
+		nodefiles.HostsMark, hosts, path.Dir(hosts), saved, nodefiles.ContainerdConfig)
 	return run(node.CommandContext(ctx, "sh", "-ec", script))
 }
 
@@ -135,7 +136,7 @@ func readsCertsDir(ctx context.Context, node nodes.Node) (bool, error) {
 		return false, err
 	}
 	version, dump, _ := bytes.Cut(said.Bytes(), []byte("\n"))
-	return config.ReadsCertsDir(string(version), dump)
+	return nodefiles.ReadsCertsDir(string(version), dump)
 }
 
 // readFile returns a file of the node, or "" where there is none.
@@ -159,7 +160,7 @@ func replaceFile(ctx context.Context, node nodes.Node, file, content string, kee
 	return run(node.CommandContext(ctx, "sh", "-ec", script, "sh", file).SetStdin(strings.NewReader(content)))
 }
 
-func isForeignHosts(content string) bool { return !strings.HasPrefix(content, config.HostsMark) }
+func isForeignHosts(content string) bool { return !strings.HasPrefix(content, nodefiles.HostsMark) }
 
 func always(string) bool { return true }
 

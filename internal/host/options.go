@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 
 	"kind-local-registry/config"
+	kindconfig "kind-local-registry/internal/host/cluster"
 )
 
 // Options is what a user may choose.
@@ -57,7 +58,7 @@ func (o Options) readKindConfig(cgroupV1 bool) (*v1alpha4.Cluster, error) {
 			return nil, remedy(fmt.Errorf("reading the kind configuration: %w", err), "name a readable file with --config")
 		}
 	}
-	cluster, err := config.KindCluster(document, cgroupV1)
+	cluster, err := kindconfig.KindConfig(document, cgroupV1)
 	if err != nil {
 		return nil, remedy(fmt.Errorf("%s: %w", o.ConfigFile, err), "see https://kind.sigs.k8s.io/docs/user/configuration/")
 	}

@@ -8,13 +8,13 @@ import (
 	"sync"
 	"testing"
 
-	"kind-local-registry/config"
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/docker/dockertest"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
 	"kind-local-registry/internal/registry/registrytest"
 	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/internal/rules"
 )
 
 const testRegistryHost = "localhost:5001"
@@ -51,7 +51,7 @@ func newPushing(t *testing.T, engine *dockertest.Engine) (pushing, *told) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = daemon.Close() })
-	service := pusher.NewService(daemon, registry, testRegistryHost, config.Rules{}, slog.New(slog.DiscardHandler))
+	service := pusher.NewService(daemon, registry, testRegistryHost, rules.Rules{}, slog.New(slog.DiscardHandler))
 	t.Cleanup(service.Close)
 	observer := &told{progress: map[int]int{}, pushed: map[int]Pushed{}}
 	return pushing{to: service, registryHost: testRegistryHost, observer: observer}, observer

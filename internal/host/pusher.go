@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/kind/pkg/cluster/nodes"
 
 	"kind-local-registry/config"
+	nodefiles "kind-local-registry/internal/host/node"
 	"kind-local-registry/internal/pusher"
 )
 
@@ -257,7 +258,7 @@ func (s *System) otherClusters(ctx context.Context) ([]string, error) {
 
 // anyPulls reports whether one of the nodes, which may be stopped, pulls from our registry.
 func (s *System) anyPulls(ctx context.Context, members []nodes.Node) (bool, error) {
-	file := config.HostsFile(s.registryHost())
+	file := nodefiles.HostsFile(s.registryHost())
 	for _, node := range members {
 		copied, err := s.docker.CopyFromContainer(ctx, node.String(), client.CopyFromContainerOptions{SourcePath: file})
 		if errdefs.IsNotFound(err) {

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/rules"
 )
 
 // readRules returns the document of the file with rules that the options name, or "" where they name none. It fails on
@@ -22,17 +23,17 @@ func (o Options) readRules() (string, error) {
 	if err != nil {
 		return "", remedy(fmt.Errorf("reading the rules: %w", err), "name a readable file with --rules")
 	}
-	_, err = config.ParseRules(o.RulesFile, document)
+	_, err = rules.Parse(o.RulesFile, document)
 	return string(document), err
 }
 
 // ReadRules returns the rules of a file. It fails on a file that cannot be read, and with file and line on bad rules.
-func ReadRules(file string) (config.Rules, error) {
+func ReadRules(file string) (rules.Rules, error) {
 	document, err := Options{RulesFile: file}.readRules()
 	if err != nil {
-		return config.Rules{}, err
+		return rules.Rules{}, err
 	}
-	return config.ParseRules(file, []byte(document))
+	return rules.Parse(file, []byte(document))
 }
 
 // keepRules takes over, where the user names none, the rules of the pusher that is there. They are kept as they were
@@ -71,22 +72,22 @@ func (s *System) rulesVariables() []string {
 }
 
 // rulesInForce returns the rules that the system has. It fails on kept rules that this setup does not take.
-func (s *System) rulesInForce() (config.Rules, error) {
-	rules, err := config.ParseRules("rules of "+config.PusherContainer, []byte(s.rules))
+func (s *System) rulesInForce() (rules.Rules, error) {
+	kept, err := rules.Parse("rules of "+config.PusherContainer, []byte(s.rules))
 	if err != nil {
-		return config.Rules{}, remedy(err, "give others with setup up --rules FILE")
+		return rules.Rules{}, remedy(err, "give others with setup up --rules FILE")
 	}
-	return rules, nil
+	return kept, nil
 }
 
 // rulesValues returns the rules in force as values for the chart.
 func (s *System) rulesValues() (map[string]any, error) {
-	rules, err := s.rulesInForce()
+	inForce, err := s.rulesInForce()
 	if err != nil {
 		return nil, err
 	}
 	var values map[string]any
-	if err := yaml.Unmarshal([]byte(rules.String()), &values); err != nil {
+	if err := yaml.Unmarshal([]byte(inForce.String()), &values); err != nil {
 		return nil, fmt.Errorf("writing the rules as chart values: %w", err)
 	}
 	return values, nil

@@ -13,6 +13,7 @@ import (
 
 	"kind-local-registry/charts/charttest"
 	"kind-local-registry/config"
+	"kind-local-registry/internal/rules"
 )
 
 func TestReadRules_RefusesBadRulesWithFileLineAndRemedy(t *testing.T) {
@@ -40,8 +41,8 @@ func TestReadRules_AreThoseOfTheFileWithTheDefaultsOfTheRest(t *testing.T) {
 	if err := os.WriteFile(path, []byte("alwaysPull: Host\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	want := config.DefaultRules()
-	want.AlwaysPull = config.AlwaysPullHost
+	want := rules.Default()
+	want.AlwaysPull = rules.AlwaysPullHost
 	got, err := ReadRules(path)
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("ReadRules: %v, (-want +got):\n%s", err, diff)
@@ -74,7 +75,7 @@ func TestRulesValues_AreTheSameRulesInTheChart(t *testing.T) {
 		"images:\npods: {exclude: []}\nloopGuard: {recreations: 0, within: 1us}\n",
 		"images: {include: &a [yes, '1.0', \"**:dev\"], exclude: *a}\nalwaysPull: Host\nnamespaces: {exclude: ['{a,b}-*']}\n",
 	} {
-		want, err := config.ParseRules("rules.yaml", []byte(document))
+		want, err := rules.Parse("rules.yaml", []byte(document))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +83,7 @@ func TestRulesValues_AreTheSameRulesInTheChart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := config.ParseRules("ConfigMap", []byte(renderedRules(t, values)))
+		got, err := rules.Parse("ConfigMap", []byte(renderedRules(t, values)))
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("ParseRules of the chart with %q: %v, (-want +got):\n%s", document, err, diff)
 		}

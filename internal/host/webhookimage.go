@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 
-	"kind-local-registry/config"
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
+	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/internal/rules"
 )
 
 // webhookImageStep brings the webhook's own image into the registry, the way every image goes there.
@@ -30,9 +31,13 @@ func (s *System) checkWebhookImage(ctx context.Context) (State, error) {
 
 // webhookDigest returns the manifest digest of the webhook's image in the registry, or errNotReady where it is not there.
 func (s *System) webhookDigest(ctx context.Context) (string, error) {
+	name, err := rewrite.Parse(webhookImage())
+	if err != nil {
+		return "", err
+	}
 	var digest string
-	err := s.withService(func(service *pusher.Service) error {
-		held, err := service.Lookup(ctx, webhookImage())
+	err = s.withService(func(service *pusher.Service) error {
+		held, err := service.Lookup(ctx, name)
 		digest = held.Digest
 		return err
 	})
@@ -70,7 +75,7 @@ func (s *System) withService(use func(*pusher.Service) error) error {
 	if err != nil {
 		return errors.Join(err, daemon.Close())
 	}
-	service := pusher.NewService(daemon, registry, s.registryHost(), config.Rules{}, slog.New(slog.DiscardHandler))
+	service := pusher.NewService(daemon, registry, s.registryHost(), rules.Rules{}, slog.New(slog.DiscardHandler))
 	err = use(service)
 	service.Close()
 	registry.Close()

@@ -60,9 +60,9 @@ func (c *Client) Close() {
 }
 
 // Lookup is Service.Lookup. It waits as long as ctx does.
-func (c *Client) Lookup(ctx context.Context, name string) (rewrite.Presence, error) {
+func (c *Client) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	var presence rewrite.Presence
-	query := url.Values{"name": {name}}.Encode()
+	query := url.Values{"name": {name.String()}}.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+c.address+lookupPath+"?"+query, nil)
 	if err != nil {
 		return presence, fmt.Errorf("asking the pusher about %s: %w", name, err)

@@ -12,6 +12,7 @@ import (
 
 	"kind-local-registry/internal/pusher"
 	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/internal/rewrite/rewritetest"
 )
 
 // startFake starts a server in place of the pusher's, which ends with the test, and returns a client of it.
@@ -59,7 +60,7 @@ func TestClient_BoundsItsLookups(t *testing.T) {
 	var asking sync.WaitGroup
 	for i := range 2 * most {
 		asking.Go(func() {
-			if _, err := client.Lookup(t.Context(), fmt.Sprintf("a/b:%d", i)); err != nil {
+			if _, err := client.Lookup(t.Context(), rewritetest.Name(t, fmt.Sprintf("a/b:%d", i))); err != nil {
 				t.Errorf("Lookup = %v", err)
 			}
 		})
@@ -91,7 +92,7 @@ func TestClient_LooksUpWhilePushesHoldConnections(t *testing.T) {
 	for range pushes {
 		<-begun
 	}
-	if _, err := client.Lookup(t.Context(), "a/b:1"); err != nil {
+	if _, err := client.Lookup(t.Context(), rewritetest.Name(t, "a/b:1")); err != nil {
 		t.Errorf("Lookup beside %d pushes: %v", pushes, err)
 	}
 }

@@ -11,13 +11,13 @@ import (
 	"testing"
 	"time"
 
-	"kind-local-registry/config"
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/docker/dockertest"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
 	"kind-local-registry/internal/registry/registrytest"
 	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/internal/rules"
 )
 
 // registryHost stands for the registry in references.
@@ -25,7 +25,7 @@ const registryHost = "localhost:5001"
 
 // api is what Service and Client have in common, and what their users want.
 type api interface {
-	Lookup(ctx context.Context, name string) (rewrite.Presence, error)
+	Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error)
 	Push(ctx context.Context, name string, progress func(push.Progress)) (push.Result, error)
 }
 
@@ -42,11 +42,11 @@ type env struct {
 // newEnv starts all of it, without rules.
 func newEnv(t *testing.T) env {
 	t.Helper()
-	return newEnvWith(t, config.Rules{})
+	return newEnvWith(t, rules.Rules{})
 }
 
 // newEnvWith starts all of it.
-func newEnvWith(t *testing.T, rules config.Rules) env {
+func newEnvWith(t *testing.T, inForce rules.Rules) env {
 	t.Helper()
 	e := env{engine: dockertest.NewEngine(t), registry: registrytest.Start(t, t.TempDir()), log: &buffer{}}
 	registry, err := push.NewRegistry(e.registry)
@@ -59,7 +59,7 @@ func newEnvWith(t *testing.T, rules config.Rules) env {
 		t.Fatalf("docker.New: %v", err)
 	}
 	t.Cleanup(func() { _ = daemon.Close() })
-	e.service = pusher.NewService(daemon, registry, registryHost, rules, slog.New(slog.NewJSONHandler(e.log, nil)))
+	e.service = pusher.NewService(daemon, registry, registryHost, inForce, slog.New(slog.NewJSONHandler(e.log, nil)))
 	t.Cleanup(e.service.Close)
 	e.credentials = newCredentials(t)
 	e.address = e.serve(t)

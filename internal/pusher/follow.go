@@ -70,12 +70,16 @@ func (s *Service) awaitIdle(ctx context.Context) bool {
 }
 
 // refresh pushes the image of that name, if the registry serves another one under it.
-func (s *Service) refresh(ctx context.Context, name string, log *slog.Logger) {
+func (s *Service) refresh(ctx context.Context, image string, log *slog.Logger) {
+	name, err := parseName(image)
+	if err != nil {
+		return // an image that has no name
+	}
 	presence, err := s.Lookup(ctx, name)
 	if err != nil || presence.Served == "" || presence.Digest != "" || presence.Refusal != "" || !presence.OnHost {
 		return // nothing of ours, or nothing new
 	}
 	start := time.Now()
-	result, err := s.Push(ctx, name, nil)
-	logPush(ctx, log, name, result, time.Since(start), err)
+	result, err := s.Push(ctx, image, nil)
+	logPush(ctx, log, image, result, time.Since(start), err)
 }

@@ -12,6 +12,7 @@ import (
 
 	"kind-local-registry/internal/httpserver"
 	"kind-local-registry/internal/push"
+	"kind-local-registry/internal/rewrite"
 )
 
 // Server puts a Service on the network:
@@ -61,7 +62,11 @@ func (s *Server) handler() http.Handler {
 
 // lookup answers GET /v1/lookup.
 func (s *Server) lookup(w http.ResponseWriter, r *http.Request) {
-	presence, err := s.service.Lookup(r.Context(), r.URL.Query().Get("name"))
+	name, err := parseName(r.URL.Query().Get("name"))
+	var presence rewrite.Presence
+	if err == nil {
+		presence, err = s.service.Lookup(r.Context(), name)
+	}
 	if err != nil {
 		code := http.StatusBadGateway
 		if reasonOf(err) != "" {

@@ -16,6 +16,7 @@ import (
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
 	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/internal/rewrite/rewritetest"
 )
 
 func TestServer_TakesOnlyClientsOfItsCA(t *testing.T) {
@@ -39,11 +40,11 @@ func TestServer_TakesOnlyClientsOfItsCA(t *testing.T) {
 		"with the server's certificate":    e.client(t, asServer),
 		"with TLS 1.2":                     newClient(t, e.address, old),
 	} {
-		if _, err := client.Lookup(t.Context(), "a"); err == nil || !strings.Contains(err.Error(), "tls: ") {
+		if _, err := client.Lookup(t.Context(), rewritetest.Name(t, "a")); err == nil || !strings.Contains(err.Error(), "tls: ") {
 			t.Errorf("a client %s: error %v, want one of TLS", name, err)
 		}
 	}
-	if _, err := e.client(t, e.credentials).Lookup(t.Context(), "a"); err != nil {
+	if _, err := e.client(t, e.credentials).Lookup(t.Context(), rewritetest.Name(t, "a")); err != nil {
 		t.Errorf("a client with its certificate: %v", err)
 	}
 }
@@ -56,7 +57,7 @@ func TestClient_TrustsOnlyItsServer(t *testing.T) {
 	if err != nil {
 		t.Fatalf("ClientTLS: %v", err)
 	}
-	if _, err := newClient(t, e.address, security).Lookup(t.Context(), "a"); err == nil {
+	if _, err := newClient(t, e.address, security).Lookup(t.Context(), rewritetest.Name(t, "a")); err == nil {
 		t.Error("Lookup at a server of another CA: no error")
 	}
 }

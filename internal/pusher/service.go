@@ -12,11 +12,11 @@ import (
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/semaphore"
 
-	"kind-local-registry/config"
 	"kind-local-registry/internal/coalesce"
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/internal/rules"
 )
 
 // parallelPushes is how many images are moved at a time; more than that only makes each of them slower.
@@ -27,7 +27,7 @@ type Service struct {
 	docker   *docker.Client
 	registry *push.Registry
 	host     string
-	rules    config.Rules
+	rules    rules.Rules
 	flights  coalesce.Group[push.Result, push.Progress]
 	slots    *semaphore.Weighted
 
@@ -40,10 +40,10 @@ type Service struct {
 // count: it takes no name that they exclude. It tells log which image it begins to copy, and what it has to say of the
 // sources.
 func NewService(
-	daemon *docker.Client, registry *push.Registry, registryHost string, rules config.Rules, log *slog.Logger,
+	daemon *docker.Client, registry *push.Registry, registryHost string, inForce rules.Rules, log *slog.Logger,
 ) *Service {
 	return &Service{
-		docker: daemon, registry: registry, host: registryHost, rules: rules,
+		docker: daemon, registry: registry, host: registryHost, rules: inForce,
 		slots: semaphore.NewWeighted(parallelPushes),
 		log:   log, handOvers: newHandOvers(log),
 	}
@@ -52,11 +52,11 @@ func NewService(
 // Close ends all pushes and waits for them. A push after that fails.
 func (s *Service) Close() { s.flights.Close() }
 
-// Lookup tells what the host and the registry hold of a name, which is any image reference. Of a name with a digest only
-// the registry is asked. The error is a *rewrite.Refusal for what has no place in the registry, and any other error when
-// the daemon or the registry could not be asked.
-func (s *Service) Lookup(ctx context.Context, name string) (rewrite.Presence, error) {
-	parsed, target, err := s.resolve(name)
+// Lookup reports which images of that name the host and the registry have. For a name with a digest it asks the registry
+// only. The error is a *rewrite.Refusal if the name cannot be mapped to the registry or the rules exclude it, and any other
+// error if the daemon or the registry cannot be asked.
+func (s *Service) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
+	target, err := s.resolve(name)
 	if err != nil {
 		return rewrite.Presence{}, err
 	}
@@ -68,11 +68,11 @@ func (s *Service) Lookup(ctx context.Context, name string) (rewrite.Presence, er
 	if held.Complete {
 		presence.Served = held.Digest.String()
 	}
-	if parsed.Digest() != "" {
+	if name.Digest() != "" {
 		presence.Digest = presence.Served
 		return presence, nil
 	}
-	image, err := s.find(ctx, parsed)
+	image, err := s.find(ctx, name)
 	if reasonOf(err) == rewrite.NotOnHost {
 		return presence, nil
 	}
@@ -80,7 +80,7 @@ func (s *Service) Lookup(ctx context.Context, name string) (rewrite.Presence, er
 		return rewrite.Presence{}, err
 	}
 	presence.OnHost, presence.ImageID = true, image.ID.String()
-	presence.Pulled = image.Pulled && parsed.Host() != s.host
+	presence.Pulled = image.Pulled && name.Host() != s.host
 	if refusal := (*rewrite.Refusal)(nil); errors.As(image.Refusal(), &refusal) {
 		presence.Refusal, presence.Detail = refusal.Reason, refusal.Detail
 	}
@@ -103,22 +103,26 @@ func manifestOf(image docker.Image, held push.Held) digest.Digest {
 // there. Callers that want the same image share one push; it ends early when the last of them has left. progress, where
 // it is not nil, is called at once and then at most four times a second, never twice at a time; it must not block. An
 // image that cannot be pushed is a *rewrite.Refusal; any other error may pass.
-func (s *Service) Push(ctx context.Context, name string, progress func(push.Progress)) (push.Result, error) {
-	parsed, target, err := s.resolve(name)
+func (s *Service) Push(ctx context.Context, original string, progress func(push.Progress)) (push.Result, error) {
+	name, err := parseName(original)
 	if err != nil {
 		return push.Result{}, err
 	}
-	if parsed.Digest() != "" {
-		return s.pushDigest(ctx, parsed, target, progress)
+	target, err := s.resolve(name)
+	if err != nil {
+		return push.Result{}, err
 	}
-	image, err := s.find(ctx, parsed)
+	if name.Digest() != "" {
+		return s.pushDigest(ctx, name, target, progress)
+	}
+	image, err := s.find(ctx, name)
 	if err != nil {
 		return push.Result{}, err
 	}
 	if err := image.Refusal(); err != nil {
 		return push.Result{}, err
 	}
-	return s.push(ctx, name, target, image, progress)
+	return s.push(ctx, original, target, image, progress)
 }
 
 // push joins the flight of the image to the target, or starts it. name is what the log calls the image.
@@ -185,24 +189,25 @@ func (s *Service) pushDigest(
 	}
 }
 
-// resolve parses the name and returns where its image belongs. It fails with a refusal for a name that the rules exclude.
-func (s *Service) resolve(name string) (rewrite.Name, push.Target, error) {
-	parsed, err := rewrite.Parse(name)
+// parseName parses an image reference. It fails with a refusal if the reference is invalid.
+func parseName(image string) (rewrite.Name, error) {
+	name, err := rewrite.Parse(image)
 	if err != nil {
-		return rewrite.Name{}, push.Target{}, &rewrite.Refusal{Reason: rewrite.InvalidReference, Detail: err.Error()}
+		return rewrite.Name{}, &rewrite.Refusal{Reason: rewrite.InvalidReference, Detail: err.Error()}
 	}
-	repository, err := parsed.Repository(s.host)
+	return name, nil
+}
+
+// resolve returns where in the registry the image belongs. It fails with a refusal for a name that the rules exclude.
+func (s *Service) resolve(name rewrite.Name) (push.Target, error) {
+	repository, err := name.Repository(s.host)
 	if err != nil {
-		return rewrite.Name{}, push.Target{}, &rewrite.Refusal{Reason: rewrite.Unmappable, Detail: err.Error()}
+		return push.Target{}, &rewrite.Refusal{Reason: rewrite.Unmappable, Detail: err.Error()}
 	}
-	if _, err := s.allowed(parsed); err != nil {
-		return rewrite.Name{}, push.Target{}, err
+	if _, err := s.allowed(name); err != nil {
+		return push.Target{}, err
 	}
-	reference := parsed.Digest()
-	if reference == "" {
-		reference = parsed.Tag()
-	}
-	return parsed, push.Target{Repository: repository, Reference: reference}, nil
+	return push.Target{Repository: repository, Reference: cmp.Or(name.Digest(), name.Tag())}, nil
 }
 
 // find returns the daemon's image of the first name that it knows, of those that the rules allow.

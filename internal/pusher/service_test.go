@@ -7,10 +7,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 
-	"kind-local-registry/config"
 	"kind-local-registry/internal/docker/dockertest"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/internal/rewrite/rewritetest"
+	"kind-local-registry/internal/rules"
 )
 
 func TestLookup_TellsWhatIsWhereBeforeAndAfterAPush(t *testing.T) {
@@ -22,7 +23,7 @@ func TestLookup_TellsWhatIsWhereBeforeAndAfterAPush(t *testing.T) {
 		name := "a/" + strings.ReplaceAll(where, " ", "-") + ":1"
 		want := func(step, name string, want rewrite.Presence) {
 			t.Helper()
-			got, err := pusher.Lookup(t.Context(), name)
+			got, err := pusher.Lookup(t.Context(), rewritetest.Name(t, name))
 			if err != nil {
 				t.Fatalf("%s, %s: Lookup(%q): %v", where, step, name, err)
 			}
@@ -73,7 +74,7 @@ func TestLookup_TellsWhichImagesWerePulled(t *testing.T) {
 			"ghcr.io/a/b:3":                 {},
 			image.RepoDigests[0]:            {},
 		} {
-			got, err := pusher.Lookup(t.Context(), name)
+			got, err := pusher.Lookup(t.Context(), rewritetest.Name(t, name))
 			if diff := cmp.Diff(want, got); err != nil || diff != "" {
 				t.Errorf("%s: Lookup(%q): error %v, (-want +got):\n%s", where, name, err, diff)
 			}
@@ -88,7 +89,7 @@ func TestLookup_TellsWhyAnImageCannotBePushed(t *testing.T) {
 	windows.OS = "windows"
 	e.engine.Tag("docker.io/library/w:latest", windows)
 	for where, pusher := range e.both(t) {
-		got, err := pusher.Lookup(t.Context(), "w")
+		got, err := pusher.Lookup(t.Context(), rewritetest.Name(t, "w"))
 		want := rewrite.Presence{OnHost: true, ImageID: windows.ID().String(), Refusal: rewrite.WrongPlatform, Detail: "the image is for windows, the nodes run linux"}
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%s: Lookup error %v, (-want +got):\n%s", where, err, diff)
@@ -124,7 +125,7 @@ func TestPush_RefusesWhatCannotBePushed(t *testing.T) {
 func TestService_TakesOnlyNamesThatTheRulesAllow(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		rules config.Rules
+		rules rules.Rules
 		image string
 		want  rewrite.Reason // "" where it is taken
 	}{
@@ -142,7 +143,7 @@ func TestService_TakesOnlyNamesThatTheRulesAllow(t *testing.T) {
 			e := newEnvWith(t, tt.rules)
 			e.engine.Tag("docker.io/a/b:1", dockertest.NewImage("a", dockertest.Layer("one")))
 			for where, pusher := range e.both(t) {
-				found, err := pusher.Lookup(t.Context(), tt.image)
+				found, err := pusher.Lookup(t.Context(), rewritetest.Name(t, tt.image))
 				if tt.want == rewrite.ExcludedByRule {
 					wantRefusal(t, err, tt.want)
 				} else if err != nil || found.OnHost != (tt.want == "") {
@@ -159,12 +160,12 @@ func TestService_TakesOnlyNamesThatTheRulesAllow(t *testing.T) {
 }
 
 // excluding and including return rules with a pattern for images.
-func excluding(pattern string) config.Rules {
-	return config.Rules{Images: config.Selection{Exclude: []string{pattern}}}
+func excluding(pattern string) rules.Rules {
+	return rules.Rules{Images: rules.Selection{Exclude: []string{pattern}}}
 }
 
-func including(pattern string) config.Rules {
-	return config.Rules{Images: config.Selection{Include: []string{pattern}}}
+func including(pattern string) rules.Rules {
+	return rules.Rules{Images: rules.Selection{Include: []string{pattern}}}
 }
 
 func TestPush_FindsTheImageOfALocalName(t *testing.T) {
@@ -194,7 +195,7 @@ func TestPush_OfOneBuildTakesNoOther(t *testing.T) {
 		if _, err := pusher.Push(t.Context(), build, nil); err != nil {
 			t.Errorf("%s: Push(%q): %v", where, build, err)
 		}
-		presence, err := pusher.Lookup(t.Context(), build)
+		presence, err := pusher.Lookup(t.Context(), rewritetest.Name(t, build))
 		if err != nil || !presence.OnHost || presence.Digest == "" {
 			t.Errorf("%s: Lookup(%q) = %+v, %v, want it pushed", where, build, presence, err)
 		}
@@ -207,7 +208,7 @@ func TestPush_OfOneBuildTakesNoOther(t *testing.T) {
 func TestPush_OfOneBuildIsBoundByTheRules(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		rules config.Rules
+		rules rules.Rules
 		want  rewrite.Reason
 	}{
 		"excluded by its tag": {excluding("docker.io/a/b:1"), rewrite.NotOnHost},

@@ -12,6 +12,7 @@ import (
 
 	"kind-local-registry/internal/docker/dockertest"
 	"kind-local-registry/internal/push"
+	"kind-local-registry/internal/rewrite/rewritetest"
 )
 
 // gated returns a layer that is not sent before release is called, a channel that gets a value whenever the daemon begins
@@ -110,7 +111,7 @@ func TestPush_EndsWhenTheLastHasLeft(t *testing.T) {
 			}
 			e.service.Close() // returns although the daemon still sends nothing
 			release()
-			presence, err := e.service.Lookup(t.Context(), "a/b:1")
+			presence, err := e.service.Lookup(t.Context(), rewritetest.Name(t, "a/b:1"))
 			if err != nil || presence.Served != "" {
 				t.Errorf("Lookup = %+v (error %v), want nothing served", presence, err)
 			}
@@ -143,7 +144,7 @@ func TestPush_MovesTwoImagesAtATime(t *testing.T) {
 	<-started
 	// A third would need fewer round trips to begin than these are.
 	for range 50 {
-		if _, err := e.service.Lookup(t.Context(), "a/b:0"); err != nil {
+		if _, err := e.service.Lookup(t.Context(), rewritetest.Name(t, "a/b:0")); err != nil {
 			t.Fatalf("Lookup: %v", err)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"kind-local-registry/internal/docker/dockertest"
 	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/internal/rewrite/rewritetest"
 )
 
 // put puts a blob into the repository, and a manifest under the tag 1, as somebody else would who may write to the registry.
@@ -69,7 +70,7 @@ func TestPush_ReplacesWhatSomebodyElsePutThere(t *testing.T) {
 				t.Fatalf("Push: %v", err)
 			}
 			e.put(t, "a/b", another, content)
-			presence, err := e.service.Lookup(t.Context(), "a/b:1")
+			presence, err := e.service.Lookup(t.Context(), rewritetest.Name(t, "a/b:1"))
 			if err != nil || presence.Digest != "" || !presence.OnHost {
 				t.Errorf("Lookup = %+v (error %v), want the image on the host, and not in the registry", presence, err)
 			}
@@ -78,7 +79,7 @@ func TestPush_ReplacesWhatSomebodyElsePutThere(t *testing.T) {
 			}
 			d := first.Digest.String()
 			want := rewrite.Presence{OnHost: true, ImageID: image.ID().String(), Digest: d, Served: d}
-			if presence, err = e.service.Lookup(t.Context(), "a/b:1"); err != nil || presence != want {
+			if presence, err = e.service.Lookup(t.Context(), rewritetest.Name(t, "a/b:1")); err != nil || presence != want {
 				t.Errorf("Lookup after a push = %+v (error %v), want %+v", presence, err, want)
 			}
 		})

@@ -67,9 +67,9 @@ func (h *host) done(name string) int {
 }
 
 // Lookup implements webhook.Looker.
-func (h *host) Lookup(ctx context.Context, name string) (rewrite.Presence, error) {
+func (h *host) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	h.mu.Lock()
-	found, ok := h.images[normal(name)]
+	found, ok := h.images[name.String()]
 	h.mu.Unlock()
 	switch {
 	case !ok:
@@ -78,7 +78,7 @@ func (h *host) Lookup(ctx context.Context, name string) (rewrite.Presence, error
 		<-ctx.Done()
 		return rewrite.Presence{}, ctx.Err()
 	case found.inRegistry:
-		return rewrite.Presence{OnHost: true, Digest: digestOf(name), Served: digestOf(name)}, nil
+		return rewrite.Presence{OnHost: true, Digest: digestOf(name.String()), Served: digestOf(name.String())}, nil
 	}
 	return rewrite.Presence{OnHost: true, Refusal: found.unfit}, nil
 }

@@ -24,6 +24,7 @@ import (
 	"kind-local-registry/internal/pusher"
 	"kind-local-registry/internal/registry/registrytest"
 	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/internal/rewrite/rewritetest"
 	"kind-local-registry/test/shape"
 )
 
@@ -200,7 +201,7 @@ func TestPush_WaitsForADaemonThatHangsAndLookupDoesNot(t *testing.T) { //nolint:
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	start := time.Now()
-	if _, err := s.Lookup(ctx, "hang/b:1"); err == nil || time.Since(start) > 2*time.Second {
+	if _, err := s.Lookup(ctx, rewritetest.Name(t, "hang/b:1")); err == nil || time.Since(start) > 2*time.Second {
 		t.Errorf("Lookup at a daemon that hangs: error %v after %s, want one after a second", err, time.Since(start))
 	}
 	pushed := make(chan error, 1)

@@ -22,6 +22,7 @@ import (
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/host"
+	"kind-local-registry/internal/host/node"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/test/dockerd"
 )
@@ -207,11 +208,11 @@ func (h *setupHost) addStoppedNode(t *testing.T, cluster string) {
 	}
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
-	file := config.HostsFile(config.RegistryHost(h.port))
-	if err := w.WriteHeader(&tar.Header{Name: file, Mode: 0o644, Size: int64(len(config.Hosts()))}); err != nil {
+	file := node.HostsFile(config.RegistryHost(h.port))
+	if err := w.WriteHeader(&tar.Header{Name: file, Mode: 0o644, Size: int64(len(node.Hosts()))}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.Write([]byte(config.Hosts())); err != nil {
+	if _, err := w.Write([]byte(node.Hosts())); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {

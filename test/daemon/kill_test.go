@@ -14,6 +14,7 @@ import (
 
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
+	"kind-local-registry/internal/rewrite/rewritetest"
 	"kind-local-registry/test/dockerd"
 )
 
@@ -77,7 +78,7 @@ func killedPush(t *testing.T, program, registry string, d *daemon, reference str
 	}
 	c := pusher.NewClient(address, security)
 	defer c.Close()
-	await(t, func() error { _, err := c.Lookup(t.Context(), "nothing:1"); return err })
+	await(t, func() error { _, err := c.Lookup(t.Context(), rewritetest.Name(t, "nothing:1")); return err })
 	go func() {
 		time.Sleep(time.Duration(rand.IntN(40)) * time.Millisecond)
 		_ = command.Process.Kill()

@@ -15,6 +15,7 @@ import (
 	"github.com/moby/moby/client/pkg/versions"
 
 	"kind-local-registry/internal/registry/registrytest"
+	"kind-local-registry/internal/rewrite/rewritetest"
 	"kind-local-registry/test/dockerd"
 	"kind-local-registry/test/shape"
 )
@@ -41,7 +42,7 @@ func TestLookup_TellsAPulledImageFromOthers(t *testing.T) {
 		for reference, want := range map[string]bool{
 			original: knows, pushed: knows, built: false, loaded: false, tagged: false,
 		} {
-			got, err := s.Lookup(t.Context(), reference)
+			got, err := s.Lookup(t.Context(), rewritetest.Name(t, reference))
 			if err != nil || !got.OnHost || got.Pulled != want {
 				t.Errorf("Lookup(%q) = %+v, %v, want it on the host and pulled %t", reference, got, err, want)
 			}

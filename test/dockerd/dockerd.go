@@ -20,10 +20,10 @@ import (
 
 	"github.com/moby/moby/client"
 
-	"kind-local-registry/config"
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
+	"kind-local-registry/internal/rules"
 )
 
 // Store is where a daemon keeps its images.
@@ -224,7 +224,7 @@ func (d *Daemon) Service(t testing.TB, url, host string, log slog.Handler) (*pus
 		t.Fatal(err)
 	}
 	t.Cleanup(registry.Close)
-	service := pusher.NewService(d.Client(t), registry, host, config.Rules{}, slog.New(log))
+	service := pusher.NewService(d.Client(t), registry, host, rules.Rules{}, slog.New(log))
 	t.Cleanup(service.Close)
 	return service, registry
 }

@@ -25,6 +25,8 @@ import (
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/pusher"
+	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/internal/rules"
 	"kind-local-registry/webhook"
 )
 
@@ -103,7 +105,7 @@ func newHandler(ctx context.Context, told order, log logr.Logger) (http.Handler,
 	lookups := webhook.NewLookups(ctx, behind, counted)
 	return webhook.NewServer(&webhook.Handler{
 		Decider: &webhook.Decider{
-			RegistryHost: config.RegistryHost(config.RegistryPort), Looker: lookups, Rules: config.DefaultRules,
+			RegistryHost: config.RegistryHost(config.RegistryPort), Looker: lookups, Rules: rules.Default,
 		},
 		Journal: webhook.NewJournal(log),
 		Log:     log,
@@ -115,10 +117,11 @@ func newHandler(ctx context.Context, told order, log logr.Logger) (http.Handler,
 // newPlainHandler returns what nothing can answer faster than: it asks the pusher about one image, and allows the pod as
 // it is. What it takes is the machine's doing.
 func newPlainHandler(behind *pusher.Client) http.Handler {
+	app, _ := rewrite.Parse("load/app:local") // a valid reference
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, err := io.Copy(io.Discard, r.Body)
 		if err == nil {
-			_, err = behind.Lookup(r.Context(), "load/app:local")
+			_, err = behind.Lookup(r.Context(), app)
 		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)

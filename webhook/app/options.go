@@ -11,6 +11,7 @@ import (
 	"github.com/go-logr/logr"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/rules"
 )
 
 // Options are the settings of the process.
@@ -43,7 +44,7 @@ func Defaults() Options {
 		Namespace:      config.Name,
 		DNSNames:       ServiceNames(config.Name, config.Name),
 		RegistryHost:   config.RegistryHost(config.RegistryPort),
-		Rules:          newRulesFile("", config.DefaultRules(), logr.Discard()),
+		Rules:          newRulesFile("", rules.Default(), logr.Discard()),
 		WebhookPort:    9443,
 		HealthPort:     8081,
 		MetricsPort:    8080,

@@ -13,7 +13,7 @@ import (
 	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
 
-	"kind-local-registry/config"
+	"kind-local-registry/internal/rules"
 	"kind-local-registry/webhook/app"
 )
 
@@ -53,17 +53,17 @@ func TestRulesFile_TakesGoodRulesAndKeepsThemOverBadOnes(t *testing.T) {
 	file, path := mount(t, "images: {exclude: [first]}")
 	synctest.Test(t, func(t *testing.T) {
 		var lines []string
-		rules, err := app.OpenRules(path, funcr.New(func(_, line string) { lines = append(lines, line) }, funcr.Options{}))
+		opened, err := app.OpenRules(path, funcr.New(func(_, line string) { lines = append(lines, line) }, funcr.Options{}))
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		go func() { _ = rules.Start(ctx) }()
+		go func() { _ = opened.Start(ctx) }()
 		holds := func(when, image, wantLine string) {
 			t.Helper()
 			time.Sleep(30 * time.Second) // of the bubble's time
 			synctest.Wait()
-			if got, want := rules.Current().Images.Exclude, []string{image}; !cmp.Equal(got, want) {
+			if got, want := opened.Current().Images.Exclude, []string{image}; !cmp.Equal(got, want) {
 				t.Errorf("%s: rules exclude %q, want %q", when, got, want)
 			}
 			logged := strings.Join(lines, "\n")
@@ -100,14 +100,14 @@ func TestOpenRules_RefusesBadRules(t *testing.T) {
 
 func TestOpenRules_OfNoFileAreTheDefaults(t *testing.T) {
 	t.Parallel()
-	rules, err := app.OpenRules("", logr.Discard())
+	opened, err := app.OpenRules("", logr.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := rules.Start(t.Context()); err != nil {
+	if err := opened.Start(t.Context()); err != nil {
 		t.Errorf("Start = %v", err)
 	}
-	if diff := cmp.Diff(config.DefaultRules(), rules.Current()); diff != "" {
+	if diff := cmp.Diff(rules.Default(), opened.Current()); diff != "" {
 		t.Errorf("Current (-want +got):\n%s", diff)
 	}
 }

@@ -1,4 +1,4 @@
-package config
+package rules
 
 import (
 	"cmp"
@@ -18,7 +18,7 @@ type reader func(path string, value *yaml.Node)
 // fields are what may stand in a mapping: for each key, what reads its value.
 type fields map[string]reader
 
-func (p *rulesParser) rules(root *yaml.Node, rules *Rules) {
+func (p *parser) rules(root *yaml.Node, rules *Rules) {
 	p.mapping("", root, fields{
 		"images":     p.selection(&rules.Images, checkImage),
 		"namespaces": p.selection(&rules.Namespaces, checkPattern),
@@ -37,7 +37,7 @@ func (p *rulesParser) rules(root *yaml.Node, rules *Rules) {
 }
 
 // mapping reads each value of a mapping at that path. A key without a value counts as left out.
-func (p *rulesParser) mapping(path string, node *yaml.Node, fields fields) {
+func (p *parser) mapping(path string, node *yaml.Node, fields fields) {
 	node = aliased(node)
 	if node.Kind != yaml.MappingNode {
 		p.fault(node.Line, "%s is %s, want keys and values", cmp.Or(path, "the document"), kind(node))
@@ -63,14 +63,14 @@ func (p *rulesParser) mapping(path string, node *yaml.Node, fields fields) {
 }
 
 // selection returns what reads a Selection of patterns that check accepts.
-func (p *rulesParser) selection(into *Selection, check func(string) error) reader {
+func (p *parser) selection(into *Selection, check func(string) error) reader {
 	return func(path string, value *yaml.Node) {
 		p.mapping(path, value, fields{"include": p.list(&into.Include, check), "exclude": p.list(&into.Exclude, check)})
 	}
 }
 
 // list returns what reads a list of texts that check accepts.
-func (p *rulesParser) list(into *[]string, check func(string) error) reader {
+func (p *parser) list(into *[]string, check func(string) error) reader {
 	return func(path string, value *yaml.Node) {
 		if value.Kind != yaml.SequenceNode {
 			p.fault(value.Line, "%s is %s, want a list, such as [a, b]", path, kind(value))
@@ -91,7 +91,7 @@ func (p *rulesParser) list(into *[]string, check func(string) error) reader {
 	}
 }
 
-func (p *rulesParser) alwaysPull(into *AlwaysPull) reader {
+func (p *parser) alwaysPull(into *AlwaysPull) reader {
 	return func(path string, value *yaml.Node) {
 		*into = AlwaysPull(value.Value)
 		if *into != AlwaysPullUpstream && *into != AlwaysPullHost {
@@ -100,7 +100,7 @@ func (p *rulesParser) alwaysPull(into *AlwaysPull) reader {
 	}
 }
 
-func (p *rulesParser) count(into *int) reader {
+func (p *parser) count(into *int) reader {
 	return func(path string, value *yaml.Node) {
 		err := value.Decode(into)
 		if err != nil || value.ShortTag() != "!!int" || *into < 0 || *into > math.MaxInt32 {
@@ -109,7 +109,7 @@ func (p *rulesParser) count(into *int) reader {
 	}
 }
 
-func (p *rulesParser) yesOrNo(into *bool) reader {
+func (p *parser) yesOrNo(into *bool) reader {
 	return func(path string, value *yaml.Node) {
 		if value.ShortTag() != "!!bool" || value.Decode(into) != nil {
 			p.fault(value.Line, "%s is %s, want true or false", path, kind(value))
@@ -117,7 +117,7 @@ func (p *rulesParser) yesOrNo(into *bool) reader {
 	}
 }
 
-func (p *rulesParser) duration(into *time.Duration) reader {
+func (p *parser) duration(into *time.Duration) reader {
 	return func(path string, value *yaml.Node) {
 		var err error
 		if *into, err = time.ParseDuration(value.Value); err != nil || *into <= 0 {

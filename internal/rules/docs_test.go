@@ -1,4 +1,4 @@
-package config_test
+package rules_test
 
 import (
 	"os"
@@ -7,12 +7,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kind-local-registry/config"
+	"kind-local-registry/internal/rules"
 )
 
 func TestRulesPage_ShowsTheDefaultsInAnExampleThatIsTaken(t *testing.T) {
 	t.Parallel()
-	page, err := os.ReadFile("../docs/rules.md")
+	page, err := os.ReadFile("../../docs/rules.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -20,7 +20,7 @@ func TestRulesPage_ShowsTheDefaultsInAnExampleThatIsTaken(t *testing.T) {
 	if example == nil {
 		t.Fatal("docs/rules.md has no example")
 	}
-	want := config.DefaultRules()
+	want := rules.Default()
 	want.Images.Exclude = []string{"quay.io/**", "nginx", "example/*:release-*", "**:latest"}
 	want.Namespaces.Exclude = []string{"prod-*"}
 	if diff := cmp.Diff(want, parse(t, string(example[1]))); diff != "" {

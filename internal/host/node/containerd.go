@@ -1,4 +1,4 @@
-package config
+package node
 
 import (
 	"errors"
@@ -11,29 +11,12 @@ import (
 	"github.com/pelletier/go-toml/v2"
 )
 
-// CertsDir is where containerd looks for a registry's host configuration, one directory a registry.
-const CertsDir = "/etc/containerd/certs.d"
-
 // ContainerdConfig is containerd's configuration file on a kind node.
 const ContainerdConfig = "/etc/containerd/config.toml"
-
-// HostsMark is the first line of the hosts.toml that setup writes; a file without it is somebody else's.
-const HostsMark = "# Written by kind-local-registry; setup down removes it."
 
 // ErrMirrors is returned for a containerd that has the retired registry.mirrors table: containerd refuses it beside
 // config_path.
 var ErrMirrors = errors.New("containerd is configured with registry.mirrors, which excludes config_path")
-
-// HostsFile returns the path on a node of the host configuration for registryHost.
-func HostsFile(registryHost string) string { return CertsDir + "/" + registryHost + "/hosts.toml" }
-
-// Hosts returns the hosts.toml that sends a node's pulls to the registry's container. It names the server too: containerd
-// retries only on the last host that it knows, which would else be the node's own localhost
-// (github.com/containerd/containerd/blob/main/docs/hosts.md).
-func Hosts() string {
-	server := fmt.Sprintf("http://%s:%d", RegistryContainer, RegistryContainerPort)
-	return fmt.Sprintf("%s\nserver = %q\n\n[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", HostsMark, server, server)
-}
 
 // criPlugins are the tables that hold the image service's registry settings: in the file's version 2, and since 3.
 var criPlugins = []string{"io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri"}

@@ -1,4 +1,4 @@
-package config
+package rules
 
 import (
 	"bytes"
@@ -12,29 +12,29 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// ParseRules reads rules from a YAML document. What it leaves out has its default; an empty document is DefaultRules. The
+// Parse reads rules from a YAML document. What it leaves out has its default; an empty document is Default. The
 // error joins every fault, each with file (a name for the reader), line, and what to do.
-func ParseRules(file string, document []byte) (Rules, error) {
-	p := &rulesParser{file: file}
-	rules := DefaultRules()
+func Parse(file string, document []byte) (Rules, error) {
+	p := &parser{file: file}
+	parsed := Default()
 	if root := p.document(document); root != nil && root.ShortTag() != "!!null" {
-		p.rules(root, &rules)
+		p.rules(root, &parsed)
 	}
 	if err := errors.Join(p.faults...); err != nil {
 		return Rules{}, err
 	}
-	rules.Pods = podRules(rules.Pods.Exclude...)
-	return rules, nil
+	parsed.Pods = podRules(parsed.Pods.Exclude...)
+	return parsed, nil
 }
 
-// rulesParser walks a document, and collects its faults.
-type rulesParser struct {
+// parser walks a document, and collects its faults.
+type parser struct {
 	file   string
 	faults []error
 }
 
 // fault keeps a fault of that line.
-func (p *rulesParser) fault(line int, format string, args ...any) {
+func (p *parser) fault(line int, format string, args ...any) {
 	p.faults = append(p.faults, fmt.Errorf("%s:%d: %s; see docs/rules.md", p.file, line, fmt.Sprintf(format, args...)))
 }
 
@@ -42,7 +42,7 @@ func (p *rulesParser) fault(line int, format string, args ...any) {
 var yamlFault = regexp.MustCompile(`(?s)^yaml: (?:line (\d+): )?(.*)$`)
 
 // document returns the one document's content, or nil where there is none.
-func (p *rulesParser) document(text []byte) *yaml.Node {
+func (p *parser) document(text []byte) *yaml.Node {
 	if !utf8.Valid(text) {
 		p.fault(lineOfInvalid(text), "not UTF-8: save it as such")
 		return nil

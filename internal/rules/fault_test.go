@@ -1,4 +1,4 @@
-package config_test
+package rules_test
 
 import (
 	"strings"
@@ -6,7 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kind-local-registry/config"
+	"kind-local-registry/internal/rules"
 )
 
 func TestParseRules_TellsEveryFault(t *testing.T) {
@@ -40,16 +40,16 @@ func TestParseRules_TellsEveryFault(t *testing.T) {
 		"images: {}\npods: {}: {}":                     {`2: not YAML: mapping values are not allowed in this context`},
 		"images: *a":                                   {`1: not YAML: unknown anchor 'a' referenced`},
 	} {
-		_, err := config.ParseRules("rules.yaml", []byte(document))
+		_, err := rules.Parse("rules.yaml", []byte(document))
 		if err == nil {
-			t.Errorf("ParseRules(%q) succeeds", document)
+			t.Errorf("Parse(%q) succeeds", document)
 			continue
 		}
 		for i := range want {
 			want[i] = "rules.yaml:" + want[i] + "; see docs/rules.md"
 		}
 		if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
-			t.Errorf("ParseRules(%q): faults (-want +got):\n%s", document, diff)
+			t.Errorf("Parse(%q): faults (-want +got):\n%s", document, diff)
 		}
 	}
 }

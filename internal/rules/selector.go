@@ -1,4 +1,4 @@
-package config
+package rules
 
 import "k8s.io/apimachinery/pkg/labels"
 

@@ -1,6 +1,10 @@
-package config
+package cluster
 
-import "fmt"
+import (
+	"fmt"
+
+	"kind-local-registry/config"
+)
 
 // The ConfigMap that tells other tools of the registry, as KEP-1755 has it.
 const (
@@ -12,7 +16,7 @@ const (
 // Hosting returns the ConfigMap's document for the registry at registryHost
 // (kubernetes/enhancements, KEP-1755, LocalRegistryHostingV1).
 func Hosting(registryHost string) string {
-	inside := fmt.Sprintf("%s:%d", RegistryContainer, RegistryContainerPort)
+	inside := fmt.Sprintf("%s:%d", config.RegistryContainer, config.RegistryContainerPort)
 	return fmt.Sprintf("host: %q\nhostFromContainerRuntime: %q\nhostFromClusterNetwork: %q\n"+
 		"help: \"https://kind.sigs.k8s.io/docs/user/local-registry/\"\n", registryHost, inside, inside)
 }

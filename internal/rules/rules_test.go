@@ -1,4 +1,4 @@
-package config_test
+package rules_test
 
 import (
 	"strings"
@@ -8,17 +8,17 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"kind-local-registry/config"
+	"kind-local-registry/internal/rules"
 )
 
 // parse returns the rules of a document that has no fault.
-func parse(t *testing.T, document string) config.Rules {
+func parse(t *testing.T, document string) rules.Rules {
 	t.Helper()
-	rules, err := config.ParseRules("rules.yaml", []byte(document))
+	parsed, err := rules.Parse("rules.yaml", []byte(document))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return rules
+	return parsed
 }
 
 func TestExcludesImage_MatchesAsTheUserWritesIt(t *testing.T) {
@@ -50,11 +50,11 @@ func TestExcludesImage_MatchesAsTheUserWritesIt(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			rules := parse(t, "images: {exclude: ['"+tt.pattern+"']}")
-			if got, want := rules.ExcludesImage(tt.matched), `images.exclude "`+tt.pattern+`"`; got != want {
+			parsed := parse(t, "images: {exclude: ['"+tt.pattern+"']}")
+			if got, want := parsed.ExcludesImage(tt.matched), `images.exclude "`+tt.pattern+`"`; got != want {
 				t.Errorf("ExcludesImage(%q) = %q, want %q", tt.matched, got, want)
 			}
-			if got := rules.ExcludesImage(tt.other); got != "" {
+			if got := parsed.ExcludesImage(tt.other); got != "" {
 				t.Errorf("ExcludesImage(%q) = %q, want nothing", tt.other, got)
 			}
 		})
@@ -63,23 +63,23 @@ func TestExcludesImage_MatchesAsTheUserWritesIt(t *testing.T) {
 
 func TestRules_TakeWhatIsIncludedAndNotExcluded(t *testing.T) {
 	t.Parallel()
-	rules := parse(t, `
+	parsed := parse(t, `
 images: {include: [acme/**, quay.io/**], exclude: ["**:dev"]}
 namespaces: {include: ["team-*"], exclude: [team-b]}
 pods: {exclude: ["app in (a, b),!tier"]}
 `)
 	for name, tt := range map[string]struct{ got, want string }{
-		"an image included":           {rules.ExcludesImage("docker.io/acme/a:1"), ""},
-		"an image not included":       {rules.ExcludesImage("docker.io/library/a:1"), "not in images.include"},
-		"an image excluded too":       {rules.ExcludesImage("quay.io/a:dev"), `images.exclude "**:dev"`},
-		"no image":                    {rules.ExcludesImage(""), "not in images.include"},
-		"a namespace included":        {rules.ExcludesNamespace("team-a"), ""},
-		"a namespace not included":    {rules.ExcludesNamespace("default"), "not in namespaces.include"},
-		"a namespace excluded too":    {rules.ExcludesNamespace("team-b"), `namespaces.exclude "team-b"`},
-		"a pod that is selected":      {rules.ExcludesPod(map[string]string{"app": "b"}), `pods.exclude "app in (a, b),!tier"`},
-		"a pod that is not":           {rules.ExcludesPod(map[string]string{"app": "b", "tier": "1"}), ""},
-		"a pod without labels":        {rules.ExcludesPod(nil), ""},
-		"a pod of the default's list": {rules.ExcludesPod(map[string]string{"application": "spilo"}), ""},
+		"an image included":           {parsed.ExcludesImage("docker.io/acme/a:1"), ""},
+		"an image not included":       {parsed.ExcludesImage("docker.io/library/a:1"), "not in images.include"},
+		"an image excluded too":       {parsed.ExcludesImage("quay.io/a:dev"), `images.exclude "**:dev"`},
+		"no image":                    {parsed.ExcludesImage(""), "not in images.include"},
+		"a namespace included":        {parsed.ExcludesNamespace("team-a"), ""},
+		"a namespace not included":    {parsed.ExcludesNamespace("default"), "not in namespaces.include"},
+		"a namespace excluded too":    {parsed.ExcludesNamespace("team-b"), `namespaces.exclude "team-b"`},
+		"a pod that is selected":      {parsed.ExcludesPod(map[string]string{"app": "b"}), `pods.exclude "app in (a, b),!tier"`},
+		"a pod that is not":           {parsed.ExcludesPod(map[string]string{"app": "b", "tier": "1"}), ""},
+		"a pod without labels":        {parsed.ExcludesPod(nil), ""},
+		"a pod of the default's list": {parsed.ExcludesPod(map[string]string{"application": "spilo"}), ""},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("%s: %q, want %q", name, tt.got, tt.want)
@@ -89,8 +89,8 @@ pods: {exclude: ["app in (a, b),!tier"]}
 
 func TestRules_ZeroExcludeNothing(t *testing.T) {
 	t.Parallel()
-	var rules config.Rules
-	got := rules.ExcludesImage("docker.io/library/a:1") + rules.ExcludesNamespace("a") + rules.ExcludesPod(map[string]string{"a": "b"})
+	var parsed rules.Rules
+	got := parsed.ExcludesImage("docker.io/library/a:1") + parsed.ExcludesNamespace("a") + parsed.ExcludesPod(map[string]string{"a": "b"})
 	if got != "" {
 		t.Errorf("the zero Rules exclude something: %s", got)
 	}
@@ -98,16 +98,16 @@ func TestRules_ZeroExcludeNothing(t *testing.T) {
 
 func TestRules_ChangedByHandHoldToo(t *testing.T) {
 	t.Parallel()
-	rules := config.DefaultRules()
-	rules.Images.Exclude = []string{"a"}
-	rules.Pods.Exclude = []string{"b=c", "no selector"}
-	if got, want := rules.ExcludesImage("docker.io/library/a:1"), `images.exclude "a"`; got != want {
+	parsed := rules.Default()
+	parsed.Images.Exclude = []string{"a"}
+	parsed.Pods.Exclude = []string{"b=c", "no selector"}
+	if got, want := parsed.ExcludesImage("docker.io/library/a:1"), `images.exclude "a"`; got != want {
 		t.Errorf("ExcludesImage = %q, want %q", got, want)
 	}
-	if got, want := rules.ExcludesPod(map[string]string{"b": "c", "cnpg.io/podRole": "x"}), `pods.exclude "b=c"`; got != want {
+	if got, want := parsed.ExcludesPod(map[string]string{"b": "c", "cnpg.io/podRole": "x"}), `pods.exclude "b=c"`; got != want {
 		t.Errorf("ExcludesPod = %q, want %q", got, want)
 	}
-	if got := rules.ExcludesPod(map[string]string{"cnpg.io/podRole": "x"}); got != "" {
+	if got := parsed.ExcludesPod(map[string]string{"cnpg.io/podRole": "x"}); got != "" {
 		t.Errorf("ExcludesPod = %q, want nothing of the selectors that were there before", got)
 	}
 }
@@ -115,7 +115,7 @@ func TestRules_ChangedByHandHoldToo(t *testing.T) {
 func TestDefaultRules_LeaveAloneThePodsOfOperatorsThatCompareImages(t *testing.T) {
 	t.Parallel()
 	for _, labels := range []map[string]string{{"cnpg.io/podRole": "instance"}, {"application": "spilo"}} {
-		if config.DefaultRules().ExcludesPod(labels) == "" {
+		if rules.Default().ExcludesPod(labels) == "" {
 			t.Errorf("a pod with the labels %v is not excluded", labels)
 		}
 	}
@@ -123,12 +123,12 @@ func TestDefaultRules_LeaveAloneThePodsOfOperatorsThatCompareImages(t *testing.T
 
 func TestParseRules_HasTheDefaultOfWhatIsLeftOut(t *testing.T) {
 	t.Parallel()
-	defaults := config.DefaultRules()
+	defaults := rules.Default()
 	noPods, fewer := defaults, defaults
 	noPods.Pods.Exclude = nil
-	fewer.AlwaysPull = config.AlwaysPullHost
-	fewer.LoopGuard = config.LoopGuard{Recreations: 0, Within: metav1.Duration{Duration: 90 * time.Second}}
-	for document, want := range map[string]config.Rules{
+	fewer.AlwaysPull = rules.AlwaysPullHost
+	fewer.LoopGuard = rules.LoopGuard{Recreations: 0, Within: metav1.Duration{Duration: 90 * time.Second}}
+	for document, want := range map[string]rules.Rules{
 		"":                            defaults,
 		"# nothing\n":                 defaults,
 		"---\n":                       defaults,
@@ -140,62 +140,62 @@ func TestParseRules_HasTheDefaultOfWhatIsLeftOut(t *testing.T) {
 		"alwaysPull: Host\nloopGuard: {recreations: 0, within: 90s}": fewer,
 	} {
 		if diff := cmp.Diff(want, parse(t, document)); diff != "" {
-			t.Errorf("ParseRules(%q) (-want +got):\n%s", document, diff)
+			t.Errorf("Parse(%q) (-want +got):\n%s", document, diff)
 		}
 	}
 }
 
 func TestString_IsADocumentOfTheSameRules(t *testing.T) {
 	t.Parallel()
-	zero := config.Rules{AlwaysPull: config.AlwaysPullUpstream, LoopGuard: config.DefaultRules().LoopGuard}
-	for name, rules := range map[string]config.Rules{
-		"the defaults":       config.DefaultRules(),
+	zero := rules.Rules{AlwaysPull: rules.AlwaysPullUpstream, LoopGuard: rules.Default().LoopGuard}
+	for name, parsed := range map[string]rules.Rules{
+		"the defaults":       rules.Default(),
 		"an empty list":      zero,
 		"of every kind some": parse(t, "images: {include: [a], exclude: ['*/b']}\nnamespaces: {exclude: [c]}\nloopGuard: {recreations: 0}"),
 	} {
-		if diff := cmp.Diff(rules, parse(t, rules.String())); diff != "" {
-			t.Errorf("%s: ParseRules(String()) (-want +got):\n%s", name, diff)
+		if diff := cmp.Diff(parsed, parse(t, parsed.String())); diff != "" {
+			t.Errorf("%s: Parse(String()) (-want +got):\n%s", name, diff)
 		}
 	}
 }
 
 func BenchmarkExcludesImage(b *testing.B) {
-	rules, err := config.ParseRules("rules.yaml", []byte("images: {exclude: [quay.io/**, nginx, 'acme/*:dev', '**:debug', 'reg.corp:5000/a/**/b']}"))
+	parsed, err := rules.Parse("rules.yaml", []byte("images: {exclude: [quay.io/**, nginx, 'acme/*:dev', '**:debug', 'reg.corp:5000/a/**/b']}"))
 	if err != nil {
 		b.Fatal(err)
 	}
 	for b.Loop() {
-		if got := rules.ExcludesImage("docker.io/laconicnetwork/agave:local"); got != "" {
+		if got := parsed.ExcludesImage("docker.io/laconicnetwork/agave:local"); got != "" {
 			b.Fatal(got)
 		}
 	}
 }
 
 func BenchmarkExcludesPod(b *testing.B) {
-	rules := config.DefaultRules()
+	parsed := rules.Default()
 	labels := map[string]string{"app": "a", "pod-template-hash": "5d4f8c7b9"}
 	for b.Loop() {
-		if got := rules.ExcludesPod(labels); got != "" {
+		if got := parsed.ExcludesPod(labels); got != "" {
 			b.Fatal(got)
 		}
 	}
 }
 
-// FuzzRules: what ParseRules takes, String prints such that ParseRules gives the same; no document and no name panics.
+// FuzzRules: what Parse takes, String prints such that Parse gives the same; no document and no name panics.
 func FuzzRules(f *testing.F) {
-	f.Add(config.DefaultRules().String(), "docker.io/library/nginx:1.27")
+	f.Add(rules.Default().String(), "docker.io/library/nginx:1.27")
 	f.Add("images: {include: [a, 'b:*'], exclude: ['{a,b}/**@sha256:*']}\nnamespaces: {exclude: ['*']}", "a/b@sha256:1")
 	f.Add("pods: {exclude: [a in (b), '!c']}\nloopGuard: {recreations: 1, within: 1h2m}\nalwaysPull: Host", "")
 	f.Add(strings.Repeat("images: &a\n  include: [*a]\n", 2), "x")
 	f.Fuzz(func(t *testing.T, document, name string) {
-		rules, err := config.ParseRules("rules.yaml", []byte(document))
+		parsed, err := rules.Parse("rules.yaml", []byte(document))
 		if err != nil {
 			return
 		}
-		again, err := config.ParseRules("rules.yaml", []byte(rules.String()))
-		if diff := cmp.Diff(rules, again); err != nil || diff != "" {
-			t.Errorf("ParseRules(String()): %v, (-want +got):\n%s\nof:\n%s", err, diff, rules)
+		again, err := rules.Parse("rules.yaml", []byte(parsed.String()))
+		if diff := cmp.Diff(parsed, again); err != nil || diff != "" {
+			t.Errorf("Parse(String()): %v, (-want +got):\n%s\nof:\n%s", err, diff, parsed)
 		}
-		_ = rules.ExcludesImage(name) + rules.ExcludesNamespace(name) + rules.ExcludesPod(map[string]string{name: name})
+		_ = parsed.ExcludesImage(name) + parsed.ExcludesNamespace(name) + parsed.ExcludesPod(map[string]string{name: name})
 	})
 }

@@ -1,4 +1,4 @@
-package config
+package rules
 
 import (
 	"fmt"
@@ -65,9 +65,9 @@ type LoopGuard struct {
 	Within metav1.Duration `json:"within"`
 }
 
-// DefaultRules returns the rules that hold where nothing else is said. They leave alone the pods of operators that compare
+// Default returns the rules that hold where nothing else is said. They leave alone the pods of operators that compare
 // images and recreate pods for ever where one differs: CloudNativePG and Zalando's postgres-operator.
-func DefaultRules() Rules {
+func Default() Rules {
 	return Rules{
 		Pods:       podRules("cnpg.io/podRole", "application=spilo"),
 		AlwaysPull: AlwaysPullUpstream,
@@ -76,7 +76,7 @@ func DefaultRules() Rules {
 	}
 }
 
-// String returns the rules as YAML, of which ParseRules makes the same rules.
+// String returns the rules as YAML, of which Parse makes the same rules.
 func (r Rules) String() string {
 	if r.Pods.Exclude == nil {
 		r.Pods.Exclude = []string{} // null would stand for the default

@@ -1,0 +1,161 @@
+package internal_test
+
+import (
+	"errors"
+	"go/build"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const module = "kind-local-registry"
+
+// ours lists, for every package, which packages of this module it imports. Dependencies point inwards: from cmd to webhook
+// and setup's rooms, to the pusher, to the sources and the copy, to rules and rewrite.
+var ours = map[string]string{
+	"charts":                           "",
+	"charts/charttest":                 "charts config",
+	"cmd/registry":                     "internal/registry",
+	"cmd/setup":                        "config internal/host internal/podmanifest internal/push internal/rewrite",
+	"cmd/webhook":                      "config internal/coalesce internal/docker internal/push internal/pusher internal/rewrite internal/rules webhook webhook/app webhook/reachability webhook/uninstall",
+	"config":                           "",
+	"docs":                             "",
+	"examples/hello":                   "",
+	"hack/bench":                       "",
+	"hack/images":                      "",
+	"internal":                         "",
+	"internal/carried":                 "",
+	"internal/coalesce":                "",
+	"internal/docker":                  "internal/pagecache internal/rewrite",
+	"internal/docker/dockertest":       "",
+	"internal/host":                    "charts config internal/carried internal/docker internal/host/cluster internal/host/node internal/push internal/pusher internal/rewrite internal/rules webhook webhook/podimage webhook/uninstall",
+	"internal/host/cluster":            "config",
+	"internal/host/node":               "config",
+	"internal/httpserver":              "",
+	"internal/pagecache":               "",
+	"internal/pagecache/pagecachetest": "",
+	"internal/podmanifest":             "",
+	"internal/push":                    "",
+	"internal/pusher":                  "config internal/coalesce internal/docker internal/httpserver internal/push internal/rewrite internal/rules",
+	"internal/registry":                "config internal/httpserver internal/pagecache",
+	"internal/registry/registrytest":   "internal/registry",
+	"internal/rewrite":                 "",
+	"internal/rewrite/rewritetest":     "internal/rewrite",
+	"internal/rules":                   "",
+	"test/api":                         "",
+	"test/daemon":                      "",
+	"test/dockerd":                     "internal/docker internal/push internal/pusher internal/rules",
+	"test/e2e":                         "",
+	"test/load":                        "",
+	"test/shape":                       "",
+	"webhook":                          "config internal/coalesce internal/rewrite internal/rules webhook/podimage",
+	"webhook/app":                      "config internal/httpserver internal/rules webhook webhook/certs webhook/delivery webhook/podimage webhook/uninstall",
+	"webhook/certs":                    "config",
+	"webhook/delivery":                 "config internal/rewrite webhook webhook/podimage",
+	"webhook/podimage":                 "config internal/rewrite",
+	"webhook/reachability":             "config",
+	"webhook/uninstall":                "config webhook/podimage",
+}
+
+// external lists every import from outside the standard library of the packages that decide about a pod.
+var external = map[string][]string{
+	"internal/rewrite": {"github.com/distribution/reference"},
+	"webhook/podimage": {
+		"gomodules.xyz/jsonpatch/v2", "k8s.io/api/core/v1",
+		"k8s.io/apimachinery/pkg/api/validation", "k8s.io/apimachinery/pkg/fields",
+	},
+	"webhook": {
+		"github.com/go-logr/logr", "github.com/prometheus/client_golang/prometheus",
+		"golang.org/x/sync/errgroup", "golang.org/x/sync/semaphore", "golang.org/x/sync/singleflight",
+		"gomodules.xyz/jsonpatch/v2",
+		"k8s.io/api/admission/v1", "k8s.io/api/apps/v1", "k8s.io/api/core/v1",
+		"k8s.io/apimachinery/pkg/apis/meta/v1", "k8s.io/apimachinery/pkg/runtime", "k8s.io/apimachinery/pkg/types",
+	},
+}
+
+func TestImports_AreThoseOfTheTable(t *testing.T) {
+	t.Parallel()
+	got := map[string]string{}
+	for directory, found := range packages(t) {
+		got[directory] = strings.Join(local(found.Imports), " ")
+	}
+	if diff := cmp.Diff(ours, got); diff != "" {
+		t.Errorf("imports within the module (-want +got):\n%s", diff)
+	}
+}
+
+func TestImports_OfTheDecisionAreFew(t *testing.T) {
+	t.Parallel()
+	found := packages(t)
+	for directory, want := range external {
+		got := slices.DeleteFunc(slices.Clone(found[directory].Imports), func(path string) bool {
+			first, _, _ := strings.Cut(path, "/")
+			return !strings.Contains(first, ".")
+		})
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("imports of %s (-want +got):\n%s", directory, diff)
+		}
+	}
+}
+
+func TestImports_KeepKindOutOfTheWebhook(t *testing.T) {
+	t.Parallel()
+	found := packages(t)
+	for reached, left := map[string]bool{}, []string{"cmd/webhook"}; len(left) > 0; {
+		directory := left[0]
+		left = left[1:]
+		if reached[directory] {
+			continue
+		}
+		reached[directory] = true
+		left = append(left, local(found[directory].Imports)...)
+		for _, path := range found[directory].Imports {
+			if strings.HasPrefix(path, "sigs.k8s.io/kind") {
+				t.Errorf("cmd/webhook links %s by %s", path, directory)
+			}
+		}
+	}
+}
+
+// packages returns the module's packages by directory, without test files and without those that need a build tag.
+func packages(t *testing.T) map[string]*build.Package {
+	t.Helper()
+	found := map[string]*build.Package{}
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.IsDir() {
+			return err
+		}
+		if name := entry.Name(); name == "testdata" || name != ".." && strings.HasPrefix(name, ".") {
+			return filepath.SkipDir
+		}
+		if _, err := os.Stat(filepath.Join(path, "go.mod")); err == nil && path != ".." {
+			return filepath.SkipDir // another module
+		}
+		pkg, err := build.ImportDir(path, 0)
+		if noGo := new(build.NoGoError); errors.As(err, &noGo) {
+			return nil
+		}
+		found[strings.TrimPrefix(path, "../")] = pkg
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// local returns the imports of this module, without its name.
+func local(imports []string) []string {
+	var found []string
+	for _, path := range imports {
+		if inside, ok := strings.CutPrefix(path, module+"/"); ok {
+			found = append(found, inside)
+		}
+	}
+	return found
+}

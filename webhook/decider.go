@@ -13,15 +13,16 @@ import (
 	"kind-local-registry/config"
 	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/internal/rules"
+	"kind-local-registry/webhook/lookup"
 	"kind-local-registry/webhook/podimage"
 )
 
 const (
-	// parallel is how many images of one pod are looked up concurrently: a part of parallelLookups, so that other pods go on.
+	// parallel is how many images of one pod are looked up concurrently: a part of lookup.MaxConcurrent, so that other pods go on.
 	parallel = 8
-	// decideTime bounds all lookups of one pod. It is a little more than lookupTime, so that a lookup which is not answered
+	// decideTime bounds all lookups of one pod. It is a little more than lookup.Timeout, so that a lookup which is not answered
 	// ends by itself, as silent, before the pod stops waiting.
-	decideTime = lookupTime + 100*time.Millisecond
+	decideTime = lookup.Timeout + 100*time.Millisecond
 )
 
 // Decider decides what becomes of the images of a pod. Admission asks it, and so do the commands that explain, so that
@@ -30,7 +31,7 @@ type Decider struct {
 	// RegistryHost is the registry's host in every rewritten reference, such as localhost:5001.
 	RegistryHost string
 	// Looker is asked about every image, for at most decideTime in all.
-	Looker Looker
+	Looker lookup.Looker
 	// Rules returns the rules that hold now.
 	Rules func() rules.Rules
 	// FromRegistry takes an image that the host no longer has from the registry, if that serves it.

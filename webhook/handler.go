@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/webhook/lookup"
 	"kind-local-registry/webhook/podimage"
 )
 
@@ -40,8 +41,8 @@ type Handler struct {
 	Namespaces Namespaces
 	// Pushes has images pushed whose reference must be final; nil leaves them in their tag form.
 	Pushes *Pushes
-	// Anew is a Looker without memory, for Reconsider: what the kubelet could not pull may be gone since it was looked up.
-	Anew Looker
+	// Uncached bypasses the lookup cache, for Reconsider: an image that the kubelet could not pull may be gone since its lookup.
+	Uncached lookup.Looker
 	// Events takes an Event for each image that a person should hear of; nil for none.
 	Events Recorder
 	// Identity is the name of this process, with which it answers probes.
@@ -113,9 +114,9 @@ func (h *Handler) review(ctx context.Context, request *admissionv1.AdmissionRequ
 // Reconsider decides again about fields of a pod that is there and cannot pull their images, by the rules and the images of
 // now. What the host no longer has and the registry serves is taken from there. It implements delivery.Decider.
 func (h *Handler) Reconsider(ctx context.Context, pod *corev1.Pod, fields []podimage.Field) []Outcome {
-	anew := *h.Decider
-	anew.Looker, anew.FromRegistry = h.Anew, true
-	return anew.Decide(ctx, Subject{
+	uncached := *h.Decider
+	uncached.Looker, uncached.FromRegistry = h.Uncached, true
+	return uncached.Decide(ctx, Subject{
 		Pod: pod, Fields: fields, Namespace: pod.Namespace, Labels: h.labels(ctx, pod.Namespace),
 		Looping: h.Guard.Looping(pod, h.Decider.Rules().LoopGuard),
 	})

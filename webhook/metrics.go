@@ -87,8 +87,8 @@ func (m *Metrics) decided(outcomes []Outcome) {
 	}
 }
 
-// lookedUp counts a look-up.
-func (m *Metrics) lookedUp(took time.Duration, err error) {
+// LookedUp counts a lookup, and whether it was answered.
+func (m *Metrics) LookedUp(took time.Duration, err error) {
 	answered := "yes"
 	if err != nil {
 		answered = "no"

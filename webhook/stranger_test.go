@@ -18,6 +18,7 @@ import (
 
 	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/lookup"
 )
 
 // failingRecorder is a Recorder that fails the test when an Event is written.
@@ -80,6 +81,13 @@ func TestServeHTTP_TakesEveryoneForAStrangerWithoutAToken(t *testing.T) {
 	}
 }
 
+// lookerFunc is a Looker that is one function.
+type lookerFunc func(ctx context.Context, name rewrite.Name) (rewrite.Presence, error)
+
+func (f lookerFunc) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
+	return f(ctx, name)
+}
+
 func TestServeHTTP_LetsNoStrangerHoldUpTheAPIServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -92,7 +100,7 @@ func TestServeHTTP_LetsNoStrangerHoldUpTheAPIServer(t *testing.T) {
 			}
 			return world{}.Lookup(ctx, name)
 		})
-		lookups := webhook.NewLookups(ctx, asked, webhook.NewMetrics())
+		lookups := lookup.NewCache(ctx, asked, webhook.NewMetrics().LookedUp)
 		h.Decider.Looker = lookups
 		server := newServer(h)
 		var sending sync.WaitGroup

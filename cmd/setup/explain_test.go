@@ -35,7 +35,7 @@ func heldApp() held {
 	}
 }
 
-// Lookup implements webhook.Looker.
+// Lookup implements lookup.Looker.
 func (h held) Lookup(_ context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	return h[name.String()], nil
 }

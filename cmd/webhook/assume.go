@@ -14,7 +14,7 @@ import (
 // everything is a Looker with every image on the host and in the registry. The digests are made up, from the names.
 type everything struct{}
 
-// Lookup implements webhook.Looker.
+// Lookup implements lookup.Looker.
 func (everything) Lookup(_ context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	digest := name.Digest()
 	if digest == "" {
@@ -26,7 +26,7 @@ func (everything) Lookup(_ context.Context, name rewrite.Name) (rewrite.Presence
 // assumed is a Looker that says what it was told, by normalised reference.
 type assumed map[rewrite.Name]rewrite.Presence
 
-// Lookup implements webhook.Looker.
+// Lookup implements lookup.Looker.
 func (a assumed) Lookup(_ context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	return a[name], nil
 }

@@ -34,7 +34,7 @@ type remotePusher struct {
 // certificateFiles are the contents of the files.
 type certificateFiles struct{ ca, cert, key []byte }
 
-// Lookup implements webhook.Looker.
+// Lookup implements lookup.Looker.
 func (r *remotePusher) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	client, err := r.connect()
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"kind-local-registry/config"
 	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/app"
+	"kind-local-registry/webhook/lookup"
 )
 
 // reviewOptions are the flags of webhook review.
@@ -66,7 +67,7 @@ then 1.`,
 }
 
 // looker returns what is asked what is held.
-func (o *reviewOptions) looker() (webhook.Looker, error) {
+func (o *reviewOptions) looker() (lookup.Looker, error) {
 	switch {
 	case (o.assume == "") == (o.pusher.address == ""):
 		return nil, errors.New("give either --assume or --pusher")

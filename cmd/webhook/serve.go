@@ -126,7 +126,7 @@ func runServe(ctx context.Context, options serveOptions, stderr io.Writer) error
 // localPusher is the pusher's service in this process.
 type localPusher struct{ service *pusher.Service }
 
-// Lookup implements webhook.Looker.
+// Lookup implements lookup.Looker.
 func (l localPusher) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	return l.service.Lookup(ctx, name)
 }

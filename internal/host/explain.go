@@ -16,6 +16,7 @@ import (
 	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/internal/rules"
 	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/lookup"
 	"kind-local-registry/webhook/podimage"
 )
 
@@ -161,21 +162,21 @@ func leaveAlone(subject webhook.Subject) []webhook.Outcome {
 	return outcomes
 }
 
-// once is a webhook.Looker that asks another one, and once only about each name, however many ask. What that says then
+// once is a lookup.Looker that asks another one, and once only about each name, however many ask. What that says then
 // holds for as long as once is there.
 type once struct {
-	looker webhook.Looker
+	looker lookup.Looker
 
 	mu      sync.Mutex
 	answers map[rewrite.Name]func() (rewrite.Presence, error)
 }
 
 // newOnce returns a Looker that asks looker once about each name.
-func newOnce(looker webhook.Looker) *once {
+func newOnce(looker lookup.Looker) *once {
 	return &once{looker: looker, answers: map[rewrite.Name]func() (rewrite.Presence, error){}}
 }
 
-// Lookup implements webhook.Looker. The first who asks about a name says with its context how long all of them wait.
+// Lookup implements lookup.Looker. The first who asks about a name says with its context how long all of them wait.
 func (o *once) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	o.mu.Lock()
 	answer, asked := o.answers[name]

@@ -17,11 +17,12 @@ import (
 	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/internal/rules"
 	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/lookup"
 )
 
 // counting is a Looker that counts how often it is asked about each name.
 type counting struct {
-	looker webhook.Looker
+	looker lookup.Looker
 
 	mu    sync.Mutex
 	asked map[string]int
@@ -45,7 +46,7 @@ func newExplaining(t *testing.T, labels map[string]map[string]string) (explainin
 	if pushed := pushAll(t.Context(), with, []string{"example/app:local"})[0]; pushed.Err != nil {
 		t.Fatal(pushed.Err)
 	}
-	looker, ok := with.to.(webhook.Looker)
+	looker, ok := with.to.(lookup.Looker)
 	if !ok {
 		t.Fatalf("%T tells nothing about images", with.to)
 	}

@@ -66,7 +66,7 @@ func (h *host) done(name string) int {
 	return h.ended[normal(name)]
 }
 
-// Lookup implements webhook.Looker.
+// Lookup implements lookup.Looker.
 func (h *host) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	h.mu.Lock()
 	found, ok := h.images[name.String()]

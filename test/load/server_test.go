@@ -28,6 +28,7 @@ import (
 	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/internal/rules"
 	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/lookup"
 )
 
 // serverVariable is the environment variable that makes the test's program the server.
@@ -102,7 +103,7 @@ func newHandler(ctx context.Context, told order, log logr.Logger) (http.Handler,
 		return newPlainHandler(behind), nil
 	}
 	counted := webhook.NewMetrics()
-	lookups := webhook.NewLookups(ctx, behind, counted)
+	lookups := lookup.NewCache(ctx, behind, counted.LookedUp)
 	return webhook.NewServer(&webhook.Handler{
 		Decider: &webhook.Decider{
 			RegistryHost: config.RegistryHost(config.RegistryPort), Looker: lookups, Rules: rules.Default,

@@ -19,25 +19,26 @@ import (
 	"kind-local-registry/config"
 	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/certs"
+	"kind-local-registry/webhook/lookup"
 )
 
 // admission is what answers the API server, and what runs beside it. Every replica has it.
 type admission struct {
 	handler *webhook.Handler
-	lookups *webhook.Lookups
+	lookups *lookup.Cache
 	journal *webhook.Journal
 	pods    cache.Cache
 	host    string // the registry's, as it stands in references
 }
 
-// addAdmission adds it to the manager. Look-ups and pushes end with ctx.
+// addAdmission adds it to the manager. Lookups and pushes end with ctx.
 func addAdmission(ctx context.Context, mgr manager.Manager, options Options, pusher Pusher, log logr.Logger) (*admission, error) {
 	counted, err := registered(webhook.NewMetrics())
 	if err != nil {
 		return nil, err
 	}
 	a := &admission{
-		lookups: webhook.NewLookups(ctx, pusher, counted),
+		lookups: lookup.NewCache(ctx, pusher, counted.LookedUp),
 		journal: webhook.NewJournal(log),
 		pods:    mgr.GetCache(),
 		host:    options.RegistryHost,
@@ -50,7 +51,7 @@ func addAdmission(ctx context.Context, mgr manager.Manager, options Options, pus
 		Guard:      webhook.NewLoopGuard(),
 		Namespaces: namespaces{mgr.GetClient()},
 		Pushes:     webhook.NewPushes(ctx, pusher, options.PushDeadline, log),
-		Anew:       pusher,
+		Uncached:   pusher,
 		Events:     mgr.GetEventRecorder(config.Name),
 		Identity:   options.Identity,
 	}

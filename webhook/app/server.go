@@ -25,6 +25,7 @@ import (
 	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/certs"
 	"kind-local-registry/webhook/delivery"
+	"kind-local-registry/webhook/lookup"
 	"kind-local-registry/webhook/podimage"
 	"kind-local-registry/webhook/uninstall"
 )
@@ -34,7 +35,7 @@ const renewDeadline = 10 * time.Second
 
 // Pusher is what the process asks about the host's images, and has push them.
 type Pusher interface {
-	webhook.Looker
+	lookup.Looker
 	webhook.Pusher
 }
 

@@ -1,4 +1,4 @@
-package webhook_test
+package lookup_test
 
 import (
 	"context"
@@ -11,8 +11,11 @@ import (
 
 	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/internal/rewrite/rewritetest"
-	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/lookup"
 )
+
+// ignore ignores lookups that a metric would count.
+func ignore(time.Duration, error) {}
 
 // looker is a Looker that takes its time, counts, and gives one answer to all.
 type looker struct {
@@ -57,15 +60,15 @@ func (l *looker) Lookup(ctx context.Context, _ rewrite.Name) (rewrite.Presence, 
 	}
 }
 
-func TestLookups_AskOnceForAllThatAskAtOnce(t *testing.T) {
+func TestCache_AskOnceForAllThatAskAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		behind := &looker{takes: 100 * time.Millisecond, presence: rewrite.Presence{OnHost: true}}
-		lookups := webhook.NewLookups(t.Context(), behind, webhook.NewMetrics())
+		cache := lookup.NewCache(t.Context(), behind, ignore)
 		var asking sync.WaitGroup
 		for range 50 {
 			asking.Go(func() {
-				if got, err := lookups.Lookup(t.Context(), rewritetest.Name(t, "a")); err != nil || !got.OnHost {
+				if got, err := cache.Lookup(t.Context(), rewritetest.Name(t, "a")); err != nil || !got.OnHost {
 					t.Errorf("Lookup = %+v, %v, want the answer", got, err)
 				}
 			})
@@ -77,17 +80,17 @@ func TestLookups_AskOnceForAllThatAskAtOnce(t *testing.T) {
 	})
 }
 
-func TestLookups_ForgetAnAnswerAfterASecond(t *testing.T) {
+func TestCache_ForgetAnAnswerAfterASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		behind := &looker{}
-		lookups := webhook.NewLookups(t.Context(), behind, webhook.NewMetrics())
+		cache := lookup.NewCache(t.Context(), behind, ignore)
 		for _, step := range []struct {
 			after time.Duration
 			asked int
 		}{{0, 1}, {999 * time.Millisecond, 1}, {2 * time.Millisecond, 2}} {
 			time.Sleep(step.after)
-			if _, err := lookups.Lookup(t.Context(), rewritetest.Name(t, "a")); err != nil {
+			if _, err := cache.Lookup(t.Context(), rewritetest.Name(t, "a")); err != nil {
 				t.Fatal(err)
 			}
 			if behind.asked != step.asked {
@@ -97,112 +100,112 @@ func TestLookups_ForgetAnAnswerAfterASecond(t *testing.T) {
 	})
 }
 
-func TestLookups_CostOneWaitWhileNobodyAnswers(t *testing.T) {
+func TestCache_CostOneWaitWhileNobodyAnswers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		behind := &looker{}
 		behind.hang(true)
-		lookups := webhook.NewLookups(t.Context(), behind, webhook.NewMetrics())
-		wantFailure(t, lookups, "a", 1500*time.Millisecond)
+		cache := lookup.NewCache(t.Context(), behind, ignore)
+		wantFailure(t, cache, "a", 1500*time.Millisecond)
 		for range 600 { // a minute, in which it is tried again in the background
-			wantFailure(t, lookups, "b", 0)
+			wantFailure(t, cache, "b", 0)
 			time.Sleep(100 * time.Millisecond)
 		}
 
 		behind.hang(false)
 		time.Sleep(2600 * time.Millisecond) // the longest that a try, and the pause after it, can take
-		if _, err := lookups.Lookup(t.Context(), rewritetest.Name(t, "b")); err != nil {
+		if _, err := cache.Lookup(t.Context(), rewritetest.Name(t, "b")); err != nil {
 			t.Errorf("Lookup, once there is an answer again: %v", err)
 		}
 	})
 }
 
-func TestLookups_EndWithTheirContext(t *testing.T) {
+func TestCache_EndWithTheirContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		behind := &looker{}
 		behind.hang(true)
-		lookups := webhook.NewLookups(ctx, behind, webhook.NewMetrics())
-		wantFailure(t, lookups, "a", 1500*time.Millisecond)
+		cache := lookup.NewCache(ctx, behind, ignore)
+		wantFailure(t, cache, "a", 1500*time.Millisecond)
 		cancel()
-		lookups.Wait() // synctest fails the test if this blocks
+		cache.Wait() // synctest fails the test if this blocks
 	})
 }
 
-func TestLookups_WaitForOneThatIsBackInAMoment(t *testing.T) {
+func TestCache_WaitForOneThatIsBackInAMoment(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		behind := &looker{back: time.Now().Add(time.Second), presence: rewrite.Presence{OnHost: true}}
-		lookups := webhook.NewLookups(t.Context(), behind, webhook.NewMetrics())
-		if got, err := lookups.Lookup(t.Context(), rewritetest.Name(t, "a")); err != nil || !got.OnHost {
+		cache := lookup.NewCache(t.Context(), behind, ignore)
+		if got, err := cache.Lookup(t.Context(), rewritetest.Name(t, "a")); err != nil || !got.OnHost {
 			t.Errorf("Lookup = %+v, %v, want the answer", got, err)
 		}
 	})
 }
 
-func TestLookups_CostOneWaitWhileNobodyIsThere(t *testing.T) {
+func TestCache_CostOneWaitWhileNobodyIsThere(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		behind := &looker{back: time.Now().Add(time.Minute)}
-		lookups := webhook.NewLookups(t.Context(), behind, webhook.NewMetrics())
-		wantFailure(t, lookups, "a", 1500*time.Millisecond)
+		cache := lookup.NewCache(t.Context(), behind, ignore)
+		wantFailure(t, cache, "a", 1500*time.Millisecond)
 		for time.Now().Before(behind.back) {
-			wantFailure(t, lookups, "b", 0)
+			wantFailure(t, cache, "b", 0)
 			time.Sleep(100 * time.Millisecond)
 		}
 		time.Sleep(200 * time.Millisecond) // the pause between two tries
-		if _, err := lookups.Lookup(t.Context(), rewritetest.Name(t, "c")); err != nil {
+		if _, err := cache.Lookup(t.Context(), rewritetest.Name(t, "c")); err != nil {
 			t.Errorf("Lookup, once there is somebody again: %v", err)
 		}
 	})
 }
 
-func TestLookups_GoOnAfterARefusal(t *testing.T) {
+func TestCache_GoOnAfterARefusal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		behind := &looker{err: &rewrite.Refusal{Reason: rewrite.Unmappable}}
-		lookups := webhook.NewLookups(t.Context(), behind, webhook.NewMetrics())
-		wantFailure(t, lookups, "a", 0)
-		wantFailure(t, lookups, "b", 0)
+		cache := lookup.NewCache(t.Context(), behind, ignore)
+		wantFailure(t, cache, "a", 0)
+		wantFailure(t, cache, "b", 0)
 		if behind.asked != 2 {
 			t.Errorf("asked %d times, want twice", behind.asked)
 		}
 	})
 }
 
-func TestLookups_AnswerOthersWhenTheFirstToAskLeaves(t *testing.T) {
+func TestCache_AnswerOthersWhenTheFirstToAskLeaves(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		lookups := webhook.NewLookups(t.Context(), &looker{takes: time.Second, presence: rewrite.Presence{OnHost: true}}, webhook.NewMetrics())
+		cache := lookup.NewCache(t.Context(), &looker{takes: time.Second, presence: rewrite.Presence{OnHost: true}}, ignore)
 		leaving, leave := context.WithCancel(t.Context())
 		var first sync.WaitGroup
 		first.Go(func() {
-			if _, err := lookups.Lookup(leaving, rewritetest.Name(t, "a")); !errors.Is(err, context.Canceled) {
+			if _, err := cache.Lookup(leaving, rewritetest.Name(t, "a")); !errors.Is(err, context.Canceled) {
 				t.Errorf("Lookup of the one that left: %v, want %v", err, context.Canceled)
 			}
 		})
 		synctest.Wait()
 		leave()
 		first.Wait()
-		if got, err := lookups.Lookup(t.Context(), rewritetest.Name(t, "a")); err != nil || !got.OnHost {
+		if got, err := cache.Lookup(t.Context(), rewritetest.Name(t, "a")); err != nil || !got.OnHost {
 			t.Errorf("Lookup = %+v, %v, want the answer", got, err)
 		}
 	})
 }
 
-func TestLookups_SurviveAPanic(t *testing.T) {
+func TestCache_SurviveAPanic(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		wantFailure(t, webhook.NewLookups(t.Context(), &looker{panics: true}, webhook.NewMetrics()), "a", 0)
+		wantFailure(t, lookup.NewCache(t.Context(), &looker{panics: true}, ignore), "a", 0)
 	})
 }
 
 // wantFailure looks name up, which shall fail after exactly that time.
-func wantFailure(t *testing.T, lookups *webhook.Lookups, name string, after time.Duration) {
+func wantFailure(t *testing.T, cache *lookup.Cache, name string, after time.Duration) {
 	t.Helper()
 	start := time.Now()
-	if _, err := lookups.Lookup(t.Context(), rewritetest.Name(t, name)); err == nil {
+	if _, err := cache.Lookup(t.Context(), rewritetest.Name(t, name)); err == nil {
 		t.Errorf("Lookup(%q) succeeded, want an error", name)
 	}
 	if took := time.Since(start); took != after {

@@ -1,4 +1,4 @@
-package webhook_test
+package lookup_test
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 
 	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/internal/rewrite/rewritetest"
-	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/lookup"
 )
 
 // lookerFunc is a Looker that is one function.
@@ -36,66 +36,66 @@ func silentFor(silent string) lookerFunc {
 }
 
 // wantAnswer looks name up, which shall succeed.
-func wantAnswer(t *testing.T, lookups *webhook.Lookups, name string) {
+func wantAnswer(t *testing.T, cache *lookup.Cache, name string) {
 	t.Helper()
-	if got, err := lookups.Lookup(t.Context(), rewritetest.Name(t, name)); err != nil || !got.OnHost {
+	if got, err := cache.Lookup(t.Context(), rewritetest.Name(t, name)); err != nil || !got.OnHost {
 		t.Errorf("Lookup(%q) = %+v, %v, want the answer", name, got, err)
 	}
 }
 
-func TestLookups_TakeAnErrorForOneNamesAnswer(t *testing.T) {
+func TestCache_TakeAnErrorForOneNamesAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		asked := map[string]int{}
-		lookups := webhook.NewLookups(t.Context(), lookerFunc(func(_ context.Context, name rewrite.Name) (rewrite.Presence, error) {
+		cache := lookup.NewCache(t.Context(), lookerFunc(func(_ context.Context, name rewrite.Name) (rewrite.Presence, error) {
 			if asked[name.Familiar()]++; is(name, "broken") {
 				return rewrite.Presence{}, errors.New("500: layer does not exist")
 			}
 			return rewrite.Presence{OnHost: true}, nil
-		}), webhook.NewMetrics())
+		}), ignore)
 		for range 10 {
-			wantFailure(t, lookups, "broken", 0)
-			wantAnswer(t, lookups, "fine")
+			wantFailure(t, cache, "broken", 0)
+			wantAnswer(t, cache, "fine")
 		}
 		time.Sleep(2 * time.Second)
-		wantFailure(t, lookups, "broken", 0)
+		wantFailure(t, cache, "broken", 0)
 		if got := asked["broken:latest"]; got != 2 {
 			t.Errorf("the name was looked up %d times, want once in each of two seconds", got)
 		}
 	})
 }
 
-func TestLookups_ProbeAnotherNameThanTheSilentOne(t *testing.T) {
+func TestCache_ProbeAnotherNameThanTheSilentOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		lookups := webhook.NewLookups(t.Context(), silentFor("silent"), webhook.NewMetrics())
-		wantFailure(t, lookups, "silent", 1500*time.Millisecond)
-		wantFailure(t, lookups, "fine", 0)
+		cache := lookup.NewCache(t.Context(), silentFor("silent"), ignore)
+		wantFailure(t, cache, "silent", 1500*time.Millisecond)
+		wantFailure(t, cache, "fine", 0)
 		time.Sleep(250 * time.Millisecond)
-		wantAnswer(t, lookups, "another")
+		wantAnswer(t, cache, "another")
 	})
 }
 
-func TestLookups_StayClosedWhileOtherNamesAreAnswered(t *testing.T) {
+func TestCache_StayClosedWhileOtherNamesAreAnswered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		lookups := webhook.NewLookups(t.Context(), silentFor("silent"), webhook.NewMetrics())
+		cache := lookup.NewCache(t.Context(), silentFor("silent"), ignore)
 		var asking sync.WaitGroup
-		asking.Go(func() { wantFailure(t, lookups, "silent", 1500*time.Millisecond) })
+		asking.Go(func() { wantFailure(t, cache, "silent", 1500*time.Millisecond) })
 		for i := range 100 {
 			time.Sleep(100 * time.Millisecond)
-			wantAnswer(t, lookups, fmt.Sprintf("fine-%d", i))
+			wantAnswer(t, cache, fmt.Sprintf("fine-%d", i))
 		}
 		asking.Wait()
 	})
 }
 
-func TestLookups_BoundHowManyAreUnderWay(t *testing.T) {
+func TestCache_BoundHowManyAreUnderWay(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		now, most := 0, 0
-		lookups := webhook.NewLookups(t.Context(), lookerFunc(func(context.Context, rewrite.Name) (rewrite.Presence, error) {
+		cache := lookup.NewCache(t.Context(), lookerFunc(func(context.Context, rewrite.Name) (rewrite.Presence, error) {
 			mu.Lock()
 			now++
 			most = max(most, now)
@@ -105,38 +105,38 @@ func TestLookups_BoundHowManyAreUnderWay(t *testing.T) {
 			now--
 			mu.Unlock()
 			return rewrite.Presence{OnHost: true}, nil
-		}), webhook.NewMetrics())
+		}), ignore)
 		var asking sync.WaitGroup
 		for i := range 1000 {
-			asking.Go(func() { wantAnswer(t, lookups, fmt.Sprintf("name-%d", i)) })
+			asking.Go(func() { wantAnswer(t, cache, fmt.Sprintf("name-%d", i)) })
 		}
 		asking.Wait()
 		if most != 32 {
-			t.Errorf("%d lookups were under way, want 32", most)
+			t.Errorf("%d cache were under way, want 32", most)
 		}
 	})
 }
 
-func TestLookups_EndWithTheirLastCaller(t *testing.T) {
+func TestCache_EndWithTheirLastCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan time.Time, 1)
-		lookups := webhook.NewLookups(t.Context(), lookerFunc(func(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
+		cache := lookup.NewCache(t.Context(), lookerFunc(func(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 			got, err := silentFor("left")(ctx, name)
 			if is(name, "left") {
 				ended <- time.Now()
 			}
 			return got, err
-		}), webhook.NewMetrics())
+		}), ignore)
 		start := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		if _, err := lookups.Lookup(ctx, rewritetest.Name(t, "left")); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := cache.Lookup(ctx, rewritetest.Name(t, "left")); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Lookup = %v, want %v", err, context.DeadlineExceeded)
 		}
 		if took := (<-ended).Sub(start); took != 100*time.Millisecond {
 			t.Errorf("the lookup ended after %s, want 100ms", took)
 		}
-		wantAnswer(t, lookups, "another") // the caller's impatience is no silence
+		wantAnswer(t, cache, "another") // the caller's impatience is no silence
 	})
 }

@@ -1,0 +1,54 @@
+package lookup
+
+import (
+	"errors"
+	"time"
+
+	"kind-local-registry/internal/rewrite"
+)
+
+// errOpen is the error of a lookup while the circuit breaker is open.
+var errOpen = errors.New("not looked up: the last lookup was not answered")
+
+// breaker is open while lookups fail immediately.
+type breaker struct {
+	open    bool
+	probing bool         // the probe runs; it may still run for a moment after the breaker was closed
+	silent  rewrite.Name // whose lookup was not answered
+	next    rewrite.Name // to probe: the last other name that was looked up since, or silent
+}
+
+// trip opens the breaker because the lookup of name was not answered, and starts the probe. The caller holds the mutex.
+func (c *Cache) trip(name rewrite.Name) {
+	c.breaker.open, c.breaker.silent, c.breaker.next = true, name, name
+	if !c.breaker.probing {
+		c.breaker.probing = true
+		c.probes.Go(c.probe)
+	}
+}
+
+// probe looks names up until one lookup is answered, which closes the breaker.
+func (c *Cache) probe() {
+	tick := time.NewTicker(retryPause)
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-tick.C:
+		}
+		name, open := c.nextProbe()
+		if !open {
+			return
+		}
+		c.lookUp(c.ctx, name)
+	}
+}
+
+// nextProbe returns the name to probe while the breaker is open.
+func (c *Cache) nextProbe() (name rewrite.Name, open bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.breaker.probing = c.breaker.open
+	return c.breaker.next, c.breaker.open
+}

@@ -1,0 +1,195 @@
+package lookup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"kind-local-registry/internal/coalesce"
+	"kind-local-registry/internal/rewrite"
+)
+
+const (
+	// Timeout is how long one lookup takes at most, and so how long a pod waits for an unavailable pusher.
+	Timeout = 1500 * time.Millisecond
+	// MaxConcurrent is how many lookups run concurrently. Further ones queue.
+	MaxConcurrent = 32
+	// maxAge is how long an answer is reused: the pods of one Deployment are created within it.
+	maxAge = time.Second
+	// retryPause is the time between two attempts, and between two probes.
+	retryPause = 200 * time.Millisecond
+)
+
+// Looker looks up which images the host and the registry have.
+type Looker interface {
+	Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error)
+}
+
+// Cache is a Looker that many admissions share. It looks a name up once for all concurrent callers and reuses the answer for
+// a second. An error in the answer is an answer too, and concerns that name only.
+//
+// A lookup that times out, or finds no connection while no other is answered, opens a circuit breaker: lookups then fail
+// immediately, and a probe in the background looks names up until one is answered. So an unavailable pusher delays one pod,
+// once.
+type Cache struct {
+	looker  Looker
+	observe func(took time.Duration, err error)
+	flights coalesce.Group[rewrite.Presence, struct{}]
+	slots   *semaphore.Weighted
+	ctx     context.Context
+	probes  sync.WaitGroup
+
+	mu         sync.Mutex
+	answers    map[rewrite.Name]answer
+	lastAnswer time.Time
+	breaker    breaker
+}
+
+// answer is the result of a lookup.
+type answer struct {
+	presence rewrite.Presence
+	err      error
+	silent   bool // the other side did not answer
+	until    time.Time
+}
+
+// NewCache returns a Cache that asks looker until ctx ends. It calls observe after each lookup.
+func NewCache(ctx context.Context, looker Looker, observe func(took time.Duration, err error)) *Cache {
+	return &Cache{
+		looker: looker, observe: observe, ctx: ctx,
+		slots: semaphore.NewWeighted(MaxConcurrent), answers: map[rewrite.Name]answer{},
+	}
+}
+
+// Wait waits, after the end of the context, for the lookups that still run.
+func (c *Cache) Wait() {
+	c.flights.Close()
+	c.probes.Wait()
+}
+
+// Lookup returns what the Looker answers about name. It waits until ctx ends at most, and the lookup ends with its last
+// caller.
+func (c *Cache) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
+	if known, ok := c.known(name); ok {
+		return known.presence, known.err
+	}
+	if ctx.Err() == nil {
+		presence, _, err := c.flights.Do(ctx, name.String(), nil, c.flight(name))
+		if ctx.Err() == nil {
+			return presence, err
+		}
+	}
+	return rewrite.Presence{}, fmt.Errorf("looking up %s: no answer in time: %w", name, context.Cause(ctx))
+}
+
+// flight returns the lookup that concurrent callers share.
+func (c *Cache) flight(name rewrite.Name) coalesce.Run[rewrite.Presence, struct{}] {
+	return func(ctx context.Context, _ func(struct{})) (rewrite.Presence, error) {
+		if err := c.slots.Acquire(ctx, 1); err != nil {
+			return rewrite.Presence{}, err // every caller has left
+		}
+		defer c.slots.Release(1)
+		if known, ok := c.known(name); ok { // since it queued
+			return known.presence, known.err
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(c.ctx, cancel)() //nolint:contextcheck // it ends with the process too
+		found := c.lookUp(ctx, name)
+		return found.presence, found.err
+	}
+}
+
+// known returns the remembered answer for name, or errOpen. It returns false if name must be looked up.
+func (c *Cache) known(name rewrite.Name) (answer, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if remembered, ok := c.answers[name]; ok && time.Now().Before(remembered.until) {
+		return remembered, true
+	}
+	if !c.breaker.open {
+		return answer{}, false
+	}
+	if name != c.breaker.silent {
+		c.breaker.next = name
+	}
+	return answer{err: errOpen}, true
+}
+
+// lookUp looks name up and remembers the answer, unless ctx ended before: that says nothing about the other side.
+func (c *Cache) lookUp(ctx context.Context, name rewrite.Name) answer {
+	start := time.Now()
+	found := c.try(ctx, name)
+	if ctx.Err() == nil {
+		c.observe(time.Since(start), found.err)
+		c.remember(name, found, start)
+	}
+	return found
+}
+
+// try looks name up, for Timeout at most.
+func (c *Cache) try(ctx context.Context, name rewrite.Name) (found answer) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			found = answer{err: fmt.Errorf("looking up %s: panic: %v", name, fault)}
+		}
+	}()
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	presence, err := c.retry(ctx, name)
+	refusal := (*rewrite.Refusal)(nil)
+	if err == nil || errors.As(err, &refusal) {
+		return answer{presence: presence, err: err}
+	}
+	if ctx.Err() != nil {
+		return answer{err: fmt.Errorf("no answer within %s: %w", Timeout, err), silent: true}
+	}
+	return answer{err: err, silent: disconnected(err)}
+}
+
+// retry looks name up until it gets an answer or ctx ends. It retries without a connection: a pusher that setup up replaces
+// is back in a moment.
+func (c *Cache) retry(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
+	for {
+		presence, err := c.looker.Lookup(ctx, name)
+		if err == nil || !disconnected(err) || ctx.Err() != nil {
+			return presence, err
+		}
+		select {
+		case <-ctx.Done():
+			return presence, err
+		case <-time.After(retryPause):
+		}
+	}
+}
+
+// disconnected reports whether the error is one of the connection, and not an answer that came over it.
+func disconnected(err error) bool {
+	refusal, connection := (*rewrite.Refusal)(nil), net.Error(nil) // url.Error, syscall.Errno and timeouts are net.Errors too
+	return !errors.As(err, &refusal) &&
+		(errors.As(err, &connection) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF))
+}
+
+// remember keeps the answer of a lookup that began at start, drops expired answers, and opens or closes the breaker.
+func (c *Cache) remember(name rewrite.Name, found answer, start time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	maps.DeleteFunc(c.answers, func(_ rewrite.Name, old answer) bool { return !now.Before(old.until) })
+	found.until = now.Add(maxAge)
+	c.answers[name] = found
+	switch {
+	case !found.silent:
+		c.lastAnswer, c.breaker.open = now, false
+	case c.breaker.open || c.lastAnswer.After(start): // another name was answered meanwhile: only this one is silent
+	default:
+		c.trip(name)
+	}
+}

@@ -54,13 +54,15 @@ var ours = map[string]string{
 	"test/load":                        "",
 	"test/shape":                       "",
 	"webhook":                          "config internal/rewrite internal/rules webhook/lookup webhook/podimage",
-	"webhook/app":                      "config internal/httpserver internal/rules webhook webhook/certs webhook/delivery webhook/lookup webhook/podimage webhook/uninstall",
+	"webhook/app":                      "config internal/rules webhook webhook/certs webhook/delivery webhook/endpoint webhook/lookup webhook/podimage webhook/uninstall",
 	"webhook/certs":                    "config",
 	"webhook/delivery":                 "config internal/rewrite webhook webhook/podimage",
+	"webhook/endpoint":                 "internal/httpserver webhook webhook/certs",
 	"webhook/lookup":                   "internal/coalesce internal/rewrite",
 	"webhook/podimage":                 "config internal/rewrite",
 	"webhook/reachability":             "config",
 	"webhook/uninstall":                "config webhook/podimage",
+	"webhook/webhooktest":              "config internal/rewrite internal/rules webhook",
 }
 
 // external lists every import from outside the standard library of the packages that decide about a pod.
@@ -72,7 +74,7 @@ var external = map[string][]string{
 	},
 	"webhook": {
 		"github.com/go-logr/logr", "github.com/prometheus/client_golang/prometheus",
-		"golang.org/x/sync/errgroup", "golang.org/x/sync/semaphore", "golang.org/x/sync/singleflight",
+		"golang.org/x/sync/errgroup", "golang.org/x/sync/singleflight",
 		"gomodules.xyz/jsonpatch/v2",
 		"k8s.io/api/admission/v1", "k8s.io/api/apps/v1", "k8s.io/api/core/v1",
 		"k8s.io/apimachinery/pkg/apis/meta/v1", "k8s.io/apimachinery/pkg/runtime", "k8s.io/apimachinery/pkg/types",

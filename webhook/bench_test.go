@@ -11,6 +11,7 @@ import (
 
 	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/podimage"
+	"kind-local-registry/webhook/webhooktest"
 )
 
 // benchmarkPods are pods by what they are called in benchmarks. The large one has 60 kB, in many small fields.
@@ -34,7 +35,7 @@ func BenchmarkDecide(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.Run(name, func(b *testing.B) {
-			decider := newHandler(b, logr.Discard()).Decider
+			decider := webhooktest.NewHandler(b, logr.Discard()).Decider
 			b.ReportAllocs()
 			for b.Loop() {
 				subject := webhook.Subject{Pod: &pod, Fields: podimage.Fields(&pod), Namespace: "default"}
@@ -50,7 +51,7 @@ func BenchmarkDecide(b *testing.B) {
 func BenchmarkHandle(b *testing.B) {
 	for name, pod := range benchmarkPods() {
 		b.Run(name, func(b *testing.B) {
-			h, request := newHandler(b, logr.Discard()), creation(pod)
+			h, request := webhooktest.NewHandler(b, logr.Discard()), creation(pod)
 			b.ReportAllocs()
 			for b.Loop() {
 				h.Handle(b.Context(), request)

@@ -10,8 +10,11 @@ import (
 	"strings"
 	"testing"
 
+	"kind-local-registry/webhook/webhooktest"
+
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -33,7 +36,7 @@ func TestHandle_AnswersWithTheGoldenPatch(t *testing.T) {
 		t.Run(filepath.Base(directory), func(t *testing.T) {
 			t.Parallel()
 			request := readReview(t, path)
-			response := newHandler(t, logr.Discard()).Handle(t.Context(), request)
+			response := webhooktest.NewHandler(t, logr.Discard()).Handle(t.Context(), request)
 			if !response.Allowed || response.UID != request.UID {
 				t.Fatalf("response = %+v, want it allowed, with UID %s", response, request.UID)
 			}
@@ -67,7 +70,7 @@ func wantNothingMore(t *testing.T, request *admissionv1.AdmissionRequest, docume
 		t.Fatalf("applying the patch: %v", err)
 	}
 	request.Object.Raw = patched
-	if again := newHandler(t, logr.Discard()).Handle(t.Context(), request); again.Patch != nil {
+	if again := webhooktest.NewHandler(t, logr.Discard()).Handle(t.Context(), request); again.Patch != nil {
 		t.Errorf("a second call patches again: %s", again.Patch)
 	}
 }
@@ -118,7 +121,7 @@ func TestHandle_NeverDenies(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			response := newHandler(t, tt.log).Handle(t.Context(), tt.request)
+			response := webhooktest.NewHandler(t, tt.log).Handle(t.Context(), tt.request)
 			if !response.Allowed || response.Patch != nil || response.UID != tt.request.UID {
 				t.Errorf("Handle = %+v, want it allowed and untouched", response)
 			}
@@ -132,7 +135,7 @@ func TestHandle_LeavesTheNamespaceAloneThatAsksForIt(t *testing.T) {
 		request := creation(fmt.Sprintf(
 			`{"metadata":{"annotations":{"kind-local-registry/rewrite":%q}},"spec":{"containers":[{"image":"registry/x"}]}}`, annotation))
 		request.Namespace = "opted-out"
-		response := newHandler(t, logr.Discard()).Handle(t.Context(), request)
+		response := webhooktest.NewHandler(t, logr.Discard()).Handle(t.Context(), request)
 		if got := response.Patch != nil; got != want {
 			t.Errorf("with the annotation %q the pod is rewritten: %v, want %v", annotation, got, want)
 		}
@@ -144,7 +147,7 @@ func TestHandle_WarnsOfWhatTheHostHasAndCannotRun(t *testing.T) {
 	long := strings.Repeat("long/", 40)
 	request := creation(`{"spec":{"containers":[{"image":"down/x"},{"image":"refused/y"},{"image":"registry/x"},{"image":"else/x"},
 		{"image":"` + long + `DOWN"}]}}`)
-	got := newHandler(t, logr.Discard()).Handle(t.Context(), request).Warnings
+	got := webhooktest.NewHandler(t, logr.Discard()).Handle(t.Context(), request).Warnings
 	want := []string{
 		"kind-local-registry: LookupUnavailable: down/x is left as it is written",
 		"kind-local-registry: WrongPlatform: refused/y is left as it is written",
@@ -158,7 +161,7 @@ func TestHandle_WarnsOfWhatTheHostHasAndCannotRun(t *testing.T) {
 func TestHandle_WarnsNotWithoutEnd(t *testing.T) {
 	t.Parallel()
 	containers := strings.TrimSuffix(strings.Repeat(`{"image":"down/x"},`, 100), ",")
-	response := newHandler(t, logr.Discard()).Handle(t.Context(), creation(`{"spec":{"containers":[`+containers+`]}}`))
+	response := webhooktest.NewHandler(t, logr.Discard()).Handle(t.Context(), creation(`{"spec":{"containers":[`+containers+`]}}`))
 	if n := len(response.Warnings); n != 6 {
 		t.Errorf("%d warnings, want 5 and one that says there are more", n)
 	}
@@ -167,7 +170,7 @@ func TestHandle_WarnsNotWithoutEnd(t *testing.T) {
 func TestHandle_GivesTheAuditLogAReasonForEachField(t *testing.T) {
 	t.Parallel()
 	request := creation(`{"spec":{"initContainers":[{"name":"a","image":"else/x"}],"containers":[{"name":"b","image":"registry/x"}]}}`)
-	got := newHandler(t, logr.Discard()).Handle(t.Context(), request).AuditAnnotations
+	got := webhooktest.NewHandler(t, logr.Discard()).Handle(t.Context(), request).AuditAnnotations
 	want := map[string]string{"decisions": `{"spec.containers{b}":"Rewritten","spec.initContainers{a}":"NotOnHost"}`}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("audit annotations (-want +got):\n%s", diff)
@@ -189,7 +192,7 @@ func TestHandle_WritesEventsOnTheOwnerOrThePod(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var events eventLog
-			h := newHandler(t, logr.Discard())
+			h := webhooktest.NewHandler(t, logr.Discard())
 			h.Events = &events
 			request := creation(`{"metadata":{` + tt.metadata + `},"spec":{"containers":[{"image":"refused/x"},{"image":"else/x"}]}}`)
 			request.DryRun = &tt.dryRun
@@ -205,7 +208,7 @@ func TestHandle_PushesNothingForADryRun(t *testing.T) {
 	t.Parallel()
 	request := creation(`{"spec":{"containers":[{"image":"else/x"}],"volumes":[{"name":"v","image":{"reference":"host/x:1"}}]}}`)
 	request.DryRun = new(true)
-	response := newHandler(t, logr.Discard()).Handle(t.Context(), request)
+	response := webhooktest.NewHandler(t, logr.Discard()).Handle(t.Context(), request)
 	if !strings.Contains(string(response.Patch), `"localhost:5001/host/x:1-fedcba987654"`) {
 		t.Errorf("patch = %s, want the reference of the build: the image is not pushed", response.Patch)
 	}
@@ -249,3 +252,13 @@ func wantGolden(t *testing.T, path string, got []byte) {
 		t.Errorf("%s (-want +got):\n%s", path, diff)
 	}
 }
+
+// panickingSink panics at every line but an error.
+type panickingSink struct{ funcr.Formatter }
+
+func (*panickingSink) Info(int, string, ...any)         { panic("in a test") }
+func (*panickingSink) Error(error, string, ...any)      {}
+func (s *panickingSink) WithValues(...any) logr.LogSink { return s }
+func (s *panickingSink) WithName(string) logr.LogSink   { return s }
+func (*panickingSink) Init(logr.RuntimeInfo)            {}
+func (*panickingSink) Enabled(int) bool                 { return true }

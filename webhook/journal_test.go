@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/webhooktest"
 )
 
 // newLog returns a log, without times, and where its lines go.
@@ -33,7 +34,7 @@ func newLog() (logr.Logger, *bytes.Buffer) {
 func TestHandle_LogsALineADecision(t *testing.T) {
 	t.Parallel()
 	log, lines := newLog()
-	newHandler(t, log).Handle(t.Context(), creation(`{"metadata":{"name":"web"},"spec":{"containers":[
+	webhooktest.NewHandler(t, log).Handle(t.Context(), creation(`{"metadata":{"name":"web"},"spec":{"containers":[
 		{"name":"a","image":"registry/x"},{"name":"b","image":"else/y:1"},{"name":"c","image":"down/z:1"}]}}`))
 
 	want := fmt.Sprintf(`{"level":"INFO","msg":"image decided","namespace":"default","pod":"web","field":"spec.containers{a}",`+
@@ -42,7 +43,7 @@ func TestHandle_LogsALineADecision(t *testing.T) {
 		`"image":"else/y:1","reason":"NotOnHost"}
 {"level":"INFO","msg":"image decided","namespace":"default","pod":"web","field":"spec.containers{c}",`+
 		`"image":"down/z:1","reason":"LookupUnavailable","error":"no route to host"}
-`, someDigest)
+`, webhooktest.Digest)
 	if diff := cmp.Diff(want, lines.String()); diff != "" {
 		t.Errorf("log (-want +got):\n%s", diff)
 	}
@@ -62,9 +63,9 @@ func TestJournal_NamesAPodOnceTheAPIServerHasNamedIt(t *testing.T) {
 				Annotations: map[string]string{"kind-local-registry/original-images": `{"spec.containers{a}":"registry/x"}`},
 			},
 			Spec: corev1.PodSpec{Containers: []corev1.Container{
-				{Name: "a", Image: "localhost:5001/registry/x:latest@" + someDigest}, {Name: "b", Image: "else/y:1"},
+				{Name: "a", Image: "localhost:5001/registry/x:latest@" + webhooktest.Digest}, {Name: "b", Image: "else/y:1"},
 			}},
-		}, registryHost)
+		}, webhooktest.RegistryHost)
 		wantPods(t, lines, "web-x7k2p", "web-x7k2p")
 	})
 }
@@ -84,7 +85,7 @@ func TestJournal_LosesNothingWhenItEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log, lines := newLog()
-		h := newHandler(t, log)
+		h := webhooktest.NewHandler(t, log)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); h.Journal.Follow(ctx) }()
@@ -115,7 +116,7 @@ const unnamedPod = `{"metadata":{"generateName":"web-"},"spec":{"containers":[
 func followed(t *testing.T) (*webhook.Handler, *bytes.Buffer) {
 	t.Helper()
 	log, lines := newLog()
-	h := newHandler(t, log)
+	h := webhooktest.NewHandler(t, log)
 	go h.Journal.Follow(t.Context())
 	synctest.Wait()
 	return h, lines

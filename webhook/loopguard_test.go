@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/webhooktest"
 )
 
 // owned returns a pod of an owner, with a name and the revision of the owner's template.
@@ -28,7 +29,7 @@ func rewrites(t *testing.T, h *webhook.Handler, pod string) bool {
 	if response.Patch == nil {
 		return false
 	}
-	h.Guard.Created(patched(t, request, response), registryHost)
+	h.Guard.Created(patched(t, request, response), webhooktest.RegistryHost)
 	return true
 }
 
@@ -52,7 +53,7 @@ func patched(t *testing.T, request *admissionv1.AdmissionRequest, response *admi
 func TestLoopGuard_StopsRewritingForAnOwnerThatRecreatesAPodOverAndOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHandler(t, logr.Discard())
+		h := webhooktest.NewHandler(t, logr.Discard())
 		events := &eventLog{}
 		h.Events = events
 		for i := range 6 {
@@ -96,7 +97,7 @@ func TestLoopGuard_LetsPodsBeCreatedThatAreNoLoop(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHandler(t, logr.Discard())
+			h := webhooktest.NewHandler(t, logr.Discard())
 			for i := range 50 {
 				if !rewrites(t, h, pod(i)) {
 					t.Fatalf("creation %d is not rewritten", i+1)
@@ -109,7 +110,7 @@ func TestLoopGuard_LetsPodsBeCreatedThatAreNoLoop(t *testing.T) {
 func TestLoopGuard_LetsAPodBeRecreatedNowAndThen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHandler(t, logr.Discard())
+		h := webhooktest.NewHandler(t, logr.Discard())
 		for i := range 20 {
 			if !rewrites(t, h, owned("u", `"name":"db-1"`)) {
 				t.Fatalf("creation %d is not rewritten", i+1)
@@ -122,7 +123,7 @@ func TestLoopGuard_LetsAPodBeRecreatedNowAndThen(t *testing.T) {
 func TestLoopGuard_CountsNoRefusedCreation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHandler(t, logr.Discard())
+		h := webhooktest.NewHandler(t, logr.Discard())
 		for wait := 5 * time.Millisecond; wait < time.Minute; wait *= 2 { // as a controller tries while a quota is used up
 			h.Handle(t.Context(), creation(owned("u", `"name":"db-0"`)))
 			time.Sleep(wait)
@@ -135,10 +136,10 @@ func TestLoopGuard_CountsNoRefusedCreation(t *testing.T) {
 
 func TestLoopGuard_CountsNoPodThatWasLeftAlone(t *testing.T) {
 	t.Parallel()
-	h := newHandler(t, logr.Discard())
+	h := webhooktest.NewHandler(t, logr.Discard())
 	for range 20 {
 		request := creation(owned("u", `"name":"db-0","annotations":{"kind-local-registry/rewrite":"false"}`))
-		h.Guard.Created(patched(t, request, h.Handle(t.Context(), request)), registryHost)
+		h.Guard.Created(patched(t, request, h.Handle(t.Context(), request)), webhooktest.RegistryHost)
 	}
 	if !rewrites(t, h, owned("u", `"name":"db-0"`)) {
 		t.Error("pods that opted out counted")
@@ -147,7 +148,7 @@ func TestLoopGuard_CountsNoPodThatWasLeftAlone(t *testing.T) {
 
 func TestLoopGuard_CountsADryRunAndASecondCallForNothing(t *testing.T) {
 	t.Parallel()
-	h := newHandler(t, logr.Discard())
+	h := webhooktest.NewHandler(t, logr.Discard())
 	dry := creation(owned("u", `"name":"db-1"`))
 	dry.DryRun = new(true)
 	again := `"name":"db-1","annotations":{"kind-local-registry/original-images":"{\"spec.containers{b}\":\"registry/x\"}"}`

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"testing"
 
+	"kind-local-registry/webhook/webhooktest"
+
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
@@ -36,7 +38,7 @@ func TestHandle_AnswersAProbeWithItsNameAndKeepsItsData(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			request := probing(tt.probe)
-			response := newHandler(t, logr.Discard()).Handle(t.Context(), request)
+			response := webhooktest.NewHandler(t, logr.Discard()).Handle(t.Context(), request)
 			if !response.Allowed || response.UID != request.UID || response.PatchType == nil || *response.PatchType != "JSONPatch" {
 				t.Fatalf("Handle = %+v, want it allowed, with a JSON Patch and the request's UID", response)
 			}
@@ -67,7 +69,7 @@ func TestHandle_LeavesEveryOtherConfigMapAlone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			response := newHandler(t, logr.Discard()).Handle(t.Context(), request)
+			response := webhooktest.NewHandler(t, logr.Discard()).Handle(t.Context(), request)
 			if !response.Allowed || response.Patch != nil || response.UID != request.UID {
 				t.Errorf("Handle = %+v, want it allowed and untouched", response)
 			}
@@ -78,5 +80,5 @@ func TestHandle_LeavesEveryOtherConfigMapAlone(t *testing.T) {
 func TestHandle_LogsNoProbe(t *testing.T) {
 	t.Parallel()
 	log := funcr.New(func(_, line string) { t.Errorf("logged %s", line) }, funcr.Options{Verbosity: 0})
-	newHandler(t, log).Handle(t.Context(), probing(`{"metadata":{"labels":{"kind-local-registry/probe":"true"}}}`))
+	webhooktest.NewHandler(t, log).Handle(t.Context(), probing(`{"metadata":{"labels":{"kind-local-registry/probe":"true"}}}`))
 }

@@ -1,7 +1,6 @@
 package webhook_test
 
 import (
-	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -12,28 +11,8 @@ import (
 
 	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/webhooktest"
 )
-
-// slowPusher takes its time for a push, after some that fail.
-type slowPusher struct {
-	takes    time.Duration
-	failures int
-	pushed   int
-}
-
-func (p *slowPusher) Push(ctx context.Context, _ string, _ func(webhook.Progress)) (string, error) {
-	select {
-	case <-time.After(p.takes):
-	case <-ctx.Done():
-		return "", ctx.Err()
-	}
-	if p.failures > 0 {
-		p.failures--
-		return "", errors.New("no route to host")
-	}
-	p.pushed++
-	return someDigest, nil
-}
 
 // debug returns the request to add an ephemeral container of that image.
 func debug(image string) (pod, old string) {
@@ -43,8 +22,8 @@ func debug(image string) (pod, old string) {
 func TestPushes_GoOnWhenThePodWaitsNoLonger(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHandler(t, logr.Discard())
-		pusher := &slowPusher{takes: time.Minute, failures: 2}
+		h := webhooktest.NewHandler(t, logr.Discard())
+		pusher := &webhooktest.SlowPusher{Takes: time.Minute, Failures: 2}
 		h.Pushes = webhook.NewPushes(t.Context(), pusher, 10*time.Minute, logr.Discard())
 		pod, old := debug("host/tools:1")
 		request := creation(pod)
@@ -59,8 +38,8 @@ func TestPushes_GoOnWhenThePodWaitsNoLonger(t *testing.T) {
 			t.Errorf("patch = %s, want the reference of the build", response.Patch)
 		}
 		time.Sleep(4 * time.Minute)
-		if pusher.pushed != 1 {
-			t.Errorf("pushed %d times, want once, after two failures", pusher.pushed)
+		if pusher.Pushed != 1 {
+			t.Errorf("pushed %d times, want once, after two failures", pusher.Pushed)
 		}
 	})
 }
@@ -68,7 +47,7 @@ func TestPushes_GoOnWhenThePodWaitsNoLonger(t *testing.T) {
 func TestPushes_GiveUpAtTheDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		pushes := webhook.NewPushes(t.Context(), &slowPusher{failures: 1 << 30}, time.Minute, logr.Discard())
+		pushes := webhook.NewPushes(t.Context(), &webhooktest.SlowPusher{Failures: 1 << 30}, time.Minute, logr.Discard())
 		start := time.Now()
 		_, err := pushes.Push(t.Context(), "host/x")
 		if err == nil || time.Since(start) != time.Minute {
@@ -79,7 +58,7 @@ func TestPushes_GiveUpAtTheDeadline(t *testing.T) {
 
 func TestPushes_DoNotTryAgainWhatIsRefused(t *testing.T) {
 	t.Parallel()
-	pushes := webhook.NewPushes(t.Context(), world{}, time.Minute, logr.Discard())
+	pushes := webhook.NewPushes(t.Context(), webhooktest.World{}, time.Minute, logr.Discard())
 	_, err := pushes.Push(t.Context(), "gone/x")
 	if refusal := (*rewrite.Refusal)(nil); !errors.As(err, &refusal) {
 		t.Errorf("Push: %v, want a refusal", err)

@@ -8,6 +8,7 @@ import (
 	"github.com/go-logr/logr"
 
 	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/webhooktest"
 )
 
 // list returns n of the elements, in a JSON list.
@@ -33,11 +34,11 @@ func TestAnswer_DecidesAboutAThousandFieldsAtMost(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			answer, err := newHandler(t, logr.Discard()).Answer(t.Context(), []byte(document(`{"spec":`+tt.spec+`}`)))
+			answer, err := webhooktest.NewHandler(t, logr.Discard()).Answer(t.Context(), []byte(webhooktest.Document(`{"spec":`+tt.spec+`}`)))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := response(t, answer); !got.Allowed || (len(got.Patch) > 0) != tt.decides {
+			if got := webhooktest.Response(t, answer); !got.Allowed || (len(got.Patch) > 0) != tt.decides {
 				t.Errorf("allowed %t with a patch of %d bytes, want a patch: %t", got.Allowed, len(got.Patch), tt.decides)
 			}
 		})
@@ -48,11 +49,11 @@ func TestAnswer_TakesLittleMemoryForWhateverARequestHas(t *testing.T) { //nolint
 	const most = 64 << 20
 	for name, element := range map[string]string{"containers": "{}", "volumes": "{}", "tolerations": "{}", "imagePullSecrets": "{}"} {
 		n := (webhook.MaxReview - 400) / len(element+",")
-		body := []byte(document(`{"spec":{"` + name + `":` + list(n, element) + `}}`))
+		body := []byte(webhooktest.Document(`{"spec":{"` + name + `":` + list(n, element) + `}}`))
 		if len(body) > webhook.MaxReview {
 			t.Fatalf("the body has %d bytes, more than are read", len(body))
 		}
-		h := newHandler(t, logr.Discard())
+		h := webhooktest.NewHandler(t, logr.Discard())
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		if _, err := h.Answer(t.Context(), body); err != nil {

@@ -6,9 +6,9 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// forStrangers returns a handler that answers as h does and leaves no trace: whoever asks may not be the API server, and the
-// pod that is asked about may not be there.
-func (h *Handler) forStrangers() *Handler {
+// ForStrangers returns a handler that answers as h does and leaves no trace: the caller may not be the API server, and the pod
+// of the request may not exist.
+func (h *Handler) ForStrangers() *Handler {
 	traceless := *h
 	traceless.Log = logr.Discard()
 	traceless.Journal = NewJournal(logr.Discard())
@@ -19,7 +19,7 @@ func (h *Handler) forStrangers() *Handler {
 	return &traceless
 }
 
-// rehearse is Answer for a request that is taken for a dry run, whatever it says.
-func (h *Handler) rehearse(ctx context.Context, document []byte) ([]byte, error) {
+// AnswerAsDryRun is Answer for a request that is taken for a dry run, whatever it says.
+func (h *Handler) AnswerAsDryRun(ctx context.Context, document []byte) ([]byte, error) {
 	return h.answer(ctx, document, true)
 }

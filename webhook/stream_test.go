@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"kind-local-registry/webhook/webhooktest"
+
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admission/v1"
@@ -14,7 +16,7 @@ import (
 
 func TestAnswerStream_GoesOnAfterWhatCannotBeAnswered(t *testing.T) {
 	t.Parallel()
-	good := document(`{"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`)
+	good := webhooktest.Document(`{"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`)
 	var indented bytes.Buffer
 	if err := json.Indent(&indented, []byte(good), "", "  "); err != nil {
 		t.Fatal(err)
@@ -35,11 +37,11 @@ func TestAnswerStream_GoesOnAfterWhatCannotBeAnswered(t *testing.T) {
 		"garbage":                         {"garbage\n" + good + "\nmore\n\n" + good, 2, []int{1, 2}},
 		"another kind":                    {`{"apiVersion":"v1","kind":"Pod"}` + "\n" + good, 1, []int{1}},
 		"an older version":                {strings.Replace(good, "/v1", "/v1beta1", 1) + "\n" + good, 1, []int{1}},
-		"too much":                        {document(`"`+strings.Repeat("x", 8<<20)+`"`) + "\n" + good, 1, []int{1}},
-		"3 MiB":                           {document(`{"metadata":{"name":"`+strings.Repeat("x", 3<<20)+`"}}`) + "\n" + good, 2, nil},
-		"deeper than JSON may":            {document(strings.Repeat("[", 10001)) + "\n" + good, 1, []int{1}},
-		"nesting that is closed":          {document(strings.Repeat("[", 10001)+strings.Repeat("]", 10001)) + "\n" + good, 1, []int{1}},
-		"not UTF-8":                       {document(`{"spec":{"containers":[{"image":"`+"\xff\xfe"+`"}]}}`) + "\n" + good, 2, nil},
+		"too much":                        {webhooktest.Document(`"`+strings.Repeat("x", 8<<20)+`"`) + "\n" + good, 1, []int{1}},
+		"3 MiB":                           {webhooktest.Document(`{"metadata":{"name":"`+strings.Repeat("x", 3<<20)+`"}}`) + "\n" + good, 2, nil},
+		"deeper than JSON may":            {webhooktest.Document(strings.Repeat("[", 10001)) + "\n" + good, 1, []int{1}},
+		"nesting that is closed":          {webhooktest.Document(strings.Repeat("[", 10001)+strings.Repeat("]", 10001)) + "\n" + good, 1, []int{1}},
+		"not UTF-8":                       {webhooktest.Document(`{"spec":{"containers":[{"image":"`+"\xff\xfe"+`"}]}}`) + "\n" + good, 2, nil},
 		"a NUL":                           {"\x00\n" + good, 1, []int{1}},
 		"white space between the answers": {"\n\n" + good + "\n\n\n" + good + "\n", 2, nil},
 	} {
@@ -47,7 +49,7 @@ func TestAnswerStream_GoesOnAfterWhatCannotBeAnswered(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
 			var faults []int
-			err := newHandler(t, logr.Discard()).AnswerStream(t.Context(), strings.NewReader(tt.in), &out,
+			err := webhooktest.NewHandler(t, logr.Discard()).AnswerStream(t.Context(), strings.NewReader(tt.in), &out,
 				func(line int, _ error) { faults = append(faults, line) })
 			if err != nil {
 				t.Fatal(err)
@@ -72,13 +74,13 @@ func TestAnswerStream_GoesOnAfterWhatCannotBeAnswered(t *testing.T) {
 
 // FuzzAnswerStream checks that whatever comes in, each answer is allowed.
 func FuzzAnswerStream(f *testing.F) {
-	good := document(`{"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`)
+	good := webhooktest.Document(`{"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`)
 	for _, seed := range []string{good, good + good, good[:40] + "\n" + good, "{\n\"a\":1}", "[]\n{}"} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		var out bytes.Buffer
-		err := newHandler(t, logr.Discard()).AnswerStream(t.Context(), bytes.NewReader(in), &out, func(line int, err error) {
+		err := webhooktest.NewHandler(t, logr.Discard()).AnswerStream(t.Context(), bytes.NewReader(in), &out, func(line int, err error) {
 			if line < 1 || err == nil {
 				t.Errorf("fault %v on line %d", err, line)
 			}
@@ -107,7 +109,7 @@ func FuzzPatch(f *testing.F) {
 			return
 		}
 		request := creation(string(pod))
-		h := newHandler(t, logr.Discard())
+		h := webhooktest.NewHandler(t, logr.Discard())
 		response := h.Handle(t.Context(), request)
 		if response.Patch == nil {
 			return
@@ -182,8 +184,8 @@ func blankedPod(t *testing.T, document []byte) map[string]any {
 }
 
 func BenchmarkAnswerStream(b *testing.B) {
-	in := strings.Repeat(document(`{"metadata":{"name":"web"},"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`)+"\n", 1000)
-	h := newHandler(b, logr.Discard())
+	in := strings.Repeat(webhooktest.Document(`{"metadata":{"name":"web"},"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`)+"\n", 1000)
+	h := webhooktest.NewHandler(b, logr.Discard())
 	for b.Loop() {
 		var out bytes.Buffer
 		if err := h.AnswerStream(b.Context(), strings.NewReader(in), &out, func(int, error) {}); err != nil {

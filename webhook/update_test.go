@@ -15,6 +15,7 @@ import (
 	"kind-local-registry/config"
 	"kind-local-registry/internal/rules"
 	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/webhooktest"
 )
 
 // running returns a pod that was rewritten when it was created with the image, and has a node since.
@@ -60,7 +61,7 @@ func updated(t *testing.T, h *webhook.Handler, old string, change func(*corev1.P
 
 func TestHandle_DecidesAboutTheImagesOfAnUpdate(t *testing.T) {
 	t.Parallel()
-	const pinned = "@" + someDigest
+	const pinned = "@" + webhooktest.Digest
 	for name, tt := range map[string]struct {
 		before, image, want string
 	}{
@@ -74,7 +75,7 @@ func TestHandle_DecidesAboutTheImagesOfAnUpdate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			h := newHandler(t, logr.Discard())
+			h := webhooktest.NewHandler(t, logr.Discard())
 			pod, _ := updated(t, h, running(t, h, tt.before, ""), func(pod *corev1.Pod) { pod.Spec.Containers[0].Image = tt.image })
 			if got := pod.Spec.Containers[0].Image; got != tt.want {
 				t.Errorf("image = %s, want %s", got, tt.want)
@@ -92,7 +93,7 @@ func TestHandle_DecidesAboutTheImagesOfAnUpdate(t *testing.T) {
 
 func TestHandle_KeepsWhatRunsAfterAReplacementWithoutAnnotations(t *testing.T) {
 	t.Parallel()
-	h := newHandler(t, logr.Discard())
+	h := webhooktest.NewHandler(t, logr.Discard())
 	old := running(t, h, "registry/app:1", "Never")
 	pod, _ := updated(t, h, old, func(pod *corev1.Pod) { // kubectl replace sends the manifest as it is
 		pod.Annotations = nil
@@ -109,7 +110,7 @@ func TestHandle_KeepsWhatRunsAfterAReplacementWithoutAnnotations(t *testing.T) {
 
 func TestHandle_LeavesAnUpdateAloneThatOptsOut(t *testing.T) {
 	t.Parallel()
-	h := newHandler(t, logr.Discard())
+	h := webhooktest.NewHandler(t, logr.Discard())
 	pod, response := updated(t, h, running(t, h, "registry/app:1", ""), func(pod *corev1.Pod) {
 		pod.Annotations[config.RewriteAnnotation] = "false"
 		pod.Spec.Containers[0].Image = "registry/app:1"
@@ -121,7 +122,7 @@ func TestHandle_LeavesAnUpdateAloneThatOptsOut(t *testing.T) {
 
 func TestHandle_ChangesNoPullPolicyInAnUpdate(t *testing.T) {
 	t.Parallel()
-	h := newHandler(t, logr.Discard())
+	h := webhooktest.NewHandler(t, logr.Discard())
 	old := onePod("loaded/app:1", "Never") // created while nobody was asked
 	pod, response := updated(t, h, old, func(pod *corev1.Pod) { pod.Spec.Containers[0].Image = "registry/app:2" })
 	if got := pod.Spec.Containers[0]; got.Image != "registry/app:2" || got.ImagePullPolicy != corev1.PullNever {
@@ -133,9 +134,9 @@ func TestHandle_ChangesNoPullPolicyInAnUpdate(t *testing.T) {
 func TestHandle_NamesTheBuildInAnUpdateThatCannotBeGated(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHandler(t, logr.Discard())
+		h := webhooktest.NewHandler(t, logr.Discard())
 		old := running(t, h, "registry/app:1", "")
-		pusher := &slowPusher{takes: time.Minute}
+		pusher := &webhooktest.SlowPusher{Takes: time.Minute}
 		h.Pushes = webhook.NewPushes(t.Context(), pusher, 10*time.Minute, logr.Discard())
 		pod, response := updated(t, h, old, func(pod *corev1.Pod) { pod.Spec.Containers[0].Image = "host/app:2" })
 		if got, want := pod.Spec.Containers[0].Image, "localhost:5001/host/app:2-fedcba987654"; got != want {
@@ -145,8 +146,8 @@ func TestHandle_NamesTheBuildInAnUpdateThatCannotBeGated(t *testing.T) {
 			t.Errorf("warnings = %q", response.Warnings)
 		}
 		time.Sleep(2 * time.Minute)
-		if pusher.pushed != 1 {
-			t.Errorf("pushed %d times, want once", pusher.pushed)
+		if pusher.Pushed != 1 {
+			t.Errorf("pushed %d times, want once", pusher.Pushed)
 		}
 	})
 }
@@ -155,7 +156,7 @@ func TestHandle_DecidesACopiedPodByItsOriginals(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ original, image, want string }{
 		"nobody has it any more":   {"evil.example/miner:1", "localhost:5001/evil.example/miner:1", "evil.example/miner:1"},
-		"pinned to an older build": {"registry/app:1", "localhost:5001/registry/app:1@sha256:" + strings.Repeat("0", 64), "localhost:5001/registry/app:1@" + someDigest},
+		"pinned to an older build": {"registry/app:1", "localhost:5001/registry/app:1@sha256:" + strings.Repeat("0", 64), "localhost:5001/registry/app:1@" + webhooktest.Digest},
 		"of another image":         {"registry/app:1", "localhost:5001/other:1", "localhost:5001/other:1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -163,7 +164,7 @@ func TestHandle_DecidesACopiedPodByItsOriginals(t *testing.T) {
 			request := creation(fmt.Sprintf(
 				`{"metadata":{"annotations":{%q:"{\"spec.containers{a}\":\"%s\"}"}},"spec":{"containers":[{"name":"a","image":%q}]}}`,
 				config.OriginalsAnnotation, tt.original, tt.image))
-			pod := patched(t, request, newHandler(t, logr.Discard()).Handle(t.Context(), request))
+			pod := patched(t, request, webhooktest.NewHandler(t, logr.Discard()).Handle(t.Context(), request))
 			if got := pod.Spec.Containers[0].Image; got != tt.want {
 				t.Errorf("image = %s, want %s", got, tt.want)
 			}
@@ -173,7 +174,7 @@ func TestHandle_DecidesACopiedPodByItsOriginals(t *testing.T) {
 
 func TestHandle_GivesACopyThatIsNotRewrittenItsPullPolicyBack(t *testing.T) {
 	t.Parallel()
-	h := newHandler(t, logr.Discard())
+	h := webhooktest.NewHandler(t, logr.Discard())
 	copied := strings.ReplaceAll(running(t, h, "registry/app:1", "Never"), "registry/app:1", "loaded/app:1")
 	request := creation(copied)
 	pod := patched(t, request, h.Handle(t.Context(), request))
@@ -188,7 +189,7 @@ func TestHandle_LeavesAPodAloneThatHasNoRoomForAnnotations(t *testing.T) {
 	for room, want := range map[int]bool{10: false, 4096: true} {
 		request := creation(fmt.Sprintf(`{"metadata":{"annotations":{"k":%q}},"spec":{"containers":[{"name":"a","image":"host/app"}]}}`,
 			strings.Repeat("x", limit-room)))
-		if got := newHandler(t, logr.Discard()).Handle(t.Context(), request).Patch != nil; got != want {
+		if got := webhooktest.NewHandler(t, logr.Discard()).Handle(t.Context(), request).Patch != nil; got != want {
 			t.Errorf("with room for %d bytes the pod is rewritten: %v, want %v", room, got, want)
 		}
 	}
@@ -202,7 +203,7 @@ func TestHandle_ExcludesAnImageByItsLocalName(t *testing.T) {
 		"localhost:5001/host/app:1-fedcba987654": true,
 		"localhost:5001/host/other:1":            false,
 	} {
-		h := newHandler(t, logr.Discard())
+		h := webhooktest.NewHandler(t, logr.Discard())
 		inForce := rules.Default()
 		inForce.Images.Exclude = []string{"host/app:1"}
 		h.Decider.Rules = func() rules.Rules { return inForce }

@@ -28,6 +28,7 @@ import (
 	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/internal/rules"
 	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/endpoint"
 	"kind-local-registry/webhook/lookup"
 )
 
@@ -104,7 +105,7 @@ func newHandler(ctx context.Context, told order, log logr.Logger) (http.Handler,
 	}
 	counted := webhook.NewMetrics()
 	lookups := lookup.NewCache(ctx, behind, counted.LookedUp)
-	return webhook.NewServer(&webhook.Handler{
+	return endpoint.New(&webhook.Handler{
 		Decider: &webhook.Decider{
 			RegistryHost: config.RegistryHost(config.RegistryPort), Looker: lookups, Rules: rules.Default,
 		},

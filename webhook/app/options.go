@@ -30,7 +30,7 @@ type Options struct {
 	WebhookPort, HealthPort, MetricsPort int
 	// LeaderElection lets one of several replicas deliver; all of them admit.
 	LeaderElection bool
-	// Drain is how long the process answers on when it is told to stop, see webhook.Server.Drain.
+	// Drain is how long the process answers on when it is told to stop, see endpoint.Handler.Drain.
 	Drain time.Duration
 	// PushDeadline is how long after a pod's creation its images are tried; after it, it runs what its author wrote.
 	PushDeadline time.Duration

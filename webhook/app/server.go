@@ -25,6 +25,7 @@ import (
 	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/certs"
 	"kind-local-registry/webhook/delivery"
+	"kind-local-registry/webhook/endpoint"
 	"kind-local-registry/webhook/lookup"
 	"kind-local-registry/webhook/podimage"
 	"kind-local-registry/webhook/uninstall"
@@ -76,14 +77,14 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 		return err
 	}
 	defer unexpose()
-	port := &webhookPort{
-		number: options.WebhookPort, keeper: keeper, server: webhook.NewServer(admitting.handler, keeper.Token), log: log,
+	port := &endpoint.Port{
+		Number: options.WebhookPort, Handler: endpoint.New(admitting.handler, keeper.Token), Keeper: keeper, Log: log,
 	}
 	err = errors.Join(keeper.SetupWithManager(mgr), deliverer.SetupWithManager(mgr), addRelease(mgr, options), addPort(mgr, port))
 	if err != nil {
 		return err
 	}
-	serving, end := drained(ctx, port.server, options.Drain)
+	serving, end := drained(ctx, port.Handler, options.Drain)
 	defer end()
 	if err := mgr.Start(serving); err != nil {
 		return fmt.Errorf("serving: %w", err)
@@ -91,11 +92,11 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 	return nil
 }
 
-// drained returns a context that ends a while after ctx. Meanwhile the server drains.
-func drained(ctx context.Context, server *webhook.Server, while time.Duration) (context.Context, context.CancelFunc) {
+// drained returns a context that ends a while after ctx. Meanwhile the handler drains.
+func drained(ctx context.Context, handler *endpoint.Handler, while time.Duration) (context.Context, context.CancelFunc) {
 	serving, end := context.WithCancel(context.WithoutCancel(ctx))
 	context.AfterFunc(ctx, func() {
-		server.Drain()
+		handler.Drain()
 		time.AfterFunc(while, end)
 	})
 	return serving, end
@@ -168,6 +169,6 @@ func addRelease(mgr manager.Manager, options Options) error {
 }
 
 // addPort adds the webhook's port, /healthz, and /readyz.
-func addPort(mgr manager.Manager, port *webhookPort) error {
+func addPort(mgr manager.Manager, port *endpoint.Port) error {
 	return errors.Join(mgr.Add(port), mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("webhook", port.Ready))
 }

@@ -1,4 +1,4 @@
-package webhook_test
+package endpoint_test
 
 import (
 	"encoding/json"
@@ -11,18 +11,20 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 
 	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/endpoint"
+	"kind-local-registry/webhook/webhooktest"
 )
 
 // knownPath is the path that only the API server knows, in these tests.
 const knownPath = "/pods/some-token"
 
 // newServer returns a server of the handler that tells the API server by knownPath.
-func newServer(handler *webhook.Handler) *webhook.Server {
-	return webhook.NewServer(handler, func() string { return "some-token" })
+func newServer(handler *webhook.Handler) *endpoint.Handler {
+	return endpoint.New(handler, func() string { return "some-token" })
 }
 
 // post returns the answer to the document that is posted to the path.
-func post(server *webhook.Server, path, document string) *httptest.ResponseRecorder {
+func post(server *endpoint.Handler, path, document string) *httptest.ResponseRecorder {
 	return record(server, httptest.NewRequest(http.MethodPost, path, strings.NewReader(document)))
 }
 
@@ -33,23 +35,17 @@ func strangers(t *testing.T, document string) *http.Request {
 }
 
 // record returns the answer to the request.
-func record(server *webhook.Server, request *http.Request) *httptest.ResponseRecorder {
+func record(server *endpoint.Handler, request *http.Request) *httptest.ResponseRecorder {
 	recorder := httptest.NewRecorder()
 	server.ServeHTTP(recorder, request)
 	return recorder
 }
 
-// document returns the AdmissionReview of the creation of a pod.
-func document(pod string) string {
-	return `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"some-uid","operation":"CREATE",` +
-		`"resource":{"version":"v1","resource":"pods"},"namespace":"default","object":` + pod + `}}`
-}
-
 func TestServeHTTP_AnswersWithTheSameUID(t *testing.T) {
 	t.Parallel()
 	recorder := httptest.NewRecorder()
-	body := strings.NewReader(document(`{"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`))
-	newServer(newHandler(t, logr.Discard())).ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, knownPath, body))
+	body := strings.NewReader(webhooktest.Document(`{"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`))
+	newServer(webhooktest.NewHandler(t, logr.Discard())).ServeHTTP(recorder, httptest.NewRequest(http.MethodPost, knownPath, body))
 	var review admissionv1.AdmissionReview
 	if err := json.Unmarshal(recorder.Body.Bytes(), &review); err != nil {
 		t.Fatalf("%v in %s", err, recorder.Body)
@@ -71,14 +67,14 @@ func TestServeHTTP_FailsAndDoesNotDenyWhereThereIsNothingToAnswer(t *testing.T) 
 		"another kind":         `{"apiVersion":"v1","kind":"Pod"}`,
 		"an older version":     `{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview","request":{}}`,
 		"no request":           `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`,
-		"more than is read":    document(`"` + strings.Repeat("x", 8<<20) + `"`),
-		"deeper than JSON may": document(strings.Repeat("[", 10001)),
+		"more than is read":    webhooktest.Document(`"` + strings.Repeat("x", 8<<20) + `"`),
+		"deeper than JSON may": webhooktest.Document(strings.Repeat("[", 10001)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			recorder := httptest.NewRecorder()
 			request := httptest.NewRequest(http.MethodPost, knownPath, strings.NewReader(body))
-			newServer(newHandler(t, logr.Discard())).ServeHTTP(recorder, request)
+			newServer(webhooktest.NewHandler(t, logr.Discard())).ServeHTTP(recorder, request)
 			if recorder.Code < 400 || recorder.Code > 499 {
 				t.Errorf("status %d, want an error: %s", recorder.Code, recorder.Body)
 			}

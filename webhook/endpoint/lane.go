@@ -1,4 +1,4 @@
-package webhook
+package endpoint
 
 import (
 	"bytes"
@@ -128,13 +128,4 @@ func (p *place) wait() bool {
 	p.leave()
 	p.held, p.body = p.lane.waiting, 0
 	return true
-}
-
-// placeKey is the key of a request's place in its context.
-type placeKey struct{}
-
-// mayWait reports whether the request of the context, if it is one's, may wait for a push.
-func mayWait(ctx context.Context) bool {
-	p, ok := ctx.Value(placeKey{}).(*place)
-	return !ok || p.wait()
 }

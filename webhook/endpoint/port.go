@@ -1,4 +1,4 @@
-package app
+package endpoint
 
 import (
 	"context"
@@ -14,7 +14,6 @@ import (
 	"github.com/go-logr/logr"
 
 	"kind-local-registry/internal/httpserver"
-	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/certs"
 )
 
@@ -29,30 +28,34 @@ const (
 	dialTime = 5 * time.Second
 )
 
-// webhookPort serves the webhook over HTTP/1.1, as the API server asks for. It is a manager.Runnable.
-type webhookPort struct {
-	number int
-	server *webhook.Server
-	keeper *certs.Keeper
-	log    logr.Logger
+// Port serves a Handler over HTTPS, in HTTP/1.1 as the API server asks for. It is a manager.Runnable.
+type Port struct {
+	// Number is the TCP port, on all addresses.
+	Number int
+	// Handler answers the requests.
+	Handler *Handler
+	// Keeper has the serving certificate.
+	Keeper *certs.Keeper
+	// Log takes what goes wrong.
+	Log logr.Logger
 }
 
 // NeedLeaderElection implements manager.LeaderElectionRunnable: every replica serves.
-func (*webhookPort) NeedLeaderElection() bool { return false }
+func (*Port) NeedLeaderElection() bool { return false }
 
 // Start serves until ctx ends.
-func (p *webhookPort) Start(ctx context.Context) error {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address(p.number))
+func (p *Port) Start(ctx context.Context) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", ":"+strconv.Itoa(p.Number))
 	if err != nil {
 		return fmt.Errorf("listening for the API server: %w", err)
 	}
 	open := newConnections(maxStrangers)
 	server := &http.Server{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if p.server.Knows(r) {
+			if p.Handler.Knows(r) {
 				open.known(r.Context())
 			}
-			p.server.ServeHTTP(w, r)
+			p.Handler.ServeHTTP(w, r)
 		}),
 		ReadHeaderTimeout: headerTime,
 		IdleTimeout:       idleTime,
@@ -61,11 +64,11 @@ func (p *webhookPort) Start(ctx context.Context) error {
 		ConnContext:       open.ConnContext,
 		ConnState:         open.ConnState,
 		// Any pod can have it say that its handshake failed.
-		ErrorLog: slog.NewLogLogger(logr.ToSlogHandler(p.log), slog.LevelDebug),
+		ErrorLog: slog.NewLogLogger(logr.ToSlogHandler(p.Log), slog.LevelDebug),
 	}
 	server.Protocols.SetHTTP1(true)
 	security := &tls.Config{
-		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: p.keeper.GetCertificate,
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: p.Keeper.GetCertificate,
 	}
 	if err := httpserver.Until(ctx, server, tls.NewListener(listener, security)); err != nil {
 		return fmt.Errorf("serving the webhook: %w", err)
@@ -74,15 +77,15 @@ func (p *webhookPort) Start(ctx context.Context) error {
 }
 
 // Ready is a healthz.Checker: it succeeds while the API server's next call would be answered.
-func (p *webhookPort) Ready(request *http.Request) error {
-	if err := p.keeper.Ready(request); err != nil {
+func (p *Port) Ready(request *http.Request) error {
+	if err := p.Keeper.Ready(request); err != nil {
 		return err // without a certificate there is nothing to dial
 	}
 	dialer := tls.Dialer{
 		NetDialer: &net.Dialer{Timeout: dialTime},
 		Config:    &tls.Config{InsecureSkipVerify: true}, // #nosec G402 -- whether it answers, and not who, is the question
 	}
-	conn, err := dialer.DialContext(request.Context(), "tcp", net.JoinHostPort("localhost", strconv.Itoa(p.number)))
+	conn, err := dialer.DialContext(request.Context(), "tcp", net.JoinHostPort("localhost", strconv.Itoa(p.Number)))
 	if err != nil {
 		return errors.Join(errors.New("the webhook's port does not answer"), err)
 	}

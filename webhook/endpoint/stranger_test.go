@@ -1,8 +1,7 @@
-package webhook_test
+package endpoint_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -13,12 +12,13 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
-	admissionv1 "k8s.io/api/admission/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/endpoint"
 	"kind-local-registry/webhook/lookup"
+	"kind-local-registry/webhook/webhooktest"
 )
 
 // failingRecorder is a Recorder that fails the test when an Event is written.
@@ -28,24 +28,14 @@ func (r failingRecorder) Eventf(_, _ runtime.Object, _, reason, _, note string, 
 	r.t.Errorf("Event %s: %s", reason, fmt.Sprintf(note, args...))
 }
 
-// response returns the response in an answer.
-func response(t *testing.T, answer []byte) *admissionv1.AdmissionResponse {
-	t.Helper()
-	var review admissionv1.AdmissionReview
-	if err := json.Unmarshal(answer, &review); err != nil || review.Response == nil {
-		t.Fatalf("no response in %q: %v", answer, err)
-	}
-	return review.Response
-}
-
 func TestServeHTTP_AnswersStrangersWithoutATrace(t *testing.T) {
 	t.Parallel()
-	h := newHandler(t, funcr.New(func(_, line string) { t.Errorf("logged %s", line) }, funcr.Options{}))
-	pusher := &slowPusher{}
+	h := webhooktest.NewHandler(t, funcr.New(func(_, line string) { t.Errorf("logged %s", line) }, funcr.Options{}))
+	pusher := &webhooktest.SlowPusher{}
 	h.Pushes = webhook.NewPushes(t.Context(), pusher, time.Minute, h.Log)
 	h.Events = failingRecorder{t}
 	server := newServer(h)
-	pod := document(`{"metadata":{"name":"db-0","ownerReferences":[{"apiVersion":"v1","kind":"X","name":"x","uid":"u","controller":true}]},"spec":{
+	pod := webhooktest.Document(`{"metadata":{"name":"db-0","ownerReferences":[{"apiVersion":"v1","kind":"X","name":"x","uid":"u","controller":true}]},"spec":{
 		"containers":[{"name":"a","image":"registry/x"},{"name":"b","image":"down/x"}],
 		"volumes":[{"name":"v","image":{"reference":"host/x"}}]}}`)
 	for _, path := range []string{"/", "/pods", "/pods/", "/pods/other-token", "/pods/some-token/", "/some-token", "some-token"} {
@@ -56,28 +46,29 @@ func TestServeHTTP_AnswersStrangersWithoutATrace(t *testing.T) {
 			}
 			r.URL.Path = path
 			answer := record(server, r)
-			if got := response(t, answer.Body.Bytes()); !got.Allowed || !strings.Contains(string(got.Patch), someDigest) {
+			if got := webhooktest.Response(t, answer.Body.Bytes()); !got.Allowed || !strings.Contains(string(got.Patch), webhooktest.Digest) {
 				t.Errorf("%s: answered %s, want a patch", path, answer.Body)
 			}
 		}
 	}
 	record(server, strangers(t, "not JSON"))
-	if pusher.pushed > 0 {
+	if pusher.Pushed > 0 {
 		t.Error("a push was made")
 	}
-	quiet := newHandler(t, logr.Discard())
+	quiet := webhooktest.NewHandler(t, logr.Discard())
 	quiet.Guard = h.Guard
-	if !rewrites(t, quiet, owned("u", `"name":"db-0"`)) {
+	answer, err := quiet.Answer(t.Context(), []byte(pod))
+	if err != nil || !strings.Contains(string(webhooktest.Response(t, answer).Patch), webhooktest.Digest) {
 		t.Error("the loop guard has counted pods of strangers")
 	}
 }
 
 func TestServeHTTP_TakesEveryoneForAStrangerWithoutAToken(t *testing.T) {
 	t.Parallel()
-	h := newHandler(t, funcr.New(func(_, line string) { t.Errorf("logged %s", line) }, funcr.Options{}))
-	server := webhook.NewServer(h, func() string { return "" })
+	h := webhooktest.NewHandler(t, funcr.New(func(_, line string) { t.Errorf("logged %s", line) }, funcr.Options{}))
+	server := endpoint.New(h, func() string { return "" })
 	for _, path := range []string{"/pods", "/pods/", "/pods/some-token"} {
-		response(t, post(server, path, document(`{"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`)).Body.Bytes())
+		webhooktest.Response(t, post(server, path, webhooktest.Document(`{"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`)).Body.Bytes())
 	}
 }
 
@@ -91,14 +82,14 @@ func (f lookerFunc) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Pres
 func TestServeHTTP_LetsNoStrangerHoldUpTheAPIServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHandler(t, logr.Discard())
+		h := webhooktest.NewHandler(t, logr.Discard())
 		ctx, end := context.WithCancel(t.Context())
 		asked := lookerFunc(func(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 			if strings.Contains(name.String(), "silent") {
 				<-ctx.Done()
 				return rewrite.Presence{}, ctx.Err()
 			}
-			return world{}.Lookup(ctx, name)
+			return webhooktest.World{}.Lookup(ctx, name)
 		})
 		lookups := lookup.NewCache(ctx, asked, webhook.NewMetrics().LookedUp)
 		h.Decider.Looker = lookups
@@ -109,12 +100,14 @@ func TestServeHTTP_LetsNoStrangerHoldUpTheAPIServer(t *testing.T) {
 			for j := range 50 {
 				silent = append(silent, fmt.Sprintf(`{"name":"a","image":"silent/i%d-%d"}`, i, j))
 			}
-			sending.Go(func() { post(server, "/pods", document(`{"spec":{"containers":[`+strings.Join(silent, ",")+`]}}`)) })
+			sending.Go(func() {
+				post(server, "/pods", webhooktest.Document(`{"spec":{"containers":[`+strings.Join(silent, ",")+`]}}`))
+			})
 		}
 		synctest.Wait() // until their lookups hang
 		start := time.Now()
-		answer := post(server, knownPath, document(`{"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`))
-		if took := time.Since(start); took > 0 || len(response(t, answer.Body.Bytes()).Patch) == 0 {
+		answer := post(server, knownPath, webhooktest.Document(`{"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`))
+		if took := time.Since(start); took > 0 || len(webhooktest.Response(t, answer.Body.Bytes()).Patch) == 0 {
 			t.Errorf("answered after %s: %s, want a patch at once", took, answer.Body)
 		}
 		sending.Wait()

@@ -1,4 +1,4 @@
-package webhook_test
+package endpoint_test
 
 import (
 	"bufio"
@@ -16,6 +16,7 @@ import (
 	"github.com/go-logr/logr"
 
 	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/webhooktest"
 )
 
 const (
@@ -48,7 +49,7 @@ func hold(t *testing.T, address string) net.Conn {
 
 func TestServeHTTP_GivesNoSlotToABodyThatDoesNotCome(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(newServer(newHandler(t, logr.Discard())))
+	server := httptest.NewServer(newServer(webhooktest.NewHandler(t, logr.Discard())))
 	t.Cleanup(server.Close)
 	var held []net.Conn
 	for range 16 {
@@ -56,7 +57,7 @@ func TestServeHTTP_GivesNoSlotToABodyThatDoesNotCome(t *testing.T) {
 	}
 	client := server.Client()
 	client.Timeout = 5 * time.Second // as the chart has it
-	answer, err := client.Post(server.URL+knownPath, "application/json", strings.NewReader(document(plainPod)))
+	answer, err := client.Post(server.URL+knownPath, "application/json", strings.NewReader(webhooktest.Document(plainPod)))
 	if err != nil {
 		t.Fatalf("a request beside those: %v", err)
 	}
@@ -70,17 +71,17 @@ func TestServeHTTP_GivesNoSlotToABodyThatDoesNotCome(t *testing.T) {
 
 func TestServeHTTP_WaitsForAnswersLongerThanForBodies(t *testing.T) {
 	t.Parallel()
-	h := newHandler(t, logr.Discard())
-	h.Pushes = webhook.NewPushes(t.Context(), &slowPusher{takes: time.Minute}, time.Minute, h.Log)
+	h := webhooktest.NewHandler(t, logr.Discard())
+	h.Pushes = webhook.NewPushes(t.Context(), &webhooktest.SlowPusher{Takes: time.Minute}, time.Minute, h.Log)
 	server := httptest.NewServer(newServer(h))
 	t.Cleanup(server.Close)
-	answer, err := server.Client().Post(server.URL+knownPath, "application/json", strings.NewReader(document(volumePod)))
+	answer, err := server.Client().Post(server.URL+knownPath, "application/json", strings.NewReader(webhooktest.Document(volumePod)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	content, err := io.ReadAll(answer.Body)
 	_ = answer.Body.Close()
-	if err != nil || len(response(t, content).Patch) == 0 {
+	if err != nil || len(webhooktest.Response(t, content).Patch) == 0 {
 		t.Errorf("answered %s: %s, %v, want a patch", answer.Status, content, err)
 	}
 }
@@ -88,22 +89,22 @@ func TestServeHTTP_WaitsForAnswersLongerThanForBodies(t *testing.T) {
 func TestServeHTTP_GivesTheSlotsOfPodsThatWaitForAPushToOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHandler(t, logr.Discard())
-		h.Pushes = webhook.NewPushes(t.Context(), &slowPusher{takes: time.Minute}, time.Minute, h.Log)
+		h := webhooktest.NewHandler(t, logr.Discard())
+		h.Pushes = webhook.NewPushes(t.Context(), &webhooktest.SlowPusher{Takes: time.Minute}, time.Minute, h.Log)
 		server := newServer(h)
 		start := time.Now()
 		var sending sync.WaitGroup
 		waited := make(chan time.Duration, 64)
 		for range cap(waited) {
 			sending.Go(func() {
-				if got := response(t, post(server, knownPath, document(volumePod)).Body.Bytes()); !strings.Contains(string(got.Patch), "localhost:5001/host/big:1") {
+				if got := webhooktest.Response(t, post(server, knownPath, webhooktest.Document(volumePod)).Body.Bytes()); !strings.Contains(string(got.Patch), "localhost:5001/host/big:1") {
 					t.Errorf("patch %s, want the tag form", got.Patch)
 				}
 				waited <- time.Since(start)
 			})
 		}
 		synctest.Wait()
-		response(t, post(server, knownPath, document(plainPod)).Body.Bytes())
+		webhooktest.Response(t, post(server, knownPath, webhooktest.Document(plainPod)).Body.Bytes())
 		if took := time.Since(start); took > 0 {
 			t.Errorf("a pod without a push waited %s for those of others", took)
 		}
@@ -123,8 +124,8 @@ func TestServeHTTP_GivesTheSlotsOfPodsThatWaitForAPushToOthers(t *testing.T) {
 
 func TestServeHTTP_RefusesLargerBodiesOfStrangers(t *testing.T) {
 	t.Parallel()
-	server := newServer(newHandler(t, logr.Discard()))
-	large := document(`"` + strings.Repeat("x", 2<<20) + `"`)
+	server := newServer(webhooktest.NewHandler(t, logr.Discard()))
+	large := webhooktest.Document(`"` + strings.Repeat("x", 2<<20) + `"`)
 	if got := post(server, "/pods", large).Code; got != http.StatusRequestEntityTooLarge {
 		t.Errorf("2 MiB of a stranger: status %d, want %d", got, http.StatusRequestEntityTooLarge)
 	}

@@ -1,0 +1,34 @@
+package webhooktest
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"kind-local-registry/webhook"
+)
+
+// SlowPusher is a Pusher of which the first pushes fail.
+type SlowPusher struct {
+	// Takes is how long a push takes, also one that fails.
+	Takes time.Duration
+	// Failures is how many more pushes fail.
+	Failures int
+	// Pushed is how many pushes succeeded.
+	Pushed int
+}
+
+// Push implements webhook.Pusher.
+func (p *SlowPusher) Push(ctx context.Context, _ string, _ func(webhook.Progress)) (string, error) {
+	select {
+	case <-time.After(p.Takes):
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	if p.Failures > 0 {
+		p.Failures--
+		return "", errors.New("no route to host")
+	}
+	p.Pushed++
+	return Digest, nil
+}

@@ -1,0 +1,24 @@
+package webhooktest
+
+import (
+	"encoding/json"
+	"testing"
+
+	admissionv1 "k8s.io/api/admission/v1"
+)
+
+// Document returns the AdmissionReview of the creation of a pod, which is given as JSON.
+func Document(pod string) string {
+	return `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"some-uid","operation":"CREATE",` +
+		`"resource":{"version":"v1","resource":"pods"},"namespace":"default","object":` + pod + `}}`
+}
+
+// Response returns the response in an answer.
+func Response(t *testing.T, answer []byte) *admissionv1.AdmissionResponse {
+	t.Helper()
+	var review admissionv1.AdmissionReview
+	if err := json.Unmarshal(answer, &review); err != nil || review.Response == nil {
+		t.Fatalf("no response in %q: %v", answer, err)
+	}
+	return review.Response
+}

@@ -1,0 +1,85 @@
+// Package webhooktest has a world of images for the tests of the webhook.
+package webhooktest
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+
+	"kind-local-registry/config"
+	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/internal/rules"
+	"kind-local-registry/webhook"
+)
+
+const (
+	// RegistryHost is the registry's host in rewritten images.
+	RegistryHost = "localhost:5001"
+	// Digest is the manifest digest of every image in the registry.
+	Digest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+	// ImageID is the ID of every image on the host.
+	ImageID = "sha256:fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
+)
+
+// World has the images that the first component of their names tells: registry/…, pulled/…, host/…, gone/… (when it is
+// pushed), refused/…, down/… and panic/…, and no others. The registry serves its own names that have a digest.
+type World struct{}
+
+func (World) Lookup(_ context.Context, looked rewrite.Name) (rewrite.Presence, error) {
+	name := looked.String()
+	local := strings.HasPrefix(name, RegistryHost)
+	kind, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(name, "docker.io/"), RegistryHost+"/"), "/")
+	switch {
+	case local && strings.Contains(name, "@"):
+		return rewrite.Presence{Served: Digest}, nil
+	case kind == "registry":
+		return rewrite.Presence{OnHost: true, Digest: Digest, Served: Digest}, nil
+	case kind == "host" || kind == "gone":
+		return rewrite.Presence{OnHost: true, ImageID: ImageID}, nil
+	case kind == "pulled":
+		return rewrite.Presence{OnHost: true, Pulled: true, Digest: Digest, Served: Digest}, nil
+	case kind == "refused":
+		return rewrite.Presence{OnHost: true, Refusal: rewrite.WrongPlatform}, nil
+	case kind == "down":
+		return rewrite.Presence{}, errors.New("no route to host")
+	case kind == "panic":
+		panic("in a test")
+	}
+	return rewrite.Presence{}, nil
+}
+
+// Push implements webhook.Pusher: images of the host are pushed at once.
+func (World) Push(_ context.Context, name string, _ func(webhook.Progress)) (string, error) {
+	if strings.HasPrefix(strings.TrimPrefix(name, RegistryHost+"/"), "gone/") {
+		return "", &rewrite.Refusal{Reason: rewrite.NotOnHost, Detail: "in a test"}
+	}
+	return Digest, nil
+}
+
+// Labels implements webhook.Namespaces: one namespace has opted out.
+func (World) Labels(_ context.Context, name string) (map[string]string, error) {
+	if name == "opted-out" {
+		return map[string]string{config.RewriteAnnotation: "false"}, nil
+	}
+	return nil, nil
+}
+
+// NewHandler returns a handler in the World that logs to log.
+func NewHandler(t testing.TB, log logr.Logger) *webhook.Handler {
+	t.Helper()
+	inForce := rules.Default()
+	return &webhook.Handler{
+		Decider:    &webhook.Decider{RegistryHost: RegistryHost, Looker: World{}, Rules: func() rules.Rules { return inForce }},
+		Journal:    webhook.NewJournal(log),
+		Log:        log,
+		Metrics:    webhook.NewMetrics(),
+		Guard:      webhook.NewLoopGuard(),
+		Namespaces: World{},
+		Pushes:     webhook.NewPushes(t.Context(), World{}, time.Minute, log),
+		Identity:   "some-pod",
+	}
+}

@@ -145,7 +145,7 @@ func podsWebhook() admissionv1.MutatingWebhook {
 		ReinvocationPolicy: new(admissionv1.IfNeededReinvocationPolicy),
 		NamespaceSelector: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
 			Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpNotIn,
-			Values: config.UnaskedNamespaces(),
+			Values: config.ExemptNamespaces(),
 		}}},
 		MatchConditions: []admissionv1.MatchCondition{{
 			Name: "not-a-mirror-pod",

@@ -61,7 +61,7 @@ func TestPodPolicy_NamesTheGateAndAnnotationsOfTheProgram(t *testing.T) {
 	for _, v := range policy.Spec.Validations {
 		text.WriteString(v.Expression + "\n")
 	}
-	for _, want := range append(config.UnaskedNamespaces(), config.Gate, config.OriginalsAnnotation, config.HealedAnnotation,
+	for _, want := range append(config.ExemptNamespaces(), config.Gate, config.OriginalsAnnotation, config.HealedAnnotation,
 		config.ProgressAnnotation, "localhost:5002/") {
 		if !strings.Contains(text.String(), want) {
 			t.Errorf("the policy does not name %s", want)

@@ -95,9 +95,9 @@ const (
 	CreatedLabel = "kind-local-registry/created-by-setup"
 )
 
-// UnaskedNamespaces returns the namespaces about whose pods the API server never asks the webhook, as the chart says: those
+// ExemptNamespaces returns the namespaces about whose pods the API server never asks the webhook, as the chart says: those
 // of the cluster itself, and ours.
-func UnaskedNamespaces() []string {
+func ExemptNamespaces() []string {
 	return []string{"kube-system", "kube-node-lease", "kube-public", "local-path-storage", Name}
 }
 

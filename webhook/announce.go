@@ -79,19 +79,19 @@ func announce(events Recorder, s Subject, outcomes []Outcome) {
 				detail = ": " + detail
 			}
 			events.Eventf(regarding, nil, corev1.EventTypeWarning, string(o.Decision.Reason), decideAction,
-				"%s of pod %s: %q is left as it is written%.500s", o.Field.Path, displayName(s.Pod), o.Field.Image, detail)
+				"%s of pod %s: %q is left as it is written%.500s", o.Field.Path, displayName(s.Pod.Pod), o.Field.Image, detail)
 		}
 	}
 }
 
 // regardingOf returns what the Events about a pod that is not there yet regard.
 func regardingOf(s Subject) *corev1.ObjectReference {
-	if owner := metav1.GetControllerOf(s.Pod); owner != nil {
+	if owner := metav1.GetControllerOf(s.Pod.Pod); owner != nil {
 		return &corev1.ObjectReference{
 			APIVersion: owner.APIVersion, Kind: owner.Kind, Namespace: s.Namespace, Name: owner.Name, UID: owner.UID,
 		}
 	}
 	return &corev1.ObjectReference{
-		APIVersion: "v1", Kind: "Pod", Namespace: s.Namespace, Name: displayName(s.Pod), UID: s.Pod.UID,
+		APIVersion: "v1", Kind: "Pod", Namespace: s.Namespace, Name: displayName(s.Pod.Pod), UID: s.Pod.UID,
 	}
 }

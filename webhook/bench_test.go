@@ -38,7 +38,7 @@ func BenchmarkDecide(b *testing.B) {
 			decider := webhooktest.NewHandler(b, logr.Discard()).Decider
 			b.ReportAllocs()
 			for b.Loop() {
-				subject := webhook.Subject{Pod: &pod, Fields: podimage.Fields(&pod), Namespace: "default"}
+				subject := webhook.Subject{Pod: podimage.Read(&pod, webhooktest.RegistryHost), Fields: podimage.Fields(&pod), Namespace: "default"}
 				if _, err := webhook.Patch(subject, decider.Decide(b.Context(), subject)); err != nil {
 					b.Fatal(err)
 				}

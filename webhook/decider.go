@@ -3,7 +3,6 @@ package webhook
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -40,15 +39,15 @@ type Decider struct {
 
 // Subject is what is decided about.
 type Subject struct {
-	// Pod is the pod as it came.
-	Pod *corev1.Pod
+	// Pod is the pod of the request.
+	Pod *podimage.Pod
 	// Fields are the fields of the pod that are decided about.
 	Fields []podimage.Field
 	// Namespace is the name of the pod's namespace, and Labels are the namespace's labels.
 	Namespace string
 	Labels    map[string]string
-	// Old is the pod before the update that is decided about; nil if the pod is being created.
-	Old *corev1.Pod
+	// Old is the pod before an update; nil if the pod is being created.
+	Old *podimage.Pod
 	// Ephemeral says that the fields are ephemeral containers which are being added to the pod.
 	Ephemeral bool
 	// Looping says that the pod's owner recreates it over and over, see LoopGuard.
@@ -89,13 +88,12 @@ func (d *Decider) Decide(ctx context.Context, subject Subject) []Outcome {
 // settle returns the outcomes of the subject, with the decisions for which nothing has to be looked up, and those that are
 // open.
 func (d *Decider) settle(subject Subject, inForce rules.Rules) (outcomes []Outcome, open []*Outcome) {
-	originals := subject.originals()
 	reason, detail := subject.leftAlone(inForce)
 	outcomes = make([]Outcome, len(subject.Fields))
 	for i, field := range subject.Fields {
 		outcome := &outcomes[i]
-		outcome.Field = field.With(originals.Written(field, d.RegistryHost))
-		switch kept := subject.kept(outcome.Field, d.RegistryHost); {
+		outcome.Field = field.With(subject.Pod.Original(field))
+		switch kept := subject.kept(outcome.Field); {
 		case kept != "":
 			outcome.Decision = rewrite.Decision{Image: outcome.Field.Image, Rewritten: kept, Reason: rewrite.Kept}
 		case reason != "":
@@ -109,25 +107,14 @@ func (d *Decider) settle(subject Subject, inForce rules.Rules) (outcomes []Outco
 	return outcomes, open
 }
 
-// originals returns the original images that are recorded of the subject. An update may come without our annotation, as from
-// kubectl replace.
-func (s Subject) originals() podimage.Originals {
-	originals := podimage.Originals{}
-	if s.Old != nil {
-		maps.Copy(originals, podimage.ReadOriginals(s.Old))
-	}
-	maps.Copy(originals, podimage.ReadOriginals(s.Pod))
-	return originals
-}
-
 // kept returns the image that the field has before an update which names its original image: what runs goes on. It returns
 // "" for any other field, and for a pod that opts out.
-func (s Subject) kept(field podimage.Field, registryHost string) string {
-	if s.Old == nil || s.Ephemeral || podimage.OptedOut(s.Pod, nil) {
+func (s Subject) kept(field podimage.Field) string {
+	if s.Old == nil || s.Ephemeral || podimage.OptedOut(s.Pod.Pod, nil) {
 		return ""
 	}
 	old := s.before(field)
-	original := podimage.ReadOriginals(s.Old).Written(old, registryHost)
+	original := s.Old.Original(old)
 	if original != old.Image && sameImage(original, field.Image) {
 		return old.Image
 	}
@@ -136,7 +123,7 @@ func (s Subject) kept(field podimage.Field, registryHost string) string {
 
 // before returns the field as it was before the update; the zero Field if it was not there.
 func (s Subject) before(field podimage.Field) podimage.Field {
-	fields := podimage.Fields(s.Old)
+	fields := podimage.Fields(s.Old.Pod)
 	if i := slices.IndexFunc(fields, func(old podimage.Field) bool { return old.Path == field.Path }); i >= 0 {
 		return fields[i]
 	}
@@ -162,19 +149,19 @@ func sameImage(a, b string) bool {
 // unpinnable reports whether nobody can pin the field to a digest once the request is answered: its reference is final, or
 // the pod cannot be gated, as the kubelet has it already.
 func (s Subject) unpinnable(field podimage.Field) bool {
-	return field.Final || s.Pod.Spec.NodeName != "" || s.Old != nil && !podimage.Gated(s.Pod)
+	return field.Final || s.Pod.Spec.NodeName != "" || s.Old != nil && !podimage.Gated(s.Pod.Pod)
 }
 
 // leftAlone returns why the whole pod is left alone, or "" where it is not.
 func (s Subject) leftAlone(inForce rules.Rules) (reason rewrite.Reason, detail string) {
 	rule := inForce.ExcludesNamespace(s.Namespace)
-	if rule == "" && !podimage.OptedIn(s.Pod) {
+	if rule == "" && !podimage.OptedIn(s.Pod.Pod) {
 		rule = inForce.ExcludesPod(s.Pod.Labels)
 	}
 	switch {
-	case podimage.Mirror(s.Pod):
+	case podimage.Mirror(s.Pod.Pod):
 		return rewrite.MirrorPod, ""
-	case podimage.OptedOut(s.Pod, s.Labels):
+	case podimage.OptedOut(s.Pod.Pod, s.Labels):
 		return rewrite.OptedOut, ""
 	case rule != "":
 		return rewrite.ExcludedByRule, rule
@@ -215,9 +202,9 @@ func (d *Decider) excludes(inForce rules.Rules, name rewrite.Name) string {
 }
 
 // Exclusion returns why the rules that hold now leave the image alone in that pod, or nil.
-func (d *Decider) Exclusion(pod *corev1.Pod, labels map[string]string, image string) *rewrite.Refusal {
+func (d *Decider) Exclusion(pod *podimage.Pod, labels map[string]string, image string) *rewrite.Refusal {
 	inForce := d.Rules()
-	if slices.Contains(config.UnaskedNamespaces(), pod.Namespace) {
+	if slices.Contains(config.ExemptNamespaces(), pod.Namespace) {
 		return &rewrite.Refusal{Reason: rewrite.ExcludedByRule, Detail: "namespace " + pod.Namespace + " is exempt"}
 	}
 	if reason, detail := (Subject{Pod: pod, Namespace: pod.Namespace, Labels: labels}).leftAlone(inForce); reason != "" {

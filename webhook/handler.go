@@ -78,13 +78,13 @@ func allowed(request *admissionv1.AdmissionRequest) *admissionv1.AdmissionRespon
 
 // review decides about every image of the pod in the request, and tells everybody what it decided.
 func (h *Handler) review(ctx context.Context, request *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
-	subject, err := read(request)
+	subject, err := read(request, h.Decider.RegistryHost)
 	if err != nil {
 		return nil, err
 	}
 	dryRun := request.DryRun != nil && *request.DryRun
 	subject.Labels = h.labels(ctx, request.Namespace)
-	subject.Looping = subject.Old == nil && h.Guard.Looping(subject.Pod, h.Decider.Rules().LoopGuard)
+	subject.Looping = subject.Old == nil && h.Guard.Looping(subject.Pod.Pod, h.Decider.Rules().LoopGuard)
 	outcomes := h.Decider.Decide(ctx, subject)
 	if !dryRun {
 		h.pushFinal(ctx, subject, outcomes)
@@ -101,7 +101,7 @@ func (h *Handler) review(ctx context.Context, request *admissionv1.AdmissionRequ
 	response.Warnings = warnings(subject, outcomes)
 	response.AuditAnnotations = auditAnnotations(outcomes)
 	h.Metrics.decided(outcomes)
-	h.Journal.Decided(subject, outcomes, h.Decider.RegistryHost, dryRun)
+	h.Journal.Decided(subject, outcomes, dryRun)
 	if dryRun {
 		return response, nil
 	}
@@ -113,26 +113,26 @@ func (h *Handler) review(ctx context.Context, request *admissionv1.AdmissionRequ
 
 // Reconsider decides again about fields of a pod that is there and cannot pull their images, by the rules and the images of
 // now. What the host no longer has and the registry serves is taken from there. It implements delivery.Decider.
-func (h *Handler) Reconsider(ctx context.Context, pod *corev1.Pod, fields []podimage.Field) []Outcome {
+func (h *Handler) Reconsider(ctx context.Context, pod *podimage.Pod, fields []podimage.Field) []Outcome {
 	uncached := *h.Decider
 	uncached.Looker, uncached.FromRegistry = h.Uncached, true
 	return uncached.Decide(ctx, Subject{
 		Pod: pod, Fields: fields, Namespace: pod.Namespace, Labels: h.labels(ctx, pod.Namespace),
-		Looping: h.Guard.Looping(pod, h.Decider.Rules().LoopGuard),
+		Looping: h.Guard.Looping(pod.Pod, h.Decider.Rules().LoopGuard),
 	})
 }
 
 // Exclusion returns why the rules that hold now leave the image alone in that pod, or nil: what a pod says of itself, its
 // gate and its annotations, anybody may have written. It implements delivery.Decider.
-func (h *Handler) Exclusion(ctx context.Context, pod *corev1.Pod, image string) *rewrite.Refusal {
+func (h *Handler) Exclusion(ctx context.Context, pod *podimage.Pod, image string) *rewrite.Refusal {
 	return h.Decider.Exclusion(pod, h.labels(ctx, pod.Namespace), image)
 }
 
 // errNotAsked is returned for a request that the webhook's configuration does not ask for.
 var errNotAsked = errors.New("neither the creation nor an update of a pod, nor of its ephemeral containers")
 
-// read returns what the request asks about.
-func read(request *admissionv1.AdmissionRequest) (Subject, error) {
+// read returns the subject of the request.
+func read(request *admissionv1.AdmissionRequest, registryHost string) (Subject, error) {
 	creation := request.Operation == admissionv1.Create && request.SubResource == ""
 	ephemeral := request.SubResource == "ephemeralcontainers"
 	update := request.Operation == admissionv1.Update && (ephemeral || request.SubResource == "")
@@ -145,17 +145,18 @@ func read(request *admissionv1.AdmissionRequest) (Subject, error) {
 		return Subject{}, fmt.Errorf("decoding pod: %w", err)
 	}
 	if creation {
-		return Subject{Pod: pod, Namespace: request.Namespace, Fields: podimage.Fields(pod)}, nil
+		return Subject{Pod: podimage.Read(pod, registryHost), Namespace: request.Namespace, Fields: podimage.Fields(pod)}, nil
 	}
-	old := &corev1.Pod{}
-	if err := json.Unmarshal(request.OldObject.Raw, old); err != nil {
+	before := &corev1.Pod{}
+	if err := json.Unmarshal(request.OldObject.Raw, before); err != nil {
 		return Subject{}, fmt.Errorf("decoding the pod before the update: %w", err)
 	}
-	subject := Subject{Pod: pod, Old: old, Namespace: request.Namespace, Ephemeral: ephemeral}
+	old := podimage.Read(before, registryHost)
+	subject := Subject{Pod: podimage.ReadUpdate(pod, old), Old: old, Namespace: request.Namespace, Ephemeral: ephemeral}
 	if ephemeral {
-		subject.Fields = podimage.NewEphemeral(pod, old)
+		subject.Fields = podimage.NewEphemeral(pod, before)
 	} else {
-		subject.Fields = podimage.Updated(pod, old)
+		subject.Fields = podimage.Updated(pod, before)
 	}
 	return subject, nil
 }

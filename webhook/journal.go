@@ -67,20 +67,20 @@ func (j *Journal) Follow(ctx context.Context) {
 }
 
 // Decided notes what was decided about a pod. The lines about a dry run never wait: no pod comes of it.
-func (j *Journal) Decided(s Subject, outcomes []Outcome, registryHost string, dryRun bool) {
-	decided := entry{namespace: s.Namespace, pod: displayName(s.Pod), outcomes: outcomes}
-	key := unnamedOf(s.Namespace, s.Pod, registryHost)
+func (j *Journal) Decided(s Subject, outcomes []Outcome, dryRun bool) {
+	decided := entry{namespace: s.Namespace, pod: displayName(s.Pod.Pod), outcomes: outcomes}
+	key := unnamedOf(s.Namespace, s.Pod)
 	if s.Pod.Name != "" || dryRun || !j.wait(key, decided) {
 		j.write(decided)
 	}
 }
 
 // Created tells of a pod that the API server has created.
-func (j *Journal) Created(pod *corev1.Pod, registryHost string) {
+func (j *Journal) Created(pod *podimage.Pod) {
 	if pod.GenerateName == "" {
 		return
 	}
-	key := unnamedOf(pod.Namespace, pod, registryHost)
+	key := unnamedOf(pod.Namespace, pod)
 	j.mu.Lock()
 	entries := j.waiting[key]
 	if len(entries) > 1 {
@@ -164,15 +164,14 @@ func displayName(pod *corev1.Pod) string {
 }
 
 // unnamedOf returns what is known of the pod without its name.
-func unnamedOf(namespace string, pod *corev1.Pod, registryHost string) unnamed {
+func unnamedOf(namespace string, pod *podimage.Pod) unnamed {
 	key := unnamed{namespace: namespace, generateName: pod.GenerateName}
-	if owner := metav1.GetControllerOf(pod); owner != nil {
+	if owner := metav1.GetControllerOf(pod.Pod); owner != nil {
 		key.owner = owner.UID
 	}
-	originals := podimage.ReadOriginals(pod)
 	var images []string
-	for _, field := range podimage.Fields(pod) {
-		images = append(images, originals.Written(field, registryHost))
+	for _, field := range podimage.Fields(pod.Pod) {
+		images = append(images, pod.Original(field))
 	}
 	key.images = strings.Join(images, " ")
 	return key

@@ -16,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/podimage"
 	"kind-local-registry/webhook/webhooktest"
 )
 
@@ -57,7 +58,7 @@ func TestJournal_NamesAPodOnceTheAPIServerHasNamedIt(t *testing.T) {
 		if lines.Len() > 0 {
 			t.Errorf("logged before the pod has a name: %s", lines)
 		}
-		h.Journal.Created(&corev1.Pod{
+		h.Journal.Created(podimage.Read(&corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{
 				Namespace: "default", GenerateName: "web-", Name: "web-x7k2p",
 				Annotations: map[string]string{"kind-local-registry/original-images": `{"spec.containers{a}":"registry/x"}`},
@@ -65,7 +66,7 @@ func TestJournal_NamesAPodOnceTheAPIServerHasNamedIt(t *testing.T) {
 			Spec: corev1.PodSpec{Containers: []corev1.Container{
 				{Name: "a", Image: "localhost:5001/registry/x:latest@" + webhooktest.Digest}, {Name: "b", Image: "else/y:1"},
 			}},
-		}, webhooktest.RegistryHost)
+		}, webhooktest.RegistryHost))
 		wantPods(t, lines, "web-x7k2p", "web-x7k2p")
 	})
 }

@@ -61,9 +61,9 @@ func (g *LoopGuard) Looping(pod *corev1.Pod, limits rules.LoopGuard) bool {
 
 // Created notes a pod that came to be. It counts if it is rewritten: an admission is no pod yet, as a quota, a policy or
 // another webhook may refuse it.
-func (g *LoopGuard) Created(pod *corev1.Pod, registryHost string) {
-	of, ok := incarnationOf(pod)
-	if !ok || !podimage.Rewritten(pod, registryHost) {
+func (g *LoopGuard) Created(pod *podimage.Pod) {
+	of, ok := incarnationOf(pod.Pod)
+	if !ok || !pod.Rewritten() {
 		return
 	}
 	g.mu.Lock()

@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/podimage"
 	"kind-local-registry/webhook/webhooktest"
 )
 
@@ -29,7 +30,7 @@ func rewrites(t *testing.T, h *webhook.Handler, pod string) bool {
 	if response.Patch == nil {
 		return false
 	}
-	h.Guard.Created(patched(t, request, response), webhooktest.RegistryHost)
+	h.Guard.Created(podimage.Read(patched(t, request, response), webhooktest.RegistryHost))
 	return true
 }
 
@@ -139,7 +140,7 @@ func TestLoopGuard_CountsNoPodThatWasLeftAlone(t *testing.T) {
 	h := webhooktest.NewHandler(t, logr.Discard())
 	for range 20 {
 		request := creation(owned("u", `"name":"db-0","annotations":{"kind-local-registry/rewrite":"false"}`))
-		h.Guard.Created(patched(t, request, h.Handle(t.Context(), request)), webhooktest.RegistryHost)
+		h.Guard.Created(podimage.Read(patched(t, request, h.Handle(t.Context(), request)), webhooktest.RegistryHost))
 	}
 	if !rewrites(t, h, owned("u", `"name":"db-0"`)) {
 		t.Error("pods that opted out counted")

@@ -3,7 +3,6 @@ package webhook
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 
 	"gomodules.xyz/jsonpatch/v2"
@@ -22,8 +21,8 @@ func Patch(s Subject, outcomes []Outcome) ([]jsonpatch.Operation, error) {
 		return operations, err
 	}
 	// The API server refuses a gated pod that has a node: there, the kubelet tries until the image is pushed.
-	if pushing(outcomes) && s.Pod.Spec.NodeName == "" && !podimage.Gated(s.Pod) {
-		operations = append(operations, podimage.AddGate(s.Pod))
+	if pushing(outcomes) && s.Pod.Spec.NodeName == "" && !podimage.Gated(s.Pod.Pod) {
+		operations = append(operations, podimage.AddGate(s.Pod.Pod))
 	}
 	return operations, nil
 }
@@ -66,7 +65,7 @@ func patch(response *admissionv1.AdmissionResponse, s Subject, outcomes []Outcom
 // Never, which would keep the kubelet from the registry too; and the paths of all such fields. A copy of the pod whose image is
 // not rewritten has the author's policy again. An update that names the author's policy keeps the one that the pod has.
 func pullPolicies(s Subject, outcomes []Outcome) (operations []jsonpatch.Operation, never []string) {
-	never = podimage.ReadNever(s.Pod)
+	never = s.Pod.Never()
 	for i, o := range outcomes {
 		current := s.Fields[i]
 		forbidden := current.PullPolicy == corev1.PullNever
@@ -86,16 +85,13 @@ func pullPolicies(s Subject, outcomes []Outcome) (operations []jsonpatch.Operati
 // annotate returns the operations that record the original images of the fields that change or wait, and the fields that
 // may never be pulled under their original name.
 func annotate(s Subject, outcomes []Outcome, never []string) ([]jsonpatch.Operation, error) {
-	originals := s.originals()
+	originals := map[string]string{}
 	for _, o := range outcomes {
 		if o.Decision.Changed() || o.Decision.NeedsPush() {
 			originals[o.Field.Path] = o.Field.Image
 		}
 	}
-	if maps.Equal(originals, podimage.ReadOriginals(s.Pod)) && slices.Equal(never, podimage.ReadNever(s.Pod)) {
-		return nil, nil
-	}
-	return originals.Annotate(s.Pod, never)
+	return s.Pod.Annotate(originals, never)
 }
 
 // pushing says whether an image is yet to be pushed.

@@ -47,7 +47,7 @@ func (h held) Explain(ctx context.Context, pods []*corev1.Pod, given host.Assump
 	var explained []host.Explained
 	for _, pod := range pods {
 		subject := webhook.Subject{
-			Pod: pod, Fields: podimage.Fields(pod), Namespace: pod.Namespace, Labels: given.Labels[pod.Namespace],
+			Pod: podimage.Read(pod, registryHost), Fields: podimage.Fields(pod), Namespace: pod.Namespace, Labels: given.Labels[pod.Namespace],
 		}
 		explained = append(explained, host.Explained{
 			Subject: subject, Outcomes: decider.Decide(ctx, subject),

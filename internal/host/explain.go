@@ -137,7 +137,7 @@ func explainAll(ctx context.Context, with explaining, pods []*corev1.Pod) []Expl
 // explain explains one pod.
 func (e explaining) explain(ctx context.Context, pod *corev1.Pod) Explained {
 	subject := webhook.Subject{
-		Pod: pod, Fields: podimage.Fields(pod), Namespace: pod.Namespace, Labels: e.labels[pod.Namespace],
+		Pod: podimage.Read(pod, e.decider.RegistryHost), Fields: podimage.Fields(pod), Namespace: pod.Namespace, Labels: e.labels[pod.Namespace],
 	}
 	explained := Explained{Subject: subject}
 	if unasked(pod) {
@@ -149,7 +149,7 @@ func (e explaining) explain(ctx context.Context, pod *corev1.Pod) Explained {
 }
 
 // unasked says whether the API server does not ask the webhook about the pod, for its namespace.
-func unasked(pod *corev1.Pod) bool { return slices.Contains(config.UnaskedNamespaces(), pod.Namespace) }
+func unasked(pod *corev1.Pod) bool { return slices.Contains(config.ExemptNamespaces(), pod.Namespace) }
 
 // leaveAlone returns the outcomes for a pod that the webhook is not asked about.
 func leaveAlone(subject webhook.Subject) []webhook.Outcome {

@@ -97,7 +97,7 @@ func TestExplainAll_DecidesAsTheWebhookDoes(t *testing.T) {
 func TestExplainAll_SaysThatTheWebhookIsNotAskedInNamespacesOfTheSystem(t *testing.T) {
 	t.Parallel()
 	with, counted := newExplaining(t, nil)
-	for _, namespace := range config.UnaskedNamespaces() {
+	for _, namespace := range config.ExemptNamespaces() {
 		decision := explainAll(t.Context(), with, []*corev1.Pod{explainedPod(namespace, "example/app:local")})[0].Outcomes[0].Decision
 		want := rewrite.Unchanged("example/app:local", rewrite.ExcludedByRule, "the webhook is never asked about pods of namespace "+namespace)
 		if diff := cmp.Diff(want, decision); diff != "" {

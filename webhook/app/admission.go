@@ -20,15 +20,16 @@ import (
 	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/certs"
 	"kind-local-registry/webhook/lookup"
+	"kind-local-registry/webhook/podimage"
 )
 
 // admission is what answers the API server, and what runs beside it. Every replica has it.
 type admission struct {
-	handler *webhook.Handler
-	lookups *lookup.Cache
-	journal *webhook.Journal
-	pods    cache.Cache
-	host    string // the registry's, as it stands in references
+	handler      *webhook.Handler
+	lookups      *lookup.Cache
+	journal      *webhook.Journal
+	pods         cache.Cache
+	registryHost string
 }
 
 // addAdmission adds it to the manager. Lookups and pushes end with ctx.
@@ -38,10 +39,10 @@ func addAdmission(ctx context.Context, mgr manager.Manager, options Options, pus
 		return nil, err
 	}
 	a := &admission{
-		lookups: lookup.NewCache(ctx, pusher, counted.LookedUp),
-		journal: webhook.NewJournal(log),
-		pods:    mgr.GetCache(),
-		host:    options.RegistryHost,
+		lookups:      lookup.NewCache(ctx, pusher, counted.LookedUp),
+		journal:      webhook.NewJournal(log),
+		pods:         mgr.GetCache(),
+		registryHost: options.RegistryHost,
 	}
 	a.handler = &webhook.Handler{
 		Decider:    &webhook.Decider{RegistryHost: options.RegistryHost, Looker: a.lookups, Rules: options.Rules.Current},
@@ -70,8 +71,9 @@ func (a *admission) Start(ctx context.Context) error {
 	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerDetailedFuncs{
 		AddFunc: func(object any, atStart bool) {
 			if pod, ok := object.(*corev1.Pod); ok && !atStart {
-				a.journal.Created(pod, a.host)
-				a.handler.Guard.Created(pod, a.host)
+				created := podimage.Read(pod, a.registryHost)
+				a.journal.Created(created)
+				a.handler.Guard.Created(created)
 			}
 		},
 	})

@@ -25,6 +25,9 @@ const registryHost = "localhost:5001"
 // someDigest is what every push comes to.
 const someDigest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
+// marked returns the pod with our marks read.
+func marked(pod *corev1.Pod) *podimage.Pod { return podimage.Read(pod, registryHost) }
+
 // gatedPod returns a pod as admission leaves it: two containers of one image, and one of another.
 func gatedPod() *corev1.Pod {
 	return &corev1.Pod{
@@ -67,14 +70,14 @@ func TestWants_PodsThatWaitForAnImage(t *testing.T) {
 			t.Parallel()
 			pod := gatedPod()
 			tt.change(pod)
-			if got := Wants(pod, registryHost); got != tt.want {
+			if got := Wants(marked(pod)); got != tt.want {
 				t.Errorf("Wants = %v, want %v", got, tt.want)
 			}
 			stripped, err := Strip(pod.DeepCopy())
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := Wants(stripped.(*corev1.Pod), registryHost); got != tt.want {
+			if got := Wants(marked(stripped.(*corev1.Pod))); got != tt.want {
 				t.Errorf("Wants of the stripped pod = %v, want %v", got, tt.want)
 			}
 		})
@@ -155,11 +158,11 @@ func reconciler(p webhook.Pusher) *Reconciler {
 // lenient is a Decider whose rules exclude one repository, and which decides nothing.
 type lenient struct{}
 
-func (lenient) Reconsider(context.Context, *corev1.Pod, []podimage.Field) []webhook.Outcome {
+func (lenient) Reconsider(context.Context, *podimage.Pod, []podimage.Field) []webhook.Outcome {
 	return nil
 }
 
-func (lenient) Exclusion(_ context.Context, _ *corev1.Pod, image string) *rewrite.Refusal {
+func (lenient) Exclusion(_ context.Context, _ *podimage.Pod, image string) *rewrite.Refusal {
 	if strings.HasPrefix(image, "secret/") {
 		return &rewrite.Refusal{Reason: rewrite.ExcludedByRule, Detail: "in a test"}
 	}
@@ -169,7 +172,7 @@ func (lenient) Exclusion(_ context.Context, _ *corev1.Pod, image string) *rewrit
 func TestPush_PushesEachImageOnce(t *testing.T) {
 	t.Parallel()
 	pod, behind := gatedPod(), &pusher{}
-	outcomes := reconciler(behind).push(t.Context(), pod, podimage.WaitingFields(pod, registryHost))
+	outcomes := reconciler(behind).push(t.Context(), marked(pod), marked(pod).Waiting())
 	if len(behind.pushes) != 2 {
 		t.Errorf("pushes = %v, want one of each of two images", behind.pushes)
 	}
@@ -188,7 +191,7 @@ func TestPush_EndsAtTheDeadlineOfThePod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pod := gatedPod()
 		start := time.Now()
-		outcomes := reconciler(&pusher{hangs: true}).push(t.Context(), pod, podimage.WaitingFields(pod, registryHost))
+		outcomes := reconciler(&pusher{hangs: true}).push(t.Context(), marked(pod), marked(pod).Waiting())
 		if took := time.Since(start); took > 10*time.Minute || took < 9*time.Minute {
 			t.Errorf("a push that hangs took %s, want the 10 minutes of the deadline", took)
 		}
@@ -202,7 +205,7 @@ func TestDeliver_PinsOrRestoresEachImageAndLiftsTheGate(t *testing.T) {
 	t.Parallel()
 	pod := gatedPod()
 	behind := &pusher{fails: map[string]error{"y:1": &rewrite.Refusal{Reason: rewrite.WrongPlatform}}}
-	patch := deliver(pod, reconciler(behind).push(t.Context(), pod, podimage.WaitingFields(pod, registryHost)))
+	patch := deliver(pod, reconciler(behind).push(t.Context(), marked(pod), marked(pod).Waiting()))
 	var got []string
 	for _, operation := range patch {
 		got = append(got, operation.Json())

@@ -26,26 +26,27 @@ const (
 	healPause = 15 * time.Second
 )
 
-// Decider decides again about fields of a pod that is there, by the rules and the images of now.
-type Decider interface {
-	Reconsider(ctx context.Context, pod *corev1.Pod, fields []podimage.Field) []webhook.Outcome
-	// Exclusion returns why the rules that hold now leave the image alone in that pod, or nil.
-	Exclusion(ctx context.Context, pod *corev1.Pod, image string) *rewrite.Refusal
+// Reconsiderer decides about images of a pod that exists, by the current rules and images.
+type Reconsiderer interface {
+	// Reconsider decides about fields that the kubelet cannot pull.
+	Reconsider(ctx context.Context, pod *podimage.Pod, fields []podimage.Field) []webhook.Outcome
+	// Exclusion returns why the rules leave the image alone in that pod, or nil.
+	Exclusion(ctx context.Context, pod *podimage.Pod, image string) *rewrite.Refusal
 }
 
-// heals says whether the controller may give the pod other images: the webhook would have been asked about it.
-func heals(pod *corev1.Pod) bool {
-	return !slices.Contains(config.UnaskedNamespaces(), pod.Namespace)
+// eligible reports whether the controller may change images of the pod: its namespace is not exempt.
+func eligible(pod *podimage.Pod) bool {
+	return !slices.Contains(config.ExemptNamespaces(), pod.Namespace)
 }
 
 // heal patches images that the kubelet cannot pull, and that the host or the registry has, once they are pushed: the webhook
 // was away when the pod was created or updated, or the registry has lost them since.
-func (r *Reconciler) heal(ctx context.Context, pod *corev1.Pod) (reconcile.Result, error) {
-	before := podimage.ReadHealed(pod)
+func (r *Reconciler) heal(ctx context.Context, pod *podimage.Pod) (reconcile.Result, error) {
+	before := podimage.ReadHealed(pod.Pod)
 	if wait := time.Until(before.Last.Add(healPause)); wait > 0 && wait <= healPause {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
-	outcomes := r.Decider.Reconsider(ctx, pod, podimage.Unpullable(pod, r.RegistryHost))
+	outcomes := r.Decider.Reconsider(ctx, pod, pod.Unpullable())
 	if err := r.pushNeeded(ctx, outcomes); err != nil {
 		return reconcile.Result{}, err
 	}
@@ -54,7 +55,7 @@ func (r *Reconciler) heal(ctx context.Context, pod *corev1.Pod) (reconcile.Resul
 		return reconcile.Result{}, nil
 	}
 	if before.Times >= mostHeals {
-		r.Events.Eventf(reference(pod, ""), nil, corev1.EventTypeWarning, healFailed, giveUp,
+		r.Events.Eventf(reference(pod.Pod, ""), nil, corev1.EventTypeWarning, healFailed, giveUp,
 			"The images of this pod cannot be pulled, although it was given the host's %d times; see the kubelet's Events", before.Times)
 		return reconcile.Result{}, nil
 	}
@@ -62,11 +63,11 @@ func (r *Reconciler) heal(ctx context.Context, pod *corev1.Pod) (reconcile.Resul
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if err := r.apply(ctx, pod, patch); err != nil {
+	if err := r.apply(ctx, pod.Pod, patch); err != nil {
 		return reconcile.Result{}, err
 	}
 	for _, o := range outcomes {
-		r.Events.Eventf(reference(pod, o.Field.Path), nil, corev1.EventTypeNormal, healed, heal,
+		r.Events.Eventf(reference(pod.Pod, o.Field.Path), nil, corev1.EventTypeNormal, healed, heal,
 			"%q cannot be pulled: running %q from the local registry", o.Field.Image, o.Decision.Rewritten)
 		log.FromContext(ctx).Info("image healed", "field", o.Field.Path, "image", o.Field.Image,
 			"rewritten", o.Decision.Rewritten, "reason", o.Decision.Reason)
@@ -75,10 +76,10 @@ func (r *Reconciler) heal(ctx context.Context, pod *corev1.Pod) (reconcile.Resul
 }
 
 // healing returns the patch that gives the pod the images that were decided on. It applies to the pod as it was read.
-func healing(pod *corev1.Pod, outcomes []webhook.Outcome, healed podimage.Healed) ([]jsonpatch.Operation, error) {
-	originals := podimage.ReadOriginals(pod)
-	patch := []jsonpatch.Operation{podimage.TestUID(pod)}
-	for _, now := range podimage.Fields(pod) {
+func healing(pod *podimage.Pod, outcomes []webhook.Outcome, healed podimage.Healed) ([]jsonpatch.Operation, error) {
+	originals := map[string]string{}
+	patch := []jsonpatch.Operation{podimage.TestUID(pod.Pod)}
+	for _, now := range podimage.Fields(pod.Pod) {
 		for _, o := range outcomes {
 			if o.Field.Path == now.Path {
 				originals[now.Path] = o.Field.Image
@@ -86,7 +87,7 @@ func healing(pod *corev1.Pod, outcomes []webhook.Outcome, healed podimage.Healed
 			}
 		}
 	}
-	annotate, err := originals.AnnotateHealed(pod, healed)
+	annotate, err := pod.AnnotateHealed(originals, healed)
 	return append(patch, annotate...), err
 }
 

@@ -86,7 +86,7 @@ func TestPush_ShowsHowFarItIs(t *testing.T) {
 				made := &patches{start: time.Now()}
 				r := reconciler(tt.pusher)
 				r.Client = made
-				r.push(t.Context(), pod, podimage.WaitingFields(pod, registryHost))
+				r.push(t.Context(), marked(pod), marked(pod).Waiting())
 				if diff := cmp.Diff(tt.want, made.made); diff != "" {
 					t.Errorf("patches (-want +got):\n%s", diff)
 				}
@@ -101,7 +101,7 @@ func TestPush_SucceedsThoughItCannotShowHowFarItIs(t *testing.T) {
 		pod := gatedPod()
 		r := reconciler(steady{13})
 		r.Client = &patches{fails: errors.New("connection lost")}
-		outcomes := r.push(t.Context(), pod, podimage.WaitingFields(pod, registryHost))
+		outcomes := r.push(t.Context(), marked(pod), marked(pod).Waiting())
 		for _, o := range outcomes {
 			if o.err != nil {
 				t.Errorf("%s: %v", o.Path, o.err)

@@ -44,10 +44,10 @@ func (p pushed) settled() podimage.Settled {
 
 // push pushes the images of all fields at once, each distinct one once, and returns what came of every field. Meanwhile the
 // pod shows how far that is.
-func (r *Reconciler) push(ctx context.Context, pod *corev1.Pod, fields []podimage.Waiting) []pushed {
+func (r *Reconciler) push(ctx context.Context, pod *podimage.Pod, fields []podimage.Waiting) []pushed {
 	moving := &progress{byImage: map[string]webhook.Progress{}}
-	defer r.show(ctx, pod, moving)()
-	ctx, cancel := context.WithTimeout(ctx, max(r.untilDeadline(pod), leastAttempt))
+	defer r.show(ctx, pod.Pod, moving)()
+	ctx, cancel := context.WithTimeout(ctx, max(r.untilDeadline(pod.Pod), leastAttempt))
 	defer cancel()
 	outcomes := make([]pushed, len(fields))
 	first := map[string]int{} // by what is pushed, the first field that has it
@@ -70,12 +70,12 @@ func (r *Reconciler) push(ctx context.Context, pod *corev1.Pod, fields []podimag
 
 // pushOne pushes the image of one field, unless the rules exclude it by now, and tells so in Events on the pod and in the log.
 // If the build that the field names is gone, it is the host's new one that is pushed.
-func (r *Reconciler) pushOne(ctx context.Context, pod *corev1.Pod, field podimage.Waiting, moving *progress) pushed {
+func (r *Reconciler) pushOne(ctx context.Context, pod *podimage.Pod, field podimage.Waiting, moving *progress) pushed {
 	if refusal := r.Decider.Exclusion(ctx, pod, field.Original); refusal != nil {
 		return pushed{Waiting: field, err: refusal}
 	}
 	start := time.Now()
-	r.event(pod, field, pushBegun, push, "Pushing image %q from the host into the local registry", field.Original)
+	r.event(pod.Pod, field, pushBegun, push, "Pushing image %q from the host into the local registry", field.Original)
 	report := func(now webhook.Progress) { moving.report(field.Original, now) }
 	digest, err := r.Pusher.Push(ctx, field.Pushes(), report)
 	if field.ByBuild && notOnHost(err) {
@@ -86,7 +86,7 @@ func (r *Reconciler) pushOne(ctx context.Context, pod *corev1.Pod, field podimag
 		return pushed{Waiting: field, err: fmt.Errorf("pushing %s: %w", field.Original, err)}
 	}
 	took := time.Since(start).Round(time.Millisecond)
-	r.event(pod, field, pushDone, push, "Pushed image %q in %s%s: %s", field.Original, took, moving.moved(field.Original), digest)
+	r.event(pod.Pod, field, pushDone, push, "Pushed image %q in %s%s: %s", field.Original, took, moving.moved(field.Original), digest)
 	log.FromContext(ctx).Info("image pushed",
 		"field", field.Path, "image", field.Original, "digest", digest, "duration", took.String())
 	return pushed{Waiting: field, digest: digest}

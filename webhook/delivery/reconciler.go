@@ -45,7 +45,7 @@ type Reconciler struct {
 	// Pusher pushes the images.
 	Pusher webhook.Pusher
 	// Decider decides about images that a pod cannot pull.
-	Decider Decider
+	Decider Reconsiderer
 	// Events takes the Events on the pods.
 	Events webhook.Recorder
 	// RegistryHost is the registry's host in every rewritten reference, such as localhost:5001.
@@ -63,7 +63,11 @@ func (r *Reconciler) SetupWithManager(mgr manager.Manager) error {
 		UpdateFunc: func(e event.UpdateEvent) bool {
 			pod, ok := e.ObjectNew.(*corev1.Pod)
 			old, was := e.ObjectOld.(*corev1.Pod)
-			return ok && was && (wantsHeal(pod, r.RegistryHost) || imagesChanged(pod, old) && wantsDelivery(pod, r.RegistryHost))
+			if !ok || !was {
+				return false
+			}
+			updated := podimage.Read(pod, r.RegistryHost)
+			return wantsHeal(updated) || imagesChanged(pod, old) && wantsDelivery(updated)
 		},
 		DeleteFunc:  func(event.DeleteEvent) bool { return false },
 		GenericFunc: func(event.GenericEvent) bool { return false },
@@ -92,38 +96,39 @@ func (r *Reconciler) SetupWithManager(mgr manager.Manager) error {
 // wants is Wants for a cached object.
 func (r *Reconciler) wants(object client.Object) bool {
 	pod, ok := object.(*corev1.Pod)
-	return ok && Wants(pod, r.RegistryHost)
+	return ok && Wants(podimage.Read(pod, r.RegistryHost))
 }
 
 // Reconcile brings one pod's images into the registry and lets the pod go. An error means that it is tried again.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
-	pod := &corev1.Pod{}
-	if err := r.Reader.Get(ctx, request.NamespacedName, pod); err != nil {
+	found := &corev1.Pod{}
+	if err := r.Reader.Get(ctx, request.NamespacedName, found); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
+	pod := podimage.Read(found, r.RegistryHost)
 	switch {
-	case !Wants(pod, r.RegistryHost):
+	case !Wants(pod):
 		return reconcile.Result{}, nil
-	case !podimage.Gated(pod) && wantsHeal(pod, r.RegistryHost):
+	case !podimage.Gated(found) && wantsHeal(pod):
 		return r.heal(ctx, pod)
 	}
-	if !heals(pod) { // in an exempt namespace a gate was put on by hand, and no image may be changed
-		return reconcile.Result{}, r.apply(ctx, pod, podimage.LetGo(pod, nil))
+	if !eligible(pod) { // in an exempt namespace a gate was put on by hand, and no image may be changed
+		return reconcile.Result{}, r.apply(ctx, found, podimage.Ungate(found, nil))
 	}
-	outcomes := r.push(ctx, pod, podimage.WaitingFields(pod, r.RegistryHost))
+	outcomes := r.push(ctx, pod, pod.Waiting())
 	if ctx.Err() != nil {
 		return reconcile.Result{}, fmt.Errorf("pushing: %w", context.Cause(ctx))
 	}
-	if r.untilDeadline(pod) > 0 {
-		if err := r.retry(pod, outcomes); err != nil {
-			r.tell(ctx, pod, retryText(err))
+	if r.untilDeadline(found) > 0 {
+		if err := r.retry(found, outcomes); err != nil {
+			r.tell(ctx, found, retryText(err))
 			return reconcile.Result{}, err
 		}
 	}
-	r.giveUp(ctx, pod, outcomes)
-	err := r.apply(ctx, pod, deliver(pod, outcomes))
+	r.giveUp(ctx, found, outcomes)
+	err := r.apply(ctx, found, deliver(found, outcomes))
 	if err != nil && ctx.Err() == nil { // as when a policy refuses it; the pod waits until that changes
-		r.Events.Eventf(reference(pod, ""), nil, corev1.EventTypeWarning, ungateFailed, push,
+		r.Events.Eventf(reference(found, ""), nil, corev1.EventTypeWarning, ungateFailed, push,
 			"The pod still waits, as it could not be changed: %.500s; trying again", err)
 	}
 	return reconcile.Result{}, err
@@ -166,7 +171,7 @@ func deliver(pod *corev1.Pod, outcomes []pushed) []jsonpatch.Operation {
 	for i, o := range outcomes {
 		fields[i] = o.settled()
 	}
-	return podimage.LetGo(pod, fields)
+	return podimage.Ungate(pod, fields)
 }
 
 // apply patches the pod. A pod that is gone needs no patch.

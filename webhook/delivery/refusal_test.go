@@ -16,7 +16,6 @@ import (
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/rewrite"
-	"kind-local-registry/webhook/podimage"
 )
 
 func TestPush_PushesNothingThatTheRulesExclude(t *testing.T) {
@@ -24,7 +23,7 @@ func TestPush_PushesNothingThatTheRulesExclude(t *testing.T) {
 	pod, behind := gatedPod(), &pusher{}
 	pod.Annotations[config.OriginalsAnnotation] = `{"spec.containers{a}":"secret/app:1"}`
 	pod.Spec.Containers[0].Image = "localhost:5001/secret/app:1"
-	outcomes := reconciler(behind).push(t.Context(), pod, podimage.WaitingFields(pod, registryHost))
+	outcomes := reconciler(behind).push(t.Context(), marked(pod), marked(pod).Waiting())
 	if len(behind.pushes) > 0 {
 		t.Errorf("pushes = %v, want none", behind.pushes)
 	}
@@ -54,7 +53,7 @@ func TestPush_TakesTheNewBuildWhereTheNamedOneIsGone(t *testing.T) {
 				behind.fails = map[string]error{build: tt.fails}
 			}
 			r := reconciler(behind)
-			outcomes := r.push(t.Context(), pod, podimage.WaitingFields(pod, registryHost)[1:2])
+			outcomes := r.push(t.Context(), marked(pod), marked(pod).Waiting()[1:2])
 			if diff := cmp.Diff(tt.pushes, behind.pushes); diff != "" {
 				t.Errorf("pushes (-want +got):\n%s", diff)
 			}

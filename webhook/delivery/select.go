@@ -9,25 +9,23 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// Wants says whether the controller has something to do for the pod: to deliver its images, or to heal it.
-func Wants(pod *corev1.Pod, registryHost string) bool {
-	return wantsDelivery(pod, registryHost) || wantsHeal(pod, registryHost)
-}
+// Wants reports whether the controller must deliver images of the pod or heal it.
+func Wants(pod *podimage.Pod) bool { return wantsDelivery(pod) || wantsHeal(pod) }
 
-// wantsDelivery says whether our gate holds the pod, or whether it has a node, so that it could not be gated, and an image
-// that is yet to be pushed.
-func wantsDelivery(pod *corev1.Pod, registryHost string) bool {
+// wantsDelivery reports whether the pod is gated, or waits for a push on a node: a pod that is created with a node cannot be
+// gated.
+func wantsDelivery(pod *podimage.Pod) bool {
 	if pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodPending {
 		return false
 	}
-	return podimage.Gated(pod) || pod.Spec.NodeName != "" && len(podimage.WaitingFields(pod, registryHost)) > 0
+	return podimage.Gated(pod.Pod) || pod.Spec.NodeName != "" && len(pod.Waiting()) > 0
 }
 
-// wantsHeal reports whether the kubelet cannot pull an image of the pod, which the webhook would be asked about. A pod that
-// runs can have such a container too: one that was updated, or whose image was removed from its node.
-func wantsHeal(pod *corev1.Pod, registryHost string) bool {
+// wantsHeal reports whether the kubelet cannot pull an image of the pod, and the pod's namespace is eligible. A running pod can
+// have such a container too: one that was updated, or whose image was removed from its node.
+func wantsHeal(pod *podimage.Pod) bool {
 	active := pod.Status.Phase == corev1.PodPending || pod.Status.Phase == corev1.PodRunning
-	return pod.DeletionTimestamp == nil && active && heals(pod) && len(podimage.Unpullable(pod, registryHost)) > 0
+	return pod.DeletionTimestamp == nil && active && eligible(pod) && len(pod.Unpullable()) > 0
 }
 
 // imagesChanged reports whether an update has changed an image of the pod.

@@ -7,30 +7,29 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 )
 
-// Unpullable returns the fields of the pod whose image the kubelet cannot pull, with their original images. What the kubelet
-// says of an image that the pod had before counts for nothing.
-func Unpullable(pod *corev1.Pod, registryHost string) []Field {
-	failing := unpullable(pod)
-	originals := ReadOriginals(pod)
+// Unpullable returns the fields whose image the kubelet cannot pull, with their original images. A failure to pull an image
+// that the pod had before does not count.
+func (p *Pod) Unpullable() []Field {
+	failing := unpullable(p.Pod)
 	var fields []Field
-	for _, field := range Fields(pod) {
+	for _, field := range Fields(p.Pod) {
 		if failing[field.Path].of(field.Image) {
-			fields = append(fields, field.With(originals.Written(field, registryHost)))
+			fields = append(fields, field.With(p.Original(field)))
 		}
 	}
 	return fields
 }
 
-// failure is a container of which the kubelet says that it cannot pull its image.
+// failure is what the kubelet reports of a container whose image it cannot pull.
 type failure struct{ image, message string }
 
-// of reports whether it is that image which cannot be pulled. A container that ran before has the image that it ran then in
-// its status; the kubelet's message quotes the one that it tries now.
+// of reports whether the failure is one to pull that image. The status of a container that ran before has the image that it
+// ran then; the kubelet's message quotes the one that it tries now.
 func (f failure) of(image string) bool {
 	return f.image != "" && (f.image == image || strings.Contains(f.message, `"`+image+`"`))
 }
 
-// unpullable returns the failures by Field.Path.
+// unpullable returns the failures to pull, by Field.Path.
 func unpullable(pod *corev1.Pod) map[string]failure {
 	failing := map[string]failure{}
 	for list, statuses := range map[string][]corev1.ContainerStatus{
@@ -45,10 +44,11 @@ func unpullable(pod *corev1.Pod) map[string]failure {
 	return failing
 }
 
-// PullFails reports whether a container waits because its image cannot be pulled (kubernetes, pkg/kubelet/images/types.go).
+// PullFails reports whether the reason of a waiting container is that its image cannot be pulled (kubernetes,
+// pkg/kubelet/images/types.go).
 func PullFails(reason string) bool { return reason == "ErrImagePull" || reason == "ImagePullBackOff" }
 
-// Active selects the pods that have not ended: those that wait for an image, and those that may.
+// Active selects the pods that have not ended.
 func Active() fields.Selector {
 	const phase = "status.phase"
 	return fields.AndSelectors(

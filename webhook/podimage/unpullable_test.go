@@ -40,7 +40,7 @@ func TestUnpullable_GivesOriginalsOfWhatFailsNow(t *testing.T) {
 		"a container that the kubelet knows nothing": {"", "", "", false},
 	} {
 		pod := waiting(corev1.PodRunning, image, tt.status, tt.reason, tt.message)
-		got := podimage.Unpullable(pod, registryHost)
+		got := podimage.Read(pod, registryHost).Unpullable()
 		if (len(got) == 1) != tt.want || tt.want && got[0].Image != "a:1" {
 			t.Errorf("%s: Unpullable = %v, want a:1: %v", name, got, tt.want)
 		}
@@ -50,10 +50,10 @@ func TestUnpullable_GivesOriginalsOfWhatFailsNow(t *testing.T) {
 func TestRestore_LeavesAloneWhatRuns(t *testing.T) {
 	t.Parallel()
 	const build = "localhost:5001/a:1-0123456789ab"
-	if patch := podimage.Restore(waiting(corev1.PodRunning, build, build, "", ""), registryHost); patch != nil {
+	if patch := podimage.Read(waiting(corev1.PodRunning, build, build, "", ""), registryHost).Restore(); patch != nil {
 		t.Errorf("Restore of a pod that runs = %v, want no patch", lines(patch))
 	}
-	if patch := podimage.Restore(waiting(corev1.PodRunning, build, build, "ImagePullBackOff", ""), registryHost); patch == nil {
+	if patch := podimage.Read(waiting(corev1.PodRunning, build, build, "ImagePullBackOff", ""), registryHost).Restore(); patch == nil {
 		t.Error("a container that waits for a push which nobody makes any more is not restored")
 	}
 }
@@ -62,7 +62,7 @@ func TestRestore_ChangesNoImageInAnExemptNamespace(t *testing.T) {
 	t.Parallel()
 	pod := waiting(corev1.PodPending, "localhost:5001/a:1", "", "", "")
 	pod.Namespace, pod.Spec.SchedulingGates = "kube-system", []corev1.PodSchedulingGate{{Name: config.Gate}}
-	for _, operation := range lines(podimage.Restore(pod, registryHost)) {
+	for _, operation := range lines(podimage.Read(pod, registryHost).Restore()) {
 		if strings.Contains(operation, "image\"") {
 			t.Errorf("Restore changes an image: %s", operation)
 		}
@@ -72,11 +72,11 @@ func TestRestore_ChangesNoImageInAnExemptNamespace(t *testing.T) {
 func TestWaiting_KeepsWhatMayNotBePulled(t *testing.T) {
 	t.Parallel()
 	pod := waiting(corev1.PodPending, "localhost:5001/a:1", "", "", "")
-	if got := podimage.WaitingFields(pod, registryHost)[0].Restored().Image; got != "a:1" {
+	if got := podimage.Read(pod, registryHost).Waiting()[0].Restored().Image; got != "a:1" {
 		t.Errorf("Restored = %s, want the original image", got)
 	}
 	pod.Annotations[config.NeverAnnotation] = `["spec.containers{app}"]`
-	if got := podimage.WaitingFields(pod, registryHost)[0].Restored().Image; got != "localhost:5001/a:1" {
+	if got := podimage.Read(pod, registryHost).Waiting()[0].Restored().Image; got != "localhost:5001/a:1" {
 		t.Errorf("Restored = %s, want the image to stay: its author wrote Never", got)
 	}
 }
@@ -84,7 +84,7 @@ func TestWaiting_KeepsWhatMayNotBePulled(t *testing.T) {
 func TestWaiting_PushesTheBuildThatItNames(t *testing.T) {
 	t.Parallel()
 	const build, digest = "localhost:5001/a:1-0123456789ab", "sha256:0"
-	field := podimage.WaitingFields(waiting(corev1.PodPending, build, "", "", ""), registryHost)[0]
+	field := podimage.Read(waiting(corev1.PodPending, build, "", "", ""), registryHost).Waiting()[0]
 	if field.Pushes() != build || field.Pushed(digest).Image != build {
 		t.Errorf("pushes %s, then has %s, want %s twice", field.Pushes(), field.Pushed(digest).Image, build)
 	}

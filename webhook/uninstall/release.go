@@ -74,7 +74,7 @@ func list(ctx context.Context, cluster client.Client, registryHost string) ([]he
 	var pods []held
 	for i := range active.Items {
 		pod := &active.Items[i]
-		if patch := podimage.Restore(pod, registryHost); pod.DeletionTimestamp == nil && patch != nil {
+		if patch := podimage.Read(pod, registryHost).Restore(); pod.DeletionTimestamp == nil && patch != nil {
 			pods = append(pods, held{pod, patch})
 		}
 	}

@@ -24,7 +24,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 system:serviceaccount:{{ .Release.Namespace }}:{{ .Chart.Name }}
 {{- end }}
 
-{{/* Namespaces whose pods are never rewritten, as a JSON list: config.UnaskedNamespaces. */}}
+{{/* Namespaces whose pods are never rewritten, as a JSON list: config.ExemptNamespaces. */}}
 {{- define "exemptNamespaces" -}}
 {{ list "kube-system" "kube-node-lease" "kube-public" "local-path-storage" .Release.Namespace | toJson }}
 {{- end }}

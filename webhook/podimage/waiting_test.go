@@ -49,7 +49,7 @@ func TestRestore_LetsAPodGoAsItsAuthorWroteIt(t *testing.T) {
 		`{"op":"test","path":"/spec/schedulingGates/1","value":{"name":"kind-local-registry/image-push"}}`,
 		`{"op":"remove","path":"/spec/schedulingGates/1"}`,
 	}
-	if diff := cmp.Diff(want, lines(podimage.Restore(pod, registryHost))); diff != "" {
+	if diff := cmp.Diff(want, lines(podimage.Read(pod, registryHost).Restore())); diff != "" {
 		t.Errorf("Restore (-want +got):\n%s", diff)
 	}
 }
@@ -67,7 +67,7 @@ func TestRestore_RestoresAPodWithANodeThatCouldNotBeGated(t *testing.T) {
 		`{"op":"test","path":"/spec/containers/0/image","value":"localhost:5001/a:1"}`,
 		`{"op":"replace","path":"/spec/containers/0/image","value":"a:1"}`,
 	}
-	if diff := cmp.Diff(want, lines(podimage.Restore(pod, registryHost))); diff != "" {
+	if diff := cmp.Diff(want, lines(podimage.Read(pod, registryHost).Restore())); diff != "" {
 		t.Errorf("Restore (-want +got):\n%s", diff)
 	}
 }
@@ -78,7 +78,7 @@ func TestRestore_LeavesAPodAloneThatWaitsForNothing(t *testing.T) {
 		SchedulingGates: []corev1.PodSchedulingGate{{Name: "example.com/theirs"}},
 		Containers:      []corev1.Container{{Name: "app", Image: "localhost:5001/a:1"}},
 	}}
-	if patch := podimage.Restore(pod, registryHost); patch != nil {
+	if patch := podimage.Read(pod, registryHost).Restore(); patch != nil {
 		t.Errorf("Restore = %v, want no patch", lines(patch))
 	}
 }

@@ -14,7 +14,16 @@ import (
 
 const registryHost = "localhost:5001"
 
-func TestOf_FindsWhatStillWaits(t *testing.T) {
+// recorded returns a pod with a container of the image, whose annotation has that original image, if any.
+func recorded(original, image string) *podimage.Pod {
+	pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: image}}}}
+	if original != "" {
+		pod.Annotations = map[string]string{config.OriginalsAnnotation: `{"spec.containers{app}":"` + original + `"}`}
+	}
+	return podimage.Read(pod, registryHost)
+}
+
+func TestWaiting_FindsFieldsThatStillWait(t *testing.T) {
 	t.Parallel()
 	const digest = "@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 	for name, tt := range map[string]struct {
@@ -34,19 +43,15 @@ func TestOf_FindsWhatStillWaits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			originals := podimage.Originals{}
-			if tt.recorded != "" {
-				originals["spec.containers{app}"] = tt.recorded
-			}
-			got, ok := originals.Of(podimage.Field{Path: "spec.containers{app}", Image: tt.image}, registryHost)
-			if ok != tt.want || ok && got != tt.recorded {
-				t.Errorf("Of(%q) with %q recorded = %q, %v, want %v", tt.image, tt.recorded, got, ok, tt.want)
+			got := recorded(tt.recorded, tt.image).Waiting()
+			if (len(got) == 1) != tt.want || tt.want && got[0].Original != tt.recorded {
+				t.Errorf("Waiting of %q with %q recorded = %v, want it to wait: %v", tt.image, tt.recorded, got, tt.want)
 			}
 		})
 	}
 }
 
-func TestWritten_KnowsEveryFormThatWeGiveAnImage(t *testing.T) {
+func TestOriginal_KnowsEveryRewrittenForm(t *testing.T) {
 	t.Parallel()
 	const digest = "@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 	for image, want := range map[string]string{
@@ -59,9 +64,9 @@ func TestWritten_KnowsEveryFormThatWeGiveAnImage(t *testing.T) {
 		"a/b:1":                             "a/b:1",
 		"c:1":                               "c:1",
 	} {
-		originals := podimage.Originals{"spec.containers{app}": "a/b:1"}
-		if got := originals.Written(podimage.Field{Path: "spec.containers{app}", Image: image}, registryHost); got != want {
-			t.Errorf("Written(%q) = %q, want %q", image, got, want)
+		pod := recorded("a/b:1", image)
+		if got := pod.Original(podimage.Fields(pod.Pod)[0]); got != want {
+			t.Errorf("Original(%q) = %q, want %q", image, got, want)
 		}
 	}
 }
@@ -79,19 +84,20 @@ func TestUntagged_TakesTheTagFromWhatHasADigest(t *testing.T) {
 	}
 }
 
-func TestReadOriginals_TakesWhatSomebodyElseWroteForNothing(t *testing.T) {
+func TestRead_IgnoresInvalidAnnotations(t *testing.T) {
 	t.Parallel()
 	for _, annotation := range []string{"", "null", "[]", "{", `{"a":1}`, `"a"`} {
 		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
 			Annotations: map[string]string{config.OriginalsAnnotation: annotation},
 		}}
-		if got := podimage.ReadOriginals(pod); got == nil || len(got) > 0 {
-			t.Errorf("ReadOriginals of %s = %v, want an empty map", annotation, got)
+		patch, err := podimage.Read(pod, registryHost).Annotate(map[string]string{"spec.containers{app}": "a:1"}, nil)
+		if err != nil || len(patch) != 1 || patch[0].Value != `{"spec.containers{app}":"a:1"}` {
+			t.Errorf("Annotate over %s = %v, %v, want one original image", annotation, patch, err)
 		}
 	}
 }
 
-func TestLiftGate_TakesOursAndNoOther(t *testing.T) {
+func TestRemoveGate_RemovesOursOnly(t *testing.T) {
 	t.Parallel()
 	gates := func(names ...string) *corev1.Pod {
 		pod := &corev1.Pod{}
@@ -113,12 +119,12 @@ func TestLiftGate_TakesOursAndNoOther(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := json.Marshal(podimage.LiftGate(tt.pod))
+			got, err := json.Marshal(podimage.RemoveGate(tt.pod))
 			if err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(tt.want, string(got)); diff != "" {
-				t.Errorf("LiftGate (-want +got):\n%s", diff)
+				t.Errorf("RemoveGate (-want +got):\n%s", diff)
 			}
 		})
 	}

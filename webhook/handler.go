@@ -191,15 +191,8 @@ func (h *Handler) pushFinal(ctx context.Context, subject Subject, outcomes []Out
 	pushing.Wait()
 }
 
-// pushOne returns what becomes of a decision to push, once it was tried.
+// pushOne returns the decision after an attempt to push its image. An error stays with the pushes, which go on.
 func (h *Handler) pushOne(ctx context.Context, decision rewrite.Decision) rewrite.Decision {
-	digest, err := h.Pushes.Push(ctx, decision.Pushes())
-	refusal := (*rewrite.Refusal)(nil)
-	switch {
-	case err == nil:
-		return decision.Pushed(digest)
-	case errors.As(err, &refusal):
-		return rewrite.Unchanged(decision.Image, refusal.Reason, refusal.Detail)
-	}
+	decision, _ = decision.AfterPush(h.Pushes.Push(ctx, decision.Pushes()))
 	return decision
 }

@@ -89,8 +89,7 @@ func (p *Pushes) push(name string) (digest string, err error) {
 	defer cancel()
 	for wait := firstPushRetry; ; wait = min(2*wait, lastPushRetry) {
 		digest, err := p.Pusher.Push(ctx, name, nil) // nobody can be told of it
-		refusal := (*rewrite.Refusal)(nil)
-		if err == nil || errors.As(err, &refusal) {
+		if err == nil || rewrite.ReasonOf(err) != "" {
 			return digest, err
 		}
 		select {

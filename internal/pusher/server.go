@@ -69,7 +69,7 @@ func (s *Server) lookup(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		code := http.StatusBadGateway
-		if reasonOf(err) != "" {
+		if rewrite.ReasonOf(err) != "" {
 			code = http.StatusUnprocessableEntity
 		}
 		answer(w, code, newFault(err))

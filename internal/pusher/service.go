@@ -73,7 +73,7 @@ func (s *Service) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presen
 		return presence, nil
 	}
 	image, err := s.find(ctx, name)
-	if reasonOf(err) == rewrite.NotOnHost {
+	if rewrite.ReasonOf(err) == rewrite.NotOnHost {
 		return presence, nil
 	}
 	if err != nil {
@@ -81,7 +81,7 @@ func (s *Service) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presen
 	}
 	presence.OnHost, presence.ImageID = true, image.ID.String()
 	presence.Pulled = image.Pulled && name.Host() != s.host
-	if refusal := (*rewrite.Refusal)(nil); errors.As(image.Refusal(), &refusal) {
+	if refusal, ok := errors.AsType[*rewrite.Refusal](image.Refusal()); ok {
 		presence.Refusal, presence.Detail = refusal.Reason, refusal.Detail
 	}
 	if build := manifestOf(image, held); build != "" && build == held.Digest {
@@ -180,7 +180,7 @@ func (s *Service) pushDigest(
 	if err == nil && image.Manifest.String() == name.Digest() {
 		return s.push(ctx, name.String(), target, image, progress)
 	}
-	if err != nil && reasonOf(err) == "" {
+	if err != nil && rewrite.ReasonOf(err) == "" {
 		return push.Result{}, err
 	}
 	return push.Result{}, &rewrite.Refusal{
@@ -219,7 +219,7 @@ func (s *Service) find(ctx context.Context, name rewrite.Name) (docker.Image, er
 		if err == nil && !strings.HasPrefix(image.ID.Encoded(), known.idPrefix) {
 			err = &rewrite.Refusal{Reason: rewrite.NotOnHost, Detail: known.name + " is another build by now"}
 		}
-		if reasonOf(err) != rewrite.NotOnHost {
+		if rewrite.ReasonOf(err) != rewrite.NotOnHost {
 			break
 		}
 	}
@@ -257,13 +257,4 @@ func (s *Service) candidates(name rewrite.Name) []candidate {
 		candidates = append(candidates, c)
 	}
 	return candidates
-}
-
-// reasonOf returns the reason of a refusal, or "" for any other error.
-func reasonOf(err error) rewrite.Reason {
-	var refusal *rewrite.Refusal
-	if errors.As(err, &refusal) {
-		return refusal.Reason
-	}
-	return ""
 }

@@ -39,8 +39,7 @@ type fault struct {
 
 // newFault returns what the client is told of err.
 func newFault(err error) *fault {
-	var refusal *rewrite.Refusal
-	if errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*rewrite.Refusal](err); ok {
 		return &fault{Reason: refusal.Reason, Detail: refusal.Detail}
 	}
 	return &fault{Detail: err.Error()}

@@ -79,7 +79,7 @@ func Decide(q Question, lookup Lookup) Decision {
 		return Unchanged(q.Image, Unmappable, err.Error())
 	}
 	held, err := lookup(name)
-	if refusal := (*Refusal)(nil); errors.As(err, &refusal) {
+	if refusal, ok := errors.AsType[*Refusal](err); ok {
 		return Unchanged(q.Image, refusal.Reason, refusal.Detail)
 	}
 	if err != nil {
@@ -136,8 +136,15 @@ func (d Decision) Pushes() string {
 	return d.Image
 }
 
-// Pushed returns the decision as it is once the image is in the registry under that manifest digest.
-func (d Decision) Pushed(digest string) Decision {
+// AfterPush returns the decision after a push of its image, which ended with the digest of the image's manifest or with an
+// error. A refusal leaves the image unchanged. Any other error may pass: it is returned, and the decision stays.
+func (d Decision) AfterPush(digest string, err error) (Decision, error) {
+	if refusal, ok := errors.AsType[*Refusal](err); ok {
+		return Unchanged(d.Image, refusal.Reason, refusal.Detail), nil
+	}
+	if err != nil {
+		return d, err
+	}
 	d.Digest, d.ImageID = digest, ""
 	switch d.Reason {
 	case RewrittenPushing:
@@ -145,7 +152,7 @@ func (d Decision) Pushed(digest string) Decision {
 	case AlreadyLocalPushing:
 		d.Reason = AlreadyLocal
 	}
-	return d
+	return d, nil
 }
 
 // local decides about an image of the local registry itself.

@@ -149,17 +149,30 @@ func TestDecide_AsksNobodyAboutWhatARuleLeavesAlone(t *testing.T) {
 	}
 }
 
-func TestPushed_IsWhatALaterDecisionSays(t *testing.T) {
+func TestAfterPush_DecidesAsALaterLookup(t *testing.T) {
 	t.Parallel()
 	for _, image := range []string{"a/b:local", "localhost:5001/a:1"} {
 		onHost := func(rewrite.Name) (rewrite.Presence, error) { return rewrite.Presence{OnHost: true}, nil }
 		inRegistry := func(rewrite.Name) (rewrite.Presence, error) {
 			return rewrite.Presence{OnHost: true, Digest: someDigest, Served: someDigest}, nil
 		}
-		got, want := rewrite.Decide(ask(image), onHost).Pushed(someDigest), rewrite.Decide(ask(image), inRegistry)
-		if got.Rewritten != want.Rewritten || got.Reason != want.Reason {
-			t.Errorf("Decide(%q).Pushed = %+v, want %+v", image, got, want)
+		got, err := rewrite.Decide(ask(image), onHost).AfterPush(someDigest, nil)
+		want := rewrite.Decide(ask(image), inRegistry)
+		if err != nil || got.Rewritten != want.Rewritten || got.Reason != want.Reason {
+			t.Errorf("AfterPush of Decide(%q) = %+v, %v, want %+v", image, got, err, want)
 		}
+	}
+}
+
+func TestAfterPush_TellsRefusalsFromOtherErrors(t *testing.T) {
+	t.Parallel()
+	pushing := rewrite.Decision{Image: "a:1", Rewritten: "localhost:5001/a:1", Reason: rewrite.RewrittenPushing}
+	got, err := pushing.AfterPush("", fmt.Errorf("pushing: %w", &rewrite.Refusal{Reason: rewrite.NoSpace, Detail: "full"}))
+	if want := rewrite.Unchanged("a:1", rewrite.NoSpace, "full"); err != nil || got != want {
+		t.Errorf("AfterPush of a refusal = %+v, %v, want %+v", got, err, want)
+	}
+	if got, err = pushing.AfterPush("", errors.ErrUnsupported); !errors.Is(err, errors.ErrUnsupported) || got != pushing {
+		t.Errorf("AfterPush of an error = %+v, %v, want %+v and the error", got, err, pushing)
 	}
 }
 

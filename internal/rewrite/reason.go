@@ -1,5 +1,7 @@
 package rewrite
 
+import "errors"
+
 // Reason says why an image reference was rewritten or left alone. The list is closed: the same words stand in the log,
 // in metrics, in Events and in docs/reasons.md.
 type Reason string
@@ -72,6 +74,14 @@ type Refusal struct {
 	Reason Reason
 	// Detail says more, for a person.
 	Detail string
+}
+
+// ReasonOf returns the reason of a refusal, and "" for any other error.
+func ReasonOf(err error) Reason {
+	if refusal, ok := errors.AsType[*Refusal](err); ok {
+		return refusal.Reason
+	}
+	return ""
 }
 
 // Error returns the reason and its detail.

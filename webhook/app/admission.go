@@ -100,7 +100,7 @@ func (n namespaces) Labels(ctx context.Context, name string) (map[string]string,
 // registered registers the metrics with the process, or returns those of a server that ran in it before.
 func registered(made *webhook.Metrics) (*webhook.Metrics, error) {
 	err := metrics.Registry.Register(made)
-	if known := (prometheus.AlreadyRegisteredError{}); errors.As(err, &known) {
+	if known, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
 		if before, ok := known.ExistingCollector.(*webhook.Metrics); ok {
 			return before, nil
 		}
@@ -118,7 +118,7 @@ func exposeExpiry(keeper *certs.Keeper) (stop func(), err error) {
 		Help: "Seconds until the serving certificate expires; it is renewed long before. 0 while there is none.",
 	}, func() float64 { return keeper.Remaining().Seconds() })
 	err = metrics.Registry.Register(expiry)
-	if known := (prometheus.AlreadyRegisteredError{}); errors.As(err, &known) {
+	if _, known := errors.AsType[prometheus.AlreadyRegisteredError](err); known {
 		return func() {}, nil // another server in this process has it
 	}
 	if err != nil {

@@ -102,14 +102,8 @@ func (r *Reconciler) pushNeeded(ctx context.Context, outcomes []webhook.Outcome)
 		if !decision.NeedsPush() {
 			continue
 		}
-		digest, err := r.Pusher.Push(ctx, decision.Image, nil)
-		refusal := (*rewrite.Refusal)(nil)
-		switch {
-		case err == nil:
-			*decision = decision.Pushed(digest)
-		case errors.As(err, &refusal):
-			*decision = rewrite.Unchanged(decision.Image, refusal.Reason, refusal.Detail)
-		default:
+		var err error
+		if *decision, err = decision.AfterPush(r.Pusher.Push(ctx, decision.Image, nil)); err != nil {
 			passing = append(passing, fmt.Errorf("pushing %s: %w", decision.Image, err))
 		}
 	}

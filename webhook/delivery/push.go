@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -28,10 +27,7 @@ type pushed struct {
 }
 
 // refused says whether the image can never be pushed.
-func (p pushed) refused() bool {
-	var refusal *rewrite.Refusal
-	return errors.As(p.err, &refusal)
-}
+func (p pushed) refused() bool { return rewrite.ReasonOf(p.err) != "" }
 
 // settled returns what the field has in the end: the image by its digest where it was pushed, and what its author wrote
 // where it was not.
@@ -78,7 +74,7 @@ func (r *Reconciler) pushOne(ctx context.Context, pod *podimage.Pod, field podim
 	r.event(pod.Pod, field, pushBegun, push, "Pushing image %q from the host into the local registry", field.Original)
 	report := func(now webhook.Progress) { moving.report(field.Original, now) }
 	digest, err := r.Pusher.Push(ctx, field.Pushes(), report)
-	if field.ByBuild && notOnHost(err) {
+	if field.ByBuild && rewrite.ReasonOf(err) == rewrite.NotOnHost {
 		field = field.ByTag()
 		digest, err = r.Pusher.Push(ctx, field.Pushes(), report)
 	}
@@ -90,12 +86,6 @@ func (r *Reconciler) pushOne(ctx context.Context, pod *podimage.Pod, field podim
 	log.FromContext(ctx).Info("image pushed",
 		"field", field.Path, "image", field.Original, "digest", digest, "duration", took.String())
 	return pushed{Waiting: field, digest: digest}
-}
-
-// notOnHost reports whether a push was refused because the host has no such image.
-func notOnHost(err error) bool {
-	var refusal *rewrite.Refusal
-	return errors.As(err, &refusal) && refusal.Reason == rewrite.NotOnHost
 }
 
 // untilDeadline returns how long it is until the pod runs what its author wrote, whatever fails. It reads the wall clock:

@@ -81,9 +81,10 @@ func (h *Handler) Knows(r *http.Request) bool {
 
 // statusOf returns the status of a request whose body could not be read, or waited too long.
 func statusOf(err error) int {
-	tooLarge, cut := errTooLarge{}, (*http.MaxBytesError)(nil)
+	_, tooLarge := errors.AsType[errTooLarge](err)
+	_, cut := errors.AsType[*http.MaxBytesError](err)
 	switch {
-	case errors.As(err, &tooLarge), errors.As(err, &cut):
+	case tooLarge, cut:
 		return http.StatusRequestEntityTooLarge
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return http.StatusRequestTimeout

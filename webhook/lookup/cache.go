@@ -144,8 +144,7 @@ func (c *Cache) try(ctx context.Context, name rewrite.Name) (found answer) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 	presence, err := c.retry(ctx, name)
-	refusal := (*rewrite.Refusal)(nil)
-	if err == nil || errors.As(err, &refusal) {
+	if err == nil || rewrite.ReasonOf(err) != "" {
 		return answer{presence: presence, err: err}
 	}
 	if ctx.Err() != nil {
@@ -172,9 +171,8 @@ func (c *Cache) retry(ctx context.Context, name rewrite.Name) (rewrite.Presence,
 
 // disconnected reports whether the error is one of the connection, and not an answer that came over it.
 func disconnected(err error) bool {
-	refusal, connection := (*rewrite.Refusal)(nil), net.Error(nil) // url.Error, syscall.Errno and timeouts are net.Errors too
-	return !errors.As(err, &refusal) &&
-		(errors.As(err, &connection) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF))
+	_, connection := errors.AsType[net.Error](err) // as url.Error, syscall.Errno and timeouts are
+	return rewrite.ReasonOf(err) == "" && (connection || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF))
 }
 
 // remember keeps the answer of a lookup that began at start, drops expired answers, and opens or closes the breaker.

@@ -56,8 +56,8 @@ const (
 	ProbeKey = "answered-by"
 	// ReadyJob is the Job that asks, at the end of an installation, whether the API server's calls reach the webhook.
 	ReadyJob = "kind-local-registry-ready"
-	// ReleaseJob is the Job that lets pods go before the chart is uninstalled.
-	ReleaseJob = "kind-local-registry-release"
+	// UninstallJob is the Job that ungates waiting pods before Helm uninstalls the chart.
+	UninstallJob = "kind-local-registry-uninstall"
 	// ServingSecret holds the webhook's serving certificate and its CA.
 	ServingSecret = "kind-local-registry-serving-cert" // #nosec G101 -- a Secret's name
 	// PodPolicy is the policy, and its binding, that holds the webhook's ServiceAccount to the pods that it may patch.

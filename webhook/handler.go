@@ -112,7 +112,7 @@ func (h *Handler) review(ctx context.Context, request *admissionv1.AdmissionRequ
 }
 
 // Reconsider decides again about fields of a pod that is there and cannot pull their images, by the rules and the images of
-// now. What the host no longer has and the registry serves is taken from there. It implements delivery.Decider.
+// now. What the host no longer has and the registry serves is taken from there. It implements delivery.Decisions.
 func (h *Handler) Reconsider(ctx context.Context, pod *podimage.Pod, fields []podimage.Field) []Outcome {
 	uncached := *h.Decider
 	uncached.Looker, uncached.FromRegistry = h.Uncached, true
@@ -123,7 +123,7 @@ func (h *Handler) Reconsider(ctx context.Context, pod *podimage.Pod, fields []po
 }
 
 // Exclusion returns why the rules that hold now leave the image alone in that pod, or nil: what a pod says of itself, its
-// gate and its annotations, anybody may have written. It implements delivery.Decider.
+// gate and its annotations, anybody may have written. It implements delivery.Decisions.
 func (h *Handler) Exclusion(ctx context.Context, pod *podimage.Pod, image string) *rewrite.Refusal {
 	return h.Decider.Exclusion(pod, h.labels(ctx, pod.Namespace), image)
 }

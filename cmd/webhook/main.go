@@ -36,7 +36,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		SilenceErrors: true,
 	}
 	root.AddCommand(newServeCommand(), newPusherCommand()) //nolint:contextcheck // cobra hands the context on
-	root.AddCommand(newReviewCommand(), newReadyCommand(), newReleaseCommand())
+	root.AddCommand(newReviewCommand(), newReadyCommand(), newUninstallCommand())
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

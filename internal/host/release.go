@@ -20,7 +20,7 @@ func (s *System) letPodsGo(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}
-	if _, err := uninstall.Release(ctx, cluster, s.registryHost()); err != nil {
+	if _, err := uninstall.Run(ctx, cluster, s.registryHost()); err != nil {
 		return remedy(fmt.Errorf("letting pods go: %w", err), "delete those pods, or run setup down again")
 	}
 	return nil

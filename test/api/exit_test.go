@@ -74,14 +74,14 @@ func TestExit_ReleaseLetsPodsGoAsTheyWereWritten(t *testing.T) {
 	p := waiting(t, "release/app:local")
 	installAgain(t)
 
-	released, err := uninstall.Release(t.Context(), withItsRights(t), shared.options.RegistryHost)
+	released, err := uninstall.Run(t.Context(), withItsRights(t), shared.options.RegistryHost)
 	if err != nil || !slices.Contains(released, client.ObjectKeyFromObject(p)) {
 		t.Errorf("Release = %v, %v, want the pod among them", released, err)
 	}
 	eventually(t, p, "free", free)
 	wantImages(t, p, "release/app:local", "registry.invalid/else:1")
 	wantNoConfiguration(t)
-	if released, err := uninstall.Release(t.Context(), withItsRights(t), shared.options.RegistryHost); err != nil || len(released) > 0 {
+	if released, err := uninstall.Run(t.Context(), withItsRights(t), shared.options.RegistryHost); err != nil || len(released) > 0 {
 		t.Errorf("a second Release = %v, %v, want none", released, err)
 	}
 }
@@ -106,7 +106,7 @@ func TestExit_APodThatCannotBeLetGoDoesNotKeepTheOthers(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 
-	released, err := uninstall.Release(ctx, withItsRights(t), shared.options.RegistryHost)
+	released, err := uninstall.Run(ctx, withItsRights(t), shared.options.RegistryHost)
 	if !errors.Is(err, uninstall.ErrPodsLeft) || slices.Contains(released, client.ObjectKeyFromObject(stuck)) {
 		t.Errorf("Release = %v, %v, want %v and not %s", released, err, uninstall.ErrPodsLeft, client.ObjectKeyFromObject(stuck))
 	}

@@ -67,7 +67,7 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 		Client:       mgr.GetClient(),
 		Reader:       mgr.GetAPIReader(),
 		Pusher:       pusher,
-		Decider:      admitting.handler,
+		Decisions:    admitting.handler,
 		Events:       mgr.GetEventRecorder(config.Name),
 		RegistryHost: options.RegistryHost,
 		Deadline:     options.PushDeadline,
@@ -80,7 +80,7 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 	port := &endpoint.Port{
 		Number: options.WebhookPort, Handler: endpoint.New(admitting.handler, keeper.Token), Keeper: keeper, Log: log,
 	}
-	err = errors.Join(keeper.SetupWithManager(mgr), deliverer.SetupWithManager(mgr), addRelease(mgr, options), addPort(mgr, port))
+	err = errors.Join(keeper.SetupWithManager(mgr), deliverer.SetupWithManager(mgr), addUninstall(mgr, options), addPort(mgr, port))
 	if err != nil {
 		return err
 	}
@@ -156,16 +156,16 @@ func cached(keeper *certs.Keeper) map[client.Object]cache.ByObject {
 	}
 }
 
-// addRelease adds what leaves the cluster when the namespace is being deleted. It needs a client without a cache.
-func addRelease(mgr manager.Manager, options Options) error {
+// addUninstall adds the controller that uninstalls the webhook when its namespace is deleted. It needs a client without a cache.
+func addUninstall(mgr manager.Manager, options Options) error {
 	direct, err := client.New(mgr.GetConfig(), client.Options{
 		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
 	})
 	if err != nil {
 		return fmt.Errorf("making a client: %w", err)
 	}
-	leaver := &uninstall.Reconciler{Client: direct, Namespace: options.Namespace, RegistryHost: options.RegistryHost}
-	return leaver.SetupWithManager(mgr)
+	controller := &uninstall.Reconciler{Client: direct, Namespace: options.Namespace, RegistryHost: options.RegistryHost}
+	return controller.SetupWithManager(mgr)
 }
 
 // addPort adds the webhook's port, /healthz, and /readyz.

@@ -151,11 +151,11 @@ func (silent) Eventf(_, _ runtime.Object, _, _, _, _ string, _ ...any) {}
 // reconciler returns a reconciler with no cluster.
 func reconciler(p webhook.Pusher) *Reconciler {
 	return &Reconciler{
-		Client: &patches{}, Pusher: p, Decider: lenient{}, Events: silent{}, RegistryHost: registryHost, Deadline: 10 * time.Minute,
+		Client: &patches{}, Pusher: p, Decisions: lenient{}, Events: silent{}, RegistryHost: registryHost, Deadline: 10 * time.Minute,
 	}
 }
 
-// lenient is a Decider whose rules exclude one repository, and which decides nothing.
+// lenient is a Decisions whose rules exclude one repository, and which decides nothing.
 type lenient struct{}
 
 func (lenient) Reconsider(context.Context, *podimage.Pod, []podimage.Field) []webhook.Outcome {
@@ -201,11 +201,11 @@ func TestPush_EndsAtTheDeadlineOfThePod(t *testing.T) {
 	})
 }
 
-func TestDeliver_PinsOrRestoresEachImageAndLiftsTheGate(t *testing.T) {
+func TestUngatePatch_PinsOrRestoresEachImage(t *testing.T) {
 	t.Parallel()
 	pod := gatedPod()
 	behind := &pusher{fails: map[string]error{"y:1": &rewrite.Refusal{Reason: rewrite.WrongPlatform}}}
-	patch := deliver(pod, reconciler(behind).push(t.Context(), marked(pod), marked(pod).Waiting()))
+	patch := ungatePatch(pod, reconciler(behind).push(t.Context(), marked(pod), marked(pod).Waiting()))
 	var got []string
 	for _, operation := range patch {
 		got = append(got, operation.Json())
@@ -227,7 +227,7 @@ func TestDeliver_PinsOrRestoresEachImageAndLiftsTheGate(t *testing.T) {
 	}
 }
 
-func TestDeliver_LeavesAReferenceToTheRegistryItselfAsItIs(t *testing.T) {
+func TestUngatePatch_KeepsImagesOfTheRegistryItself(t *testing.T) {
 	t.Parallel()
 	pod := gatedPod()
 	field := podimage.Waiting{Field: podimage.Fields(pod)[3], Original: "localhost:5001/foreign:1"}
@@ -236,7 +236,7 @@ func TestDeliver_LeavesAReferenceToTheRegistryItselfAsItIs(t *testing.T) {
 		"pushed":  {Waiting: field, digest: someDigest},
 		"refused": {Waiting: field, err: &rewrite.Refusal{Reason: rewrite.NotOnHost}},
 	} {
-		if patch := deliver(pod, []pushed{outcome}); patch != nil {
+		if patch := ungatePatch(pod, []pushed{outcome}); patch != nil {
 			t.Errorf("%s: patch = %v, want none", name, patch)
 		}
 	}

@@ -19,15 +19,15 @@ import (
 )
 
 const (
-	// mostHeals is how often one pod is given other images before it is left as it is.
-	mostHeals = 3
-	// healPause is how long it is from one time to the next. For a moment the kubelet says of the new image what it knows of
-	// the old one.
+	// maxHeals is how often one pod is healed.
+	maxHeals = 3
+	// healPause is the time between two heals of a pod: after a patch, the kubelet briefly reports the old image's failure for
+	// the new image.
 	healPause = 15 * time.Second
 )
 
-// Reconsiderer decides about images of a pod that exists, by the current rules and images.
-type Reconsiderer interface {
+// Decisions decides about images of a pod that exists, by the current rules and images.
+type Decisions interface {
 	// Reconsider decides about fields that the kubelet cannot pull.
 	Reconsider(ctx context.Context, pod *podimage.Pod, fields []podimage.Field) []webhook.Outcome
 	// Exclusion returns why the rules leave the image alone in that pod, or nil.
@@ -39,14 +39,14 @@ func eligible(pod *podimage.Pod) bool {
 	return !slices.Contains(config.ExemptNamespaces(), pod.Namespace)
 }
 
-// heal patches images that the kubelet cannot pull, and that the host or the registry has, once they are pushed: the webhook
-// was away when the pod was created or updated, or the registry has lost them since.
+// heal rewrites images that the kubelet cannot pull, once the registry has them. A pod needs that if it was created or updated
+// while the webhook was unavailable, or if the registry has lost its image.
 func (r *Reconciler) heal(ctx context.Context, pod *podimage.Pod) (reconcile.Result, error) {
 	before := podimage.ReadHealed(pod.Pod)
 	if wait := time.Until(before.Last.Add(healPause)); wait > 0 && wait <= healPause {
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
-	outcomes := r.Decider.Reconsider(ctx, pod, pod.Unpullable())
+	outcomes := r.Decisions.Reconsider(ctx, pod, pod.Unpullable())
 	if err := r.pushNeeded(ctx, outcomes); err != nil {
 		return reconcile.Result{}, err
 	}
@@ -54,16 +54,16 @@ func (r *Reconciler) heal(ctx context.Context, pod *podimage.Pod) (reconcile.Res
 	if len(outcomes) == 0 {
 		return reconcile.Result{}, nil
 	}
-	if before.Times >= mostHeals {
+	if before.Times >= maxHeals {
 		r.Events.Eventf(reference(pod.Pod, ""), nil, corev1.EventTypeWarning, healFailed, giveUp,
 			"The images of this pod cannot be pulled, although it was given the host's %d times; see the kubelet's Events", before.Times)
 		return reconcile.Result{}, nil
 	}
-	patch, err := healing(pod, outcomes, podimage.Healed{Times: before.Times + 1, Last: time.Now().UTC()})
+	patch, err := healPatch(pod, outcomes, podimage.Healed{Times: before.Times + 1, Last: time.Now().UTC()})
 	if err != nil {
 		return reconcile.Result{}, err
 	}
-	if err := r.apply(ctx, pod.Pod, patch); err != nil {
+	if patched, err := r.patch(ctx, pod.Pod, patch); !patched {
 		return reconcile.Result{}, err
 	}
 	for _, o := range outcomes {
@@ -75,15 +75,15 @@ func (r *Reconciler) heal(ctx context.Context, pod *podimage.Pod) (reconcile.Res
 	return reconcile.Result{}, nil
 }
 
-// healing returns the patch that gives the pod the images that were decided on. It applies to the pod as it was read.
-func healing(pod *podimage.Pod, outcomes []webhook.Outcome, healed podimage.Healed) ([]jsonpatch.Operation, error) {
+// healPatch returns the patch that gives the pod its rewritten images. It fails for a pod that has changed since.
+func healPatch(pod *podimage.Pod, outcomes []webhook.Outcome, healed podimage.Healed) ([]jsonpatch.Operation, error) {
 	originals := map[string]string{}
 	patch := []jsonpatch.Operation{podimage.TestUID(pod.Pod)}
 	for _, now := range podimage.Fields(pod.Pod) {
 		for _, o := range outcomes {
 			if o.Field.Path == now.Path {
 				originals[now.Path] = o.Field.Image
-				patch = append(patch, now.TestImage(), now.ReplaceImage(other(now.Image, o.Decision)))
+				patch = append(patch, now.TestImage(), now.ReplaceImage(unusedForm(now.Image, o.Decision)))
 			}
 		}
 	}
@@ -91,7 +91,7 @@ func healing(pod *podimage.Pod, outcomes []webhook.Outcome, healed podimage.Heal
 	return append(patch, annotate...), err
 }
 
-// pushNeeded pushes what the decisions want pushed. What is refused is left as it is; any other error may pass.
+// pushNeeded has the images pushed that the decisions need pushed. It returns the errors that may pass.
 func (r *Reconciler) pushNeeded(ctx context.Context, outcomes []webhook.Outcome) error {
 	var passing []error
 	for i := range outcomes {
@@ -110,9 +110,9 @@ func (r *Reconciler) pushNeeded(ctx context.Context, outcomes []webhook.Outcome)
 	return errors.Join(passing...)
 }
 
-// other returns the reference that the decision gives, in a form in which the pod does not have it yet: the kubelet backs
-// off by reference, for up to five minutes, and so would not soon try the same one again.
-func other(image string, decision rewrite.Decision) string {
+// unusedForm returns the rewritten image in a form that differs from the pod's image: the kubelet backs off by reference, for
+// up to five minutes, and would not soon retry the same reference.
+func unusedForm(image string, decision rewrite.Decision) string {
 	if image != decision.Rewritten {
 		return decision.Rewritten
 	}

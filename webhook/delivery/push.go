@@ -67,7 +67,7 @@ func (r *Reconciler) push(ctx context.Context, pod *podimage.Pod, fields []podim
 // pushOne pushes the image of one field, unless the rules exclude it by now, and tells so in Events on the pod and in the log.
 // If the build that the field names is gone, it is the host's new one that is pushed.
 func (r *Reconciler) pushOne(ctx context.Context, pod *podimage.Pod, field podimage.Waiting, moving *progress) pushed {
-	if refusal := r.Decider.Exclusion(ctx, pod, field.Original); refusal != nil {
+	if refusal := r.Decisions.Exclusion(ctx, pod, field.Original); refusal != nil {
 		return pushed{Waiting: field, err: refusal}
 	}
 	start := time.Now()

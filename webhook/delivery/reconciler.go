@@ -26,12 +26,12 @@ import (
 )
 
 const (
-	// workers is how many pods are waited for at once. One that waits costs a goroutine and no more, and there must be one for
-	// every other pod while hundreds wait for a large image. How many images are copied at once the pusher limits, to two, in
-	// the order in which they came.
-	workers = 256
-	// A push that failed is tried again after firstRetry, then after twice as long, up to lastRetry: an image that is removed
-	// from the host while its pod waits for another try is missed within 15 seconds.
+	// maxConcurrentReconciles is how many pods wait for their pushes concurrently. A waiting pod costs only a goroutine, and other
+	// pods must not queue behind hundreds that wait for a large image. The pusher copies two images concurrently, in the order
+	// of the requests.
+	maxConcurrentReconciles = 256
+	// A failed push is retried after firstRetry, then after twice as long, up to lastRetry. So it takes 15 seconds at most to
+	// notice that an image was removed from the host while its pod waits.
 	firstRetry = time.Second
 	lastRetry  = 10 * time.Second
 )
@@ -40,25 +40,25 @@ const (
 type Reconciler struct {
 	// Client patches pods.
 	Client client.Client
-	// Reader reads a pod from the API server itself: what a patch tests must not be stale.
+	// Reader reads a pod from the API server, without a cache: the values that a patch tests must not be stale.
 	Reader client.Reader
 	// Pusher pushes the images.
 	Pusher webhook.Pusher
-	// Decider decides about images that a pod cannot pull.
-	Decider Reconsiderer
+	// Decisions decides about images of pods that exist.
+	Decisions Decisions
 	// Events takes the Events on the pods.
 	Events webhook.Recorder
 	// RegistryHost is the registry's host in every rewritten reference, such as localhost:5001.
 	RegistryHost string
-	// Deadline is how long after a pod's creation its images are tried; after it, the pod runs what its author wrote.
+	// Deadline is how long after a pod's creation its pushes are retried. After it, the pod gets its original images.
 	Deadline time.Duration
 }
 
 // SetupWithManager adds the controller to the manager, whose cache should hold active pods only, see Strip.
 func (r *Reconciler) SetupWithManager(mgr manager.Manager) error {
-	// A gate cannot come later than the pod, and a failed attempt queues itself again: only new pods, those that begin to fail,
-	// and those that wait for another image than before, are news.
-	arriving := predicate.Funcs{
+	// A pod cannot be gated later, and a failed attempt is queued again. So three events matter: a new pod, a pod that cannot
+	// pull an image, and a pod that waits for another image than before.
+	relevant := predicate.Funcs{
 		CreateFunc: func(e event.CreateEvent) bool { return r.wants(e.Object) },
 		UpdateFunc: func(e event.UpdateEvent) bool {
 			pod, ok := e.ObjectNew.(*corev1.Pod)
@@ -73,9 +73,9 @@ func (r *Reconciler) SetupWithManager(mgr manager.Manager) error {
 		GenericFunc: func(event.GenericEvent) bool { return false },
 	}
 	err := builder.ControllerManagedBy(mgr).Named("delivery").
-		For(&corev1.Pod{}, builder.WithPredicates(arriving)).
+		For(&corev1.Pod{}, builder.WithPredicates(relevant)).
 		WithOptions(controller.Options{
-			MaxConcurrentReconciles: workers,
+			MaxConcurrentReconciles: maxConcurrentReconciles,
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](
 				firstRetry, lastRetry),
 		}).
@@ -99,7 +99,7 @@ func (r *Reconciler) wants(object client.Object) bool {
 	return ok && Wants(podimage.Read(pod, r.RegistryHost))
 }
 
-// Reconcile brings one pod's images into the registry and lets the pod go. An error means that it is tried again.
+// Reconcile has one pod's images pushed and ungates the pod, or heals it. An error queues the pod again.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	found := &corev1.Pod{}
 	if err := r.Reader.Get(ctx, request.NamespacedName, found); err != nil {
@@ -112,30 +112,30 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	case !podimage.Gated(found) && wantsHeal(pod):
 		return r.heal(ctx, pod)
 	}
-	if !eligible(pod) { // in an exempt namespace a gate was put on by hand, and no image may be changed
-		return reconcile.Result{}, r.apply(ctx, found, podimage.Ungate(found, nil))
+	if !eligible(pod) { // somebody gated a pod of an exempt namespace by hand; its images stay
+		return reconcile.Result{}, r.ungate(ctx, found, nil)
 	}
 	outcomes := r.push(ctx, pod, pod.Waiting())
 	if ctx.Err() != nil {
 		return reconcile.Result{}, fmt.Errorf("pushing: %w", context.Cause(ctx))
 	}
 	if r.untilDeadline(found) > 0 {
-		if err := r.retry(found, outcomes); err != nil {
+		if err := r.retryable(found, outcomes); err != nil {
 			r.tell(ctx, found, retryText(err))
 			return reconcile.Result{}, err
 		}
 	}
 	r.giveUp(ctx, found, outcomes)
-	err := r.apply(ctx, found, deliver(found, outcomes))
-	if err != nil && ctx.Err() == nil { // as when a policy refuses it; the pod waits until that changes
+	err := r.ungate(ctx, found, outcomes)
+	if err != nil && ctx.Err() == nil { // as when a policy refuses the patch; the pod waits until that changes
 		r.Events.Eventf(reference(found, ""), nil, corev1.EventTypeWarning, ungateFailed, push,
 			"The pod still waits, as it could not be changed: %.500s; trying again", err)
 	}
 	return reconcile.Result{}, err
 }
 
-// retry returns the errors that are worth another attempt, and writes an Event for each.
-func (r *Reconciler) retry(pod *corev1.Pod, outcomes []pushed) error {
+// retryable returns the errors of pushes that are worth another attempt, and writes an Event for each.
+func (r *Reconciler) retryable(pod *corev1.Pod, outcomes []pushed) error {
 	var passing []error
 	for _, o := range outcomes {
 		if o.err != nil && !o.refused() {
@@ -146,7 +146,7 @@ func (r *Reconciler) retry(pod *corev1.Pod, outcomes []pushed) error {
 	return errors.Join(passing...)
 }
 
-// giveUp writes an Event for every image that was not pushed, with what runs in its place.
+// giveUp writes an Event for every image that was not pushed, with the image that the pod gets.
 func (r *Reconciler) giveUp(ctx context.Context, pod *corev1.Pod, outcomes []pushed) {
 	for _, o := range outcomes {
 		if o.err != nil {
@@ -164,9 +164,17 @@ func (r *Reconciler) giveUp(ctx context.Context, pod *corev1.Pod, outcomes []pus
 	}
 }
 
-// deliver returns the patch that lets the pod go: pushed images pinned to their digests, the others as they were written,
-// our gate lifted, and no progress shown any more.
-func deliver(pod *corev1.Pod, outcomes []pushed) []jsonpatch.Operation {
+// ungate pins the images that were pushed, restores the others, and ungates the pod.
+func (r *Reconciler) ungate(ctx context.Context, pod *corev1.Pod, outcomes []pushed) error {
+	patched, err := r.patch(ctx, pod, ungatePatch(pod, outcomes))
+	if patched {
+		log.FromContext(ctx).Info("pod delivered")
+	}
+	return err
+}
+
+// ungatePatch returns the patch of ungate, which also removes the progress annotation.
+func ungatePatch(pod *corev1.Pod, outcomes []pushed) []jsonpatch.Operation {
 	fields := make([]podimage.Settled, len(outcomes))
 	for i, o := range outcomes {
 		fields[i] = o.settled()
@@ -174,18 +182,18 @@ func deliver(pod *corev1.Pod, outcomes []pushed) []jsonpatch.Operation {
 	return podimage.Ungate(pod, fields)
 }
 
-// apply patches the pod. A pod that is gone needs no patch.
-func (r *Reconciler) apply(ctx context.Context, pod *corev1.Pod, patch []jsonpatch.Operation) error {
+// patch patches the pod and reports whether it did: an empty patch and a deleted pod need none.
+func (r *Reconciler) patch(ctx context.Context, pod *corev1.Pod, patch []jsonpatch.Operation) (patched bool, err error) {
 	if len(patch) == 0 {
-		return nil
+		return false, nil
 	}
 	data, err := json.Marshal(patch)
 	if err != nil {
-		return fmt.Errorf("writing patch: %w", err)
+		return false, fmt.Errorf("writing patch: %w", err)
 	}
-	if err := r.Client.Patch(ctx, pod, client.RawPatch(types.JSONPatchType, data)); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("patching pod: %w", err)
+	err = r.Client.Patch(ctx, pod, client.RawPatch(types.JSONPatchType, data))
+	if client.IgnoreNotFound(err) != nil {
+		return false, fmt.Errorf("patching pod: %w", err)
 	}
-	log.FromContext(ctx).Info("pod delivered")
-	return nil
+	return err == nil, nil
 }

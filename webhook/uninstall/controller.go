@@ -19,10 +19,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// Reconciler follows the namespace of the process. While it stays, it is made the owner of what stands outside it; when it is
-// being deleted, the process leaves with it. Every replica runs one: none knows whether another still can.
+// Reconciler watches the namespace of the process. It makes the namespace the owner of our objects outside it, and uninstalls
+// the webhook when the namespace is deleted. Every replica runs one: none knows whether another still can.
 type Reconciler struct {
-	// Client reads from the API server itself, and changes what we leave.
+	// Client reads from the API server, without a cache, and patches pods.
 	Client client.Client
 	// Namespace is the name of the namespace.
 	Namespace string
@@ -30,32 +30,32 @@ type Reconciler struct {
 	RegistryHost string
 }
 
-// SetupWithManager adds the controller to the manager, whose cache should hold namespaces as metadata, and of the webhook
-// configurations ours alone.
+// SetupWithManager adds the controller to the manager. The manager's cache should hold namespaces as metadata, and only our
+// webhook configuration.
 func (r *Reconciler) SetupWithManager(mgr manager.Manager) error {
 	one := reconcile.Request{NamespacedName: client.ObjectKey{Name: r.Namespace}}
 	toOne := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{one}
 	})
 	ours := predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetName() == r.Namespace })
-	// What comes last of an installation comes after the process.
+	// An installation creates the webhook configuration after the process.
 	installed := predicate.Funcs{
 		UpdateFunc: func(event.UpdateEvent) bool { return false },
 		DeleteFunc: func(event.DeleteEvent) bool { return false },
 	}
-	err := builder.ControllerManagedBy(mgr).Named("release").
+	err := builder.ControllerManagedBy(mgr).Named("uninstall").
 		For(&corev1.Namespace{}, builder.OnlyMetadata, builder.WithPredicates(ours, changing())).
 		Watches(&admissionv1.MutatingWebhookConfiguration{}, toOne, builder.WithPredicates(installed)).
 		WithOptions(controller.Options{NeedLeaderElection: new(false)}).
-		WithLogConstructor(func(*reconcile.Request) logr.Logger { return mgr.GetLogger().WithName("release") }).
+		WithLogConstructor(func(*reconcile.Request) logr.Logger { return mgr.GetLogger().WithName("uninstall") }).
 		Complete(r)
 	if err != nil {
-		return fmt.Errorf("adding the release controller: %w", err)
+		return fmt.Errorf("adding the uninstall controller: %w", err)
 	}
 	return nil
 }
 
-// changing lets pass what is news of a namespace: that it is there, and that its deletion has begun.
+// changing selects two events of a namespace: that it was created, and that its deletion began.
 func changing() predicate.Predicate {
 	return predicate.Funcs{
 		UpdateFunc: func(e event.UpdateEvent) bool {
@@ -65,8 +65,8 @@ func changing() predicate.Predicate {
 	}
 }
 
-// Reconcile leaves the cluster where the namespace is being deleted. The namespace controller gives us 5 s: so long it waits
-// with the namespace's content, our rights among it (namespaceDeletionGracePeriod in kubernetes,
+// Reconcile uninstalls the webhook if the namespace is being deleted. It has 5 s: then the namespace controller deletes the
+// namespace's content, which includes our rights (namespaceDeletionGracePeriod in kubernetes,
 // pkg/controller/namespace/namespace_controller.go).
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	namespace := &metav1.PartialObjectMetadata{}
@@ -77,9 +77,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	if namespace.DeletionTimestamp == nil {
 		return reconcile.Result{}, own(ctx, r.Client, namespace)
 	}
-	released, err := Release(ctx, r.Client, r.RegistryHost)
-	for _, pod := range released {
-		log.FromContext(ctx).Info("pod let go, as the webhook leaves", "namespace", pod.Namespace, "pod", pod.Name)
+	ungated, err := Run(ctx, r.Client, r.RegistryHost)
+	for _, pod := range ungated {
+		log.FromContext(ctx).Info("pod ungated: the webhook is being uninstalled", "namespace", pod.Namespace, "pod", pod.Name)
 	}
 	return reconcile.Result{}, err
 }

@@ -1,6 +1,6 @@
-// Package uninstall takes us out of a cluster and leaves nothing that waits for us: the webhook configuration goes, and
-// every pod that waits for an image runs what its author wrote.
+// Package uninstall takes the webhook out of a cluster: it deletes the webhook configuration and ungates every pod that waits
+// for an image, with its original image.
 //
-// It is what an uninstallation runs first (the chart's hook, setup down), and what each webhook process runs when its
-// namespace is deleted. While we stay, it sees to it that what stands outside the namespace goes with it.
+// Helm runs it before it uninstalls the chart (the chart's pre-delete hook), setup down runs it, and each webhook process runs it
+// when its namespace is deleted. Until then the process makes the namespace the owner of our objects outside it.
 package uninstall

@@ -17,7 +17,7 @@ import (
 	"kind-local-registry/config"
 )
 
-// outside returns the kinds of our objects that stand outside the namespace; each is called config.Name.
+// outside returns the kinds of our objects outside the namespace; each is named config.Name.
 func outside() []schema.GroupVersionKind {
 	return []schema.GroupVersionKind{
 		admissionv1.SchemeGroupVersion.WithKind("MutatingWebhookConfiguration"),
@@ -26,8 +26,8 @@ func outside() []schema.GroupVersionKind {
 	}
 }
 
-// own makes the namespace the owner of our objects outside it, so that the garbage collector takes them when it is gone.
-// What is not there needs no owner.
+// own makes the namespace the owner of our objects outside it, so that the garbage collector deletes them with the namespace.
+// It skips objects that do not exist.
 func own(ctx context.Context, cluster client.Client, namespace *metav1.PartialObjectMetadata) error {
 	var faults []error
 	for _, kind := range outside() {
@@ -39,8 +39,8 @@ func own(ctx context.Context, cluster client.Client, namespace *metav1.PartialOb
 	return errors.Join(faults...)
 }
 
-// ownOne does it for one object. It patches metadata alone: the API server allows that for a ClusterRole to whoever may not
-// grant what is in it.
+// ownOne makes the namespace the owner of one object. It patches metadata only: for a ClusterRole, the API server allows that
+// without the right to grant the role's rules.
 func ownOne(ctx context.Context, cluster client.Client, namespace *metav1.PartialObjectMetadata, kind schema.GroupVersionKind) error {
 	object := &metav1.PartialObjectMetadata{}
 	object.SetGroupVersionKind(kind)

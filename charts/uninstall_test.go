@@ -14,27 +14,27 @@ import (
 	"kind-local-registry/config"
 )
 
-// releaseJob returns the Job that runs before the chart is uninstalled.
-func releaseJob(t *testing.T, values map[string]any) *batchv1.Job {
+// uninstallJob returns the Job that runs before the chart is uninstalled.
+func uninstallJob(t *testing.T, values map[string]any) *batchv1.Job {
 	t.Helper()
-	job := find[batchv1.Job](t, render(t, values), "Job", config.ReleaseJob)
+	job := find[batchv1.Job](t, render(t, values), "Job", config.UninstallJob)
 	if job == nil {
-		t.Fatalf("there is no Job %s", config.ReleaseJob)
+		t.Fatalf("there is no Job %s", config.UninstallJob)
 	}
 	return job
 }
 
-func TestRelease_RunsBeforeTheUninstallation(t *testing.T) {
+func TestUninstall_RunsBeforeHelmUninstalls(t *testing.T) {
 	t.Parallel()
-	if hook := releaseJob(t, nil).Annotations["helm.sh/hook"]; hook != "pre-delete" {
+	if hook := uninstallJob(t, nil).Annotations["helm.sh/hook"]; hook != "pre-delete" {
 		t.Errorf("hook = %q, want pre-delete", hook)
 	}
 }
 
-func TestRelease_RunsTheWebhooksImageWithItsRights(t *testing.T) {
+func TestUninstall_RunsTheWebhooksImageWithItsRights(t *testing.T) {
 	t.Parallel()
 	values := map[string]any{"image": map[string]any{"tag": "v1"}, "registry": map[string]any{"host": "localhost:5002"}}
-	pod := releaseJob(t, values).Spec.Template.Spec
+	pod := uninstallJob(t, values).Spec.Template.Spec
 	like := find[appsv1.Deployment](t, render(t, values), "Deployment", config.Name).Spec.Template.Spec
 	if got, want := pod.Containers[0].Image, like.Containers[0].Image; got != want {
 		t.Errorf("image = %s, want the webhook's, %s", got, want)
@@ -42,15 +42,15 @@ func TestRelease_RunsTheWebhooksImageWithItsRights(t *testing.T) {
 	if got, want := pod.ServiceAccountName, like.ServiceAccountName; got != want {
 		t.Errorf("service account = %s, want the webhook's, %s", got, want)
 	}
-	if got, want := pod.Containers[0].Args, []string{"release", "--registry-host=localhost:5002"}; !slices.Equal(got, want) {
+	if got, want := pod.Containers[0].Args, []string{"uninstall", "--registry-host=localhost:5002"}; !slices.Equal(got, want) {
 		t.Errorf("args = %q, want %q", got, want)
 	}
 }
 
-func TestRelease_IsPodSecurityRestrictedWithTheHostsSocketToo(t *testing.T) {
+func TestUninstall_IsRestrictedWithTheHostsSocketToo(t *testing.T) {
 	t.Parallel()
 	for _, socket := range []bool{false, true} {
-		job := releaseJob(t, map[string]any{"docker": map[string]any{"socket": socket}})
+		job := uninstallJob(t, map[string]any{"docker": map[string]any{"socket": socket}})
 		if ok, why := isOfLevel(t, api.LevelRestricted, job.Spec.Template); !ok {
 			t.Errorf("with docker.socket=%v, the pod is not restricted: %s", socket, why)
 		}
@@ -58,10 +58,10 @@ func TestRelease_IsPodSecurityRestrictedWithTheHostsSocketToo(t *testing.T) {
 }
 
 // The Service would send admission requests to it.
-func TestRelease_IsNoPodOfTheService(t *testing.T) {
+func TestUninstall_IsNoPodOfTheService(t *testing.T) {
 	t.Parallel()
 	service := find[corev1.Service](t, render(t, nil), "Service", config.Name)
-	pod := labels.Set(releaseJob(t, nil).Spec.Template.Labels)
+	pod := labels.Set(uninstallJob(t, nil).Spec.Template.Labels)
 	if labels.SelectorFromSet(service.Spec.Selector).Matches(pod) {
 		t.Errorf("the Service's selector %v matches the Job's pod %v", service.Spec.Selector, pod)
 	}

@@ -12,14 +12,14 @@ import (
 	"kind-local-registry/webhook/uninstall"
 )
 
-func TestRelease_SucceedsWhereSomePodsAreLeft(t *testing.T) {
+func TestUninstall_SucceedsIfSomePodsStillWait(t *testing.T) {
 	t.Parallel()
 	var stdout, stderr bytes.Buffer
 	left := fmt.Errorf("%w: patching pod default/stuck: refused", uninstall.ErrPodsLeft)
-	if err := tellReleased([]client.ObjectKey{{Namespace: "default", Name: "free"}}, left, &stdout, &stderr); err != nil {
-		t.Errorf("tellReleased = %v, want no error", err)
+	if err := reportUngated([]client.ObjectKey{{Namespace: "default", Name: "free"}}, left, &stdout, &stderr); err != nil {
+		t.Errorf("reportUngated = %v, want no error", err)
 	}
-	if want := "let go pod default/free\n"; stdout.String() != want {
+	if want := "ungated pod default/free\n"; stdout.String() != want {
 		t.Errorf("stdout = %q, want %q", &stdout, want)
 	}
 	if !strings.Contains(stderr.String(), "default/stuck") {
@@ -27,11 +27,11 @@ func TestRelease_SucceedsWhereSomePodsAreLeft(t *testing.T) {
 	}
 }
 
-func TestRelease_FailsWhereTheClusterDoes(t *testing.T) {
+func TestUninstall_FailsIfTheClusterDoes(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	refused := errors.New("listing pods: refused")
-	if err := tellReleased(nil, refused, &out, &out); !errors.Is(err, refused) {
-		t.Errorf("tellReleased = %v, want %v", err, refused)
+	if err := reportUngated(nil, refused, &out, &out); !errors.Is(err, refused) {
+		t.Errorf("reportUngated = %v, want %v", err, refused)
 	}
 }

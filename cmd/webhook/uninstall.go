@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/spf13/cobra"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"kind-local-registry/config"
+	"kind-local-registry/webhook/uninstall"
+)
+
+// newUninstallCommand returns the command webhook uninstall.
+func newUninstallCommand() *cobra.Command {
+	registryHost := config.RegistryHost(config.RegistryPort)
+	command := &cobra.Command{
+		Use:   "uninstall",
+		Short: "Delete the webhook configuration and ungate every pod that waits for an image",
+		Long: `Delete the webhook configuration and ungate every pod that waits for an image, with its original image. Helm runs this command
+before it uninstalls the chart. It tries pods that it cannot ungate for 20 seconds, then names them on stderr. Its exit status is 0
+nevertheless, so that they do not block helm uninstall.`,
+		Example: `  # As the chart runs it, before Helm uninstalls it
+  webhook uninstall --registry-host localhost:5001
+
+  # By hand, in a cluster where pods still wait after the webhook is gone
+  KUBECONFIG=~/.kube/config webhook uninstall`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			return runUninstall(command.Context(), registryHost, command.OutOrStdout(), command.ErrOrStderr())
+		},
+	}
+	command.Flags().StringVar(&registryHost, "registry-host", registryHost, "host that stands for the registry in image references")
+	return command
+}
+
+// runUninstall uninstalls the webhook from the cluster that the environment names.
+func runUninstall(ctx context.Context, registryHost string, stdout, stderr io.Writer) error {
+	newLogger(stderr, slog.LevelWarn)
+	access, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("finding the cluster: %w", err)
+	}
+	cluster, err := client.New(access, client.Options{})
+	if err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	ungated, err := uninstall.Run(ctx, cluster, registryHost)
+	if ctx.Err() != nil {
+		return err
+	}
+	return reportUngated(ungated, err, stdout, stderr)
+}
+
+// reportUngated prints the ungated pods. Pods that are still gated are printed too, and are no failure of the program.
+func reportUngated(ungated []client.ObjectKey, err error, stdout, stderr io.Writer) error {
+	for _, pod := range ungated {
+		_, _ = fmt.Fprintln(stdout, "ungated pod", pod)
+	}
+	if errors.Is(err, uninstall.ErrPodsLeft) {
+		_, _ = fmt.Fprintln(stderr, "webhook:", err)
+		return nil
+	}
+	return err
+}

@@ -107,7 +107,7 @@ func runReview(ctx context.Context, options *reviewOptions, stdin io.Reader, std
 		Guard:   webhook.NewLoopGuard(),
 	}
 	faults := 0
-	err = handler.AnswerStream(ctx, stdin, stdout, func(line int, err error) {
+	err = answerStream(ctx, handler, stdin, stdout, func(line int, err error) {
 		faults++
 		_, _ = fmt.Fprintf(stderr, "webhook: line %d: %v\n", line, err)
 	})

@@ -1,4 +1,4 @@
-package webhook
+package main
 
 import (
 	"bufio"
@@ -8,13 +8,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"kind-local-registry/webhook"
 )
 
-// AnswerStream answers every AdmissionReview that it reads from in with one line on out. A stream is one JSON document after
-// another, each of at most MaxReview bytes. A document that cannot be answered is told to fault, with the line that it
-// begins on, and the next one is answered: as documents nest, a line that begins with "{" begins a new one, whatever
-// came before. It fails only where in cannot be read or out not written.
-func (h *Handler) AnswerStream(ctx context.Context, in io.Reader, out io.Writer, fault func(line int, err error)) error {
+// answerStream answers each AdmissionReview of in with one line on out. The reviews are JSON documents one after another, each of
+// at most webhook.MaxReview bytes. A document that cannot be answered is reported to fault with its first line, and the next
+// one is answered: a line that begins with "{" begins a new document, whatever came before. It fails only if in cannot be
+// read or out cannot be written.
+func answerStream(
+	ctx context.Context, h *webhook.Handler, in io.Reader, out io.Writer, fault func(line int, err error),
+) error {
 	stream := &documents{lines: bufio.NewReader(in)}
 	for ctx.Err() == nil {
 		chunk, line, err := stream.next()
@@ -24,19 +28,19 @@ func (h *Handler) AnswerStream(ctx context.Context, in io.Reader, out io.Writer,
 		if err != nil {
 			return fmt.Errorf("reading line %d: %w", line, err)
 		}
-		if len(chunk) > MaxReview {
-			fault(line, fmt.Errorf("a document of more than %d bytes", MaxReview))
+		if len(chunk) > webhook.MaxReview {
+			fault(line, fmt.Errorf("a document of more than %d bytes", webhook.MaxReview))
 			continue
 		}
-		if err := h.answerChunk(ctx, chunk, out, func(err error) { fault(line, err) }); err != nil {
+		if err := answerChunk(ctx, h, chunk, out, func(err error) { fault(line, err) }); err != nil {
 			return err
 		}
 	}
 	return ctx.Err()
 }
 
-// answerChunk answers the documents in chunk, most often one.
-func (h *Handler) answerChunk(ctx context.Context, chunk []byte, out io.Writer, fault func(error)) error {
+// answerChunk answers the documents in chunk, usually one.
+func answerChunk(ctx context.Context, h *webhook.Handler, chunk []byte, out io.Writer, fault func(error)) error {
 	decoder := json.NewDecoder(bytes.NewReader(chunk))
 	for {
 		var document json.RawMessage
@@ -65,7 +69,7 @@ type documents struct {
 	read  int // lines
 }
 
-// next returns the next chunk, cut off a little after MaxReview bytes, and the line that it begins on.
+// next returns the next chunk, cut off after webhook.MaxReview bytes and one, and its first line.
 func (d *documents) next() (chunk []byte, line int, err error) {
 	line = d.read + 1
 	for begun := false; ; begun = true {
@@ -82,17 +86,17 @@ func (d *documents) next() (chunk []byte, line int, err error) {
 	}
 }
 
-// atDocument says whether the next line begins a document.
+// atDocument reports whether the next line begins a document.
 func (d *documents) atDocument() bool {
 	first, err := d.lines.Peek(1)
 	return err == nil && first[0] == '{'
 }
 
-// readLine appends the next line to chunk, as far as there is room.
+// readLine appends the next line to chunk, as far as it fits.
 func (d *documents) readLine(chunk []byte) ([]byte, error) {
 	for {
 		part, err := d.lines.ReadSlice('\n')
-		if room := MaxReview + 1 - len(chunk); len(part) > room {
+		if room := webhook.MaxReview + 1 - len(chunk); len(part) > room {
 			part = part[:max(room, 0)]
 		}
 		chunk = append(chunk, part...)

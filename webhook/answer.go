@@ -9,19 +9,19 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 )
 
-// MaxReview is the limit for an AdmissionReview in bytes: an object may have 3 MiB, and an update carries two.
+// MaxReview is the largest AdmissionReview in bytes: an object has at most 3 MiB, and an update carries two.
 const MaxReview = 7 << 20
 
-// reviewKind is the one kind of document that is answered.
+// reviewKind is the only kind of document that Answer accepts.
 const reviewKind = "AdmissionReview"
 
-// Answer answers an AdmissionReview (admission.k8s.io/v1), a JSON document, with another. It fails on what is none; there
-// is then no request that could be allowed or denied.
+// Answer answers an AdmissionReview (admission.k8s.io/v1) with another, both as JSON. It fails for any other document: that has
+// no request to allow or deny.
 func (h *Handler) Answer(ctx context.Context, document []byte) ([]byte, error) {
 	return h.answer(ctx, document, false)
 }
 
-// answer is Answer; with dryRun it takes the request for a dry run, whatever it says.
+// answer is Answer; with dryRun it treats the request as a dry run, whatever the request says.
 func (h *Handler) answer(ctx context.Context, document []byte, dryRun bool) ([]byte, error) {
 	var review admissionv1.AdmissionReview
 	if err := json.Unmarshal(document, &review); err != nil {
@@ -47,11 +47,11 @@ func (h *Handler) answer(ctx context.Context, document []byte, dryRun bool) ([]b
 	return encoded, nil
 }
 
-// handleBounded is Handle for a request of any size: one with an object that would take too much memory is allowed as it is.
+// handleBounded is Handle, but it allows a request unchanged if decoding its object would take too much memory.
 func (h *Handler) handleBounded(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	for _, object := range [][]byte{request.Object.Raw, request.OldObject.Raw} {
 		if err := checkSize(object); err != nil {
-			h.Log.Error(err, "pod left as it is written", "namespace", request.Namespace, "pod", request.Name)
+			h.Log.Error(err, "pod left unchanged", "namespace", request.Namespace, "pod", request.Name)
 			return allowed(request)
 		}
 	}

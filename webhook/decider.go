@@ -17,64 +17,65 @@ import (
 )
 
 const (
-	// parallel is how many images of one pod are looked up concurrently: a part of lookup.MaxConcurrent, so that other pods go on.
-	parallel = 8
-	// decideTime bounds all lookups of one pod. It is a little more than lookup.Timeout, so that a lookup which is not answered
-	// ends by itself, as silent, before the pod stops waiting.
+	// maxConcurrent is how many images of one pod are looked up concurrently. It is a part of lookup.MaxConcurrent, so that one
+	// pod does not block others.
+	maxConcurrent = 8
+	// decideTime limits all lookups of one pod. It is a little longer than lookup.Timeout, so that a lookup without an answer
+	// times out itself, and opens the breaker, before the pod stops waiting.
 	decideTime = lookup.Timeout + 100*time.Millisecond
 )
 
-// Decider decides what becomes of the images of a pod. Admission asks it, and so do the commands that explain, so that
-// what is explained is what happens.
+// Decider decides about the images of a pod. Admission uses it, and so does setup explain, so that the explanation is what
+// happens.
 type Decider struct {
-	// RegistryHost is the registry's host in every rewritten reference, such as localhost:5001.
+	// RegistryHost is the registry's host in rewritten images, such as localhost:5001.
 	RegistryHost string
-	// Looker is asked about every image, for at most decideTime in all.
+	// Looker looks up every image. All lookups of a pod take decideTime at most.
 	Looker lookup.Looker
-	// Rules returns the rules that hold now.
+	// Rules returns the current rules.
 	Rules func() rules.Rules
-	// FromRegistry takes an image that the host no longer has from the registry, if that serves it.
+	// FromRegistry takes an image from the registry if the host no longer has it.
 	FromRegistry bool
 }
 
-// Subject is what is decided about.
+// Subject is the pod to decide about.
 type Subject struct {
 	// Pod is the pod of the request.
 	Pod *podimage.Pod
-	// Fields are the fields of the pod that are decided about.
+	// Fields are the fields to decide about.
 	Fields []podimage.Field
-	// Namespace is the name of the pod's namespace, and Labels are the namespace's labels.
+	// Namespace is the name of the pod's namespace, and Labels are that namespace's labels.
 	Namespace string
 	Labels    map[string]string
 	// Old is the pod before an update; nil if the pod is being created.
 	Old *podimage.Pod
-	// Ephemeral says that the fields are ephemeral containers which are being added to the pod.
+	// Ephemeral reports whether the fields are ephemeral containers that the request adds.
 	Ephemeral bool
-	// Looping says that the pod's owner recreates it over and over, see LoopGuard.
+	// Looping reports whether the pod's owner recreates it over and over, see LoopGuard.
 	Looping bool
 }
 
-// Outcome is what was decided about one field of a pod.
+// Outcome is the decision about one field of a pod.
 type Outcome struct {
 	// Field is the field, with its original image.
 	Field podimage.Field
-	// Decision is what becomes of its image.
+	// Decision is the decision about its image.
 	Decision rewrite.Decision
 }
 
-// Decide decides about every field of the subject, in their order, by its original image. It waits for lookups no longer than
-// decideTime.
+// Decide decides about each field of the subject by its original image, and returns the outcomes in the order of the fields.
+// Its lookups take decideTime at most.
 func (d *Decider) Decide(ctx context.Context, subject Subject) []Outcome {
 	ctx, cancel := context.WithTimeout(ctx, decideTime)
 	defer cancel()
 	inForce := d.Rules()
 	outcomes, open := d.settle(subject, inForce)
-	if len(open) == 1 { // as most pods have, which need no goroutine
+	if len(open) == 1 { // most pods have one image: no goroutine is needed
 		open[0].Decision = d.decide(ctx, inForce, open[0].Field)
 		return outcomes
 	}
 	var deciding errgroup.Group
-	deciding.SetLimit(parallel)
+	deciding.SetLimit(maxConcurrent)
 	for _, outcome := range open {
 		deciding.Go(func() error {
 			outcome.Decision = d.decide(ctx, inForce, outcome.Field)
@@ -85,8 +86,7 @@ func (d *Decider) Decide(ctx context.Context, subject Subject) []Outcome {
 	return outcomes
 }
 
-// settle returns the outcomes of the subject, with the decisions for which nothing has to be looked up, and those that are
-// open.
+// settle decides about the fields that need no lookup. It returns all outcomes, and those that still need a decision.
 func (d *Decider) settle(subject Subject, inForce rules.Rules) (outcomes []Outcome, open []*Outcome) {
 	reason, detail := subject.leftAlone(inForce)
 	outcomes = make([]Outcome, len(subject.Fields))
@@ -107,8 +107,8 @@ func (d *Decider) settle(subject Subject, inForce rules.Rules) (outcomes []Outco
 	return outcomes, open
 }
 
-// kept returns the image that the field has before an update which names its original image: what runs goes on. It returns
-// "" for any other field, and for a pod that opts out.
+// kept returns the image that the field had before an update, if the update names its original image: the container goes on
+// running. It returns "" for any other field, and for a pod that opts out.
 func (s Subject) kept(field podimage.Field) string {
 	if s.Old == nil || s.Ephemeral || podimage.OptedOut(s.Pod.Pod, nil) {
 		return ""
@@ -121,7 +121,7 @@ func (s Subject) kept(field podimage.Field) string {
 	return ""
 }
 
-// before returns the field as it was before the update; the zero Field if it was not there.
+// before returns the field as it was before the update, or the zero Field.
 func (s Subject) before(field podimage.Field) podimage.Field {
 	fields := podimage.Fields(s.Old.Pod)
 	if i := slices.IndexFunc(fields, func(old podimage.Field) bool { return old.Path == field.Path }); i >= 0 {
@@ -130,13 +130,13 @@ func (s Subject) before(field podimage.Field) podimage.Field {
 	return podimage.Field{}
 }
 
-// neverPulled reports whether the pod runs with the pull policy Never, which an update cannot change: what is rewritten could
-// not be pulled.
+// neverPulled reports whether the pod runs with the pull policy Never, which an update cannot change: the kubelet could not
+// pull a rewritten image.
 func (s Subject) neverPulled(field podimage.Field) bool {
 	return s.Old != nil && !s.Ephemeral && s.before(field).PullPolicy == corev1.PullNever
 }
 
-// sameImage reports whether two references name the same image, in whatever form.
+// sameImage reports whether two references normalise to the same name.
 func sameImage(a, b string) bool {
 	one, err := rewrite.Parse(a)
 	if err != nil {
@@ -146,13 +146,13 @@ func sameImage(a, b string) bool {
 	return err == nil && one.String() == other.String()
 }
 
-// unpinnable reports whether nobody can pin the field to a digest once the request is answered: its reference is final, or
-// the pod cannot be gated, as the kubelet has it already.
+// unpinnable reports whether the field cannot be pinned after this request: the API server allows no change of its reference,
+// or the pod cannot be gated because it has a node.
 func (s Subject) unpinnable(field podimage.Field) bool {
 	return field.Final || s.Pod.Spec.NodeName != "" || s.Old != nil && !podimage.Gated(s.Pod.Pod)
 }
 
-// leftAlone returns why the whole pod is left alone, or "" where it is not.
+// leftAlone returns why all images of the pod stay unchanged, or "".
 func (s Subject) leftAlone(inForce rules.Rules) (reason rewrite.Reason, detail string) {
 	rule := inForce.ExcludesNamespace(s.Namespace)
 	if rule == "" && !podimage.OptedIn(s.Pod.Pod) {
@@ -171,7 +171,7 @@ func (s Subject) leftAlone(inForce rules.Rules) (reason rewrite.Reason, detail s
 	return "", ""
 }
 
-// decide decides about one field. It may run in a goroutine of its own, so it has its own recover.
+// decide decides about one field. It recovers from a panic, as it may run in its own goroutine.
 func (d *Decider) decide(ctx context.Context, inForce rules.Rules, field podimage.Field) (decision rewrite.Decision) {
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -190,8 +190,7 @@ func (d *Decider) decide(ctx context.Context, inForce rules.Rules, field podimag
 	})
 }
 
-// excludes returns the rule that leaves the image alone, or "". A name of the registry itself is excluded by a rule for the
-// image that it stands for, too.
+// excludes returns the rule that excludes the image, or "". A rule for an original image excludes its name in the registry too.
 func (d *Decider) excludes(inForce rules.Rules, name rewrite.Name) string {
 	for _, known := range append([]rewrite.Name{name}, name.Aliases(d.RegistryHost)...) {
 		if rule := inForce.ExcludesImage(known.String()); rule != "" {
@@ -201,7 +200,7 @@ func (d *Decider) excludes(inForce rules.Rules, name rewrite.Name) string {
 	return ""
 }
 
-// Exclusion returns why the rules that hold now leave the image alone in that pod, or nil.
+// Exclusion returns why the current rules leave the image alone in that pod, or nil.
 func (d *Decider) Exclusion(pod *podimage.Pod, labels map[string]string, image string) *rewrite.Refusal {
 	inForce := d.Rules()
 	if slices.Contains(config.ExemptNamespaces(), pod.Namespace) {

@@ -1,9 +1,8 @@
-// Package webhook is the admission webhook: it reads a Pod that is about to be created, or an ephemeral container that is
-// about to be added to one, has each image field decided by package rewrite, and answers with the smallest JSON Patch
-// that makes the pod run the host's images.
+// Package webhook is the admission webhook. It reads a pod from an admission request, has package rewrite decide about each image
+// field, and answers with the smallest JSON Patch that makes the pod run the host's images.
 //
-// It never denies anything and never holds a pod up for longer than its budget: what goes wrong ends in a pod created as
-// it was written, with a line in the log. A dry run is answered like any other request, and has no effect. An admission
-// request is no proof of a pod, so images are pushed by package delivery, which reads the pod back from the API server;
-// but for those whose reference nobody can change later. Of Docker it knows nothing.
+// It never denies a request and never delays a pod beyond its budget: after any error the pod is created unchanged, and the log
+// says why. A dry run gets the same answer and has no side effects. An admission request does not prove that the pod will
+// exist, so package delivery has the images pushed, once it has read the pod from the API server. The webhook itself has
+// only those images pushed whose reference cannot change later. It knows nothing of Docker.
 package webhook

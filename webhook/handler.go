@@ -16,36 +16,36 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// Path is where the webhook is served, for pods and for probes: the API server keeps connections by the path too, and a
-// probe is to take those of the pods.
+// Path is the path of the webhook, for pods and for probes. The API server pools connections by path, so a probe uses the
+// connections that pods use.
 const Path = "/pods"
 
-// Namespaces tells the labels of a namespace.
+// Namespaces returns the labels of namespaces.
 type Namespaces interface {
 	Labels(ctx context.Context, name string) (map[string]string, error)
 }
 
-// Handler answers admission requests: for pods that are being created, for ephemeral containers that are added, and for
-// probes. It never denies one.
+// Handler answers admission requests: for the creation and update of pods, for ephemeral containers, and for probes. It never
+// denies one.
 type Handler struct {
 	// Decider decides.
 	Decider *Decider
-	// Journal logs the decisions, and Log what went wrong besides.
+	// Journal logs the decisions. Log takes everything else that goes wrong.
 	Journal *Journal
 	Log     logr.Logger
-	// Metrics count them.
+	// Metrics counts requests and decisions.
 	Metrics *Metrics
-	// Guard finds owners that recreate their pods over and over.
+	// Guard detects owners that recreate their pods over and over.
 	Guard *LoopGuard
-	// Namespaces tells the labels of a pod's namespace; nil for none.
+	// Namespaces returns the labels of the pod's namespace; nil for none.
 	Namespaces Namespaces
-	// Pushes has images pushed whose reference must be final; nil leaves them in their tag form.
+	// Pushes has images pushed whose reference cannot change later; nil rewrites them to their tag.
 	Pushes *Pushes
-	// Uncached bypasses the lookup cache, for Reconsider: an image that the kubelet could not pull may be gone since its lookup.
+	// Uncached bypasses the lookup cache, for Reconsider: an image that the kubelet cannot pull may be gone since its lookup.
 	Uncached lookup.Looker
-	// Events takes an Event for each image that a person should hear of; nil for none.
+	// Events takes an Event for each image that the author of the pod should know about; nil for none.
 	Events Recorder
-	// Identity is the name of this process, with which it answers probes.
+	// Identity is the name of this process. Probes are answered with it.
 	Identity string
 }
 
@@ -58,25 +58,25 @@ func (h *Handler) Handle(ctx context.Context, request *admissionv1.AdmissionRequ
 	defer func() {
 		if fault := recover(); fault != nil {
 			h.Metrics.panics.Inc()
-			h.Log.Error(fmt.Errorf("panic: %v", fault), "pod left as it is written",
+			h.Log.Error(fmt.Errorf("panic: %v", fault), "pod left unchanged",
 				"namespace", request.Namespace, "pod", request.Name)
 			response = allowed(request)
 		}
 	}()
 	response, err := h.review(ctx, request)
 	if err != nil {
-		h.Log.Error(err, "pod left as it is written", "namespace", request.Namespace, "pod", request.Name)
+		h.Log.Error(err, "pod left unchanged", "namespace", request.Namespace, "pod", request.Name)
 		return allowed(request)
 	}
 	return response
 }
 
-// allowed returns the response that lets the request through as it is.
+// allowed returns the response that allows the request unchanged.
 func allowed(request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	return &admissionv1.AdmissionResponse{UID: request.UID, Allowed: true}
 }
 
-// review decides about every image of the pod in the request, and tells everybody what it decided.
+// review decides about every image of the pod in the request and reports the decisions.
 func (h *Handler) review(ctx context.Context, request *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
 	subject, err := read(request, h.Decider.RegistryHost)
 	if err != nil {
@@ -106,13 +106,13 @@ func (h *Handler) review(ctx context.Context, request *admissionv1.AdmissionRequ
 		return response, nil
 	}
 	if h.Events != nil {
-		announce(h.Events, subject, outcomes)
+		writeEvents(h.Events, subject, outcomes)
 	}
 	return response, nil
 }
 
-// Reconsider decides again about fields of a pod that is there and cannot pull their images, by the rules and the images of
-// now. What the host no longer has and the registry serves is taken from there. It implements delivery.Decisions.
+// Reconsider decides again about fields of an existing pod that cannot pull their images. It takes an image from the registry
+// if the host no longer has it. It implements delivery.Decisions.
 func (h *Handler) Reconsider(ctx context.Context, pod *podimage.Pod, fields []podimage.Field) []Outcome {
 	uncached := *h.Decider
 	uncached.Looker, uncached.FromRegistry = h.Uncached, true
@@ -122,14 +122,14 @@ func (h *Handler) Reconsider(ctx context.Context, pod *podimage.Pod, fields []po
 	})
 }
 
-// Exclusion returns why the rules that hold now leave the image alone in that pod, or nil: what a pod says of itself, its
-// gate and its annotations, anybody may have written. It implements delivery.Decisions.
+// Exclusion returns why the current rules leave the image alone in that pod, or nil. A gate and annotations alone prove
+// nothing: anybody may have written them. It implements delivery.Decisions.
 func (h *Handler) Exclusion(ctx context.Context, pod *podimage.Pod, image string) *rewrite.Refusal {
 	return h.Decider.Exclusion(pod, h.labels(ctx, pod.Namespace), image)
 }
 
-// errNotAsked is returned for a request that the webhook's configuration does not ask for.
-var errNotAsked = errors.New("neither the creation nor an update of a pod, nor of its ephemeral containers")
+// errUnexpected is returned for a request that the webhook configuration does not select.
+var errUnexpected = errors.New("want the creation or update of a pod or of its ephemeral containers")
 
 // read returns the subject of the request.
 func read(request *admissionv1.AdmissionRequest, registryHost string) (Subject, error) {
@@ -138,7 +138,7 @@ func read(request *admissionv1.AdmissionRequest, registryHost string) (Subject, 
 	update := request.Operation == admissionv1.Update && (ephemeral || request.SubResource == "")
 	if request.Resource.Group != "" || request.Resource.Resource != "pods" || !creation && !update {
 		return Subject{}, fmt.Errorf("%s of %s %s: %w",
-			request.Operation, request.Resource.Resource, request.SubResource, errNotAsked)
+			request.Operation, request.Resource.Resource, request.SubResource, errUnexpected)
 	}
 	pod := &corev1.Pod{}
 	if err := json.Unmarshal(request.Object.Raw, pod); err != nil {
@@ -161,20 +161,20 @@ func read(request *admissionv1.AdmissionRequest, registryHost string) (Subject, 
 	return subject, nil
 }
 
-// labels returns the labels of the namespace, as far as they are known: not to know them denies nobody anything.
+// labels returns the labels of the namespace, or none if they are unknown: that must not fail a request.
 func (h *Handler) labels(ctx context.Context, name string) map[string]string {
 	if h.Namespaces == nil {
 		return nil
 	}
 	labels, err := h.Namespaces.Labels(ctx, name)
 	if err != nil {
-		h.Log.Error(err, "labels of the namespace taken for none", "namespace", name)
+		h.Log.Error(err, "namespace labels unknown, treated as none", "namespace", name)
 	}
 	return labels
 }
 
-// pushFinal waits for the images of fields that nobody pushes or pins later, for a while, and pins those that are there then:
-// final ones, and those of a pod that runs.
+// pushFinal has images pushed that cannot be pinned after this request, waits pushTime for them at most, and pins those that
+// the registry then has.
 func (h *Handler) pushFinal(ctx context.Context, subject Subject, outcomes []Outcome) {
 	if h.Pushes == nil {
 		return
@@ -191,7 +191,7 @@ func (h *Handler) pushFinal(ctx context.Context, subject Subject, outcomes []Out
 	pushing.Wait()
 }
 
-// pushOne returns the decision after an attempt to push its image. An error stays with the pushes, which go on.
+// pushOne returns the decision after an attempt to push its image. A push that has not ended goes on.
 func (h *Handler) pushOne(ctx context.Context, decision rewrite.Decision) rewrite.Decision {
 	decision, _ = decision.AfterPush(h.Pushes.Push(ctx, decision.Pushes()))
 	return decision

@@ -149,8 +149,8 @@ func TestHandle_WarnsOfWhatTheHostHasAndCannotRun(t *testing.T) {
 		{"image":"` + long + `DOWN"}]}}`)
 	got := webhooktest.NewHandler(t, logr.Discard()).Handle(t.Context(), request).Warnings
 	want := []string{
-		"kind-local-registry: LookupUnavailable: down/x is left as it is written",
-		"kind-local-registry: WrongPlatform: refused/y is left as it is written",
+		"kind-local-registry: LookupUnavailable: down/x keeps its original image",
+		"kind-local-registry: WrongPlatform: refused/y keeps its original image",
 		string([]rune("kind-local-registry: InvalidReference: " + long)[:119]) + "…",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

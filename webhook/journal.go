@@ -15,13 +15,13 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// nameTime is how long the log waits for the name of a pod that was given none: most are there in milliseconds, and some
-// never come, as somebody else refuses them.
-const nameTime = 5 * time.Second
+// nameTimeout is how long the log waits for the name of a pod without one. Most pods get theirs in milliseconds; a pod that
+// something else refuses never does.
+const nameTimeout = 5 * time.Second
 
-// Journal logs decisions, in one line each, under the name by which a person will look for them. The API server makes up
-// the names of a ReplicaSet's pods after it has asked the webhook; so the lines about such a pod wait until the pod is
-// seen, and name what its name begins with where it is not.
+// Journal logs each decision in one line, under the name of the pod. The API server generates the names of a ReplicaSet's pods
+// after it has called the webhook. So the lines about such a pod wait until the pod exists, and have its generateName if it
+// never does.
 type Journal struct {
 	log logr.Logger
 
@@ -30,26 +30,26 @@ type Journal struct {
 	follows bool
 }
 
-// unnamed is what is known, before and after, of a pod whose name is yet to be made up.
+// unnamed identifies a pod before and after its name is generated.
 type unnamed struct {
 	namespace, generateName string
 	owner                   types.UID
-	images                  string // as they were written
+	images                  string // the original images
 }
 
-// entry is what was decided about one pod.
+// entry is the decision about one pod.
 type entry struct {
 	namespace, pod string
 	outcomes       []Outcome
 	until          time.Time
 }
 
-// NewJournal returns a journal that logs at once, as long as nobody calls Follow.
+// NewJournal returns a journal that logs immediately until Follow is called.
 func NewJournal(log logr.Logger) *Journal {
 	return &Journal{log: log, waiting: map[unnamed][]entry{}}
 }
 
-// Follow lets lines wait for the names of pods, which Created must tell from then on, until ctx ends.
+// Follow lets lines wait for the names of pods, until ctx ends. Meanwhile the caller must report each new pod to Created.
 func (j *Journal) Follow(ctx context.Context) {
 	j.setFollows(true)
 	tick := time.NewTicker(time.Second)
@@ -66,7 +66,7 @@ func (j *Journal) Follow(ctx context.Context) {
 	}
 }
 
-// Decided notes what was decided about a pod. The lines about a dry run never wait: no pod comes of it.
+// Decided logs the decisions about a pod. Lines about a dry run never wait: it creates no pod.
 func (j *Journal) Decided(s Subject, outcomes []Outcome, dryRun bool) {
 	decided := entry{namespace: s.Namespace, pod: displayName(s.Pod.Pod), outcomes: outcomes}
 	key := unnamedOf(s.Namespace, s.Pod)
@@ -75,7 +75,7 @@ func (j *Journal) Decided(s Subject, outcomes []Outcome, dryRun bool) {
 	}
 }
 
-// Created tells of a pod that the API server has created.
+// Created logs the lines that wait for this new pod.
 func (j *Journal) Created(pod *podimage.Pod) {
 	if pod.GenerateName == "" {
 		return
@@ -90,18 +90,18 @@ func (j *Journal) Created(pod *podimage.Pod) {
 	}
 	j.mu.Unlock()
 	if len(entries) > 0 {
-		decided := entries[0] // any of them: what was decided about like pods at the same time is alike
+		decided := entries[0] // any of them: equal pods created together have equal decisions
 		decided.pod = pod.Name
 		j.write(decided)
 	}
 }
 
-// wait keeps the entry for a while, if anybody follows.
+// wait keeps the entry until the pod has a name. It returns false if Follow does not run.
 func (j *Journal) wait(key unnamed, decided entry) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.follows {
-		decided.until = time.Now().Add(nameTime)
+		decided.until = time.Now().Add(nameTimeout)
 		j.waiting[key] = append(j.waiting[key], decided)
 	}
 	return j.follows
@@ -113,7 +113,7 @@ func (j *Journal) setFollows(follows bool) {
 	j.follows = follows
 }
 
-// flush logs what has waited too long at a time, or everything at the zero time.
+// flush logs the entries that have waited too long at now, or all entries if now is zero.
 func (j *Journal) flush(now time.Time) {
 	j.mu.Lock()
 	var due []entry
@@ -132,7 +132,7 @@ func (j *Journal) flush(now time.Time) {
 	}
 }
 
-// write logs a line a field, which answers why its image was rewritten or not.
+// write logs a line for each field, which says why its image was or was not rewritten.
 func (j *Journal) write(decided entry) {
 	log := j.log.WithValues("namespace", decided.namespace, "pod", decided.pod)
 	for _, o := range decided.outcomes {
@@ -140,7 +140,7 @@ func (j *Journal) write(decided entry) {
 	}
 }
 
-// decisionValues returns a decision as a log line has it.
+// decisionValues returns the decision as key-value pairs of a log line.
 func decisionValues(d rewrite.Decision) []any {
 	values := []any{"image", d.Image, "reason", d.Reason}
 	if d.Changed() {
@@ -155,7 +155,7 @@ func decisionValues(d rewrite.Decision) []any {
 	return values
 }
 
-// displayName returns the pod's name, or what its name will begin with.
+// displayName returns the pod's name, or its generateName.
 func displayName(pod *corev1.Pod) string {
 	if pod.Name != "" {
 		return pod.Name
@@ -163,7 +163,7 @@ func displayName(pod *corev1.Pod) string {
 	return pod.GenerateName
 }
 
-// unnamedOf returns what is known of the pod without its name.
+// unnamedOf identifies the pod without its name.
 func unnamedOf(namespace string, pod *podimage.Pod) unnamed {
 	key := unnamed{namespace: namespace, generateName: pod.GenerateName}
 	if owner := metav1.GetControllerOf(pod.Pod); owner != nil {

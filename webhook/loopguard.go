@@ -15,34 +15,33 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// guarded is how long an owner is left alone after the last pod that it created.
-const guarded = time.Hour
+// guardPeriod is how long an owner is left alone after it was last found looping.
+const guardPeriod = time.Hour
 
-// LoopGuard finds owners that recreate a rewritten pod over and over. Operators are known that compare a pod's image with
-// the one they asked for, and delete the pod where it differs: rewriting it again would go on for ever.
+// LoopGuard detects owners that recreate a rewritten pod over and over. Some operators compare a pod's image with the one that
+// they asked for and delete the pod if they differ: rewriting the pod again would never end.
 //
-// Only a pod that comes back under its own name, from the same template, counts: a ReplicaSet or a Job never uses a name
-// twice, whatever it scales to.
+// Only a pod counts that comes back under its own name from the same template: a ReplicaSet or a Job never reuses a name.
 type LoopGuard struct {
 	mu      sync.Mutex
 	created map[incarnation][]time.Time
-	stopped map[types.UID]time.Time // owners, by when they are let go
+	stopped map[types.UID]time.Time // looping owners, and when they are rewritten again
 }
 
-// incarnation is what the pods of a loop have in common.
+// incarnation identifies the pods of one loop.
 type incarnation struct {
 	owner    types.UID
 	pod      string
-	template string // the revision of its owner's template, where the owner says it
+	template string // the revision of its owner's template, if the owner records it
 }
 
-// NewLoopGuard returns a guard that has seen nothing.
+// NewLoopGuard returns a guard without history.
 func NewLoopGuard() *LoopGuard {
 	return &LoopGuard{created: map[incarnation][]time.Time{}, stopped: map[types.UID]time.Time{}}
 }
 
-// Looping says whether the pod's owner has recreated it, or another pod, more often than the rules allow. It is then left
-// alone until it has created nothing for an hour.
+// Looping reports whether the pod's owner has recreated this or another pod more often than the rules allow. It stays true for
+// an hour after the owner's last such pod.
 func (g *LoopGuard) Looping(pod *corev1.Pod, limits rules.LoopGuard) bool {
 	of, ok := incarnationOf(pod)
 	if !ok || limits.Recreations == 0 {
@@ -55,12 +54,12 @@ func (g *LoopGuard) Looping(pod *corev1.Pod, limits rules.LoopGuard) bool {
 	if _, stopped := g.stopped[of.owner]; !stopped && len(g.created[of]) <= limits.Recreations {
 		return false
 	}
-	g.stopped[of.owner] = now.Add(guarded)
+	g.stopped[of.owner] = now.Add(guardPeriod)
 	return true
 }
 
-// Created notes a pod that came to be. It counts if it is rewritten: an admission is no pod yet, as a quota, a policy or
-// another webhook may refuse it.
+// Created counts a pod that was created, if it is rewritten. An admission request does not count: a quota, a policy or another
+// webhook may refuse the pod.
 func (g *LoopGuard) Created(pod *podimage.Pod) {
 	of, ok := incarnationOf(pod.Pod)
 	if !ok || !pod.Rewritten() {
@@ -71,7 +70,7 @@ func (g *LoopGuard) Created(pod *podimage.Pod) {
 	g.created[of] = append(g.created[of], time.Now())
 }
 
-// forget forgets what is too old to count.
+// forget drops creations and owners that are too old to count.
 func (g *LoopGuard) forget(now time.Time, limits rules.LoopGuard) {
 	maps.DeleteFunc(g.stopped, func(_ types.UID, until time.Time) bool { return now.After(until) })
 	for of, times := range g.created {
@@ -84,8 +83,7 @@ func (g *LoopGuard) forget(now time.Time, limits rules.LoopGuard) {
 	}
 }
 
-// incarnationOf returns what the pod has in common with those before it. It returns false for a pod that is none's, and
-// for one whose name is yet to be made up.
+// incarnationOf identifies the loop of the pod. It returns false for a pod without a controller or without a name.
 func incarnationOf(pod *corev1.Pod) (incarnation, bool) {
 	owner := metav1.GetControllerOf(pod)
 	if owner == nil || pod.Name == "" {

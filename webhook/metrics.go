@@ -8,10 +8,10 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// namespace begins the name of every metric of ours.
+// namespace is the prefix of every metric.
 const namespace = "kind_local_registry"
 
-// Metrics are what admission counts. It is a prometheus.Collector.
+// Metrics are the metrics of admission. It is a prometheus.Collector.
 type Metrics struct {
 	decisions *prometheus.CounterVec
 	admission prometheus.Histogram
@@ -20,7 +20,7 @@ type Metrics struct {
 	panics    prometheus.Counter
 }
 
-// NewMetrics returns metrics that stand at nothing, with every reason among them.
+// NewMetrics returns metrics at zero, which include every reason.
 func NewMetrics() *Metrics {
 	m := &Metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -29,21 +29,21 @@ func NewMetrics() *Metrics {
 		}, []string{"reason"}),
 		admission: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "admission_duration_seconds",
-			Help:    "How long the answer to an admission request took.",
+			Help:    "Time to answer an admission request.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 12),
 		}),
 		lookups: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "lookup_duration_seconds",
-			Help:    "How long it took to ask what the host and the registry hold of an image, by whether that was answered.",
+			Help:    "Time to look up an image on the host and in the registry, by whether the lookup was answered.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2.5, 10),
 		}, []string{"answered"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: namespace, Name: "admissions_in_flight",
-			Help: "Admission requests that are being answered.",
+			Help: "Admission requests in flight.",
 		}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: namespace, Name: "panics_total",
-			Help: "Admission requests that ended in a panic of ours, and so in a pod as it was written.",
+			Help: "Admission requests that ended in a panic, which leaves the pod unchanged.",
 		}),
 	}
 	for _, reason := range rewrite.Reasons() {
@@ -70,7 +70,7 @@ func (m *Metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{m.decisions, m.admission, m.lookups, m.inFlight, m.panics}
 }
 
-// begin counts a request that is being answered, until the function that it returns is called.
+// begin counts a request until the returned function is called.
 func (m *Metrics) begin() (end func()) {
 	start := time.Now()
 	m.inFlight.Inc()
@@ -87,7 +87,7 @@ func (m *Metrics) decided(outcomes []Outcome) {
 	}
 }
 
-// LookedUp counts a lookup, and whether it was answered.
+// LookedUp records how long a lookup took, and whether it was answered.
 func (m *Metrics) LookedUp(took time.Duration, err error) {
 	answered := "yes"
 	if err != nil {

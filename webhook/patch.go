@@ -12,23 +12,22 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// Patch returns the operations that carry the outcomes out on the subject: those of PatchImages, and our gate where
-// an image is yet to be pushed. It is empty where nothing changes, so that a second call
-// on its own result does nothing.
+// Patch returns the operations that apply the outcomes to the subject: those of PatchImages, and our gate if an image is yet to
+// be pushed. A second call on the patched pod returns none.
 func Patch(s Subject, outcomes []Outcome) ([]jsonpatch.Operation, error) {
 	operations, err := PatchImages(s, outcomes)
-	if err != nil || s.Old != nil { // a gate can come with a new pod only
+	if err != nil || s.Old != nil { // only a new pod can get a gate
 		return operations, err
 	}
-	// The API server refuses a gated pod that has a node: there, the kubelet tries until the image is pushed.
+	// The API server refuses a gated pod that has a node. The kubelet of that node retries until the image is pushed.
 	if pushing(outcomes) && s.Pod.Spec.NodeName == "" && !podimage.Gated(s.Pod.Pod) {
 		operations = append(operations, podimage.AddGate(s.Pod.Pod))
 	}
 	return operations, nil
 }
 
-// PatchImages returns the operations of Patch without the gate: the images, and the annotation with the references as
-// they were written. They are for whoever carries them out where nobody may be there to lift a gate.
+// PatchImages returns the operations of Patch without the gate: the images and the annotation with the original images. They
+// are for a user who applies them where no webhook may be running to ungate the pod.
 func PatchImages(s Subject, outcomes []Outcome) ([]jsonpatch.Operation, error) {
 	var operations []jsonpatch.Operation
 	for i, o := range outcomes {
@@ -38,7 +37,7 @@ func PatchImages(s Subject, outcomes []Outcome) ([]jsonpatch.Operation, error) {
 	}
 	policies, never := pullPolicies(s, outcomes)
 	operations = append(operations, policies...)
-	if s.Ephemeral { // nothing else of the pod can be changed then
+	if s.Ephemeral { // such a request can change nothing else of the pod
 		return operations, nil
 	}
 	annotate, err := annotate(s, outcomes, never)
@@ -48,7 +47,7 @@ func PatchImages(s Subject, outcomes []Outcome) ([]jsonpatch.Operation, error) {
 	return append(operations, annotate...), nil
 }
 
-// patch puts the patch into the response, if there is anything to change.
+// patch adds the patch to the response, if the pod changes.
 func patch(response *admissionv1.AdmissionResponse, s Subject, outcomes []Outcome) error {
 	operations, err := Patch(s, outcomes)
 	if err != nil || len(operations) == 0 {
@@ -61,9 +60,9 @@ func patch(response *admissionv1.AdmissionResponse, s Subject, outcomes []Outcom
 	return nil
 }
 
-// pullPolicies returns the operations that let the kubelet pull what is rewritten although its author wrote the pull policy
-// Never, which would keep the kubelet from the registry too; and the paths of all such fields. A copy of the pod whose image is
-// not rewritten has the author's policy again. An update that names the author's policy keeps the one that the pod has.
+// pullPolicies returns the operations that let the kubelet pull rewritten images although the author wrote imagePullPolicy:
+// Never, and the paths of all such fields. A copied pod whose image is not rewritten gets the author's policy back. An update
+// that names the author's policy keeps the pod's current one.
 func pullPolicies(s Subject, outcomes []Outcome) (operations []jsonpatch.Operation, never []string) {
 	never = s.Pod.Never()
 	for i, o := range outcomes {
@@ -82,8 +81,8 @@ func pullPolicies(s Subject, outcomes []Outcome) (operations []jsonpatch.Operati
 	return operations, never
 }
 
-// annotate returns the operations that record the original images of the fields that change or wait, and the fields that
-// may never be pulled under their original name.
+// annotate returns the operations that record the original images of fields that change or wait, and the fields whose original
+// image must not be pulled.
 func annotate(s Subject, outcomes []Outcome, never []string) ([]jsonpatch.Operation, error) {
 	originals := map[string]string{}
 	for _, o := range outcomes {
@@ -94,7 +93,7 @@ func annotate(s Subject, outcomes []Outcome, never []string) ([]jsonpatch.Operat
 	return s.Pod.Annotate(originals, never)
 }
 
-// pushing says whether an image is yet to be pushed.
+// pushing reports whether an image is yet to be pushed.
 func pushing(outcomes []Outcome) bool {
 	for _, o := range outcomes {
 		if o.Decision.NeedsPush() {

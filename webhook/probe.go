@@ -10,13 +10,13 @@ import (
 	"kind-local-registry/config"
 )
 
-// isProbe says whether the request asks about the creation of a ConfigMap, as no request does but one for a probe.
+// isProbe reports whether the request is for the creation of a ConfigMap: only requests for probes are.
 func isProbe(request *admissionv1.AdmissionRequest) bool {
 	return request.Operation == admissionv1.Create && request.Resource.Group == "" && request.Resource.Resource == "configmaps"
 }
 
-// answerProbe adds the identity to the data of a probe, so that whoever creates it sees that the API server's call has
-// arrived. Any other ConfigMap is left as it is. Nothing is counted or logged: it is no admission of a pod.
+// answerProbe adds the identity to the data of a probe, which proves to its creator that the API server reached the webhook. It
+// leaves any other ConfigMap unchanged. It counts and logs nothing, as no pod is admitted.
 func answerProbe(request *admissionv1.AdmissionRequest, identity string) *admissionv1.AdmissionResponse {
 	response := allowed(request)
 	probe := corev1.ConfigMap{}
@@ -28,7 +28,7 @@ func answerProbe(request *admissionv1.AdmissionRequest, identity string) *admiss
 		add = jsonpatch.NewOperation("add", "/data", map[string]string{config.ProbeKey: identity})
 	}
 	document, err := json.Marshal([]jsonpatch.Operation{add})
-	if err != nil { // strings always are JSON
+	if err != nil { // strings are always valid JSON
 		return response
 	}
 	response.Patch, response.PatchType = document, new(admissionv1.PatchTypeJSONPatch)

@@ -13,82 +13,82 @@ import (
 )
 
 const (
-	// pushTime is how long the creation of a pod waits for an image whose reference cannot be changed afterwards.
+	// pushTime is how long the creation of a pod waits for the push of an image whose reference cannot change later.
 	pushTime = 2 * time.Second
-	// firstPushRetry and lastPushRetry bound the time between two tries of a push that failed.
+	// firstPushRetry and lastPushRetry are the shortest and the longest pause before a failed push is retried.
 	firstPushRetry = time.Second
 	lastPushRetry  = 30 * time.Second
 )
 
-// Progress is how far a push is.
+// Progress is the progress of a push.
 type Progress struct {
-	// Done is how many bytes have been moved.
+	// Done is the number of bytes that were pushed.
 	Done int64
-	// Total is how many bytes are to be moved: an estimate until the end, and 0 while nothing is known.
+	// Total is the number of bytes to push: an estimate until the end, and 0 while it is unknown.
 	Total int64
 }
 
-// Pusher brings images of the host into the registry.
+// Pusher pushes images of the host into the registry.
 type Pusher interface {
-	// Push brings the image called name, a reference as it was written, into the registry, and returns the digest of its
-	// manifest there. An image that is there already is pushed in no time. progress, where it is not nil, is told now and
-	// then how far that is, never twice at a time and never after the end; it must not block. Push fails with a
-	// *rewrite.Refusal for an image that it can never bring there; any other error may pass.
-	Push(ctx context.Context, name string, progress func(Progress)) (digest string, err error)
+	// Push pushes the image, a reference as its author wrote it, and returns the digest of its image manifest in the registry.
+	// An image that is present in the registry takes no time. Push calls progress, unless it is nil, immediately and then
+	// repeatedly, never concurrently and never after the end; progress must not block. The error is a *rewrite.Refusal if the
+	// image can never be pushed; any other error may pass.
+	Push(ctx context.Context, image string, progress func(Progress)) (digest string, err error)
 }
 
-// Pushes has images pushed whose reference must be final when the pod, or its ephemeral container, is created: nobody can
-// pin a digest there later, and for an ephemeral container nobody else comes to push it. A push goes on when the one who
-// asked for it has left, and is tried again where it failed, so that the kubelet's next try finds the image.
+// Pushes has images pushed whose reference cannot change after the pod or its ephemeral container is created: nothing can pin
+// such an image later, and for an ephemeral container nothing else pushes it. A push continues after its caller has left, and
+// is retried, so that the kubelet's next attempt finds the image.
 type Pushes struct {
-	// Pusher pushes.
+	// Pusher pushes the images.
 	Pusher Pusher
-	// Deadline is how long a push is tried.
+	// Deadline is how long a push is retried.
 	Deadline time.Duration
-	// Log is told of pushes that failed for good.
+	// Log takes the pushes that failed for good.
 	Log logr.Logger
 
-	ctx     context.Context // a push outlives whoever asked for it
+	ctx     context.Context // a push outlives its caller
 	flights singleflight.Group
 }
 
-// NewPushes returns Pushes that push until ctx ends.
+// NewPushes returns Pushes that end with ctx.
 func NewPushes(ctx context.Context, pusher Pusher, deadline time.Duration, log logr.Logger) *Pushes {
 	return &Pushes{Pusher: pusher, Deadline: deadline, Log: log, ctx: ctx}
 }
 
-// errCrowded is the error of a push that is not waited for, as too many are.
+// errCrowded is the error of a push that the caller does not wait for, because too many pods wait.
 var errCrowded = errors.New("too many pods wait for a push")
 
-// Push has the image pushed, and returns its digest if that is done before ctx ends and there is room to wait.
-func (p *Pushes) Push(ctx context.Context, name string) (digest string, err error) {
-	flight := p.flights.DoChan(name, func() (any, error) { return p.push(name) }) //nolint:contextcheck // it outlives ctx
+// Push has the image pushed. It returns the digest if the push ends before ctx and the caller may wait.
+func (p *Pushes) Push(ctx context.Context, image string) (digest string, err error) {
+	flight := p.flights.DoChan(image, func() (any, error) { return p.push(image) }) //nolint:contextcheck // it outlives ctx
 	if !mayWait(ctx) {
-		return "", fmt.Errorf("pushing %s: %w", name, errCrowded)
+		return "", fmt.Errorf("pushing %s: %w", image, errCrowded)
 	}
 	select {
 	case result := <-flight:
 		digest, _ := result.Val.(string)
 		return digest, result.Err
 	case <-ctx.Done():
-		return "", fmt.Errorf("pushing %s: %w", name, context.Cause(ctx))
+		return "", fmt.Errorf("pushing %s: %w", image, context.Cause(ctx))
 	}
 }
 
-// push pushes until that succeeds, is refused, or the deadline is over.
-func (p *Pushes) push(name string) (digest string, err error) {
+// push pushes until it succeeds, is refused, or the deadline passes.
+func (p *Pushes) push(image string) (digest string, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
-			err = fmt.Errorf("pushing %s: panic: %v", name, fault)
+			err = fmt.Errorf("pushing %s: panic: %v", image, fault)
 		}
 		if err != nil && p.ctx.Err() == nil {
-			p.Log.Info("image not pushed", "image", name, "error", err.Error())
+			p.Log.Info("image not pushed", "image", image, "error", err.Error())
 		}
 	}()
 	ctx, cancel := context.WithTimeout(p.ctx, p.Deadline)
 	defer cancel()
 	for wait := firstPushRetry; ; wait = min(2*wait, lastPushRetry) {
-		digest, err := p.Pusher.Push(ctx, name, nil) // nobody can be told of it
+		digest, err := p.Pusher.Push(ctx, image, nil) // no caller takes its progress
 		if err == nil || rewrite.ReasonOf(err) != "" {
 			return digest, err
 		}

@@ -8,23 +8,23 @@ import (
 )
 
 const (
-	// MaxFields is how many containers and volumes a pod may have for its images to be decided about.
+	// MaxFields is how many containers and volumes a pod has at most for its images to be decided about.
 	MaxFields = 1000
-	// maxValues is how many objects, lists and their members a pod may have. The largest pods have some thousands; decoded,
-	// an empty one in two bytes can take a hundred times as many.
+	// maxValues is how many objects, lists and members a pod has at most. The largest pods have some thousands. An empty object
+	// takes two bytes as JSON, and up to a hundred times as many decoded.
 	maxValues = 50_000
 )
 
-// errTooManyValues is the error of an object with more than maxValues.
+// errTooManyValues is returned for an object with more than maxValues.
 var errTooManyValues = fmt.Errorf("the object has more than %d values", maxValues)
 
-// checkSize returns an error for an object, in JSON, that would take too much memory decoded, or too long to decide about. It
-// takes hardly any memory itself.
+// checkSize returns an error for a JSON object that would take too much memory to decode, or too long to decide about. It takes
+// hardly any memory itself.
 func checkSize(object []byte) error {
 	count := func(text string) int { return bytes.Count(object, []byte(text)) }
 	objects := count("{")
 	if objects+count("null") <= MaxFields && objects+count("[")+count(",") <= maxValues {
-		return nil // as of nearly every pod: an element is an object or null, and a value comes after one of the three
+		return nil // nearly every pod: an element is an object or null, and a value follows one of these three
 	}
 	if countValues(object) > maxValues {
 		return errTooManyValues
@@ -35,7 +35,7 @@ func checkSize(object []byte) error {
 		}
 	}
 	if err := json.Unmarshal(object, &pod); err != nil {
-		return nil //nolint:nilerr // who decodes it says so
+		return nil //nolint:nilerr // decoding it fails with this error
 	}
 	fields := pod.Spec.InitContainers + pod.Spec.Containers + pod.Spec.EphemeralContainers + pod.Spec.Volumes
 	if fields > MaxFields {
@@ -44,12 +44,12 @@ func checkSize(object []byte) error {
 	return nil
 }
 
-// elements is the number of elements in a JSON list, or in all lists that a name is given to.
+// elements is the number of elements in a JSON list, or in all lists under the same key.
 type elements int
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (e *elements) UnmarshalJSON(list []byte) error {
-	var found []struct{} // which takes no memory, however many there are
+	var found []struct{} // empty structs take no memory
 	if err := json.Unmarshal(list, &found); err != nil && !errors.As(err, new(*json.UnmarshalTypeError)) {
 		return err
 	}
@@ -57,8 +57,8 @@ func (e *elements) UnmarshalJSON(list []byte) error {
 	return nil
 }
 
-// countValues returns at least how many values the JSON document has: for each but the first of a list or object there is a
-// comma, and for that a bracket.
+// countValues returns a lower bound of the number of values in the JSON document: each value except the first of a list or
+// object follows a comma, and that first one a bracket.
 func countValues(document []byte) (values int) {
 	inString, escaped := false, false
 	for _, char := range document {

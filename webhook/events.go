@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	// auditKey is the key of the audit annotation; the API server puts the webhook's name before it.
+	// auditKey is the key of the audit annotation. The API server prefixes it with the name of the webhook.
 	auditKey = "decisions"
-	// longestWarning is the length in characters up to which no client cuts a warning, and mostWarnings how many one answer
-	// has (Kubernetes, Dynamic Admission Control).
-	longestWarning = 120
-	mostWarnings   = 5
-	// decideAction is the action of our Events.
+	// maxWarning is the longest warning in characters that no client truncates, and maxWarnings is how many one response has
+	// (Kubernetes, Dynamic Admission Control).
+	maxWarning  = 120
+	maxWarnings = 5
+	// decideAction is the action of our Events about decisions.
 	decideAction = "Decide"
 )
 
@@ -25,29 +25,29 @@ type Recorder interface {
 	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
 }
 
-// warnings returns a warning for each image that the author of the pod should hear of.
+// warnings returns a warning for each image that the author of the pod should know about.
 func warnings(subject Subject, outcomes []Outcome) []string {
 	var all []string
 	for _, o := range outcomes {
-		text := "is left as it is written"
+		text := "keeps its original image"
 		switch {
 		case o.Decision.NeedsPush() && subject.Old != nil && subject.unpinnable(o.Field):
 			text = "is being pushed, the container waits for it"
 		case !o.Decision.Reason.Warns():
 			continue
 		}
-		if len(all) == mostWarnings {
-			return append(all, "kind-local-registry: there is more to say about other images, see the webhook's log")
+		if len(all) == maxWarnings {
+			return append(all, "kind-local-registry: more warnings about other images are in the webhook's log")
 		}
-		all = append(all, shorten(fmt.Sprintf("kind-local-registry: %s: %s %s", o.Decision.Reason, o.Field.Image, text), longestWarning))
+		all = append(all, shorten(fmt.Sprintf("kind-local-registry: %s: %s %s", o.Decision.Reason, o.Field.Image, text), maxWarning))
 	}
 	return all
 }
 
-// shorten cuts text to at most the given number of characters.
-func shorten(text string, most int) string {
-	if runes := []rune(text); len(runes) > most {
-		return string(runes[:most-1]) + "…"
+// shorten truncates text to max characters.
+func shorten(text string, max int) string {
+	if runes := []rune(text); len(runes) > max {
+		return string(runes[:max-1]) + "…"
 	}
 	return text
 }
@@ -62,15 +62,15 @@ func auditAnnotations(outcomes []Outcome) map[string]string {
 		reasons[o.Field.Path] = string(o.Decision.Reason)
 	}
 	value, err := json.Marshal(reasons)
-	if err != nil { // a map of strings always is JSON
+	if err != nil { // a map of strings is always valid JSON
 		return nil
 	}
 	return map[string]string{auditKey: string(value)}
 }
 
-// announce writes an Event for each image that a person should hear of: on the pod's owner, as there is no pod yet, and
-// where it has none on the pod that is to come.
-func announce(events Recorder, s Subject, outcomes []Outcome) {
+// writeEvents writes an Event for each image that the author of the pod should know about. The Event is on the pod's owner, as
+// the pod does not exist yet, or on the future pod if it has no owner.
+func writeEvents(events Recorder, s Subject, outcomes []Outcome) {
 	regarding := regardingOf(s)
 	for _, o := range outcomes {
 		if o.Decision.Reason.Warns() {
@@ -79,12 +79,12 @@ func announce(events Recorder, s Subject, outcomes []Outcome) {
 				detail = ": " + detail
 			}
 			events.Eventf(regarding, nil, corev1.EventTypeWarning, string(o.Decision.Reason), decideAction,
-				"%s of pod %s: %q is left as it is written%.500s", o.Field.Path, displayName(s.Pod.Pod), o.Field.Image, detail)
+				"%s of pod %s keeps its original image %q%.500s", o.Field.Path, displayName(s.Pod.Pod), o.Field.Image, detail)
 		}
 	}
 }
 
-// regardingOf returns what the Events about a pod that is not there yet regard.
+// regardingOf returns the object that Events about a future pod regard.
 func regardingOf(s Subject) *corev1.ObjectReference {
 	if owner := metav1.GetControllerOf(s.Pod.Pod); owner != nil {
 		return &corev1.ObjectReference{

@@ -11,7 +11,7 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// everything is a Looker with every image on the host and in the registry. The digests are made up, from the names.
+// everything is a Looker with every image on the host and in the registry, under digests computed from the names.
 type everything struct{}
 
 // Lookup implements lookup.Looker.
@@ -23,7 +23,7 @@ func (everything) Lookup(_ context.Context, name rewrite.Name) (rewrite.Presence
 	return rewrite.Presence{OnHost: true, Digest: digest, Served: digest}, nil
 }
 
-// assumed is a Looker that says what it was told, by normalised reference.
+// assumed is a Looker with the images of a file.
 type assumed map[rewrite.Name]rewrite.Presence
 
 // Lookup implements lookup.Looker.
@@ -31,15 +31,15 @@ func (a assumed) Lookup(_ context.Context, name rewrite.Name) (rewrite.Presence,
 	return a[name], nil
 }
 
-// parseAssumed reads what is held of each image.
+// parseAssumed parses a file of images.
 func parseAssumed(file string, document []byte) (assumed, error) {
-	var said map[string]rewrite.Presence
-	if err := yaml.UnmarshalStrict(document, &said); err != nil {
+	var listed map[string]rewrite.Presence
+	if err := yaml.UnmarshalStrict(document, &listed); err != nil {
 		return nil, fmt.Errorf("%s: %w; write it as IMAGE: {onHost: true}", file, err)
 	}
-	held := assumed{}
+	images := assumed{}
 	var faults []error
-	for image, presence := range said {
+	for image, presence := range listed {
 		name, err := rewrite.Parse(image)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", file, err))
@@ -48,7 +48,7 @@ func parseAssumed(file string, document []byte) (assumed, error) {
 		if presence.Served == "" {
 			presence.Served = presence.Digest
 		}
-		held[name] = presence
+		images[name] = presence
 	}
-	return held, errors.Join(faults...)
+	return images, errors.Join(faults...)
 }

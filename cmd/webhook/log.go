@@ -9,8 +9,8 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 
-// newLogger returns a logger that writes JSON lines of the level and above to w, and has every library use it: those of
-// Kubernetes, and what net/http says through package log.
+// newLogger returns a logger that writes JSON lines of at least that level to w. It also takes the logs of the Kubernetes
+// libraries and of package log.
 func newLogger(w io.Writer, level slog.Level) logr.Logger {
 	handler := slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
 	slog.SetDefault(slog.New(handler))

@@ -1,6 +1,6 @@
-// Command webhook is the part of kind-local-registry that runs in the cluster (serve), the container beside it that
-// speaks to the Docker daemon (pusher), what answers AdmissionReviews from a file (review), what waits until the API
-// server's calls arrive (ready), and what takes the webhook out of a cluster (release).
+// Command webhook runs the webhook in the cluster (serve), the pusher in a container on the host (pusher), and tools: answer
+// AdmissionReviews from stdin (review), wait until the API server's calls reach the webhook (ready), and uninstall the webhook
+// from a cluster (uninstall).
 package main
 
 import (
@@ -26,7 +26,7 @@ func main() {
 	}
 }
 
-// run is the program, but for what belongs to the process.
+// run is the program without signals and exit status.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	root := &cobra.Command{
 		Use:           "webhook",
@@ -35,7 +35,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServeCommand(), newPusherCommand()) //nolint:contextcheck // cobra hands the context on
+	root.AddCommand(newServeCommand(), newPusherCommand()) //nolint:contextcheck // cobra passes the context on
 	root.AddCommand(newReviewCommand(), newReadyCommand(), newUninstallCommand())
 	root.SetArgs(args)
 	root.SetIn(stdin)

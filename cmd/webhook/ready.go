@@ -18,7 +18,7 @@ import (
 // readyOptions are the flags of webhook ready.
 type readyOptions struct {
 	namespace string        // namespace of the webhook
-	need      int           // calls in a row that must arrive
+	need      int           // consecutive calls that must reach the webhook
 	timeout   time.Duration // how long that may take
 }
 
@@ -27,13 +27,13 @@ func newReadyCommand() *cobra.Command {
 	var options readyOptions
 	command := &cobra.Command{
 		Use:   "ready",
-		Short: "Wait until the API server's calls arrive at the webhook",
-		Long: `Wait until the API server's calls arrive at the webhook: from then on, every new pod is rewritten. The chart runs it at
-the end of an installation and of an upgrade. It creates a ConfigMap as a dry run, again and again, and looks whether
-the webhook answered; nothing is stored.
+		Short: "Wait until the API server's calls reach the webhook",
+		Long: `Wait until the API server's calls reach the webhook. From then on, every new pod is rewritten. The chart runs this command at the
+end of an installation or upgrade. It repeatedly creates a ConfigMap as a dry run and checks whether the webhook answered. Nothing
+is stored.
 
-Where the cluster has several API servers, each question goes to one of them by chance, and one that was never asked is
-not vouched for. Nor is each replica of the webhook: an API server keeps its connection to one of them.`,
+With several API servers, each call goes to a random one, so an API server may never be tested. Nor is every replica of the webhook
+tested: an API server keeps its connection to one of them.`,
 		Example: `  # As the chart runs it
   webhook ready --namespace kind-local-registry
 
@@ -46,12 +46,12 @@ not vouched for. Nor is each replica of the webhook: an API server keeps its con
 	}
 	flags := command.Flags()
 	flags.StringVar(&options.namespace, "namespace", config.Name, "namespace of the webhook")
-	flags.IntVar(&options.need, "need", 5, "calls in a row that must arrive")
+	flags.IntVar(&options.need, "need", 5, "consecutive calls that must reach the webhook")
 	flags.DurationVar(&options.timeout, "timeout", time.Minute, "how long that may take")
 	return command
 }
 
-// validate reports flags that cannot be.
+// validate returns every fault of the flags.
 func (o readyOptions) validate() error {
 	var faults []error
 	if o.need < 1 {
@@ -63,7 +63,7 @@ func (o readyOptions) validate() error {
 	return errors.Join(faults...)
 }
 
-// runReady waits. Its error is one line, as whoever reads the log of a Job looks at the last one.
+// runReady waits. Its error is one line, because people read the last line of a Job's log.
 func runReady(ctx context.Context, options readyOptions, stdout, stderr io.Writer) error {
 	if err := options.validate(); err != nil {
 		return err
@@ -83,6 +83,6 @@ func runReady(ctx context.Context, options readyOptions, stdout, stderr io.Write
 		return fmt.Errorf("the API server's calls do not reach the webhook: %w; see kubectl get pods,endpointslices -n %s, "+
 			"and kubectl logs deployment/%s -n %s", err, options.namespace, config.Name, options.namespace)
 	}
-	_, err = fmt.Fprintf(stdout, "ready: %d calls in a row arrived, the last at %s\n", options.need, answeredBy)
+	_, err = fmt.Fprintf(stdout, "ready: %d consecutive calls reached the webhook, the last at %s\n", options.need, answeredBy)
 	return err
 }

@@ -19,11 +19,11 @@ import (
 
 // reviewOptions are the flags of webhook review.
 type reviewOptions struct {
-	assume       string // what is held: a file, or "all"
+	assume       string // the images: a file, or "all"
 	rules        string // file with the rules; "" for the defaults
-	registryHost string // what stands for the registry in references
+	registryHost string // the registry's host in rewritten images
 	pusher       remotePusher
-	quiet        bool // no line a decision
+	quiet        bool // log no decisions
 }
 
 // newReviewCommand returns the command webhook review.
@@ -31,23 +31,22 @@ func newReviewCommand() *cobra.Command {
 	options := reviewOptions{registryHost: config.RegistryHost(config.RegistryPort)}
 	command := &cobra.Command{
 		Use:   "review < REVIEWS",
-		Short: "Answer AdmissionReviews from stdin on stdout, as the server would",
-		Long: `Answer AdmissionReviews (admission.k8s.io/v1) from stdin on stdout, one JSON document after another, by the code that the
-server runs. The decisions are logged on stderr. Nothing is pushed, and no cluster is asked: the labels of namespaces
-count for nothing here.
+		Short: "Answer AdmissionReviews from stdin on stdout as the server would",
+		Long: `Answer AdmissionReviews (admission.k8s.io/v1) from stdin on stdout, one JSON document after another, with the server's code. The
+decisions are logged on stderr. Nothing is pushed and no cluster is used, so the labels of namespaces are unknown.
 
-What the host and the registry hold is asked of the pusher, or assumed: --assume all has every image in the registry;
---assume FILE has what a file says, YAML or JSON, by image:
+The pusher looks the images up, or they are assumed: with --assume all, every image is in the registry; --assume FILE names a YAML or
+JSON file that lists images:
 
   example/app:local: {onHost: true}
   example/db:1: {onHost: true, digest: "sha256:…"}
 
-A document that is no AdmissionReview is told on stderr, with its line, and the next one is answered; the exit status is
+A document that is not an AdmissionReview is reported on stderr with its line, and the next one is answered. The exit status is
 then 1.`,
-		Example: `  # What becomes of this pod?
+		Example: `  # What would the webhook do with this pod?
   webhook review --assume all < review.json
 
-  # In the cluster, with what the host really has
+  # In the cluster, with the host's images
   kubectl exec -i -n kind-local-registry deployment/kind-local-registry -- /webhook review \
     --pusher kind-local-registry-pusher.kind-local-registry.svc:5443 \
     --pusher-credentials /etc/kind-local-registry/pusher < review.json`,
@@ -57,16 +56,16 @@ then 1.`,
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&options.assume, "assume", "", "what the host and the registry hold: a file, or all")
+	flags.StringVar(&options.assume, "assume", "", "images on the host and in the registry: a file, or all")
 	flags.StringVar(&options.rules, "rules", "", "file with the rules (default: the default rules)")
-	flags.StringVar(&options.registryHost, "registry-host", options.registryHost, "host that stands for the registry in references")
+	flags.StringVar(&options.registryHost, "registry-host", options.registryHost, "registry's host in rewritten images")
 	flags.StringVar(&options.pusher.address, "pusher", "", "host and port of the pusher, instead of --assume")
 	flags.StringVar(&options.pusher.directory, "pusher-credentials", "", "directory with ca.crt, tls.crt and tls.key for the pusher")
 	flags.BoolVarP(&options.quiet, "quiet", "q", false, "log no decisions")
 	return command
 }
 
-// looker returns what is asked what is held.
+// looker returns the Looker that the flags name.
 func (o *reviewOptions) looker() (lookup.Looker, error) {
 	switch {
 	case (o.assume == "") == (o.pusher.address == ""):
@@ -78,12 +77,12 @@ func (o *reviewOptions) looker() (lookup.Looker, error) {
 	}
 	document, err := os.ReadFile(o.assume)
 	if err != nil {
-		return nil, fmt.Errorf("reading what is assumed: %w", err)
+		return nil, fmt.Errorf("reading the assumed images: %w", err)
 	}
 	return parseAssumed(o.assume, document)
 }
 
-// runReview answers what stdin has.
+// runReview answers the documents on stdin.
 func runReview(ctx context.Context, options *reviewOptions, stdin io.Reader, stdout, stderr io.Writer) error {
 	looker, err := options.looker()
 	if err != nil {
@@ -115,7 +114,7 @@ func runReview(ctx context.Context, options *reviewOptions, stdin io.Reader, std
 		return err
 	}
 	if faults > 0 {
-		return fmt.Errorf("documents that were not answered: %d; see above", faults)
+		return fmt.Errorf("documents without an answer: %d; see above", faults)
 	}
 	return nil
 }

@@ -29,7 +29,7 @@ type serveOptions struct {
 	dockerSocket string     // path of the Docker socket; "" for a pusher
 	registry     string     // URL of the registry's API, with dockerSocket
 	rules        string     // file with the rules; "" for the defaults
-	level        slog.Level // least level that is logged
+	level        slog.Level // lowest level that is logged
 }
 
 // newServeCommand returns the command webhook serve.
@@ -37,10 +37,9 @@ func newServeCommand() *cobra.Command {
 	options := serveOptions{Options: app.Defaults()}
 	command := &cobra.Command{
 		Use:   "serve",
-		Short: "Rewrite the images of pods at admission, and deliver those that are not in the registry yet",
-		Long: `Serve the admission webhook, and deliver images: what the host has and the registry lacks is pushed while the pod
-waits, gated. The chart runs it. Images are looked up and pushed by a pusher, or by this process itself where it has the
-Docker socket.`,
+		Short: "Rewrite the images of pods at admission and deliver images that the registry lacks",
+		Long: `Serve the admission webhook and deliver images: while a pod is gated, its images that the host has and the registry lacks are
+pushed. The chart runs this command. A pusher looks up and pushes images, or this process does if it has the Docker socket.`,
 		Example: `  # As the chart runs it
   webhook serve --pusher kind-local-registry-pusher.kind-local-registry.svc:5443 \
     --pusher-credentials /etc/kind-local-registry/pusher
@@ -55,25 +54,25 @@ Docker socket.`,
 	flags := command.Flags()
 	flags.StringVar(&options.pusher, "pusher", "", "host and port of the pusher")
 	flags.StringVar(&options.credentials, "pusher-credentials", "",
-		"directory with ca.crt, tls.crt and tls.key for the pusher; they may come later, and change")
+		"directory with ca.crt, tls.crt and tls.key for the pusher; they may appear later and change")
 	flags.StringVar(&options.dockerSocket, "docker-socket", "", "path of the Docker socket, instead of a pusher")
 	flags.StringVar(&options.registry, "registry", "", "URL of the registry's API, with --docker-socket")
-	flags.StringVar(&options.rules, "rules", "", "file with the rules (docs/rules.md), which may change; none for the defaults")
+	flags.StringVar(&options.rules, "rules", "", "file with the rules (docs/rules.md), which may change (default: the default rules)")
 	flags.StringVar(&options.RegistryHost, "registry-host", options.RegistryHost,
-		"host that stands for the registry in image references")
+		"registry's host in rewritten images")
 	flags.StringVar(&options.Namespace, "namespace", options.Namespace, "namespace of this process")
 	flags.StringVar(&options.service, "service", options.Namespace, "Service by which the API server reaches this process")
 	flags.DurationVar(&options.PushDeadline, "push-deadline", options.PushDeadline,
-		"time after a pod's creation after which it runs what its author wrote")
+		"time after a pod's creation after which it gets its original images")
 	flags.BoolVar(&options.LeaderElection, "leader-elect", options.LeaderElection, "let one of several replicas deliver")
 	flags.IntVar(&options.WebhookPort, "webhook-port", options.WebhookPort, "port of the webhook")
 	flags.IntVar(&options.HealthPort, "health-port", options.HealthPort, "port of /healthz and /readyz")
 	flags.IntVar(&options.MetricsPort, "metrics-port", options.MetricsPort, "port of /metrics, 0 for none")
-	flags.TextVar(&options.level, "log-level", slog.LevelInfo, "least level that is logged: debug, info, warn or error")
+	flags.TextVar(&options.level, "log-level", slog.LevelInfo, "lowest level to log: debug, info, warn or error")
 	return command
 }
 
-// validate reports flags that do not go together; those of the server it validates itself.
+// validate reports flags that exclude each other. app.Run validates the others.
 func (o serveOptions) validate() error {
 	switch {
 	case (o.pusher == "") == (o.dockerSocket == ""):
@@ -117,7 +116,7 @@ func runServe(ctx context.Context, options serveOptions, stderr io.Writer) error
 		return err
 	}
 	defer func() { _ = daemon.Close() }()
-	// No rules here: the webhook in this process asks for nothing that its own, which may change, exclude.
+	// No rules: the webhook in this process applies its own, which may change, before it asks for an image.
 	service := pusher.NewService(daemon, registry, options.RegistryHost, rules.Rules{}, slog.Default())
 	defer service.Close()
 	return app.Run(ctx, cluster, options.Options, localPusher{service}, log)

@@ -34,7 +34,7 @@ nevertheless, so that they do not block helm uninstall.`,
 			return runUninstall(command.Context(), registryHost, command.OutOrStdout(), command.ErrOrStderr())
 		},
 	}
-	command.Flags().StringVar(&registryHost, "registry-host", registryHost, "host that stands for the registry in image references")
+	command.Flags().StringVar(&registryHost, "registry-host", registryHost, "registry's host in rewritten images")
 	return command
 }
 

@@ -54,7 +54,7 @@ func TestDelivery_TriesAgainWhatMayPass(t *testing.T) {
 
 	eventually(t, p, "free", free)
 	wantImages(t, p, pinned("again/app:local"))
-	wantEvent(t, p, corev1.EventTypeWarning, "ImagePushFailed", "trying again")
+	wantEvent(t, p, corev1.EventTypeWarning, "ImagePushFailed", "retrying")
 }
 
 func TestDelivery_ShowsOnThePodHowFarItsPushesAre(t *testing.T) {
@@ -81,7 +81,7 @@ func TestDelivery_ShowsOnThePodWhyAPushIsTriedAgain(t *testing.T) {
 	shared.host.have("failing/app:local", image{failures: 3})
 	p := create(t, pod(namespace(t), "failing/app:local"))
 
-	eventually(t, p, "showing the error", shows("trying again: pushing failing/app:local: the registry is not there, in a test"))
+	eventually(t, p, "showing the error", shows("retrying: pushing failing/app:local: the registry is not there, in a test"))
 	eventually(t, p, "free", free)
 	if !shows("")(p) {
 		t.Errorf("annotations = %v, want no progress on a pod that is free", p.Annotations)

@@ -61,7 +61,7 @@ func TestFault_APodWaitsNoLongerThanTheDeadline(t *testing.T) {
 
 	eventually(t, p, "free", free)
 	wantImages(t, p, "deadline/app:local")
-	wantEvent(t, p, corev1.EventTypeWarning, "ImagePushFailed", "as it is written")
+	wantEvent(t, p, corev1.EventTypeWarning, "ImagePushFailed", "running the original image")
 }
 
 func TestFault_APodIsDeliveredByTheNextProcess(t *testing.T) {

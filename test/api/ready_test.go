@@ -61,7 +61,7 @@ func TestReady_MeansThatTheNextPodIsRewritten(t *testing.T) {
 func TestReady_SaysWhyNoCallArrives(t *testing.T) {
 	withoutProcess(t, func() {
 		_, err := awaitReady(t, 3*time.Second)
-		for _, want := range []string{"0 of 5 calls in a row arrived within 3s", config.ProbeWebhookName, "connection refused"} {
+		for _, want := range []string{"0 of 5 consecutive calls reached the webhook within 3s", config.ProbeWebhookName, "connection refused"} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("Await = %v, want an error with %q", err, want)
 			}
@@ -78,7 +78,7 @@ func TestReady_SaysThatTheWebhookIsNotAskedWithoutItsConfiguration(t *testing.T)
 	if err := shared.install(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err == nil || !strings.Contains(err.Error(), "did not ask the webhook") {
+	if err == nil || !strings.Contains(err.Error(), "did not call the webhook") {
 		t.Errorf("Await = %v, want that the API server did not ask", err)
 	}
 	if _, err := awaitReady(t, patience); err != nil {

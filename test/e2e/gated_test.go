@@ -66,7 +66,7 @@ func TestImage_RemovedFromTheHostWhileItsPodIsGated(t *testing.T) {
 		return ""
 	})
 	eventually(t, limit-time.Since(start), "a Warning Event says why", func(ctx context.Context) string {
-		return warned(ctx, pod, "ImagePushFailed", "NotOnHost", "as it is written")
+		return warned(ctx, pod, "ImagePushFailed", "NotOnHost", "running the original image")
 	})
 	t.Logf("%.1f s after the controller was back, the pod had what its author wrote, and an Event that said why", time.Since(start).Seconds())
 }

@@ -23,7 +23,7 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// admission is what answers the API server, and what runs beside it. Every replica has it.
+// admission answers the API server. Every replica runs one.
 type admission struct {
 	handler      *webhook.Handler
 	lookups      *lookup.Cache
@@ -32,7 +32,7 @@ type admission struct {
 	registryHost string
 }
 
-// addAdmission adds it to the manager. Lookups and pushes end with ctx.
+// addAdmission adds admission to the manager. Lookups and pushes end with ctx.
 func addAdmission(ctx context.Context, mgr manager.Manager, options Options, pusher Pusher, log logr.Logger) (*admission, error) {
 	counted, err := registered(webhook.NewMetrics())
 	if err != nil {
@@ -62,7 +62,7 @@ func addAdmission(ctx context.Context, mgr manager.Manager, options Options, pus
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
 func (a *admission) NeedLeaderElection() bool { return false }
 
-// Start tells the journal and the loop guard of the pods that are created, until ctx ends.
+// Start reports new pods to the journal and the loop guard until ctx ends.
 func (a *admission) Start(ctx context.Context) error {
 	informer, err := a.pods.GetInformer(ctx, &corev1.Pod{})
 	if err != nil {
@@ -97,7 +97,7 @@ func (n namespaces) Labels(ctx context.Context, name string) (map[string]string,
 	return found.Labels, nil
 }
 
-// registered registers the metrics with the process, or returns those of a server that ran in it before.
+// registered registers the metrics with the process. In a test it returns those of an earlier server.
 func registered(made *webhook.Metrics) (*webhook.Metrics, error) {
 	err := metrics.Registry.Register(made)
 	if known, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
@@ -111,11 +111,11 @@ func registered(made *webhook.Metrics) (*webhook.Metrics, error) {
 	return made, nil
 }
 
-// exposeExpiry adds the metric of the serving certificate's end, for the time until stop is called.
+// exposeExpiry adds the metric of the serving certificate's expiry until stop is called.
 func exposeExpiry(keeper *certs.Keeper) (stop func(), err error) {
 	expiry := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "kind_local_registry_certificate_expiry_seconds",
-		Help: "Seconds until the serving certificate expires; it is renewed long before. 0 while there is none.",
+		Help: "Seconds until the serving certificate expires, or 0 without one. It is renewed long before.",
 	}, func() float64 { return keeper.Remaining().Seconds() })
 	err = metrics.Registry.Register(expiry)
 	if _, known := errors.AsType[prometheus.AlreadyRegisteredError](err); known {

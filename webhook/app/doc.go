@@ -1,6 +1,5 @@
-// Package app puts the webhook's process together: admission, delivery and the serving certificate under one
-// controller-runtime manager, with its caches, probes and leader election.
+// Package app assembles the webhook process: admission, delivery, the serving certificate and uninstall under one
+// controller-runtime manager, with its caches, health checks and leader election.
 //
-// It is what the serve command runs, and what the tests against a real API server run. What stands behind the Pusher is
-// the caller's.
+// The serve command runs it, and so do the tests against a real API server. The caller provides the Pusher.
 package app

@@ -16,29 +16,29 @@ import (
 
 // Options are the settings of the process.
 type Options struct {
-	// Identity is the name of this process among its replicas: in a container, that of the pod.
+	// Identity is the name of this process among its replicas: in a container, the name of the pod.
 	Identity string
 	// Namespace is the namespace of the serving certificate's Secret and of the leader election's Lease.
 	Namespace string
 	// DNSNames are the names by which the API server reaches the webhook.
 	DNSNames []string
-	// RegistryHost is the registry's host in every rewritten reference.
+	// RegistryHost is the registry's host in rewritten images.
 	RegistryHost string
-	// Rules are the rules, which may change.
+	// Rules is the file with the rules, which may change.
 	Rules *RulesFile
 	// WebhookPort, HealthPort and MetricsPort are TCP ports on all addresses; a MetricsPort of 0 serves no metrics.
 	WebhookPort, HealthPort, MetricsPort int
-	// LeaderElection lets one of several replicas deliver; all of them admit.
+	// LeaderElection makes one of several replicas deliver; all of them admit.
 	LeaderElection bool
-	// Drain is how long the process answers on when it is told to stop, see endpoint.Handler.Drain.
+	// Drain is how long the process goes on answering after it is told to stop, see endpoint.Handler.Drain.
 	Drain time.Duration
-	// PushDeadline is how long after a pod's creation its images are tried; after it, it runs what its author wrote.
+	// PushDeadline is how long after a pod's creation its pushes are retried. After it, the pod gets its original images.
 	PushDeadline time.Duration
 }
 
 // Defaults returns the options of a process in the chart's namespace.
 func Defaults() Options {
-	identity, _ := os.Hostname() // where there is none, Validate says so
+	identity, _ := os.Hostname() // Validate reports a missing one
 	return Options{
 		Identity:       identity,
 		Namespace:      config.Name,
@@ -54,7 +54,7 @@ func Defaults() Options {
 	}
 }
 
-// ServiceNames returns the names by which the API server, and a person, reach a Service.
+// ServiceNames returns the DNS names of a Service.
 func ServiceNames(service, namespace string) []string {
 	host := service + "." + namespace + ".svc"
 	return []string{host, host + ".cluster.local"}
@@ -68,12 +68,12 @@ func (o Options) Validate() error {
 			faults = append(faults, fmt.Errorf(format, args...))
 		}
 	}
-	fault(o.Identity == "", "this process has no name among its replicas: the host has none")
+	fault(o.Identity == "", "the identity is empty: the host has no name")
 	fault(o.Namespace == "", "the namespace is empty")
-	fault(len(o.DNSNames) == 0, "there is no name for the serving certificate")
+	fault(len(o.DNSNames) == 0, "the serving certificate has no DNS name")
 	_, _, err := net.SplitHostPort(o.RegistryHost)
 	fault(err != nil, "the registry host %q is not HOST:PORT", o.RegistryHost)
-	fault(o.Rules == nil, "there are no rules")
+	fault(o.Rules == nil, "the rules are missing")
 	fault(!port(o.WebhookPort, 1), "the webhook port %d is not a port", o.WebhookPort)
 	fault(!port(o.HealthPort, 1), "the health port %d is not a port", o.HealthPort)
 	fault(!port(o.MetricsPort, 0), "the metrics port %d is not a port", o.MetricsPort)
@@ -82,10 +82,10 @@ func (o Options) Validate() error {
 	return errors.Join(faults...)
 }
 
-// port says whether n is a TCP port that is not below least.
-func port(n, least int) bool { return n >= least && n <= 65535 }
+// port reports whether n is a TCP port of at least min.
+func port(n, min int) bool { return n >= min && n <= 65535 }
 
-// address returns the port on all addresses, as controller-runtime takes it; "0" for none.
+// address returns the port on all addresses as controller-runtime takes it; "0" for none.
 func address(port int) string {
 	if port == 0 {
 		return "0"

@@ -21,7 +21,7 @@ func TestValidate_ReportsEveryFault(t *testing.T) {
 		t.Fatal("Validate of nothing succeeds")
 	}
 	for _, want := range []string{
-		"name among its replicas", "namespace", "certificate", "registry host", "webhook port", "health port", "metrics port", "deadline",
+		"identity", "namespace", "certificate", "registry host", "webhook port", "health port", "metrics port", "deadline",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("Validate = %q, want it to name the %s too", err, want)

@@ -12,20 +12,20 @@ import (
 	"kind-local-registry/internal/rules"
 )
 
-// rulesInterval is the time between two looks at the file. It is read, not watched: it is small, and the kubelet brings a
-// changed ConfigMap by swapping symbolic links, a minute or so later.
+// rulesInterval is how often the file is read. It is not watched: it is small, and the kubelet updates a ConfigMap volume
+// within about a minute, by swapping symbolic links.
 const rulesInterval = 5 * time.Second
 
-// RulesFile holds the rules of a file that may change. Its methods may be called by several goroutines at once.
+// RulesFile holds the rules of a file that may change. It is safe for concurrent use.
 type RulesFile struct {
 	path    string
 	log     logr.Logger
 	current atomic.Pointer[rules.Rules]
-	seen    string // the content that was judged last, or why there was none; only reload uses it
+	seen    string // the content that was parsed last, or the error; only reload uses it
 }
 
-// OpenRules reads the rules of the file at path; those of no file, "", are rules.Default for ever. It fails on a
-// file that cannot be read and on rules that are bad, with every fault of them.
+// OpenRules reads the rules of the file at path, or returns rules.Default if path is "". It fails if the file cannot be read or
+// has invalid rules, with every fault of them.
 func OpenRules(path string, log logr.Logger) (*RulesFile, error) {
 	file := newRulesFile(path, rules.Default(), log)
 	if path == "" {
@@ -40,17 +40,17 @@ func OpenRules(path string, log logr.Logger) (*RulesFile, error) {
 	return file, nil
 }
 
-// newRulesFile returns the file at path, not read yet, with rules that hold until it is.
+// newRulesFile returns the file at path with initial rules, which hold until it is read.
 func newRulesFile(path string, initial rules.Rules, log logr.Logger) *RulesFile {
 	file := &RulesFile{path: path, log: log}
 	file.current.Store(&initial)
 	return file
 }
 
-// Current returns the rules that hold now.
+// Current returns the current rules.
 func (f *RulesFile) Current() rules.Rules { return *f.current.Load() }
 
-// Start reads the file again and again until ctx ends. It implements manager.Runnable.
+// Start reads the file repeatedly until ctx ends. It implements manager.Runnable.
 func (f *RulesFile) Start(ctx context.Context) error {
 	if f.path == "" {
 		return nil
@@ -67,11 +67,11 @@ func (f *RulesFile) Start(ctx context.Context) error {
 	}
 }
 
-// NeedLeaderElection tells the manager that every replica reads its own file.
+// NeedLeaderElection implements manager.LeaderElectionRunnable: every replica reads its own file.
 func (*RulesFile) NeedLeaderElection() bool { return false }
 
-// reload takes over good rules that are new. Bad ones, and a file that cannot be read, are logged once, and the rules that
-// hold stay.
+// reload adopts valid rules that are new. It logs invalid rules, and a file that cannot be read, once and keeps the current
+// rules.
 func (f *RulesFile) reload() {
 	found, content, err := f.read()
 	if content == f.seen {
@@ -79,14 +79,14 @@ func (f *RulesFile) reload() {
 	}
 	f.seen = content
 	if err != nil {
-		f.log.Error(err, "rules not taken, the last good ones stay")
+		f.log.Error(err, "rules rejected, the last valid ones stay")
 		return
 	}
 	f.current.Store(&found)
 	f.log.Info("rules changed")
 }
 
-// read returns the file's rules, and what it holds, or why it could not be read.
+// read returns the file's rules and its content, or why it cannot be read.
 func (f *RulesFile) read() (found rules.Rules, content string, err error) {
 	document, err := os.ReadFile(f.path)
 	if err != nil {

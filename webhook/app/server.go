@@ -31,16 +31,16 @@ import (
 	"kind-local-registry/webhook/uninstall"
 )
 
-// renewDeadline is how long the leader tries to stay it before it gives up; controller-runtime's default.
+// renewDeadline is how long the leader tries to renew its lease before it gives up; controller-runtime's default.
 const renewDeadline = 10 * time.Second
 
-// Pusher is what the process asks about the host's images, and has push them.
+// Pusher looks up and pushes the host's images.
 type Pusher interface {
 	lookup.Looker
 	webhook.Pusher
 }
 
-// Run serves until ctx ends, and drains after that. It fails on options that cannot be, and on ports that are taken.
+// Run serves until ctx ends, then drains. It fails on invalid options and on ports in use.
 func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Pusher, log logr.Logger) error {
 	if err := options.Validate(); err != nil {
 		return fmt.Errorf("reading options: %w", err)
@@ -56,7 +56,7 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 		return err
 	}
 	keeper.Client = mgr.GetClient()
-	asking, stop := context.WithCancel(context.WithoutCancel(ctx)) // until the last answer is given
+	asking, stop := context.WithCancel(context.WithoutCancel(ctx)) // until the last response
 	admitting, err := addAdmission(asking, mgr, options, pusher, log)
 	if err != nil {
 		stop()
@@ -102,7 +102,7 @@ func drained(ctx context.Context, handler *endpoint.Handler, while time.Duration
 	return serving, end
 }
 
-// newManager makes the manager, with caches that hold no more than is read.
+// newManager returns the manager, whose caches hold only what is read.
 func newManager(
 	cluster *rest.Config, options Options, keeper *certs.Keeper, log logr.Logger,
 ) (manager.Manager, error) {
@@ -119,7 +119,7 @@ func newManager(
 		LeaderElection:                      options.LeaderElection,
 		LeaderElectionResourceLockInterface: lock,
 		LeaderElectionReleaseOnCancel:       true, // the process ends with the manager
-		// The names are unique in a process with one server, which is every process but a test's.
+		// Names are unique in a process with one server; only a test has several.
 		Controller: controllerconfig.Controller{SkipNameValidation: new(true)},
 	})
 	if err != nil {
@@ -128,8 +128,8 @@ func newManager(
 	return mgr, nil
 }
 
-// newLock returns the lock of the leader election. It is held in the name of the pod, so that a container which was killed
-// goes on as soon as it is started again, and waits for no lease to end.
+// newLock returns the lock of the leader election. The pod holds it, so that a container that was killed continues immediately
+// after its restart and waits for no lease to expire.
 func newLock(cluster *rest.Config, options Options) (resourcelock.Interface, error) {
 	lock, err := resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, options.Namespace, config.Name,
 		resourcelock.ResourceLockConfig{Identity: options.Identity}, cluster, renewDeadline)
@@ -139,7 +139,7 @@ func newLock(cluster *rest.Config, options Options) (resourcelock.Interface, err
 	return lock, nil
 }
 
-// cached returns what the cache holds: pods that have not ended, and the keeper's two objects.
+// cached returns what the cache holds: pods that have not ended, and the two objects of the keeper.
 func cached(keeper *certs.Keeper) map[client.Object]cache.ByObject {
 	return map[client.Object]cache.ByObject{
 		&corev1.Pod{}: {

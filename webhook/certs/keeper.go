@@ -27,32 +27,31 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 )
 
-// check is how often the certificate is looked at without cause. The wall clock is compared each time: timers stand still
-// while a computer sleeps, certificates do not.
+// check is how often the certificate is checked without a cause. Each check compares the wall clock: timers stop while a
+// computer sleeps, certificates expire.
 const check = time.Minute
 
-// settleTime is how long a new CA is published before a certificate of it is served: an API server learns of it by a watch, as
-// this process does, and not at the same moment.
+// settleTime is how long a new CA is published before its certificate is served: an API server learns of the CA by a watch,
+// like this process and not at the same moment.
 const settleTime = 2 * time.Second
 
-// Errors of a Keeper that is not ready yet.
+// The errors of a Keeper that is not ready yet.
 var (
 	errNoCertificate = errors.New("there is no serving certificate yet")
 	errNotPublished  = errors.New("the webhook configuration does not have the certificate's CA yet")
 )
 
-// Keeper keeps the serving certificate. Every replica runs one: they agree through the Secret, whose updates carry its
-// resource version.
+// Keeper maintains the serving certificate. Every replica runs one: they agree through the resource version of the Secret.
 type Keeper struct {
 	// Client reads and writes the Secret and the webhook configuration.
 	Client client.Client
-	// Secret is where the certificate is kept.
+	// Secret is the Secret with the certificate.
 	Secret types.NamespacedName
 	// Configuration is the name of the MutatingWebhookConfiguration.
 	Configuration string
-	// DNSNames are the names that the certificate is for; one at least.
+	// DNSNames are the names of the certificate; at least one.
 	DNSNames []string
-	// Path is what the path that the API server calls begins with; a token follows.
+	// Path is the path that the API server calls, without the token that follows.
 	Path string
 
 	serving   atomic.Pointer[tls.Certificate]
@@ -60,26 +59,26 @@ type Keeper struct {
 	published atomic.Bool
 	leads     atomic.Bool
 
-	// Of Reconcile alone: the CA of what is served, and what is to be served next, or nil.
+	// Only Reconcile uses these: the CA of the certificate that is served, and the one to serve next, or nil.
 	ca   []byte
 	next *successor
 }
 
-// successor is a certificate of another CA, which is published, than that of the one that is served.
+// successor is a certificate of a new CA, which is published already.
 type successor struct {
 	pair *tls.Certificate
 	ca   []byte
-	due  time.Time // when it is to be served
+	due  time.Time // when it is served
 }
 
-// SetupWithManager adds the keeper to the manager, whose cache should hold the two objects only.
+// SetupWithManager adds the keeper to the manager. The manager's cache should hold the two objects only.
 func (k *Keeper) SetupWithManager(mgr manager.Manager) error {
 	one := reconcile.Request{NamespacedName: k.Secret}
 	toOne := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{one}
 	})
 	atStart := source.Func(func(_ context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-		q.Add(one) // neither object may be there to cause an event
+		q.Add(one) // neither object may exist to cause an event
 		return nil
 	})
 	err := builder.ControllerManagedBy(mgr).Named("certs").
@@ -119,7 +118,7 @@ func (k *Keeper) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.
 	return k.succeed(held)
 }
 
-// succeed serves the material's certificate, at once or where its CA is a new one when that has settled, and says when to look
+// succeed serves the material's certificate: immediately, or for a new CA once that has settled. It returns when to check
 // again.
 func (k *Keeper) succeed(held material) (reconcile.Result, error) {
 	pair, err := held.keyPair()
@@ -136,8 +135,8 @@ func (k *Keeper) succeed(held material) (reconcile.Result, error) {
 	return reconcile.Result{RequeueAfter: settleTime}, nil
 }
 
-// settle serves the certificate of a new CA once that has settled, and returns how long it is until then. Meanwhile nothing
-// else is changed: however fast one CA follows another, the API server trusts what is served.
+// settle serves the certificate of a new CA once that has settled, and returns the time until then. Meanwhile nothing else
+// changes: however fast one CA follows another, the API server trusts the certificate that is served.
 func (k *Keeper) settle() time.Duration {
 	if k.next == nil {
 		return 0
@@ -156,8 +155,8 @@ func (k *Keeper) serve(s *successor) {
 	k.ca = s.ca
 }
 
-// keep returns the material in the Secret, after making or renewing it where that is due. Where neither the Secret nor the
-// webhook configuration is there, it returns none: the chart is being uninstalled, and a Secret made now would stay behind.
+// keep returns the material in the Secret, after it has made or renewed it if that is due. It returns none if neither the
+// Secret nor the webhook configuration exists: the chart is being uninstalled, and a new Secret would stay behind.
 func (k *Keeper) keep(ctx context.Context) (material, error) {
 	secret := &corev1.Secret{}
 	err := k.Client.Get(ctx, k.Secret, secret)
@@ -182,14 +181,14 @@ func (k *Keeper) keep(ctx context.Context) (material, error) {
 	return held, nil
 }
 
-// write writes the material to the Secret, which may be missing.
+// write writes the material to the Secret, which may not exist.
 func (k *Keeper) write(ctx context.Context, secret *corev1.Secret, held material, missing bool) (err error) {
 	secret.Data = held
 	if missing {
 		secret.ObjectMeta = metav1.ObjectMeta{Namespace: k.Secret.Namespace, Name: k.Secret.Name}
 		err = k.Client.Create(ctx, secret)
 	} else {
-		err = k.Client.Update(ctx, secret) // fails with a conflict where another replica was first
+		err = k.Client.Update(ctx, secret) // fails with a conflict if another replica was faster
 	}
 	if err != nil {
 		return fmt.Errorf("writing secret %s: %w", k.Secret, err)
@@ -198,7 +197,7 @@ func (k *Keeper) write(ctx context.Context, secret *corev1.Secret, held material
 	return nil
 }
 
-// gone says whether the webhook configuration is not there.
+// gone reports whether the webhook configuration does not exist.
 func (k *Keeper) gone(ctx context.Context) (bool, error) {
 	err := k.Client.Get(ctx, types.NamespacedName{Name: k.Configuration}, &admissionv1.MutatingWebhookConfiguration{})
 	if client.IgnoreNotFound(err) != nil {
@@ -207,7 +206,7 @@ func (k *Keeper) gone(ctx context.Context) (bool, error) {
 	return err != nil, nil
 }
 
-// Token returns what the path of the API server's calls ends with, which it alone knows; "" while there is none.
+// Token returns the end of the path that only the API server knows, or "" without one.
 func (k *Keeper) Token() string {
 	if known := k.token.Load(); known != nil {
 		return *known
@@ -215,7 +214,7 @@ func (k *Keeper) Token() string {
 	return ""
 }
 
-// GetCertificate is tls.Config.GetCertificate: it returns the certificate that is served now.
+// GetCertificate is tls.Config.GetCertificate. It returns the certificate that is served.
 func (k *Keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if pair := k.serving.Load(); pair != nil {
 		return pair, nil
@@ -223,7 +222,7 @@ func (k *Keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 	return nil, errNoCertificate
 }
 
-// Remaining returns how long the certificate that is served is still valid; 0 while there is none.
+// Remaining returns the time until the served certificate expires, or 0 without one.
 func (k *Keeper) Remaining() time.Duration {
 	pair := k.serving.Load()
 	if pair == nil || pair.Leaf == nil {
@@ -232,7 +231,7 @@ func (k *Keeper) Remaining() time.Duration {
 	return time.Until(pair.Leaf.NotAfter)
 }
 
-// Ready is a healthz.Checker: it succeeds while a certificate is served and the API server was told to trust it.
+// Ready is a healthz.Checker. It succeeds while a certificate is served whose CA is published.
 func (k *Keeper) Ready(*http.Request) error {
 	if k.serving.Load() == nil {
 		return errNoCertificate
@@ -243,7 +242,7 @@ func (k *Keeper) Ready(*http.Request) error {
 	return nil
 }
 
-// orLater returns what a reconciler returns for the error: where another replica was merely first, no error.
+// orLater returns the result of a reconciler for the error: none if another replica was faster.
 func orLater(err error) (reconcile.Result, error) {
 	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
 		return reconcile.Result{RequeueAfter: time.Second}, nil

@@ -19,7 +19,7 @@ import (
 	"kind-local-registry/config"
 )
 
-// The keys of the Secret, besides those of a kubernetes.io/tls one.
+// The keys of the Secret, besides those of a kubernetes.io/tls Secret.
 const (
 	caCert       = "ca.crt"
 	caPrivateKey = "ca.key"
@@ -29,33 +29,33 @@ const (
 // tokenLength is that of rand.Text: 130 bits in base32.
 const tokenLength = 26
 
-// mostCAs is how many CAs a caBundle has: that of now, and those before it, of which a replica may still serve a certificate.
-const mostCAs = 3
+// maxCAs is how many CAs a caBundle has: the current one, and those before, whose certificates a replica may still serve.
+const maxCAs = 3
 
 const (
 	caLife = 10 * 365 * 24 * time.Hour
-	// certLife and renewAhead are as Let's Encrypt has them. Renewal costs nothing, so it is done often enough to be known
-	// to work; and a computer that was off for a month comes up with a certificate that is still valid.
+	// certLife and renewAhead are those of Let's Encrypt. Renewal is cheap, so it happens often enough to be known to work; and
+	// a computer that was off for a month starts with a valid certificate.
 	certLife   = 90 * 24 * time.Hour
 	renewAhead = 30 * 24 * time.Hour
-	// skew is how far back a certificate begins: clocks differ.
+	// skew is how far in the past a certificate begins: clocks differ.
 	skew = time.Hour
 
 	caName = config.Name + "-ca"
 )
 
-// material is the content of the Secret: a CA, a serving certificate that it signed, and the token in the webhook's path.
+// material is the content of the Secret: a CA, a serving certificate signed by it, and the token of the webhook's path.
 type material map[string][]byte
 
-// Made returns the content of a Secret as a Keeper makes it at now: a CA, a certificate for the names, one at least,
-// and a token.
+// Made returns the content of a Secret as a Keeper makes it at now: a CA, a certificate for the names (at least one), and a
+// token.
 func Made(dnsNames []string, now time.Time) (map[string][]byte, error) {
 	made, _, err := material(nil).renewed(dnsNames, now)
 	return made, err
 }
 
-// renewed returns the material with whatever is missing, broken, for other names, about to end or not yet valid at now made
-// anew, and whether anything was. A clock that was ahead for a while leaves certificates that begin in the future.
+// renewed returns the material with each part recreated that is missing, broken, for other names, about to expire or not yet
+// valid at now. It reports whether it recreated any. A clock that was ahead leaves certificates that begin in the future.
 func (m material) renewed(dnsNames []string, now time.Time) (material, bool, error) {
 	soon := now.Add(renewAhead)
 	caValid := m.caValid(now) && m.caValid(soon)
@@ -77,7 +77,7 @@ func (m material) renewed(dnsNames []string, now time.Time) (material, bool, err
 	return next, true, nil
 }
 
-// certify makes a serving certificate, and before it a CA unless that of the material is valid.
+// certify makes a serving certificate, and a CA first unless the material's is valid.
 func (m material) certify(dnsNames []string, caValid bool, now time.Time) error {
 	maker := maker(dnsNames)
 	if !caValid {
@@ -104,17 +104,17 @@ func (m material) caValid(at time.Time) bool {
 	return valid(m[caCert], m[caCert], m[caPrivateKey], caName, nil, at)
 }
 
-// tokenValid reports whether the token may be part of a path in a webhook configuration: a DNS-1123 label, of ours.
+// tokenValid reports whether the token is valid in the path of a webhook configuration: a DNS-1123 label of our length.
 func (m material) tokenValid() bool {
 	foreign := strings.Trim(string(m[token]), "abcdefghijklmnopqrstuvwxyz234567")
 	return len(m[token]) == tokenLength && foreign == ""
 }
 
-// bundle returns what the API server shall trust at now: the CA, and of those that it trusts already, the last that are
-// valid.
+// bundle returns the CAs that the API server must trust at now: the current one, and the last valid ones that it trusts
+// already.
 func (m material) bundle(trusted []byte, now time.Time) []byte {
 	bundle := bytes.Clone(m[caCert])
-	for n := 1; n < mostCAs; {
+	for n := 1; n < maxCAs; {
 		block, rest := pem.Decode(trusted)
 		if block == nil {
 			break
@@ -138,7 +138,7 @@ func (m material) keyPair() (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// servesAll says whether the serving certificate is valid at the given time for every name.
+// servesAll reports whether the serving certificate is valid at the given time for every name.
 func (m material) servesAll(dnsNames []string, at time.Time) bool {
 	usage := []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	for _, name := range dnsNames {
@@ -166,7 +166,7 @@ func (m material) ca() (*rotator.KeyPairArtifacts, error) {
 	return &rotator.KeyPairArtifacts{Cert: cert, Key: key, CertPEM: m[caCert], KeyPEM: m[caPrivateKey]}, nil
 }
 
-// maker returns what makes certificates for the names.
+// maker returns a maker of certificates for the names.
 func maker(dnsNames []string) *rotator.CertRotator {
 	usage := []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	return &rotator.CertRotator{
@@ -175,13 +175,14 @@ func maker(dnsNames []string) *rotator.CertRotator {
 	}
 }
 
-// valid says whether the certificate is signed by the CA, has this key and is good for the name at the given time.
+// valid reports whether the CA signed the certificate, and the certificate has this key and is valid for the name at the given
+// time.
 func valid(ca, cert, key []byte, name string, usage *[]x509.ExtKeyUsage, at time.Time) bool {
 	ok, err := rotator.ValidCert(ca, cert, key, name, usage, at)
 	return ok && err == nil
 }
 
-// parse reads one certificate from PEM.
+// parse parses one PEM certificate.
 func parse(data []byte) (*x509.Certificate, error) {
 	block, _ := pem.Decode(data)
 	if block == nil {

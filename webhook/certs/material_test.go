@@ -155,7 +155,7 @@ func TestBundle_HasTheLastCAsNewestFirst(t *testing.T) {
 	t.Parallel()
 	var bundle []byte
 	var cas [][]byte
-	for range mostCAs + 1 {
+	for range maxCAs + 1 {
 		m := made(t)
 		cas = append([][]byte{m[caCert]}, cas...)
 		bundle = m.bundle(bundle, start())
@@ -163,7 +163,7 @@ func TestBundle_HasTheLastCAsNewestFirst(t *testing.T) {
 			t.Error("publishing the same CA again changes the bundle")
 		}
 	}
-	if want := bytes.Join(cas[:mostCAs], nil); !bytes.Equal(bundle, want) {
+	if want := bytes.Join(cas[:maxCAs], nil); !bytes.Equal(bundle, want) {
 		t.Errorf("the bundle is\n%s\nwant\n%s", bundle, want)
 	}
 	if got, want := made(t).bundle([]byte("not PEM"), start()), 1; bytes.Count(got, []byte("BEGIN")) != want {

@@ -17,9 +17,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 )
 
-// onceElected has the process publish the path too, once it is elected or where there is no election. One leader is elected
-// only when the one before has ended: so the path is not changed to one that a process of an older version, which is being
-// replaced, does not serve.
+// onceElected makes the process publish the path too, once it is elected or if there is no election. A leader is elected only
+// after the one before has ended. So the path never changes to one that a process of an older version, which is being replaced,
+// does not serve.
 func (k *Keeper) onceElected(elected <-chan struct{}, one reconcile.Request) source.TypedSource[reconcile.Request] {
 	return source.Func(func(ctx context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		go func() {
@@ -34,8 +34,8 @@ func (k *Keeper) onceElected(elected <-chan struct{}, one reconcile.Request) sou
 	})
 }
 
-// publish has every webhook of the configuration trust the CA, and call the path with the token. A configuration that is not there is no fault: it goes first
-// when the chart is uninstalled.
+// publish makes every webhook of the configuration trust the CA and have the path with the token. A missing configuration is no
+// error: an uninstall deletes it first.
 func (k *Keeper) publish(ctx context.Context, held material) error {
 	configuration := &admissionv1.MutatingWebhookConfiguration{}
 	err := k.Client.Get(ctx, types.NamespacedName{Name: k.Configuration}, configuration)
@@ -68,7 +68,7 @@ func (k *Keeper) publish(ctx context.Context, held material) error {
 	return nil
 }
 
-// setPath has the webhook called by the path, and reports whether it was another.
+// setPath sets the path of the webhook and reports whether it was another.
 func setPath(to *admissionv1.WebhookClientConfig, path string) (changed bool) {
 	if to.Service != nil {
 		changed = to.Service.Path == nil || *to.Service.Path != path
@@ -80,7 +80,7 @@ func setPath(to *admissionv1.WebhookClientConfig, path string) (changed bool) {
 	}
 	address, err := url.Parse(*to.URL)
 	if err != nil || address.Path == path {
-		return false // the API server does not take what is no URL
+		return false // the API server accepts only URLs
 	}
 	address.Path = path
 	to.URL = new(address.String())

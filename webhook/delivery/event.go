@@ -16,8 +16,8 @@ const (
 	healFailed   = "ImageHealFailed"
 )
 
-// The actions of our Events: what is done about a failure is told apart, as Events of the same field, reason and action
-// are shown as one, in the words of the first.
+// The actions of our Events. A retry and giving up are different actions: Kubernetes merges Events with the same field, reason
+// and action, and keeps the first text.
 const (
 	push   = "Push"
 	giveUp = "GiveUp"
@@ -33,7 +33,7 @@ func (r *Reconciler) event(pod *corev1.Pod, field podimage.Waiting, reason, acti
 	r.Events.Eventf(reference(pod, field.Path), nil, kind, reason, action, note, args...)
 }
 
-// reference returns what an Event about a field of the pod, or "" for all of it, regards.
+// reference returns the object that an Event regards: a field of the pod, or the whole pod for "".
 func reference(pod *corev1.Pod, path string) *corev1.ObjectReference {
 	return &corev1.ObjectReference{
 		APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, FieldPath: path,

@@ -56,7 +56,7 @@ func (r *Reconciler) heal(ctx context.Context, pod *podimage.Pod) (reconcile.Res
 	}
 	if before.Times >= maxHeals {
 		r.Events.Eventf(reference(pod.Pod, ""), nil, corev1.EventTypeWarning, healFailed, giveUp,
-			"The images of this pod cannot be pulled, although it was given the host's %d times; see the kubelet's Events", before.Times)
+			"The images of this pod cannot be pulled, although it was healed %d times; see the kubelet's Events", before.Times)
 		return reconcile.Result{}, nil
 	}
 	patch, err := healPatch(pod, outcomes, podimage.Healed{Times: before.Times + 1, Last: time.Now().UTC()})

@@ -20,22 +20,22 @@ import (
 )
 
 const (
-	// firstProgress is how long pushes take before their pod shows how far they are: most have ended by then.
+	// firstProgress is how long pushes run before their pod shows progress: most have ended by then.
 	firstProgress = 2 * time.Second
-	// nextProgress is how long it is from one time to the next, as hundreds of pods may wait.
+	// nextProgress is the time between two updates of the progress, as hundreds of pods may wait.
 	nextProgress = 5 * time.Second
-	// mostError is how many characters of an error a pod shows.
-	mostError = 200
+	// maxError is how many characters of an error a pod shows.
+	maxError = 200
 )
 
-// progress is how far the pushes of a pod's images are. It may be used by several goroutines at once.
+// progress is the progress of the pushes for one pod. It is safe for concurrent use.
 type progress struct {
 	mu      sync.Mutex
 	byImage map[string]webhook.Progress
 }
 
-// report notes how far the push of an image is. A push that begins anew, to see whether there is more to do, counts once it
-// moves anything.
+// report records the progress of one push. A push that is repeated, to see whether there is more to do, counts once it has
+// moved bytes.
 func (p *progress) report(image string, now webhook.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -44,7 +44,7 @@ func (p *progress) report(image string, now webhook.Progress) {
 	}
 }
 
-// all returns how far the pushes are, taken together.
+// all returns the progress of all pushes together.
 func (p *progress) all() webhook.Progress {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -56,7 +56,7 @@ func (p *progress) all() webhook.Progress {
 	return sum
 }
 
-// moved returns, for an Event, how much of an image was moved, as in ", 412 MB", or "" where that was nothing or is not known.
+// moved returns how much of an image was pushed, for an Event, as in ", 412 MB". It returns "" for nothing or an unknown size.
 func (p *progress) moved(image string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -66,8 +66,8 @@ func (p *progress) moved(image string) string {
 	return ""
 }
 
-// show keeps telling the pod how far its pushes are, until stop is called. stop waits for a patch under way: it must not
-// come after the one that lets the pod go.
+// show keeps writing the progress to the pod until stop is called. stop waits for a patch in flight: it must not arrive after
+// the patch that ungates the pod.
 func (r *Reconciler) show(ctx context.Context, pod *corev1.Pod, pushes *progress) (stop func()) {
 	ended := make(chan struct{})
 	var showing sync.WaitGroup
@@ -78,26 +78,25 @@ func (r *Reconciler) show(ctx context.Context, pod *corev1.Pod, pushes *progress
 				return
 			case <-time.After(wait):
 			}
-			// While nothing is known, why the last try failed is worth more.
+			// Until the sizes are known, the error of the last attempt is worth more.
 			if now := pushes.all(); now.Total > 0 || pod.Annotations[config.ProgressAnnotation] == "" {
-				r.tell(ctx, pod, progressText(now))
+				r.showProgress(ctx, pod, progressText(now))
 			}
 		}
 	})
 	return func() { close(ended); showing.Wait() }
 }
 
-// tell writes the text into the progress annotation of a gated pod, and of no other: the patch that lifts the gate takes it
-// away. The pod is taken to have it from then on, whatever comes of the patch, which may fail: it is of no use but to
-// people.
-func (r *Reconciler) tell(ctx context.Context, pod *corev1.Pod, text string) {
+// showProgress writes the progress annotation of a gated pod; the patch that ungates the pod removes it. From then on the pod
+// is assumed to have the annotation, even if this patch fails: only people read it.
+func (r *Reconciler) showProgress(ctx context.Context, pod *corev1.Pod, text string) {
 	if !podimage.Gated(pod) || pod.Annotations[config.ProgressAnnotation] == text {
 		return
 	}
 	metav1.SetMetaDataAnnotation(&pod.ObjectMeta, config.ProgressAnnotation, text)
 	patch, err := json.Marshal(podimage.ShowProgress(pod, text))
 	if err == nil {
-		patched := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}} // takes the answer
+		patched := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}} // takes the response
 		err = r.Client.Patch(ctx, patched, client.RawPatch(types.JSONPatchType, patch))
 	}
 	if err != nil {
@@ -105,7 +104,7 @@ func (r *Reconciler) tell(ctx context.Context, pod *corev1.Pod, text string) {
 	}
 }
 
-// progressText says how far the pushes are.
+// progressText describes the progress.
 func progressText(now webhook.Progress) string {
 	if now.Total == 0 {
 		return "waiting for other pushes"
@@ -113,10 +112,10 @@ func progressText(now webhook.Progress) string {
 	return fmt.Sprintf("pushing %d of %d MB", megabytes(now.Done), megabytes(now.Total))
 }
 
-// retryText says, on one line, why pushes failed that are tried again.
+// retryText describes, on one line, why pushes failed that are retried.
 func retryText(err error) string {
-	return fmt.Sprintf("trying again: %.*s", mostError, strings.ReplaceAll(err.Error(), "\n", "; "))
+	return fmt.Sprintf("retrying: %.*s", maxError, strings.ReplaceAll(err.Error(), "\n", "; "))
 }
 
-// megabytes returns a size in decimal megabytes, of which one that is begun counts.
+// megabytes returns a size in decimal megabytes, rounded up.
 func megabytes(bytes int64) int64 { return (bytes + 999_999) / 1_000_000 }

@@ -53,7 +53,7 @@ func shown(after, text string) string {
 
 func TestPush_ShowsHowFarItIs(t *testing.T) {
 	t.Parallel()
-	const failed = "trying again: no route to host"
+	const failed = "retrying: no route to host"
 	for name, tt := range map[string]struct {
 		pusher webhook.Pusher
 		ungate bool
@@ -155,9 +155,9 @@ func TestRetryText_IsOneShortLine(t *testing.T) {
 		err  error
 		want string
 	}{
-		"an error": {errors.New("no route to host"), "trying again: no route to host"},
-		"two":      {errors.Join(errors.New("one"), errors.New("other")), "trying again: one; other"},
-		"a long":   {errors.New(strings.Repeat("é", 300)), "trying again: " + strings.Repeat("é", 200)},
+		"an error": {errors.New("no route to host"), "retrying: no route to host"},
+		"two":      {errors.Join(errors.New("one"), errors.New("other")), "retrying: one; other"},
+		"a long":   {errors.New(strings.Repeat("é", 300)), "retrying: " + strings.Repeat("é", 200)},
 	} {
 		if got := retryText(tt.err); got != tt.want {
 			t.Errorf("retryText of %s = %q, want %q", name, got, tt.want)

@@ -14,11 +14,11 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// leastAttempt is how long a push may take that begins near the deadline or after it, as one does when the controller
-// comes back after a long time.
-const leastAttempt = time.Minute
+// minAttempt is how long a push may take that begins near or after the deadline, for example when the controller was
+// unavailable for long.
+const minAttempt = time.Minute
 
-// pushed is what came of one waiting field.
+// pushed is the result of pushing the image of one field.
 type pushed struct {
 	podimage.Waiting
 
@@ -26,11 +26,10 @@ type pushed struct {
 	err    error
 }
 
-// refused says whether the image can never be pushed.
+// refused reports whether the image can never be pushed.
 func (p pushed) refused() bool { return rewrite.ReasonOf(p.err) != "" }
 
-// settled returns what the field has in the end: the image by its digest where it was pushed, and what its author wrote
-// where it was not.
+// settled returns the field with the image that it gets: pinned if it was pushed, and otherwise the original image.
 func (p pushed) settled() podimage.Settled {
 	if p.err != nil {
 		return p.Restored()
@@ -38,15 +37,15 @@ func (p pushed) settled() podimage.Settled {
 	return p.Pushed(p.digest)
 }
 
-// push pushes the images of all fields at once, each distinct one once, and returns what came of every field. Meanwhile the
-// pod shows how far that is.
+// push pushes the distinct images of the fields concurrently and returns the result for each field. Meanwhile the pod shows the
+// progress.
 func (r *Reconciler) push(ctx context.Context, pod *podimage.Pod, fields []podimage.Waiting) []pushed {
 	moving := &progress{byImage: map[string]webhook.Progress{}}
 	defer r.show(ctx, pod.Pod, moving)()
-	ctx, cancel := context.WithTimeout(ctx, max(r.untilDeadline(pod.Pod), leastAttempt))
+	ctx, cancel := context.WithTimeout(ctx, max(r.untilDeadline(pod.Pod), minAttempt))
 	defer cancel()
 	outcomes := make([]pushed, len(fields))
-	first := map[string]int{} // by what is pushed, the first field that has it
+	first := map[string]int{} // the first field for each reference to push
 	var pushing sync.WaitGroup
 	for i, field := range fields {
 		if _, known := first[field.Pushes()]; known {
@@ -64,8 +63,8 @@ func (r *Reconciler) push(ctx context.Context, pod *podimage.Pod, fields []podim
 	return outcomes
 }
 
-// pushOne pushes the image of one field, unless the rules exclude it by now, and tells so in Events on the pod and in the log.
-// If the build that the field names is gone, it is the host's new one that is pushed.
+// pushOne pushes the image of one field, unless the rules now exclude it, with Events on the pod and a log line. If the build
+// that the field names is gone, it pushes the host's current build.
 func (r *Reconciler) pushOne(ctx context.Context, pod *podimage.Pod, field podimage.Waiting, moving *progress) pushed {
 	if refusal := r.Decisions.Exclusion(ctx, pod, field.Original); refusal != nil {
 		return pushed{Waiting: field, err: refusal}
@@ -88,8 +87,8 @@ func (r *Reconciler) pushOne(ctx context.Context, pod *podimage.Pod, field podim
 	return pushed{Waiting: field, digest: digest}
 }
 
-// untilDeadline returns how long it is until the pod runs what its author wrote, whatever fails. It reads the wall clock:
-// a computer that slept has not stopped the pod's time.
+// untilDeadline returns the time until the pod gets its original images if its pushes go on failing. It uses the wall clock,
+// which goes on while a computer sleeps.
 func (r *Reconciler) untilDeadline(pod *corev1.Pod) time.Duration {
 	return time.Until(pod.CreationTimestamp.Add(r.Deadline))
 }

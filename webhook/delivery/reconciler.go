@@ -121,7 +121,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	if r.untilDeadline(found) > 0 {
 		if err := r.retryable(found, outcomes); err != nil {
-			r.tell(ctx, found, retryText(err))
+			r.showProgress(ctx, found, retryText(err))
 			return reconcile.Result{}, err
 		}
 	}
@@ -129,7 +129,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	err := r.ungate(ctx, found, outcomes)
 	if err != nil && ctx.Err() == nil { // as when a policy refuses the patch; the pod waits until that changes
 		r.Events.Eventf(reference(found, ""), nil, corev1.EventTypeWarning, ungateFailed, push,
-			"The pod still waits, as it could not be changed: %.500s; trying again", err)
+			"Cannot ungate the pod: %.500s; retrying", err)
 	}
 	return reconcile.Result{}, err
 }
@@ -140,7 +140,7 @@ func (r *Reconciler) retryable(pod *corev1.Pod, outcomes []pushed) error {
 	for _, o := range outcomes {
 		if o.err != nil && !o.refused() {
 			passing = append(passing, o.err)
-			r.event(pod, o.Waiting, pushFailed, push, "%.500s; trying again", o.err)
+			r.event(pod, o.Waiting, pushFailed, push, "%.500s; retrying", o.err)
 		}
 	}
 	return errors.Join(passing...)
@@ -150,12 +150,12 @@ func (r *Reconciler) retryable(pod *corev1.Pod, outcomes []pushed) error {
 func (r *Reconciler) giveUp(ctx context.Context, pod *corev1.Pod, outcomes []pushed) {
 	for _, o := range outcomes {
 		if o.err != nil {
-			end := fmt.Sprintf("running %q as it is written", o.Original)
+			end := fmt.Sprintf("running the original image %q", o.Original)
 			switch {
 			case o.Final:
-				end = "it cannot be changed back, as the API server allows no other image here"
+				end = "the API server allows no change back to the original image"
 			case o.Never:
-				end = "its original image is not put back, as imagePullPolicy: Never forbids to pull that"
+				end = "the original image is not restored because imagePullPolicy is Never"
 			}
 			r.event(pod, o.Waiting, pushFailed, giveUp, "%.500s; %s", o.err, end)
 			log.FromContext(ctx).Info("image not pushed",

@@ -28,11 +28,11 @@ func wantsHeal(pod *podimage.Pod) bool {
 	return pod.DeletionTimestamp == nil && active && eligible(pod) && len(pod.Unpullable()) > 0
 }
 
-// imagesChanged reports whether an update has changed an image of the pod.
+// imagesChanged reports whether an update changed an image of the pod.
 func imagesChanged(pod, old *corev1.Pod) bool { return len(podimage.Updated(pod, old)) > 0 }
 
-// Strip keeps of a pod, for the cache, what Wants, the journal of admission and the loop guard read. It is a
-// cache.TransformFunc, and leaves other objects alone.
+// Strip reduces a pod in the cache to what Wants, the journal and the loop guard read. It is a cache.TransformFunc and returns
+// other objects unchanged.
 func Strip(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok {
@@ -82,7 +82,7 @@ func stripContainers(containers []corev1.Container) []corev1.Container {
 	return stripped
 }
 
-// stripVolumes keeps those that are images.
+// stripVolumes keeps image volumes.
 func stripVolumes(volumes []corev1.Volume) []corev1.Volume {
 	var stripped []corev1.Volume
 	for i := range volumes {
@@ -93,7 +93,7 @@ func stripVolumes(volumes []corev1.Volume) []corev1.Volume {
 	return stripped
 }
 
-// stripStatuses keeps why containers wait, and of which image the kubelet says that it cannot pull it.
+// stripStatuses keeps the containers whose image the kubelet cannot pull.
 func stripStatuses(statuses []corev1.ContainerStatus) []corev1.ContainerStatus {
 	var stripped []corev1.ContainerStatus
 	for i := range statuses {

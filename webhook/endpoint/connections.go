@@ -8,29 +8,29 @@ import (
 	"sync"
 )
 
-// maxStrangers is how many connections there may be of callers that have not proved to be the API server: so many that the
-// API server, which opens one for each call under way, has not that many new ones at a time.
+// maxStrangers is how many connections callers may have that are not known as the API server. It is far more than the API
+// server opens at a time, one for each call in flight.
 const maxStrangers = 512
 
-// connections are those of the webhook's port, which is open to every pod. When there are too many, one is closed: the oldest
-// of the address that has most, so that a pod which opens thousands loses its own.
+// connections are the connections to the webhook's port, which is open to every pod. If there are too many, it closes the
+// oldest one of the address with the most, so that a pod which opens thousands loses its own.
 type connections struct {
-	most int
+	max int
 
 	mu        sync.Mutex
 	strangers map[net.Conn]*connection
 	opened    int
 }
 
-// connection is one of a caller that is not known yet.
+// connection is a connection of a caller that is not known yet.
 type connection struct {
 	conn   net.Conn
 	number int // in the order in which they were opened
 }
 
-// newConnections returns connections of at most that many strangers.
-func newConnections(most int) *connections {
-	return &connections{most: most, strangers: map[net.Conn]*connection{}}
+// newConnections returns connections of at most max strangers.
+func newConnections(max int) *connections {
+	return &connections{max: max, strangers: map[net.Conn]*connection{}}
 }
 
 // connKey is the key of a request's connection in its context.
@@ -42,7 +42,7 @@ func (c *connections) ConnContext(ctx context.Context, conn net.Conn) context.Co
 	defer c.mu.Unlock()
 	c.opened++
 	c.strangers[conn] = &connection{conn: conn, number: c.opened}
-	if len(c.strangers) > c.most {
+	if len(c.strangers) > c.max {
 		surplus := c.surplus()
 		delete(c.strangers, surplus)
 		cut(surplus)
@@ -50,28 +50,28 @@ func (c *connections) ConnContext(ctx context.Context, conn net.Conn) context.Co
 	return context.WithValue(ctx, connKey{}, conn)
 }
 
-// ConnState is http.Server.ConnState: it forgets connections that are closed.
+// ConnState is http.Server.ConnState: it removes closed connections.
 func (c *connections) ConnState(conn net.Conn, state http.ConnState) {
 	if state == http.StateClosed {
 		c.forget(conn)
 	}
 }
 
-// known takes the connection of the request's context for one of the API server, which is not closed.
+// known marks the connection of the request's context as one of the API server, which is never closed.
 func (c *connections) known(ctx context.Context) {
 	if conn, ok := ctx.Value(connKey{}).(net.Conn); ok {
 		c.forget(conn)
 	}
 }
 
-// forget takes the connection from the strangers.
+// forget removes the connection from the strangers.
 func (c *connections) forget(conn net.Conn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.strangers, conn)
 }
 
-// surplus returns the connection to close. c.mu is held.
+// surplus returns the connection to close. The caller holds c.mu.
 func (c *connections) surplus() net.Conn {
 	count, oldest := map[string]int{}, map[string]*connection{}
 	var most string
@@ -88,7 +88,7 @@ func (c *connections) surplus() net.Conn {
 	return oldest[most].conn
 }
 
-// hostOf returns the address of the other end, without the port.
+// hostOf returns the peer's address without the port.
 func hostOf(conn net.Conn) string {
 	address := conn.RemoteAddr().String()
 	if host, _, err := net.SplitHostPort(address); err == nil {
@@ -97,7 +97,7 @@ func hostOf(conn net.Conn) string {
 	return address
 }
 
-// cut closes the connection without a word: TLS would wait for the other end to take one.
+// cut closes the connection without a TLS alert, which would wait for the peer to read it.
 func cut(conn net.Conn) {
 	if secure, ok := conn.(*tls.Conn); ok {
 		conn = secure.NetConn()

@@ -34,8 +34,8 @@ type Handler struct {
 	draining  atomic.Bool
 }
 
-// New returns a Handler of requests that admission decides. token returns the end of the path of the API server's calls, "" while that
-// is unknown.
+// New returns a Handler whose requests admission answers. token returns the end of the API server's path, or "" while that is
+// unknown.
 func New(admission *webhook.Handler, token func() string) *Handler {
 	return &Handler{
 		log:       admission.Log,
@@ -45,8 +45,8 @@ func New(admission *webhook.Handler, token func() string) *Handler {
 	}
 }
 
-// Drain has clients close each connection after the next answer on it. An API server keeps connections, and a request that it
-// sends on one which is being closed is lost; so let it first close those that it uses.
+// Drain makes clients close each connection after its next response. An API server pools connections, and loses a request that
+// it sends on one which is being closed. So it must first close those that it uses.
 func (h *Handler) Drain() { h.draining.Store(true) }
 
 // ServeHTTP implements http.Handler.
@@ -79,7 +79,7 @@ func (h *Handler) Knows(r *http.Request) bool {
 	return token != "" && subtle.ConstantTimeCompare([]byte(r.URL.Path), []byte(webhook.Path+"/"+token)) == 1
 }
 
-// statusOf returns the status of a request whose body could not be read, or waited too long.
+// statusOf returns the status of a request whose body could not be read, or that waited too long.
 func statusOf(err error) int {
 	_, tooLarge := errors.AsType[errTooLarge](err)
 	_, cut := errors.AsType[*http.MaxBytesError](err)
@@ -92,7 +92,7 @@ func statusOf(err error) int {
 	return http.StatusServiceUnavailable
 }
 
-// refuse answers with an error. Those of strangers are not logged, as anyone can send any number of them.
+// refuse answers with an error. Errors of strangers are not logged, as anyone can cause any number of them.
 func (h *Handler) refuse(w http.ResponseWriter, lane *lane, status int, err error) {
 	if lane == h.apiServer {
 		h.log.Error(err, "request not answered")

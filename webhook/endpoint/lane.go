@@ -12,59 +12,60 @@ import (
 )
 
 const (
-	// bodyTime is how long the body of a request may take to arrive. The API server sends it at once.
-	bodyTime = time.Second
-	// waitTime is how long a request waits to be read: as long as the chart has the API server wait for its answer.
-	waitTime = 5 * time.Second
-	// slotSize is how many bytes of a body there are to a slot; a bigger one takes several.
+	// bodyTimeout is how long the body of a request may take to arrive. The API server sends it immediately.
+	bodyTimeout = time.Second
+	// queueTimeout is how long a request waits to be read: as long as the API server waits for the response by the chart's
+	// default.
+	queueTimeout = 5 * time.Second
+	// slotSize is how many bytes of a body one slot covers; a larger body takes several slots.
 	slotSize = 512 << 10
-	// leastBody is how many bytes a body counts at least: if many small ones waited for their slots, the garbage collector would
-	// have no room.
-	leastBody = 256 << 10
+	// minBody is how many bytes a body counts at least: if many small bodies waited for slots, the garbage collector would have
+	// no room.
+	minBody = 256 << 10
 )
 
-// lane is what requests of one kind may take. It bounds the memory of their bodies, from before they are read, and how many
-// are answered at a time, each of which takes a slot only when its body is there.
+// lane limits the requests of one kind: the memory of their bodies, before they are read, and how many are answered
+// concurrently. A request takes its slots only when its body is complete.
 type lane struct {
 	answer  func(ctx context.Context, document []byte) ([]byte, error)
-	most    int64 // bytes of one body
+	maxBody int64 // bytes
 	bodies  *semaphore.Weighted
 	size    int64 // in slots
 	slots   *semaphore.Weighted
 	waiting *semaphore.Weighted // in slots, of requests that wait for a push in place of their slots
 }
 
-// newLane returns a lane with that many slots, for bodies of at most that many bytes.
-func newLane(slots, most int64, answer func(context.Context, []byte) ([]byte, error)) *lane {
+// newLane returns a lane with that many slots, for bodies of at most maxBody bytes.
+func newLane(slots, maxBody int64, answer func(context.Context, []byte) ([]byte, error)) *lane {
 	return &lane{
 		answer:  answer,
-		most:    most,
-		bodies:  semaphore.NewWeighted(max(most, slots*slotSize)),
+		maxBody: maxBody,
+		bodies:  semaphore.NewWeighted(max(maxBody, slots*slotSize)),
 		size:    slots,
 		slots:   semaphore.NewWeighted(slots),
 		waiting: semaphore.NewWeighted(slots),
 	}
 }
 
-// errTooLarge is the error of a request with a body that is larger than the lane takes.
-type errTooLarge struct{ most int64 }
+// errTooLarge is the error of a request whose body is larger than the lane accepts.
+type errTooLarge struct{ max int64 }
 
-func (e errTooLarge) Error() string { return fmt.Sprintf("the body has more than %d bytes", e.most) }
+func (e errTooLarge) Error() string { return fmt.Sprintf("the body has more than %d bytes", e.max) }
 
-// enter reads the request's body and takes its slots. Both are the place's until it leaves.
+// enter reads the request's body and takes its slots. The place has both until it leaves.
 func (l *lane) enter(w http.ResponseWriter, r *http.Request) (*place, []byte, error) {
 	size := r.ContentLength
-	if size > l.most {
-		return nil, nil, errTooLarge{l.most}
+	if size > l.maxBody {
+		return nil, nil, errTooLarge{l.maxBody}
 	}
 	if size < 0 {
-		size = l.most // unknown
+		size = l.maxBody // unknown
 	}
-	size = max(size, leastBody)
-	ctx, cancel := context.WithTimeout(r.Context(), waitTime)
+	size = max(size, minBody)
+	ctx, cancel := context.WithTimeout(r.Context(), queueTimeout)
 	defer cancel()
 	if err := l.bodies.Acquire(ctx, size); err != nil {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // nor is the body read afterwards
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // do not read the body afterwards either
 		return nil, nil, fmt.Errorf("waiting to read the request: %w", err)
 	}
 	slots := min(1+size/slotSize, l.size)
@@ -86,11 +87,11 @@ func (l *lane) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > 0 {
 		body.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
-	// A connection without deadlines is that of a test. Afterwards there is none: the server goes on reading the connection, to
-	// see whether the client is still there.
+	// Only a test's connection has no deadlines. Afterwards there is none: the server goes on reading the connection to notice
+	// a client that leaves.
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTime))
-	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, l.most)); err != nil {
+	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, l.maxBody)); err != nil {
 		return nil, fmt.Errorf("reading the request: %w", err)
 	}
 	_ = control.SetReadDeadline(time.Time{})
@@ -104,18 +105,18 @@ type place struct {
 	mu    sync.Mutex
 	body  int64 // bytes
 	slots int64
-	held  *semaphore.Weighted // whose slots these are
-	full  bool                // there was no room to wait for a push
+	held  *semaphore.Weighted // that the slots are of
+	full  bool                // no room to wait for a push
 }
 
-// leave gives everything back.
+// leave returns everything.
 func (p *place) leave() {
 	p.held.Release(p.slots)
 	p.lane.bodies.Release(p.body)
 }
 
-// wait gives what the request has to others, as it is about to wait for a push, and reports whether there is room to wait.
-// The little that is left to do after that needs no slots.
+// wait returns the request's body and slots, as it is about to wait for a push. It returns false if there is no room to wait.
+// The little work after that needs no slots.
 func (p *place) wait() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -18,14 +18,14 @@ import (
 )
 
 const (
-	// headerTime is how long a TLS handshake, and after it the header of a request, may take.
-	headerTime = 5 * time.Second
-	// idleTime is how long a connection is kept between two requests: as long as the API server keeps it.
-	idleTime = 90 * time.Second
-	// maxHeader bounds the header of a request in bytes. That of the API server has some hundreds.
+	// headerTimeout is how long a TLS handshake, and then the header of a request, may take.
+	headerTimeout = 5 * time.Second
+	// idleTimeout is how long an idle connection is kept: as long as the API server keeps it.
+	idleTimeout = 90 * time.Second
+	// maxHeader is the largest header of a request in bytes. The API server sends some hundreds.
 	maxHeader = 8 << 10
-	// dialTime is how long the process may take to answer itself.
-	dialTime = 5 * time.Second
+	// dialTimeout is how long the process may take to answer itself.
+	dialTimeout = 5 * time.Second
 )
 
 // Port serves a Handler over HTTPS, in HTTP/1.1 as the API server asks for. It is a manager.Runnable.
@@ -34,9 +34,9 @@ type Port struct {
 	Number int
 	// Handler answers the requests.
 	Handler *Handler
-	// Keeper has the serving certificate.
+	// Keeper provides the serving certificate.
 	Keeper *certs.Keeper
-	// Log takes what goes wrong.
+	// Log takes errors.
 	Log logr.Logger
 }
 
@@ -57,13 +57,13 @@ func (p *Port) Start(ctx context.Context) error {
 			}
 			p.Handler.ServeHTTP(w, r)
 		}),
-		ReadHeaderTimeout: headerTime,
-		IdleTimeout:       idleTime,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
 		Protocols:         new(http.Protocols),
 		ConnContext:       open.ConnContext,
 		ConnState:         open.ConnState,
-		// Any pod can have it say that its handshake failed.
+		// Any pod can cause handshake errors.
 		ErrorLog: slog.NewLogLogger(logr.ToSlogHandler(p.Log), slog.LevelDebug),
 	}
 	server.Protocols.SetHTTP1(true)
@@ -76,14 +76,14 @@ func (p *Port) Start(ctx context.Context) error {
 	return nil
 }
 
-// Ready is a healthz.Checker: it succeeds while the API server's next call would be answered.
+// Ready is a healthz.Checker. It succeeds while the webhook would answer the API server's next call.
 func (p *Port) Ready(request *http.Request) error {
 	if err := p.Keeper.Ready(request); err != nil {
-		return err // without a certificate there is nothing to dial
+		return err // without a certificate nothing serves
 	}
 	dialer := tls.Dialer{
-		NetDialer: &net.Dialer{Timeout: dialTime},
-		Config:    &tls.Config{InsecureSkipVerify: true}, // #nosec G402 -- whether it answers, and not who, is the question
+		NetDialer: &net.Dialer{Timeout: dialTimeout},
+		Config:    &tls.Config{InsecureSkipVerify: true}, // #nosec G402 -- the check is whether anything answers
 	}
 	conn, err := dialer.DialContext(request.Context(), "tcp", net.JoinHostPort("localhost", strconv.Itoa(p.Number)))
 	if err != nil {

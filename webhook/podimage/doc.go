@@ -1,6 +1,6 @@
-// Package podimage knows where a pod names its images, and the marks that the project leaves on a pod: the annotation
-// with the references as they were written, and the scheduling gate of a pod whose image is being pushed.
+// Package podimage reads and changes a pod: the fields that name images, and our marks, which are the annotations (the original
+// images among them) and the scheduling gate.
 //
-// Admission and delivery both stand on it, so that what one writes the other reads. It changes no pod: changes are JSON
-// Patch operations (RFC 6902), so that what it does not know of a pod survives.
+// Admission, delivery and uninstall share it, so that one reads what another wrote. Changes are JSON Patch operations (RFC
+// 6902), so that fields of a pod that we do not know survive.
 package podimage

@@ -8,24 +8,22 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Field is one place in a pod that names an image.
+// Field is a field of a pod that names an image.
 type Field struct {
 	// Path is the field as Kubernetes writes it in Events, such as spec.containers{app}.
 	Path string
-	// Image is the reference that stands there.
+	// Image is the reference in the field.
 	Image string
-	// PullPolicy says when the kubelet pulls it.
+	// PullPolicy is the field's imagePullPolicy.
 	PullPolicy corev1.PullPolicy
-	// Final says that the API server allows no other image there once the pod has this one: an image volume's, or an
-	// ephemeral container's.
+	// Final reports whether the API server allows no other image there later: it is an image volume or an ephemeral container.
 	Final bool
 
-	// imagePointer and policyPointer are the two fields as JSON Pointers (RFC 6901), such as /spec/containers/0/image.
+	// imagePointer and policyPointer are JSON Pointers (RFC 6901), such as /spec/containers/0/image.
 	imagePointer, policyPointer string
 }
 
-// Fields returns every field that names an image of a pod as it is created: those of init containers (restartable ones
-// among them), of containers and of image volumes.
+// Fields returns every field of a new pod that names an image: those of init containers, containers and image volumes.
 func Fields(pod *corev1.Pod) []Field {
 	fields := make([]Field, 0, len(pod.Spec.InitContainers)+len(pod.Spec.Containers))
 	for i := range pod.Spec.InitContainers {
@@ -42,8 +40,8 @@ func Fields(pod *corev1.Pod) []Field {
 	return fields
 }
 
-// NewEphemeral returns the fields of the ephemeral containers that pod has and old, the pod before it, has not. The API
-// server refuses a change of any other (KEP-277).
+// NewEphemeral returns the fields of the ephemeral containers that pod has and old, the pod before, lacks. The API server
+// refuses a change of any other (KEP-277).
 func NewEphemeral(pod, old *corev1.Pod) []Field {
 	known := map[string]bool{}
 	for i := range old.Spec.EphemeralContainers {
@@ -61,8 +59,7 @@ func NewEphemeral(pod, old *corev1.Pod) []Field {
 	return fields
 }
 
-// Updated returns the fields of the containers whose image an update of the pod changes. An update can change no other
-// image.
+// Updated returns the fields of the containers whose image an update changes. An update can change no other image.
 func Updated(pod, old *corev1.Pod) []Field {
 	before := map[string]string{}
 	for _, field := range Fields(old) {
@@ -77,7 +74,7 @@ func Updated(pod, old *corev1.Pod) []Field {
 	return fields
 }
 
-// containerField returns the field of the i-th container of one list, which is called list in the pod's spec.
+// containerField returns the field of container i of that list in the pod's spec.
 func containerField(list string, i int, container *corev1.Container) Field {
 	pointer := fmt.Sprintf("/spec/%s/%d", list, i)
 	return Field{
@@ -89,7 +86,7 @@ func containerField(list string, i int, container *corev1.Container) Field {
 	}
 }
 
-// volumeField returns the field of the pod's i-th volume, which is an image (KEP-4639).
+// volumeField returns the field of the pod's volume i, an image volume (KEP-4639).
 func volumeField(i int, volume *corev1.Volume) Field {
 	pointer := fmt.Sprintf("/spec/volumes/%d/image", i)
 	return Field{
@@ -102,8 +99,8 @@ func volumeField(i int, volume *corev1.Volume) Field {
 	}
 }
 
-// Always says whether the kubelet asks the registry each time: the pull policy is Always, or it is not said and the tag
-// is latest or missing, for which the API server sets Always (core/v1 Container.imagePullPolicy).
+// Always reports whether the kubelet checks the image at its registry before each start: imagePullPolicy is Always, or it is
+// empty and the tag is latest or missing, for which the API server sets Always (core/v1 Container.imagePullPolicy).
 func (f Field) Always() bool {
 	if f.PullPolicy != "" {
 		return f.PullPolicy == corev1.PullAlways
@@ -119,7 +116,7 @@ func (f Field) With(image string) Field {
 	return f
 }
 
-// Untagged returns a reference that has a tag and a digest without the tag, which says nothing beside the digest.
+// Untagged returns a reference with tag and digest without its tag, which means nothing beside a digest.
 func Untagged(image string) string {
 	name, digest, found := strings.Cut(image, "@")
 	tag := strings.LastIndexByte(name, ':')
@@ -129,17 +126,17 @@ func Untagged(image string) string {
 	return name[:tag] + "@" + digest
 }
 
-// TestImage returns the operation that holds the patch to the image that the field has now.
+// TestImage returns the operation that makes a patch fail if the field has another image by then.
 func (f Field) TestImage() jsonpatch.Operation {
 	return jsonpatch.NewOperation("test", f.imagePointer, f.Image)
 }
 
-// ReplaceImage returns the operation that puts image into the field.
+// ReplaceImage returns the operation that sets the image.
 func (f Field) ReplaceImage(image string) jsonpatch.Operation {
 	return jsonpatch.NewOperation("replace", f.imagePointer, image)
 }
 
-// ReplacePullPolicy returns the operation that puts policy into the field; it can change on creation only.
+// ReplacePullPolicy returns the operation that sets imagePullPolicy, which can change on creation only.
 func (f Field) ReplacePullPolicy(policy corev1.PullPolicy) jsonpatch.Operation {
 	return jsonpatch.NewOperation("replace", f.policyPointer, policy)
 }

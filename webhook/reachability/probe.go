@@ -2,96 +2,77 @@ package reachability
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
+
+	"kind-local-registry/config"
 )
 
-const (
-	// askInterval is the time between two questions.
-	askInterval = 200 * time.Millisecond
-	// reportInterval is the least time between two lines of progress.
-	reportInterval = 2 * time.Second
-)
+// probeTimeout is how long one probe takes at most: a little longer than the timeout of the API server's call, 2 s in the
+// chart.
+const probeTimeout = 4 * time.Second
 
-// Options are what is waited for.
-type Options struct {
-	// Cluster is how the API server is reached, and as whom.
-	Cluster *rest.Config
-	// Namespace is that of the webhook.
-	Namespace string
-	// Need is how many calls in a row must arrive; 1 at least.
-	Need int
-	// Report takes a line of progress every few seconds.
-	Report func(line string)
+// errNotCalled is returned if the ConfigMap comes back unchanged: the API server does not know the webhook configuration yet.
+var errNotCalled = errors.New("the API server did not call the webhook")
+
+// probe is one dry-run creation, which is repeated.
+type probe struct {
+	configMaps typedcorev1.ConfigMapInterface
 }
 
-// Await returns the name of the webhook's pod that answered last, once as many calls in a row arrived as are needed. When
-// ctx ends before, the error says why the last call that did not arrive did not.
-func Await(ctx context.Context, options Options) (answeredBy string, err error) {
-	question, err := newQuestion(options.Cluster, options.Namespace)
+// newProbe returns the probe of the webhook in the namespace.
+func newProbe(cluster *rest.Config, namespace string) (probe, error) {
+	unpooled, err := unpooledClient(cluster)
 	if err != nil {
-		return "", err
+		return probe{}, err
 	}
-	return inARow(ctx, options.Need, question.ask, options.Report)
+	cluster = rest.CopyConfig(cluster)
+	cluster.QPS = -1 // one probe at a time
+	client, err := kubernetes.NewForConfigAndClient(cluster, unpooled)
+	if err != nil {
+		return probe{}, fmt.Errorf("making a client of the cluster: %w", err)
+	}
+	return probe{client.CoreV1().ConfigMaps(namespace)}, nil
 }
 
-// inARow asks until need answers came in a row, and returns the last of them.
-func inARow(ctx context.Context, need int, ask func(context.Context) (string, error), report func(string)) (string, error) {
-	tick := time.NewTicker(askInterval)
-	defer tick.Stop()
-	calls := series{need: need, start: time.Now()}
-	for reported := calls.start; ; {
-		answer, err := ask(ctx)
-		if err == nil || ctx.Err() == nil { // a question that was cut short says nothing
-			calls.add(err)
-		}
-		if calls.arrived >= need {
-			return answer, nil
-		}
-		if time.Since(reported) >= reportInterval {
-			reported = time.Now()
-			report(calls.progress())
-		}
-		select {
-		case <-ctx.Done():
-			return "", calls.failure(ctx.Err())
-		case <-tick.C:
-		}
+// unpooledClient returns a client that opens a connection for each request, so that with several API servers it does not always
+// reach the same one.
+func unpooledClient(cluster *rest.Config) (*http.Client, error) {
+	security, err := rest.TLSConfigFor(cluster)
+	if err != nil {
+		return nil, fmt.Errorf("reading the cluster's certificates: %w", err)
 	}
+	transport, err := rest.HTTPWrappersForConfig(cluster, &http.Transport{
+		Proxy: http.ProxyFromEnvironment, TLSClientConfig: security, DisableKeepAlives: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making a transport to the cluster: %w", err)
+	}
+	return &http.Client{Transport: transport}, nil
 }
 
-// series is what became of the calls so far.
-type series struct {
-	need    int       // calls in a row that must arrive
-	arrived int       // calls in a row that arrived last
-	fault   error     // why one did not, the last time
-	start   time.Time // of the first
-}
-
-// add counts a call that arrived, or did not.
-func (s *series) add(fault error) {
-	if fault != nil {
-		s.arrived, s.fault = 0, fault
-		return
+// send returns the name of the webhook's pod that answered. The error says why none did.
+func (p probe) send(ctx context.Context) (answeredBy string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	configMap := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
+		GenerateName: config.Name + "-probe-", Labels: map[string]string{config.ProbeLabel: "true"},
+	}}
+	created, err := p.configMaps.Create(ctx, configMap, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	if err != nil {
+		return "", fmt.Errorf("creating a ConfigMap as a dry run: %w", err)
 	}
-	s.arrived++
-}
-
-// progress returns a line that says how things stand.
-func (s *series) progress() string {
-	line := fmt.Sprintf("after %s, %d of %d calls in a row arrived", time.Since(s.start).Round(time.Second), s.arrived, s.need)
-	if s.arrived == 0 && s.fault != nil {
-		line += ": " + s.fault.Error()
+	answeredBy, answered := created.Data[config.ProbeKey]
+	if !answered {
+		return "", errNotCalled
 	}
-	return line
-}
-
-// failure returns the error of a series that is over: with the last fault, or else why it is over.
-func (s *series) failure(over error) error {
-	if s.fault != nil {
-		over = s.fault
-	}
-	return fmt.Errorf("%d of %d calls in a row arrived within %s: %w", s.arrived, s.need, time.Since(s.start).Round(time.Second), over)
+	return answeredBy, nil
 }

@@ -129,7 +129,7 @@ func TestHandle_NeverDenies(t *testing.T) {
 	}
 }
 
-func TestHandle_LeavesTheNamespaceAloneThatAsksForIt(t *testing.T) {
+func TestHandle_LeavesOptedOutNamespacesUnchanged(t *testing.T) {
 	t.Parallel()
 	for annotation, want := range map[string]bool{"": false, "false": false, "true": true} {
 		request := creation(fmt.Sprintf(
@@ -142,7 +142,7 @@ func TestHandle_LeavesTheNamespaceAloneThatAsksForIt(t *testing.T) {
 	}
 }
 
-func TestHandle_WarnsOfWhatTheHostHasAndCannotRun(t *testing.T) {
+func TestHandle_WarnsAboutHostImagesThatCannotRun(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("long/", 40)
 	request := creation(`{"spec":{"containers":[{"image":"down/x"},{"image":"refused/y"},{"image":"registry/x"},{"image":"else/x"},
@@ -158,7 +158,7 @@ func TestHandle_WarnsOfWhatTheHostHasAndCannotRun(t *testing.T) {
 	}
 }
 
-func TestHandle_WarnsNotWithoutEnd(t *testing.T) {
+func TestHandle_LimitsItsWarnings(t *testing.T) {
 	t.Parallel()
 	containers := strings.TrimSuffix(strings.Repeat(`{"image":"down/x"},`, 100), ",")
 	response := webhooktest.NewHandler(t, logr.Discard()).Handle(t.Context(), creation(`{"spec":{"containers":[`+containers+`]}}`))

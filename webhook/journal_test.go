@@ -32,7 +32,7 @@ func newLog() (logr.Logger, *bytes.Buffer) {
 	return logr.FromSlogHandler(slog.NewJSONHandler(&lines, &slog.HandlerOptions{ReplaceAttr: noTime})), &lines
 }
 
-func TestHandle_LogsALineADecision(t *testing.T) {
+func TestHandle_LogsALineForEachDecision(t *testing.T) {
 	t.Parallel()
 	log, lines := newLog()
 	webhooktest.NewHandler(t, log).Handle(t.Context(), creation(`{"metadata":{"name":"web"},"spec":{"containers":[
@@ -50,7 +50,7 @@ func TestHandle_LogsALineADecision(t *testing.T) {
 	}
 }
 
-func TestJournal_NamesAPodOnceTheAPIServerHasNamedIt(t *testing.T) {
+func TestJournal_LogsTheGeneratedName(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h, lines := followed(t)
@@ -71,7 +71,7 @@ func TestJournal_NamesAPodOnceTheAPIServerHasNamedIt(t *testing.T) {
 	})
 }
 
-func TestJournal_DoesNotWaitForEverForAName(t *testing.T) {
+func TestJournal_LogsWithoutANameAfterATimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h, lines := followed(t)
@@ -82,7 +82,7 @@ func TestJournal_DoesNotWaitForEverForAName(t *testing.T) {
 	})
 }
 
-func TestJournal_LosesNothingWhenItEnds(t *testing.T) {
+func TestJournal_FlushesWhenItEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		log, lines := newLog()
@@ -98,7 +98,7 @@ func TestJournal_LosesNothingWhenItEnds(t *testing.T) {
 	})
 }
 
-func TestJournal_WaitsForNoNameOfADryRun(t *testing.T) {
+func TestJournal_LogsDryRunsImmediately(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h, lines := followed(t)

@@ -51,7 +51,7 @@ func patched(t *testing.T, request *admissionv1.AdmissionRequest, response *admi
 	return pod
 }
 
-func TestLoopGuard_StopsRewritingForAnOwnerThatRecreatesAPodOverAndOver(t *testing.T) {
+func TestLoopGuard_StopsRewritingForALoopingOwner(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := webhooktest.NewHandler(t, logr.Discard())
@@ -82,7 +82,7 @@ func TestLoopGuard_StopsRewritingForAnOwnerThatRecreatesAPodOverAndOver(t *testi
 	})
 }
 
-func TestLoopGuard_LetsPodsBeCreatedThatAreNoLoop(t *testing.T) {
+func TestLoopGuard_IgnoresPodsWithNewNamesOrTemplates(t *testing.T) {
 	t.Parallel()
 	for name, pod := range map[string]func(i int) string{
 		"a ReplicaSet that is scaled": func(int) string { return owned("u", `"generateName":"web-"`) },
@@ -108,7 +108,7 @@ func TestLoopGuard_LetsPodsBeCreatedThatAreNoLoop(t *testing.T) {
 	}
 }
 
-func TestLoopGuard_LetsAPodBeRecreatedNowAndThen(t *testing.T) {
+func TestLoopGuard_IgnoresOccasionalRecreations(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := webhooktest.NewHandler(t, logr.Discard())
@@ -121,7 +121,7 @@ func TestLoopGuard_LetsAPodBeRecreatedNowAndThen(t *testing.T) {
 	})
 }
 
-func TestLoopGuard_CountsNoRefusedCreation(t *testing.T) {
+func TestLoopGuard_IgnoresRefusedCreations(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := webhooktest.NewHandler(t, logr.Discard())
@@ -135,7 +135,7 @@ func TestLoopGuard_CountsNoRefusedCreation(t *testing.T) {
 	})
 }
 
-func TestLoopGuard_CountsNoPodThatWasLeftAlone(t *testing.T) {
+func TestLoopGuard_IgnoresUnchangedPods(t *testing.T) {
 	t.Parallel()
 	h := webhooktest.NewHandler(t, logr.Discard())
 	for range 20 {
@@ -147,7 +147,7 @@ func TestLoopGuard_CountsNoPodThatWasLeftAlone(t *testing.T) {
 	}
 }
 
-func TestLoopGuard_CountsADryRunAndASecondCallForNothing(t *testing.T) {
+func TestLoopGuard_IgnoresDryRunsAndReinvocations(t *testing.T) {
 	t.Parallel()
 	h := webhooktest.NewHandler(t, logr.Discard())
 	dry := creation(owned("u", `"name":"db-1"`))

@@ -20,7 +20,7 @@ func probing(configMap string) *admissionv1.AdmissionRequest {
 	return request
 }
 
-func TestHandle_AnswersAProbeWithItsNameAndKeepsItsData(t *testing.T) {
+func TestHandle_AddsItsNameToProbes(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		probe string
@@ -57,7 +57,7 @@ func TestHandle_AnswersAProbeWithItsNameAndKeepsItsData(t *testing.T) {
 	}
 }
 
-func TestHandle_LeavesEveryOtherConfigMapAlone(t *testing.T) {
+func TestHandle_LeavesOtherConfigMapsUnchanged(t *testing.T) {
 	t.Parallel()
 	update := probing(`{"metadata":{"labels":{"kind-local-registry/probe":"true"}}}`)
 	update.Operation = admissionv1.Update
@@ -77,7 +77,7 @@ func TestHandle_LeavesEveryOtherConfigMapAlone(t *testing.T) {
 	}
 }
 
-func TestHandle_LogsNoProbe(t *testing.T) {
+func TestHandle_LogsNoProbes(t *testing.T) {
 	t.Parallel()
 	log := funcr.New(func(_, line string) { t.Errorf("logged %s", line) }, funcr.Options{Verbosity: 0})
 	webhooktest.NewHandler(t, log).Handle(t.Context(), probing(`{"metadata":{"labels":{"kind-local-registry/probe":"true"}}}`))

@@ -19,7 +19,7 @@ func debug(image string) (pod, old string) {
 	return `{"spec":{"ephemeralContainers":[{"name":"debug","image":"` + image + `"}]}}`, `{"spec":{}}`
 }
 
-func TestPushes_GoOnWhenThePodWaitsNoLonger(t *testing.T) {
+func TestPushes_ContinueAfterTheAnswer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := webhooktest.NewHandler(t, logr.Discard())
@@ -56,7 +56,7 @@ func TestPushes_GiveUpAtTheDeadline(t *testing.T) {
 	})
 }
 
-func TestPushes_DoNotTryAgainWhatIsRefused(t *testing.T) {
+func TestPushes_DoNotRetryRefusals(t *testing.T) {
 	t.Parallel()
 	pushes := webhook.NewPushes(t.Context(), webhooktest.World{}, time.Minute, logr.Discard())
 	_, err := pushes.Push(t.Context(), "gone/x")

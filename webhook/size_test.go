@@ -16,7 +16,7 @@ func list(n int, element string) string {
 	return "[" + strings.TrimSuffix(strings.Repeat(element+",", n), ",") + "]"
 }
 
-func TestAnswer_DecidesAboutAThousandFieldsAtMost(t *testing.T) {
+func TestAnswer_DecidesAboutAtMostAThousandFields(t *testing.T) {
 	t.Parallel()
 	container, volume := `{"name":"a","image":"registry/x"}`, `{"name":"v","emptyDir":{}}`
 	for name, tt := range map[string]struct {
@@ -45,7 +45,7 @@ func TestAnswer_DecidesAboutAThousandFieldsAtMost(t *testing.T) {
 	}
 }
 
-func TestAnswer_TakesLittleMemoryForWhateverARequestHas(t *testing.T) { //nolint:paralleltest // measures
+func TestAnswer_NeedsLittleMemoryForAnyRequest(t *testing.T) { //nolint:paralleltest // measures
 	const most = 64 << 20
 	for name, element := range map[string]string{"containers": "{}", "volumes": "{}", "tolerations": "{}", "imagePullSecrets": "{}"} {
 		n := (webhook.MaxReview - 400) / len(element+",")

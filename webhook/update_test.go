@@ -59,7 +59,7 @@ func updated(t *testing.T, h *webhook.Handler, old string, change func(*corev1.P
 	return patched(t, request, response), response
 }
 
-func TestHandle_DecidesAboutTheImagesOfAnUpdate(t *testing.T) {
+func TestHandle_DecidesAboutUpdatedImages(t *testing.T) {
 	t.Parallel()
 	const pinned = "@" + webhooktest.Digest
 	for name, tt := range map[string]struct {
@@ -91,7 +91,7 @@ func TestHandle_DecidesAboutTheImagesOfAnUpdate(t *testing.T) {
 	}
 }
 
-func TestHandle_KeepsWhatRunsAfterAReplacementWithoutAnnotations(t *testing.T) {
+func TestHandle_KeepsRunningImagesWhenAnnotationsAreReplaced(t *testing.T) {
 	t.Parallel()
 	h := webhooktest.NewHandler(t, logr.Discard())
 	old := running(t, h, "registry/app:1", "Never")
@@ -108,7 +108,7 @@ func TestHandle_KeepsWhatRunsAfterAReplacementWithoutAnnotations(t *testing.T) {
 	}
 }
 
-func TestHandle_LeavesAnUpdateAloneThatOptsOut(t *testing.T) {
+func TestHandle_LeavesOptedOutUpdatesUnchanged(t *testing.T) {
 	t.Parallel()
 	h := webhooktest.NewHandler(t, logr.Discard())
 	pod, response := updated(t, h, running(t, h, "registry/app:1", ""), func(pod *corev1.Pod) {
@@ -131,7 +131,7 @@ func TestHandle_ChangesNoPullPolicyInAnUpdate(t *testing.T) {
 }
 
 // While an image is pushed, a pod that runs has the reference of exactly the host's build, and its author is warned.
-func TestHandle_NamesTheBuildInAnUpdateThatCannotBeGated(t *testing.T) {
+func TestHandle_NamesTheBuildInUpdates(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := webhooktest.NewHandler(t, logr.Discard())
@@ -152,7 +152,7 @@ func TestHandle_NamesTheBuildInAnUpdateThatCannotBeGated(t *testing.T) {
 	})
 }
 
-func TestHandle_DecidesACopiedPodByItsOriginals(t *testing.T) {
+func TestHandle_DecidesCopiedPodsByOriginalImages(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ original, image, want string }{
 		"nobody has it any more":   {"evil.example/miner:1", "localhost:5001/evil.example/miner:1", "evil.example/miner:1"},
@@ -172,7 +172,7 @@ func TestHandle_DecidesACopiedPodByItsOriginals(t *testing.T) {
 	}
 }
 
-func TestHandle_GivesACopyThatIsNotRewrittenItsPullPolicyBack(t *testing.T) {
+func TestHandle_RestoresThePullPolicyOfCopies(t *testing.T) {
 	t.Parallel()
 	h := webhooktest.NewHandler(t, logr.Discard())
 	copied := strings.ReplaceAll(running(t, h, "registry/app:1", "Never"), "registry/app:1", "loaded/app:1")
@@ -183,7 +183,7 @@ func TestHandle_GivesACopyThatIsNotRewrittenItsPullPolicyBack(t *testing.T) {
 	}
 }
 
-func TestHandle_LeavesAPodAloneThatHasNoRoomForAnnotations(t *testing.T) {
+func TestHandle_LeavesPodsWithFullAnnotationsUnchanged(t *testing.T) {
 	t.Parallel()
 	const limit = 256 << 10
 	for room, want := range map[int]bool{10: false, 4096: true} {
@@ -195,7 +195,7 @@ func TestHandle_LeavesAPodAloneThatHasNoRoomForAnnotations(t *testing.T) {
 	}
 }
 
-func TestHandle_ExcludesAnImageByItsLocalName(t *testing.T) {
+func TestHandle_ExcludesImagesByTheirRegistryName(t *testing.T) {
 	t.Parallel()
 	for image, want := range map[string]bool{
 		"host/app:1":                             true,

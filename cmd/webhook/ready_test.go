@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestReady_RefusesFlagsThatCannotBe(t *testing.T) {
+func TestReady_RefusesInvalidFlags(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		args []string

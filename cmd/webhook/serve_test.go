@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestServe_RefusesFlagsThatDoNotGoTogether(t *testing.T) {
+func TestServe_RefusesContradictingFlags(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		args []string
@@ -32,7 +32,7 @@ func TestServe_RefusesFlagsThatDoNotGoTogether(t *testing.T) {
 	}
 }
 
-func TestRun_TellsItsVersion(t *testing.T) {
+func TestRun_PrintsItsVersion(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	if err := run(t.Context(), []string{"--version"}, nil, &out, &out); err != nil {

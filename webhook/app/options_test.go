@@ -7,7 +7,7 @@ import (
 	"kind-local-registry/webhook/app"
 )
 
-func TestValidate_TakesTheDefaults(t *testing.T) {
+func TestValidate_AcceptsTheDefaults(t *testing.T) {
 	t.Parallel()
 	if err := app.Defaults().Validate(); err != nil {
 		t.Error(err)
@@ -29,7 +29,7 @@ func TestValidate_ReportsEveryFault(t *testing.T) {
 	}
 }
 
-func TestServiceNames_AreWhatTheAPIServerDials(t *testing.T) {
+func TestServiceNames_IncludeTheNameThatTheAPIServerDials(t *testing.T) {
 	t.Parallel()
 	if got, want := app.ServiceNames("a", "b")[0], "a.b.svc"; got != want {
 		t.Errorf("ServiceNames = %q, want %q first", got, want)

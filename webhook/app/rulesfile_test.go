@@ -48,7 +48,7 @@ func mount(t *testing.T, content string) (file mounted, path string) {
 	return file, path
 }
 
-func TestRulesFile_TakesGoodRulesAndKeepsThemOverBadOnes(t *testing.T) {
+func TestRulesFile_KeepsValidRulesWhenItBecomesInvalid(t *testing.T) {
 	t.Parallel()
 	file, path := mount(t, "images: {exclude: [first]}")
 	synctest.Test(t, func(t *testing.T) {
@@ -88,7 +88,7 @@ func TestRulesFile_TakesGoodRulesAndKeepsThemOverBadOnes(t *testing.T) {
 	})
 }
 
-func TestOpenRules_RefusesBadRules(t *testing.T) {
+func TestOpenRules_RefusesInvalidRules(t *testing.T) {
 	t.Parallel()
 	_, path := mount(t, "\nimages: []")
 	for path, want := range map[string]string{path: path + ":2: images is a list", path + ".none": "reading rules"} {
@@ -98,7 +98,7 @@ func TestOpenRules_RefusesBadRules(t *testing.T) {
 	}
 }
 
-func TestOpenRules_OfNoFileAreTheDefaults(t *testing.T) {
+func TestOpenRules_ReturnsDefaultsWithoutAFile(t *testing.T) {
 	t.Parallel()
 	opened, err := app.OpenRules("", logr.Discard())
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestKeeper_ComesBackWithinAMinuteAndRenewsAfter60Days(t *testing.T) {
+func TestKeeper_ChecksEachMinuteAndRenewsAfter60Days(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		held, _, err := material(nil).renewed(names(), time.Now())

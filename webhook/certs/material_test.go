@@ -28,7 +28,7 @@ func made(t *testing.T) material {
 	return m
 }
 
-func TestRenewed_KeepsWhatIsGood(t *testing.T) {
+func TestRenewed_KeepsValidParts(t *testing.T) {
 	t.Parallel()
 	m := made(t)
 	for name, at := range map[string]time.Time{
@@ -51,7 +51,7 @@ func ahead(m material) (cert, key []byte) {
 	return later[corev1.TLSCertKey], later[corev1.TLSPrivateKeyKey]
 }
 
-func TestRenewed_MakesATokenThatAPathMayHave(t *testing.T) {
+func TestRenewed_MakesATokenThatFitsAPath(t *testing.T) {
 	t.Parallel()
 	original := made(t)
 	for name, broken := range map[string]string{
@@ -75,7 +75,7 @@ func TestRenewed_MakesATokenThatAPathMayHave(t *testing.T) {
 	}
 }
 
-func TestRenewed_MakesAnewWhatIsNot(t *testing.T) {
+func TestRenewed_RecreatesInvalidParts(t *testing.T) {
 	t.Parallel()
 	original := made(t)
 	for name, tt := range map[string]struct {
@@ -125,7 +125,7 @@ func TestRenewed_MakesAnewWhatIsNot(t *testing.T) {
 	}
 }
 
-func TestBundle_TrustsWhatIsServedBeforeAndAfterANewCA(t *testing.T) {
+func TestBundle_TrustsCertificatesOfOldAndNewCA(t *testing.T) {
 	t.Parallel()
 	before := made(t)
 	at := start().Add(caLife - renewAhead + time.Minute)
@@ -151,7 +151,7 @@ func TestBundle_TrustsWhatIsServedBeforeAndAfterANewCA(t *testing.T) {
 	}
 }
 
-func TestBundle_HasTheLastCAsNewestFirst(t *testing.T) {
+func TestBundle_ListsTheLastCAsNewestFirst(t *testing.T) {
 	t.Parallel()
 	var bundle []byte
 	var cas [][]byte
@@ -171,7 +171,7 @@ func TestBundle_HasTheLastCAsNewestFirst(t *testing.T) {
 	}
 }
 
-func TestGetCertificate_SaysThatThereIsNoneYet(t *testing.T) {
+func TestGetCertificate_FailsWithoutACertificate(t *testing.T) {
 	t.Parallel()
 	keeper := &Keeper{}
 	if _, err := keeper.GetCertificate(nil); err == nil {

@@ -6,7 +6,7 @@ import (
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 )
 
-func TestSetPath_ChangesAServiceOrURLOnce(t *testing.T) {
+func TestSetPath_ChangesServiceOrURLOnce(t *testing.T) {
 	t.Parallel()
 	service := func(path *string) admissionv1.WebhookClientConfig {
 		return admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Path: path}}

@@ -49,7 +49,7 @@ func gatedPod() *corev1.Pod {
 	}
 }
 
-func TestWants_PodsThatWaitForAnImage(t *testing.T) {
+func TestWants_SelectsPodsThatWaitForImages(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		change func(*corev1.Pod)
@@ -102,7 +102,7 @@ func pinAll(p *corev1.Pod) {
 	}
 }
 
-func TestStrip_LeavesLittleOfAPod(t *testing.T) {
+func TestStrip_KeepsOnlyWhatIsRead(t *testing.T) {
 	t.Parallel()
 	pod := gatedPod()
 	pod.Labels = map[string]string{"a": "b"}
@@ -186,7 +186,7 @@ func TestPush_PushesEachImageOnce(t *testing.T) {
 	}
 }
 
-func TestPush_EndsAtTheDeadlineOfThePod(t *testing.T) {
+func TestPush_EndsAtThePodsDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		pod := gatedPod()

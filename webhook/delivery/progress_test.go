@@ -51,7 +51,7 @@ func shown(after, text string) string {
 		`{"op":"add","path":"/metadata/annotations/kind-local-registry~1progress","value":"` + text + `"}]`
 }
 
-func TestPush_ShowsHowFarItIs(t *testing.T) {
+func TestPush_ShowsItsProgress(t *testing.T) {
 	t.Parallel()
 	const failed = "retrying: no route to host"
 	for name, tt := range map[string]struct {
@@ -95,7 +95,7 @@ func TestPush_ShowsHowFarItIs(t *testing.T) {
 	}
 }
 
-func TestPush_SucceedsThoughItCannotShowHowFarItIs(t *testing.T) {
+func TestPush_SucceedsIfItCannotShowProgress(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		pod := gatedPod()
@@ -115,7 +115,7 @@ func TestPush_SucceedsThoughItCannotShowHowFarItIs(t *testing.T) {
 	})
 }
 
-func TestProgress_IsThatOfAllImages(t *testing.T) {
+func TestProgress_SumsAllImages(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		reports []webhook.Progress // of two images in turn

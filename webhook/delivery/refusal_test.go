@@ -18,7 +18,7 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-func TestPush_PushesNothingThatTheRulesExclude(t *testing.T) {
+func TestPush_PushesNoExcludedImage(t *testing.T) {
 	t.Parallel()
 	pod, behind := gatedPod(), &pusher{}
 	pod.Annotations[config.OriginalsAnnotation] = `{"spec.containers{a}":"secret/app:1"}`
@@ -32,7 +32,7 @@ func TestPush_PushesNothingThatTheRulesExclude(t *testing.T) {
 	}
 }
 
-func TestPush_TakesTheNewBuildWhereTheNamedOneIsGone(t *testing.T) {
+func TestPush_TakesTheNewBuildIfTheNamedOneIsGone(t *testing.T) {
 	t.Parallel()
 	const build = "localhost:5001/x:1-0123456789ab"
 	pod := gatedPod()
@@ -86,7 +86,7 @@ func (r *reasons) Eventf(_, _ runtime.Object, _, reason, _, _ string, _ ...any) 
 	*r = append(*r, reason)
 }
 
-func TestReconcile_TellsThatAPodCannotBeUngated(t *testing.T) {
+func TestReconcile_WritesAnEventIfItCannotUngate(t *testing.T) {
 	t.Parallel()
 	pod := gatedPod()
 	pod.Annotations = nil // nothing to push: only the gate is left
@@ -102,7 +102,7 @@ func TestReconcile_TellsThatAPodCannotBeUngated(t *testing.T) {
 	}
 }
 
-func TestReconcile_OnlyUngatesInAnExemptNamespace(t *testing.T) {
+func TestReconcile_OnlyUngatesInExemptNamespaces(t *testing.T) {
 	t.Parallel()
 	pod, behind, patched := gatedPod(), &pusher{}, &patches{}
 	pod.Namespace = "kube-system"

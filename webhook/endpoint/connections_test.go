@@ -22,7 +22,7 @@ func (p *pipe) Close() error {
 	return nil
 }
 
-func TestConnections_CloseTheOldestOfTheAddressWithMost(t *testing.T) {
+func TestConnections_CloseTheOldestOfTheBusiestAddress(t *testing.T) {
 	t.Parallel()
 	c := newConnections(10)
 	open := func(host string) (*pipe, context.Context) {

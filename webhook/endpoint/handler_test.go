@@ -59,7 +59,7 @@ func TestServeHTTP_AnswersWithTheSameUID(t *testing.T) {
 }
 
 // The API server takes any other status than 200 for a failed call, and lets the pod through: failurePolicy is Ignore.
-func TestServeHTTP_FailsAndDoesNotDenyWhereThereIsNothingToAnswer(t *testing.T) {
+func TestServeHTTP_FailsWithoutADenial(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
 		"nothing":              "",

@@ -47,7 +47,7 @@ func hold(t *testing.T, address string) net.Conn {
 	return conn
 }
 
-func TestServeHTTP_GivesNoSlotToABodyThatDoesNotCome(t *testing.T) {
+func TestServeHTTP_GivesNoSlotToAnUnsentBody(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(newServer(webhooktest.NewHandler(t, logr.Discard())))
 	t.Cleanup(server.Close)
@@ -86,7 +86,7 @@ func TestServeHTTP_WaitsForAnswersLongerThanForBodies(t *testing.T) {
 	}
 }
 
-func TestServeHTTP_GivesTheSlotsOfPodsThatWaitForAPushToOthers(t *testing.T) {
+func TestServeHTTP_FreesSlotsDuringPushes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := webhooktest.NewHandler(t, logr.Discard())

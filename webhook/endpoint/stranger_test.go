@@ -28,7 +28,7 @@ func (r failingRecorder) Eventf(_, _ runtime.Object, _, reason, _, note string, 
 	r.t.Errorf("Event %s: %s", reason, fmt.Sprintf(note, args...))
 }
 
-func TestServeHTTP_AnswersStrangersWithoutATrace(t *testing.T) {
+func TestServeHTTP_AnswersStrangersWithoutSideEffects(t *testing.T) {
 	t.Parallel()
 	h := webhooktest.NewHandler(t, funcr.New(func(_, line string) { t.Errorf("logged %s", line) }, funcr.Options{}))
 	pusher := &webhooktest.SlowPusher{}
@@ -63,7 +63,7 @@ func TestServeHTTP_AnswersStrangersWithoutATrace(t *testing.T) {
 	}
 }
 
-func TestServeHTTP_TakesEveryoneForAStrangerWithoutAToken(t *testing.T) {
+func TestServeHTTP_TreatsAllAsStrangersWithoutAToken(t *testing.T) {
 	t.Parallel()
 	h := webhooktest.NewHandler(t, funcr.New(func(_, line string) { t.Errorf("logged %s", line) }, funcr.Options{}))
 	server := endpoint.New(h, func() string { return "" })
@@ -79,7 +79,7 @@ func (f lookerFunc) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Pres
 	return f(ctx, name)
 }
 
-func TestServeHTTP_LetsNoStrangerHoldUpTheAPIServer(t *testing.T) {
+func TestServeHTTP_AnswersTheAPIServerBesideStrangers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := webhooktest.NewHandler(t, logr.Discard())

@@ -43,7 +43,7 @@ func wantAnswer(t *testing.T, cache *lookup.Cache, name string) {
 	}
 }
 
-func TestCache_TakeAnErrorForOneNamesAnswer(t *testing.T) {
+func TestCache_KeepsAnErrorToItsName(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		asked := map[string]int{}
@@ -65,7 +65,7 @@ func TestCache_TakeAnErrorForOneNamesAnswer(t *testing.T) {
 	})
 }
 
-func TestCache_ProbeAnotherNameThanTheSilentOne(t *testing.T) {
+func TestCache_ProbesAnotherNameThanTheSilentOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cache := lookup.NewCache(t.Context(), silentFor("silent"), ignore)
@@ -76,7 +76,7 @@ func TestCache_ProbeAnotherNameThanTheSilentOne(t *testing.T) {
 	})
 }
 
-func TestCache_StayClosedWhileOtherNamesAreAnswered(t *testing.T) {
+func TestCache_StaysClosedWhileOtherNamesAreAnswered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cache := lookup.NewCache(t.Context(), silentFor("silent"), ignore)
@@ -90,7 +90,7 @@ func TestCache_StayClosedWhileOtherNamesAreAnswered(t *testing.T) {
 	})
 }
 
-func TestCache_BoundHowManyAreUnderWay(t *testing.T) {
+func TestCache_LimitsConcurrentLookups(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
@@ -117,7 +117,7 @@ func TestCache_BoundHowManyAreUnderWay(t *testing.T) {
 	})
 }
 
-func TestCache_EndWithTheirLastCaller(t *testing.T) {
+func TestCache_EndsALookupWithItsLastCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan time.Time, 1)

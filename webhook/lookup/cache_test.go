@@ -60,7 +60,7 @@ func (l *looker) Lookup(ctx context.Context, _ rewrite.Name) (rewrite.Presence, 
 	}
 }
 
-func TestCache_AskOnceForAllThatAskAtOnce(t *testing.T) {
+func TestCache_LooksUpOnceForConcurrentCallers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		behind := &looker{takes: 100 * time.Millisecond, presence: rewrite.Presence{OnHost: true}}
@@ -80,7 +80,7 @@ func TestCache_AskOnceForAllThatAskAtOnce(t *testing.T) {
 	})
 }
 
-func TestCache_ForgetAnAnswerAfterASecond(t *testing.T) {
+func TestCache_ForgetsAnAnswerAfterASecond(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		behind := &looker{}
@@ -100,7 +100,7 @@ func TestCache_ForgetAnAnswerAfterASecond(t *testing.T) {
 	})
 }
 
-func TestCache_CostOneWaitWhileNobodyAnswers(t *testing.T) {
+func TestCache_WaitsOnceForASilentPusher(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		behind := &looker{}
@@ -120,7 +120,7 @@ func TestCache_CostOneWaitWhileNobodyAnswers(t *testing.T) {
 	})
 }
 
-func TestCache_EndWithTheirContext(t *testing.T) {
+func TestCache_EndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -133,7 +133,7 @@ func TestCache_EndWithTheirContext(t *testing.T) {
 	})
 }
 
-func TestCache_WaitForOneThatIsBackInAMoment(t *testing.T) {
+func TestCache_WaitsForAPusherThatRestarts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		behind := &looker{back: time.Now().Add(time.Second), presence: rewrite.Presence{OnHost: true}}
@@ -144,7 +144,7 @@ func TestCache_WaitForOneThatIsBackInAMoment(t *testing.T) {
 	})
 }
 
-func TestCache_CostOneWaitWhileNobodyIsThere(t *testing.T) {
+func TestCache_WaitsOnceForAnUnreachablePusher(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		behind := &looker{back: time.Now().Add(time.Minute)}
@@ -161,7 +161,7 @@ func TestCache_CostOneWaitWhileNobodyIsThere(t *testing.T) {
 	})
 }
 
-func TestCache_GoOnAfterARefusal(t *testing.T) {
+func TestCache_StaysClosedAfterARefusal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		behind := &looker{err: &rewrite.Refusal{Reason: rewrite.Unmappable}}
@@ -174,7 +174,7 @@ func TestCache_GoOnAfterARefusal(t *testing.T) {
 	})
 }
 
-func TestCache_AnswerOthersWhenTheFirstToAskLeaves(t *testing.T) {
+func TestCache_AnswersOthersWhenTheFirstCallerLeaves(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		cache := lookup.NewCache(t.Context(), &looker{takes: time.Second, presence: rewrite.Presence{OnHost: true}}, ignore)
@@ -194,7 +194,7 @@ func TestCache_AnswerOthersWhenTheFirstToAskLeaves(t *testing.T) {
 	})
 }
 
-func TestCache_SurviveAPanic(t *testing.T) {
+func TestCache_SurvivesAPanic(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		wantFailure(t, lookup.NewCache(t.Context(), &looker{panics: true}, ignore), "a", 0)

@@ -14,7 +14,7 @@ import (
 )
 
 // A Kubernetes that adds a place for an image fails this test: decide what becomes of it, then name it here.
-func TestFields_KnowEveryPlaceOfAPodThatNamesAnImage(t *testing.T) {
+func TestFields_CoverEveryImageOfThePodAPI(t *testing.T) {
 	t.Parallel()
 	want := []string{
 		"containers.image",
@@ -55,7 +55,7 @@ func imagePaths(of reflect.Type, path string, above []reflect.Type) []string {
 	return paths
 }
 
-func TestFields_AreThoseOfInitContainersContainersAndImageVolumes(t *testing.T) {
+func TestFields_ListContainersAndImageVolumes(t *testing.T) {
 	t.Parallel()
 	pod := &corev1.Pod{Spec: corev1.PodSpec{
 		InitContainers: []corev1.Container{{Name: "init", Image: "a"}},
@@ -82,7 +82,7 @@ func TestFields_AreThoseOfInitContainersContainersAndImageVolumes(t *testing.T) 
 	}
 }
 
-func TestNewEphemeral_LeavesThoseAloneThatAreThere(t *testing.T) {
+func TestNewEphemeral_SkipsExistingContainers(t *testing.T) {
 	t.Parallel()
 	pod := func(names ...string) *corev1.Pod {
 		p := &corev1.Pod{}
@@ -106,7 +106,7 @@ func TestNewEphemeral_LeavesThoseAloneThatAreThere(t *testing.T) {
 	}
 }
 
-func TestAlways_IsTheAPIServersDefaultWhereNothingIsSaid(t *testing.T) {
+func TestAlways_FollowsTheAPIServersDefault(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		image  string

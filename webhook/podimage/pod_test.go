@@ -71,7 +71,7 @@ func TestOriginal_KnowsEveryRewrittenForm(t *testing.T) {
 	}
 }
 
-func TestUntagged_TakesTheTagFromWhatHasADigest(t *testing.T) {
+func TestUntagged_RemovesTheTagBesideADigest(t *testing.T) {
 	t.Parallel()
 	for image, want := range map[string]string{
 		"localhost:5001/a/b:1@sha256:0": "localhost:5001/a/b@sha256:0",
@@ -130,7 +130,7 @@ func TestRemoveGate_RemovesOursOnly(t *testing.T) {
 	}
 }
 
-func TestHideProgress_TakesAwayWhatMayBeThere(t *testing.T) {
+func TestHideProgress_RemovesThePossibleAnnotation(t *testing.T) {
 	t.Parallel()
 	const path = `"path":"/metadata/annotations/kind-local-registry~1progress"`
 	for name, tt := range map[string]struct {

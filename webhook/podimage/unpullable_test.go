@@ -25,7 +25,7 @@ func waiting(phase corev1.PodPhase, image, status, reason, message string) *core
 	}
 }
 
-func TestUnpullable_GivesOriginalsOfWhatFailsNow(t *testing.T) {
+func TestUnpullable_ReturnsOriginalsOfCurrentFailures(t *testing.T) {
 	t.Parallel()
 	const image = "localhost:5001/a:1"
 	for name, tt := range map[string]struct {
@@ -47,7 +47,7 @@ func TestUnpullable_GivesOriginalsOfWhatFailsNow(t *testing.T) {
 	}
 }
 
-func TestRestore_LeavesAloneWhatRuns(t *testing.T) {
+func TestRestore_KeepsRunningImages(t *testing.T) {
 	t.Parallel()
 	const build = "localhost:5001/a:1-0123456789ab"
 	if patch := podimage.Read(waiting(corev1.PodRunning, build, build, "", ""), registryHost).Restore(); patch != nil {
@@ -58,7 +58,7 @@ func TestRestore_LeavesAloneWhatRuns(t *testing.T) {
 	}
 }
 
-func TestRestore_ChangesNoImageInAnExemptNamespace(t *testing.T) {
+func TestRestore_ChangesNoImageInExemptNamespaces(t *testing.T) {
 	t.Parallel()
 	pod := waiting(corev1.PodPending, "localhost:5001/a:1", "", "", "")
 	pod.Namespace, pod.Spec.SchedulingGates = "kube-system", []corev1.PodSchedulingGate{{Name: config.Gate}}
@@ -69,7 +69,7 @@ func TestRestore_ChangesNoImageInAnExemptNamespace(t *testing.T) {
 	}
 }
 
-func TestWaiting_KeepsWhatMayNotBePulled(t *testing.T) {
+func TestWaiting_NeverRestoresImagesWithPullPolicyNever(t *testing.T) {
 	t.Parallel()
 	pod := waiting(corev1.PodPending, "localhost:5001/a:1", "", "", "")
 	if got := podimage.Read(pod, registryHost).Waiting()[0].Restored().Image; got != "a:1" {
@@ -81,7 +81,7 @@ func TestWaiting_KeepsWhatMayNotBePulled(t *testing.T) {
 	}
 }
 
-func TestWaiting_PushesTheBuildThatItNames(t *testing.T) {
+func TestWaiting_PushesTheNamedBuild(t *testing.T) {
 	t.Parallel()
 	const build, digest = "localhost:5001/a:1-0123456789ab", "sha256:0"
 	field := podimage.Read(waiting(corev1.PodPending, build, "", "", ""), registryHost).Waiting()[0]

@@ -21,7 +21,7 @@ func lines(patch []jsonpatch.Operation) []string {
 	return all
 }
 
-func TestRestore_LetsAPodGoAsItsAuthorWroteIt(t *testing.T) {
+func TestRestore_UngatesWithOriginalImages(t *testing.T) {
 	t.Parallel()
 	const digest = "@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 	pod := &corev1.Pod{
@@ -54,7 +54,7 @@ func TestRestore_LetsAPodGoAsItsAuthorWroteIt(t *testing.T) {
 	}
 }
 
-func TestRestore_RestoresAPodWithANodeThatCouldNotBeGated(t *testing.T) {
+func TestRestore_RestoresPodsWithANode(t *testing.T) {
 	t.Parallel()
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{UID: "uid", Annotations: map[string]string{
@@ -72,7 +72,7 @@ func TestRestore_RestoresAPodWithANodeThatCouldNotBeGated(t *testing.T) {
 	}
 }
 
-func TestRestore_LeavesAPodAloneThatWaitsForNothing(t *testing.T) {
+func TestRestore_SkipsPodsThatWaitForNothing(t *testing.T) {
 	t.Parallel()
 	pod := &corev1.Pod{Spec: corev1.PodSpec{
 		SchedulingGates: []corev1.PodSchedulingGate{{Name: "example.com/theirs"}},

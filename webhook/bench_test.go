@@ -14,7 +14,7 @@ import (
 	"kind-local-registry/webhook/webhooktest"
 )
 
-// benchmarkPods are pods by what they are called in benchmarks. The large one has 60 kB, in many small fields.
+// benchmarkPods are the pods of the benchmarks. The large one has 60 kB in many small fields.
 func benchmarkPods() map[string]string {
 	var env []string
 	for i := range 800 {
@@ -27,7 +27,7 @@ func benchmarkPods() map[string]string {
 	}
 }
 
-// BenchmarkDecide decides about a pod and makes the patch.
+// BenchmarkDecide decides about a pod and builds the patch.
 func BenchmarkDecide(b *testing.B) {
 	for name, document := range benchmarkPods() {
 		var pod corev1.Pod
@@ -47,7 +47,7 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-// BenchmarkHandle answers a whole request: the pod is decoded from JSON, and the answer is told to the journal and metrics.
+// BenchmarkHandle answers a whole request, from the JSON to the journal and metrics.
 func BenchmarkHandle(b *testing.B) {
 	for name, pod := range benchmarkPods() {
 		b.Run(name, func(b *testing.B) {

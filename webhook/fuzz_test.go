@@ -12,8 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// FuzzPatch checks that a patch touches the permitted paths only, applies, keeps what we do not know of a pod, and leaves
-// nothing for a second call.
+// FuzzPatch checks that a patch changes only permitted paths, applies, keeps unknown fields of the pod, and that a second call
+// changes nothing.
 func FuzzPatch(f *testing.F) {
 	f.Add([]byte(`{"metadata":{"name":"a","annotations":{"b":"c"}},"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`))
 	f.Add([]byte(`{"spec":{"containers":[{"name":"a","image":"host/x","imagePullPolicy":"Never"}],"schedulingGates":[{"name":"b"}]}}`))
@@ -36,8 +36,7 @@ func FuzzPatch(f *testing.F) {
 	})
 }
 
-// asStored returns the pod as an API server of the future would send it: with every field under its proper name, and some
-// that we do not know.
+// asStored returns the pod as a future API server would send it: each field under its proper name, and some unknown fields.
 func asStored(in []byte) (pod []byte, ok bool) {
 	var known corev1.Pod
 	if json.Unmarshal(in, &known) != nil {
@@ -53,7 +52,7 @@ func asStored(in []byte) (pod []byte, ok bool) {
 	return bytes.Replace(document, []byte(`"metadata":{`), []byte(`"metadata":{"fromTheFuture":[null],`), 1), json.Valid(document)
 }
 
-// wantPermitted fails the test if the patch touches what is not ours, and returns the patched pod.
+// wantPermitted fails the test if the patch changes anything but our fields, and returns the patched pod.
 func wantPermitted(t *testing.T, pod, document []byte) []byte {
 	t.Helper()
 	patched, err := applyPatch(pod, document)
@@ -67,7 +66,7 @@ func wantPermitted(t *testing.T, pod, document []byte) []byte {
 	return patched
 }
 
-// blankedPod returns the pod without what a patch may change.
+// blankedPod returns the pod without the fields that a patch may change.
 func blankedPod(t *testing.T, document []byte) map[string]any {
 	t.Helper()
 	var pod map[string]any

@@ -24,7 +24,7 @@ import (
 
 var update = flag.Bool("update", false, "write the goldens")
 
-// Every directory of testdata/admission is a case: review.json is the API server's question, patch.json our answer.
+// Each directory of testdata/admission is a case: review.json is the request and patch.json our patch.
 func TestHandle_AnswersWithTheGoldenPatch(t *testing.T) {
 	t.Parallel()
 	reviews, err := filepath.Glob("testdata/admission/*/review.json")
@@ -46,7 +46,7 @@ func TestHandle_AnswersWithTheGoldenPatch(t *testing.T) {
 	}
 }
 
-// indented returns a patch as it stands in a golden; none is an empty list.
+// indented returns a patch as a golden file has it; no patch is an empty list.
 func indented(t *testing.T, patch []byte) []byte {
 	t.Helper()
 	if patch == nil {
@@ -59,7 +59,7 @@ func indented(t *testing.T, patch []byte) []byte {
 	return append(out.Bytes(), '\n')
 }
 
-// wantNothingMore fails the test if the patched pod, asked about again, is patched again.
+// wantNothingMore fails the test if a second call patches the patched pod again.
 func wantNothingMore(t *testing.T, request *admissionv1.AdmissionRequest, document []byte) {
 	t.Helper()
 	if document == nil {
@@ -214,7 +214,7 @@ func TestHandle_PushesNothingForADryRun(t *testing.T) {
 	}
 }
 
-// eventLog keeps Events in a line each.
+// eventLog records Events, one line each.
 type eventLog []string
 
 func (l *eventLog) Eventf(regarding, _ runtime.Object, kind, reason, _, _ string, _ ...any) {
@@ -236,7 +236,7 @@ func readReview(t *testing.T, path string) *admissionv1.AdmissionRequest {
 	return review.Request
 }
 
-// wantGolden fails the test if the file does not have this content; with -update it writes it.
+// wantGolden fails the test if the file has other content; with -update it writes the file.
 func wantGolden(t *testing.T, path string, got []byte) {
 	t.Helper()
 	if *update {
@@ -253,7 +253,7 @@ func wantGolden(t *testing.T, path string, got []byte) {
 	}
 }
 
-// panickingSink panics at every line but an error.
+// panickingSink panics at every line except errors.
 type panickingSink struct{ funcr.Formatter }
 
 func (*panickingSink) Info(int, string, ...any)         { panic("in a test") }

@@ -20,7 +20,7 @@ import (
 	"kind-local-registry/webhook/webhooktest"
 )
 
-// newLog returns a log, without times, and where its lines go.
+// newLog returns a log without times, and its lines.
 func newLog() (logr.Logger, *bytes.Buffer) {
 	var lines bytes.Buffer
 	noTime := func(_ []string, a slog.Attr) slog.Attr {
@@ -109,11 +109,11 @@ func TestJournal_LogsDryRunsImmediately(t *testing.T) {
 	})
 }
 
-// unnamedPod is a pod of two containers whose name is yet to be made up.
+// unnamedPod is a pod of two containers without a name.
 const unnamedPod = `{"metadata":{"generateName":"web-"},"spec":{"containers":[
 	{"name":"a","image":"registry/x"},{"name":"b","image":"else/y:1"}]}}`
 
-// followed returns a handler whose journal is told of pods, in a synctest bubble.
+// followed returns a handler whose journal waits for names, in a synctest bubble.
 func followed(t *testing.T) (*webhook.Handler, *bytes.Buffer) {
 	t.Helper()
 	log, lines := newLog()

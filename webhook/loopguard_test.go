@@ -16,13 +16,13 @@ import (
 	"kind-local-registry/webhook/webhooktest"
 )
 
-// owned returns a pod of an owner, with a name and the revision of the owner's template.
+// owned returns a pod with an owner.
 func owned(owner, metadata string) string {
 	return fmt.Sprintf(`{"metadata":{%s,"ownerReferences":[{"apiVersion":"v1","kind":"X","name":"x","uid":%q,"controller":true}]},
 		"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`, metadata, owner)
 }
 
-// rewrites reports whether the handler rewrites the pod, which is then created.
+// rewrites reports whether the handler rewrites the pod, and creates the pod.
 func rewrites(t *testing.T, h *webhook.Handler, pod string) bool {
 	t.Helper()
 	request := creation(pod)
@@ -34,7 +34,7 @@ func rewrites(t *testing.T, h *webhook.Handler, pod string) bool {
 	return true
 }
 
-// patched returns the pod of the request as it is after the response.
+// patched returns the pod of the request after the response's patch.
 func patched(t *testing.T, request *admissionv1.AdmissionRequest, response *admissionv1.AdmissionResponse) *corev1.Pod {
 	t.Helper()
 	document := request.Object.Raw
@@ -125,7 +125,7 @@ func TestLoopGuard_IgnoresRefusedCreations(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := webhooktest.NewHandler(t, logr.Discard())
-		for wait := 5 * time.Millisecond; wait < time.Minute; wait *= 2 { // as a controller tries while a quota is used up
+		for wait := 5 * time.Millisecond; wait < time.Minute; wait *= 2 { // as a controller retries while a quota is exhausted
 			h.Handle(t.Context(), creation(owned("u", `"name":"db-0"`)))
 			time.Sleep(wait)
 		}

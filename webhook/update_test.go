@@ -18,7 +18,7 @@ import (
 	"kind-local-registry/webhook/webhooktest"
 )
 
-// running returns a pod that was rewritten when it was created with the image, and has a node since.
+// running returns a pod that was rewritten at its creation and now has a node.
 func running(t *testing.T, h *webhook.Handler, image, policy string) string {
 	t.Helper()
 	request := creation(onePod(image, policy))
@@ -42,7 +42,7 @@ func encoded(t *testing.T, pod *corev1.Pod) string {
 	return string(document)
 }
 
-// updated returns the pod after an update that changes it, as the handler answers it.
+// updated returns the pod after an update, with the handler's patch applied.
 func updated(t *testing.T, h *webhook.Handler, old string, change func(*corev1.Pod)) (*corev1.Pod, *admissionv1.AdmissionResponse) {
 	t.Helper()
 	pod := &corev1.Pod{}
@@ -95,7 +95,7 @@ func TestHandle_KeepsRunningImagesWhenAnnotationsAreReplaced(t *testing.T) {
 	t.Parallel()
 	h := webhooktest.NewHandler(t, logr.Discard())
 	old := running(t, h, "registry/app:1", "Never")
-	pod, _ := updated(t, h, old, func(pod *corev1.Pod) { // kubectl replace sends the manifest as it is
+	pod, _ := updated(t, h, old, func(pod *corev1.Pod) { // kubectl replace sends the unchanged manifest
 		pod.Annotations = nil
 		pod.Spec.Containers[0].Image, pod.Spec.Containers[0].ImagePullPolicy = "registry/app:1", corev1.PullNever
 	})
@@ -123,14 +123,14 @@ func TestHandle_LeavesOptedOutUpdatesUnchanged(t *testing.T) {
 func TestHandle_ChangesNoPullPolicyInAnUpdate(t *testing.T) {
 	t.Parallel()
 	h := webhooktest.NewHandler(t, logr.Discard())
-	old := onePod("loaded/app:1", "Never") // created while nobody was asked
+	old := onePod("loaded/app:1", "Never") // created without the webhook
 	pod, response := updated(t, h, old, func(pod *corev1.Pod) { pod.Spec.Containers[0].Image = "registry/app:2" })
 	if got := pod.Spec.Containers[0]; got.Image != "registry/app:2" || got.ImagePullPolicy != corev1.PullNever {
 		t.Errorf("container = %s, %s after %s, want it untouched", got.Image, got.ImagePullPolicy, response.Patch)
 	}
 }
 
-// While an image is pushed, a pod that runs has the reference of exactly the host's build, and its author is warned.
+// While an image is pushed, a running pod has the reference of exactly the host's build, and its author is warned.
 func TestHandle_NamesTheBuildInUpdates(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

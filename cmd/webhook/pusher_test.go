@@ -10,7 +10,7 @@ import (
 	"kind-local-registry/config"
 )
 
-// The rules are read first, so that without certificates the pusher ends in any case.
+// Without certificates the pusher ends right after it has read the rules.
 func TestPusher_ReadsItsRulesFromTheFileOrTheEnvironment(t *testing.T) {
 	directory := t.TempDir()
 	good, bad := filepath.Join(directory, "good.yaml"), filepath.Join(directory, "bad.yaml")

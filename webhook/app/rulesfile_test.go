@@ -17,10 +17,10 @@ import (
 	"kind-local-registry/webhook/app"
 )
 
-// mounted is a file as the kubelet mounts a ConfigMap: a symbolic link to a link that is swapped.
+// mounted is a file as the kubelet mounts a ConfigMap: a symbolic link to a link that the kubelet swaps.
 type mounted struct{ directory string }
 
-// change gives the file another content, by a swap.
+// change swaps the file for one with other content.
 func (m mounted) change(t *testing.T, content string) {
 	t.Helper()
 	version := t.TempDir()
@@ -36,7 +36,7 @@ func (m mounted) change(t *testing.T, content string) {
 	}
 }
 
-// mount makes the file.
+// mount creates the file.
 func mount(t *testing.T, content string) (file mounted, path string) {
 	t.Helper()
 	file = mounted{t.TempDir()}
@@ -61,7 +61,7 @@ func TestRulesFile_KeepsValidRulesWhenItBecomesInvalid(t *testing.T) {
 		go func() { _ = opened.Start(ctx) }()
 		holds := func(when, image, wantLine string) {
 			t.Helper()
-			time.Sleep(30 * time.Second) // of the bubble's time
+			time.Sleep(30 * time.Second) // in the bubble
 			synctest.Wait()
 			if got, want := opened.Current().Images.Exclude, []string{image}; !cmp.Equal(got, want) {
 				t.Errorf("%s: rules exclude %q, want %q", when, got, want)

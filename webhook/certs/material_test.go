@@ -12,10 +12,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// names are what the certificates of these tests are for.
+// names are the names of the certificates in these tests.
 func names() []string { return []string{"webhook.default.svc", "webhook.default.svc.cluster.local"} }
 
-// start is when the certificates of these tests are made.
+// start is when the certificates in these tests are made.
 func start() time.Time { return time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 // made returns new material.
@@ -42,7 +42,7 @@ func TestRenewed_KeepsValidParts(t *testing.T) {
 	}
 }
 
-// ahead returns a certificate of the material's CA that a clock made which was 20 days ahead.
+// ahead returns a certificate of the material's CA from a clock that was 20 days ahead.
 func ahead(m material) (cert, key []byte) {
 	later := maps.Clone(m)
 	if err := later.certify(names(), true, start().Add(20*24*time.Hour)); err != nil {

@@ -22,13 +22,13 @@ import (
 
 const registryHost = "localhost:5001"
 
-// someDigest is what every push comes to.
+// someDigest is the digest that every push returns.
 const someDigest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-// marked returns the pod with our marks read.
+// marked reads the pod's marks.
 func marked(pod *corev1.Pod) *podimage.Pod { return podimage.Read(pod, registryHost) }
 
-// gatedPod returns a pod as admission leaves it: two containers of one image, and one of another.
+// gatedPod returns a pod as admission leaves it: two containers with one image, and one with another.
 func gatedPod() *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
@@ -84,7 +84,7 @@ func TestWants_SelectsPodsThatWaitForImages(t *testing.T) {
 	}
 }
 
-// runningUnpullable makes the pod one that ran, was updated, and whose container cannot pull its new image.
+// runningUnpullable makes the pod a running one that was updated and cannot pull its new image.
 func runningUnpullable(p *corev1.Pod) {
 	p.Spec.SchedulingGates = nil
 	p.Status.Phase = corev1.PodRunning
@@ -93,7 +93,7 @@ func runningUnpullable(p *corev1.Pod) {
 	}}}
 }
 
-// pinAll makes the pod one that was delivered.
+// pinAll makes the pod a delivered one.
 func pinAll(p *corev1.Pod) {
 	p.Spec.SchedulingGates = nil
 	p.Spec.InitContainers[0].Image += "@" + someDigest
@@ -121,7 +121,7 @@ func TestStrip_KeepsOnlyWhatIsRead(t *testing.T) {
 	}
 }
 
-// pusher is a Pusher that counts, and fails as it is told.
+// pusher is a Pusher that records its pushes and fails as told.
 type pusher struct {
 	mu     sync.Mutex
 	pushes []string
@@ -143,19 +143,19 @@ func (p *pusher) Push(ctx context.Context, name string, _ func(webhook.Progress)
 	return someDigest, nil
 }
 
-// silent is a Recorder that keeps nothing.
+// silent is a Recorder that drops Events.
 type silent struct{}
 
 func (silent) Eventf(_, _ runtime.Object, _, _, _, _ string, _ ...any) {}
 
-// reconciler returns a reconciler with no cluster.
+// reconciler returns a reconciler without a cluster.
 func reconciler(p webhook.Pusher) *Reconciler {
 	return &Reconciler{
 		Client: &patches{}, Pusher: p, Decisions: lenient{}, Events: silent{}, RegistryHost: registryHost, Deadline: 10 * time.Minute,
 	}
 }
 
-// lenient is a Decisions whose rules exclude one repository, and which decides nothing.
+// lenient is a Decisions that excludes one repository and heals nothing.
 type lenient struct{}
 
 func (lenient) Reconsider(context.Context, *podimage.Pod, []podimage.Field) []webhook.Outcome {

@@ -17,7 +17,7 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// patches is a client that notes the patches it is to make and when, and fails them all where it has an error.
+// patches is a client that records its patches and their times, and fails them if it has an error.
 type patches struct {
 	client.Client
 
@@ -32,11 +32,11 @@ func (p *patches) Patch(_ context.Context, pod client.Object, patch client.Patch
 	return errors.Join(err, p.fails)
 }
 
-// steady is a Pusher that moves 10 MB a second, for so many seconds.
+// steady is a Pusher that pushes 10 MB a second for that many seconds.
 type steady struct{ seconds int64 }
 
 func (p steady) Push(_ context.Context, _ string, progress func(webhook.Progress)) (string, error) {
-	time.Sleep(time.Second / 2) // so that no two clocks tick at once
+	time.Sleep(time.Second / 2) // so that no two timers fire together
 	for second := range p.seconds {
 		progress(webhook.Progress{Done: second * 10e6, Total: p.seconds * 10e6})
 		time.Sleep(time.Second)
@@ -44,7 +44,7 @@ func (p steady) Push(_ context.Context, _ string, progress func(webhook.Progress
 	return someDigest, nil
 }
 
-// shown is a patch that shows progress, as patches notes it.
+// shown is a patch of the progress annotation, as patches records it.
 func shown(after, text string) string {
 	return after + ` [{"op":"test","path":"/metadata/uid","value":"uid"},` +
 		`{"op":"test","path":"/spec/schedulingGates/0","value":{"name":"kind-local-registry/image-push"}},` +
@@ -107,7 +107,7 @@ func TestPush_SucceedsIfItCannotShowProgress(t *testing.T) {
 				t.Errorf("%s: %v", o.Path, o.err)
 			}
 		}
-		// Nobody knows whether the patch whose answer was lost came through.
+		// It is unknown whether a patch without a response was applied.
 		delivered, hidden := ungatePatch(pod, outcomes), podimage.HideProgress(pod)
 		if len(hidden) == 0 || !cmp.Equal(delivered[len(delivered)-len(hidden):], hidden) {
 			t.Errorf("patch = %v, want one that hides progress", delivered)

@@ -112,7 +112,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	case !podimage.Gated(found) && wantsHeal(pod):
 		return r.heal(ctx, pod)
 	}
-	if !eligible(pod) { // somebody gated a pod of an exempt namespace by hand; its images stay
+	if !eligible(pod) { // a user gated a pod of an exempt namespace; its images stay
 		return reconcile.Result{}, r.ungate(ctx, found, nil)
 	}
 	outcomes := r.push(ctx, pod, pod.Waiting())

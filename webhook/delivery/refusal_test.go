@@ -64,7 +64,7 @@ func TestPush_TakesTheNewBuildIfTheNamedOneIsGone(t *testing.T) {
 	}
 }
 
-// refusing is a client whose patches a policy refuses, and which reads one pod.
+// refusing is a client that reads one pod and whose patches a policy refuses.
 type refusing struct {
 	client.Client
 	pod *corev1.Pod
@@ -79,7 +79,7 @@ func (refusing) Patch(context.Context, client.Object, client.Patch, ...client.Pa
 	return apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "pod", errors.New("by a policy"))
 }
 
-// reasons keeps the reasons of Events.
+// reasons records the reasons of Events.
 type reasons []string
 
 func (r *reasons) Eventf(_, _ runtime.Object, _, reason, _, _ string, _ ...any) {
@@ -89,7 +89,7 @@ func (r *reasons) Eventf(_, _ runtime.Object, _, reason, _, _ string, _ ...any) 
 func TestReconcile_WritesAnEventIfItCannotUngate(t *testing.T) {
 	t.Parallel()
 	pod := gatedPod()
-	pod.Annotations = nil // nothing to push: only the gate is left
+	pod.Annotations = nil // nothing to push, only a gate to remove
 	events := &reasons{}
 	r := reconciler(&pusher{})
 	r.Client, r.Reader, r.Events = refusing{pod: pod}, refusing{pod: pod}, events

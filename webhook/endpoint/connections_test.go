@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// pipe is a connection from an address, which notes that it was closed.
+// pipe is a connection from an address that records its Close.
 type pipe struct {
 	net.Conn
 

@@ -18,23 +18,23 @@ import (
 // knownPath is the path that only the API server knows, in these tests.
 const knownPath = "/pods/some-token"
 
-// newServer returns a server of the handler that tells the API server by knownPath.
+// newServer returns an endpoint that knows the API server by knownPath.
 func newServer(handler *webhook.Handler) *endpoint.Handler {
 	return endpoint.New(handler, func() string { return "some-token" })
 }
 
-// post returns the answer to the document that is posted to the path.
+// post returns the response to the document at that path.
 func post(server *endpoint.Handler, path, document string) *httptest.ResponseRecorder {
 	return record(server, httptest.NewRequest(http.MethodPost, path, strings.NewReader(document)))
 }
 
-// strangers returns the request of a caller that is not the API server.
+// strangers returns a request of a caller that is not the API server.
 func strangers(t *testing.T, document string) *http.Request {
 	t.Helper()
 	return httptest.NewRequestWithContext(t.Context(), http.MethodPost, webhook.Path, strings.NewReader(document))
 }
 
-// record returns the answer to the request.
+// record returns the response to the request.
 func record(server *endpoint.Handler, request *http.Request) *httptest.ResponseRecorder {
 	recorder := httptest.NewRecorder()
 	server.ServeHTTP(recorder, request)
@@ -58,7 +58,7 @@ func TestServeHTTP_AnswersWithTheSameUID(t *testing.T) {
 	}
 }
 
-// The API server takes any other status than 200 for a failed call, and lets the pod through: failurePolicy is Ignore.
+// The API server treats any status but 200 as a failed call, and failurePolicy: Ignore then lets the pod through.
 func TestServeHTTP_FailsWithoutADenial(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{

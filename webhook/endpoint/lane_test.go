@@ -20,12 +20,12 @@ import (
 )
 
 const (
-	// plainPod is a pod whose image is in the registry, and volumePod has an image volume that is only on the host.
+	// plainPod is a pod whose image is in the registry. volumePod has an image volume that only the host has.
 	plainPod  = `{"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`
 	volumePod = `{"spec":{"containers":[{"name":"a","image":"registry/x"}],"volumes":[{"name":"v","image":{"reference":"host/big:1"}}]}}`
 )
 
-// hold connects to the server and begins a request, whose body it does not send. The server is reading it on return.
+// hold connects to the server and begins a request without sending its body. On return, the server reads the body.
 func hold(t *testing.T, address string) net.Conn {
 	t.Helper()
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
@@ -56,7 +56,7 @@ func TestServeHTTP_GivesNoSlotToAnUnsentBody(t *testing.T) {
 		held = append(held, hold(t, server.Listener.Addr().String()))
 	}
 	client := server.Client()
-	client.Timeout = 5 * time.Second // as the chart has it
+	client.Timeout = 5 * time.Second // the chart's timeout
 	answer, err := client.Post(server.URL+knownPath, "application/json", strings.NewReader(webhooktest.Document(plainPod)))
 	if err != nil {
 		t.Fatalf("a request beside those: %v", err)

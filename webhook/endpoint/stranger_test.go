@@ -39,7 +39,7 @@ func TestServeHTTP_AnswersStrangersWithoutSideEffects(t *testing.T) {
 		"containers":[{"name":"a","image":"registry/x"},{"name":"b","image":"down/x"}],
 		"volumes":[{"name":"v","image":{"reference":"host/x"}}]}}`)
 	for _, path := range []string{"/", "/pods", "/pods/", "/pods/other-token", "/pods/some-token/", "/some-token", "some-token"} {
-		for range 10 { // more recreations than the loop guard lets pass
+		for range 10 { // more recreations than the loop guard allows
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://webhook", strings.NewReader(pod))
 			if err != nil {
 				t.Fatal(err)

@@ -24,7 +24,7 @@ func (f lookerFunc) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Pres
 // is reports whether name is that of the image latest of a repository on Docker Hub.
 func is(name rewrite.Name, repository string) bool { return name.Familiar() == repository+":latest" }
 
-// silentFor returns a Looker that never answers about one name, and immediately about every other.
+// silentFor returns a Looker that never answers about one name and immediately about every other.
 func silentFor(silent string) lookerFunc {
 	return func(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 		if is(name, silent) {
@@ -35,7 +35,7 @@ func silentFor(silent string) lookerFunc {
 	}
 }
 
-// wantAnswer looks name up, which shall succeed.
+// wantAnswer looks name up and wants an answer.
 func wantAnswer(t *testing.T, cache *lookup.Cache, name string) {
 	t.Helper()
 	if got, err := cache.Lookup(t.Context(), rewritetest.Name(t, name)); err != nil || !got.OnHost {

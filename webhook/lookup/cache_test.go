@@ -17,7 +17,7 @@ import (
 // ignore ignores lookups that a metric would count.
 func ignore(time.Duration, error) {}
 
-// looker is a Looker that takes its time, counts, and gives one answer to all.
+// looker is a Looker that counts its lookups, takes its time, and gives one answer to all.
 type looker struct {
 	mu    sync.Mutex
 	asked int
@@ -30,7 +30,7 @@ type looker struct {
 	panics   bool
 }
 
-// hang sets whether look-ups are never answered from now on.
+// hang sets whether lookups hang from now on.
 func (l *looker) hang(hangs bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -201,7 +201,7 @@ func TestCache_SurvivesAPanic(t *testing.T) {
 	})
 }
 
-// wantFailure looks name up, which shall fail after exactly that time.
+// wantFailure looks name up and wants a failure after exactly that time.
 func wantFailure(t *testing.T, cache *lookup.Cache, name string, after time.Duration) {
 	t.Helper()
 	start := time.Now()

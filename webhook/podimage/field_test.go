@@ -13,7 +13,7 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// A Kubernetes that adds a place for an image fails this test: decide what becomes of it, then name it here.
+// This test fails for a Kubernetes with a new field for an image: decide about the field, then list it here.
 func TestFields_CoverEveryImageOfThePodAPI(t *testing.T) {
 	t.Parallel()
 	want := []string{
@@ -21,7 +21,7 @@ func TestFields_CoverEveryImageOfThePodAPI(t *testing.T) {
 		"ephemeralContainers.image",
 		"initContainers.image",
 		"volumes.image.reference",
-		"volumes.rbd.image", // a disk of Ceph, no image of a registry
+		"volumes.rbd.image", // a Ceph disk, not a container image
 	}
 	got := imagePaths(reflect.TypeFor[corev1.PodSpec](), "", nil)
 	slices.Sort(got)
@@ -30,8 +30,7 @@ func TestFields_CoverEveryImageOfThePodAPI(t *testing.T) {
 	}
 }
 
-// imagePaths returns the JSON paths of all strings below a type that may name an image: those called so, and those called
-// a reference.
+// imagePaths returns the JSON paths of all strings below a type that may name an image: fields called image or reference.
 func imagePaths(of reflect.Type, path string, above []reflect.Type) []string {
 	for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice || of.Kind() == reflect.Map {
 		of = of.Elem()

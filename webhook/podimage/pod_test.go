@@ -14,7 +14,7 @@ import (
 
 const registryHost = "localhost:5001"
 
-// recorded returns a pod with a container of the image, whose annotation has that original image, if any.
+// recorded returns a pod with a container of that image and, unless original is "", that recorded original image.
 func recorded(original, image string) *podimage.Pod {
 	pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: image}}}}
 	if original != "" {

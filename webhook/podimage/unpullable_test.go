@@ -11,7 +11,7 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// waiting returns a pod whose container has an image that was rewritten, and a status that waits.
+// waiting returns a pod with a rewritten image and a container that waits.
 func waiting(phase corev1.PodPhase, image, status, reason, message string) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{UID: "uid", Annotations: map[string]string{

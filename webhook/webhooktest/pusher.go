@@ -8,9 +8,9 @@ import (
 	"kind-local-registry/webhook"
 )
 
-// SlowPusher is a Pusher of which the first pushes fail.
+// SlowPusher is a Pusher that takes time and whose first pushes may fail.
 type SlowPusher struct {
-	// Takes is how long a push takes, also one that fails.
+	// Takes is how long each push takes.
 	Takes time.Duration
 	// Failures is how many more pushes fail.
 	Failures int

@@ -1,4 +1,4 @@
-// Package webhooktest has a world of images for the tests of the webhook.
+// Package webhooktest provides images, requests and a pusher for the tests of the webhook.
 package webhooktest
 
 import (
@@ -52,7 +52,7 @@ func (World) Lookup(_ context.Context, looked rewrite.Name) (rewrite.Presence, e
 	return rewrite.Presence{}, nil
 }
 
-// Push implements webhook.Pusher: images of the host are pushed at once.
+// Push implements webhook.Pusher: images of the host take no time.
 func (World) Push(_ context.Context, name string, _ func(webhook.Progress)) (string, error) {
 	if strings.HasPrefix(strings.TrimPrefix(name, RegistryHost+"/"), "gone/") {
 		return "", &rewrite.Refusal{Reason: rewrite.NotOnHost, Detail: "in a test"}

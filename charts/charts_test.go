@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
@@ -20,9 +21,11 @@ import (
 	"k8s.io/pod-security-admission/policy"
 	"sigs.k8s.io/yaml"
 
+	"kind-local-registry/charts"
 	"kind-local-registry/charts/charttest"
 	"kind-local-registry/config"
 	"kind-local-registry/internal/rules"
+	"kind-local-registry/webhook"
 )
 
 var update = flag.Bool("update", false, "write the goldens")
@@ -159,6 +162,26 @@ func podsWebhook() admissionv1.MutatingWebhook {
 				"(has(object.spec.initContainers) ? object.spec.initContainers.map(c, c.image) : []) != " +
 				"(has(oldObject.spec.initContainers) ? oldObject.spec.initContainers.map(c, c.image) : [])))",
 		}},
+	}
+}
+
+func TestWebhook_AnswersWithinTheTimeoutOfItsCall(t *testing.T) {
+	t.Parallel()
+	const margin = time.Second // for the queue, the patch and the network
+	if timeout := time.Duration(*podsWebhook().TimeoutSeconds) * time.Second; webhook.Budget+margin > timeout {
+		t.Errorf("the webhook decides within %s and the API server waits for %s, want %s more", webhook.Budget, timeout, margin)
+	}
+}
+
+func TestRegistryHost_IsTheDefaultOfTheProgram(t *testing.T) {
+	t.Parallel()
+	chart, err := charts.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	registry, _ := chart.Values["registry"].(map[string]any)
+	if want := config.RegistryHost(config.RegistryPort); registry["host"] != want {
+		t.Errorf("registry.host = %v, want %s", registry["host"], want)
 	}
 }
 

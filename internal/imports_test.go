@@ -39,7 +39,7 @@ var ours = map[string]string{
 	"internal/httpserver":              "",
 	"internal/pagecache":               "",
 	"internal/pagecache/pagecachetest": "",
-	"internal/podmanifest":             "",
+	"internal/podmanifest":             "internal/rewrite",
 	"internal/push":                    "",
 	"internal/pusher":                  "config internal/coalesce internal/docker internal/httpserver internal/push internal/rewrite internal/rules",
 	"internal/registry":                "config internal/httpserver internal/pagecache",

@@ -23,6 +23,9 @@ const (
 	// decideTime limits all lookups of one pod. It is a little longer than lookup.Timeout, so that a lookup without an answer
 	// times out itself, and opens the breaker, before the pod stops waiting.
 	decideTime = lookup.Timeout + 100*time.Millisecond
+	// Budget is how long the webhook takes to decide about a pod at most: its lookups, then the pushes of images whose reference
+	// cannot change later. The chart's timeout of the API server's call is longer.
+	Budget = decideTime + pushTime
 )
 
 // Decider decides about the images of a pod. Admission uses it, and so does setup explain, so that the explanation is what

@@ -1,11 +1,12 @@
 package podmanifest
 
 import (
-	"github.com/distribution/reference"
 	"go.yaml.in/yaml/v3"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/json"
+
+	"kind-local-registry/internal/rewrite"
 )
 
 // podKind is the kind of an object that is a pod itself.
@@ -45,19 +46,13 @@ func setPullPolicies(spec *corev1.PodSpec) {
 	}
 }
 
-// setPullPolicy sets the policy, if it is not written, to the default for the image: Always for the tag latest, written
-// or not, and IfNotPresent for any other tag, a digest without tag, and what is no image.
-// See https://kubernetes.io/docs/concepts/containers/images/#imagepullpolicy-defaulting.
+// setPullPolicy sets an empty policy to the default for the image, see rewrite.AlwaysByDefault.
 func setPullPolicy(policy *corev1.PullPolicy, image string) {
 	if *policy != "" {
 		return
 	}
 	*policy = corev1.PullIfNotPresent
-	name, err := reference.ParseNormalizedNamed(image)
-	if err != nil {
-		return
-	}
-	if tagged, ok := reference.TagNameOnly(name).(reference.Tagged); ok && tagged.Tag() == "latest" {
+	if rewrite.AlwaysByDefault(image) {
 		*policy = corev1.PullAlways
 	}
 }

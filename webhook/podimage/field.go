@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"kind-local-registry/internal/rewrite"
+
 	"gomodules.xyz/jsonpatch/v2"
 	corev1 "k8s.io/api/core/v1"
 )
@@ -99,15 +101,13 @@ func volumeField(i int, volume *corev1.Volume) Field {
 	}
 }
 
-// Always reports whether the kubelet checks the image at its registry before each start: imagePullPolicy is Always, or it is
-// empty and the tag is latest or missing, for which the API server sets Always (core/v1 Container.imagePullPolicy).
+// Always reports whether the kubelet checks the image at its registry before each start: imagePullPolicy is Always, by the
+// author or by default.
 func (f Field) Always() bool {
 	if f.PullPolicy != "" {
 		return f.PullPolicy == corev1.PullAlways
 	}
-	tail := f.Image[strings.LastIndexByte(f.Image, '/')+1:]
-	_, tag, tagged := strings.Cut(tail, ":")
-	return tag == "latest" || !tagged // a digest has a colon too
+	return rewrite.AlwaysByDefault(f.Image)
 }
 
 // With returns the field with another image.

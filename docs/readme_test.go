@@ -79,12 +79,12 @@ func TestREADME_NamesCommandsThatExist(t *testing.T) {
 	}
 	for _, command := range commands {
 		program, argument := command[1]+command[3], command[2]+command[4]
-		switch {
-		case program == "make":
+		switch program {
+		case "make":
 			if !strings.Contains(string(makefile), "\n"+argument+": ##") {
 				t.Errorf("README.md has %q, and the Makefile no such target", "make "+argument)
 			}
-		case program == "bin/setup", program == "docker", program == "kubectl":
+		case "bin/setup", "docker", "kubectl":
 		default:
 			if _, err := os.Stat(filepath.Join("..", program)); err != nil {
 				t.Errorf("README.md has the command %q: %v", program, err)

@@ -44,10 +44,10 @@ func warnings(subject Subject, outcomes []Outcome) []string {
 	return all
 }
 
-// shorten truncates text to max characters.
-func shorten(text string, max int) string {
-	if runes := []rune(text); len(runes) > max {
-		return string(runes[:max-1]) + "…"
+// shorten truncates text to limit characters.
+func shorten(text string, limit int) string {
+	if runes := []rune(text); len(runes) > limit {
+		return string(runes[:limit-1]) + "…"
 	}
 	return text
 }

@@ -82,8 +82,8 @@ func (o Options) Validate() error {
 	return errors.Join(faults...)
 }
 
-// port reports whether n is a TCP port of at least min.
-func port(n, min int) bool { return n >= min && n <= 65535 }
+// port reports whether n is a TCP port of at least lowest.
+func port(n, lowest int) bool { return n >= lowest && n <= 65535 }
 
 // address returns the port on all addresses as controller-runtime takes it; "0" for none.
 func address(port int) string {

@@ -15,7 +15,7 @@ const maxStrangers = 512
 // connections are the connections to the webhook's port, which is open to every pod. If there are too many, it closes the
 // oldest one of the address with the most, so that a pod which opens thousands loses its own.
 type connections struct {
-	max int
+	limit int
 
 	mu        sync.Mutex
 	strangers map[net.Conn]*connection
@@ -28,9 +28,9 @@ type connection struct {
 	number int // in the order in which they were opened
 }
 
-// newConnections returns connections of at most max strangers.
-func newConnections(max int) *connections {
-	return &connections{max: max, strangers: map[net.Conn]*connection{}}
+// newConnections returns connections of at most limit strangers.
+func newConnections(limit int) *connections {
+	return &connections{limit: limit, strangers: map[net.Conn]*connection{}}
 }
 
 // connKey is the key of a request's connection in its context.
@@ -42,7 +42,7 @@ func (c *connections) ConnContext(ctx context.Context, conn net.Conn) context.Co
 	defer c.mu.Unlock()
 	c.opened++
 	c.strangers[conn] = &connection{conn: conn, number: c.opened}
-	if len(c.strangers) > c.max {
+	if len(c.strangers) > c.limit {
 		surplus := c.surplus()
 		delete(c.strangers, surplus)
 		cut(surplus)

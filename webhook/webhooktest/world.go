@@ -29,6 +29,7 @@ const (
 // pushed), refused/…, down/… and panic/…, and no others. The registry serves its own names that have a digest.
 type World struct{}
 
+// Lookup implements lookup.Looker.
 func (World) Lookup(_ context.Context, looked rewrite.Name) (rewrite.Presence, error) {
 	name := looked.String()
 	local := strings.HasPrefix(name, RegistryHost)

@@ -1,5 +1,5 @@
 {{/*
-All names are the chart's, whatever the release is called: a cluster has one webhook, and the program knows these names.
+Names come from the chart, not from the release: a cluster has one webhook, and the program knows these names.
 */}}
 {{- define "labels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
@@ -19,7 +19,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- with .Values.image.digest }}@{{ . }}{{ end }}
 {{- end }}
 
-{{/* The user that the API server knows the webhook as. */}}
+{{/* The webhook's user name at the API server. */}}
 {{- define "user" -}}
 system:serviceaccount:{{ .Release.Namespace }}:{{ .Chart.Name }}
 {{- end }}
@@ -30,8 +30,8 @@ system:serviceaccount:{{ .Release.Namespace }}:{{ .Chart.Name }}
 {{- end }}
 
 {{/*
-The namespace as the owner of an object outside it, so that the garbage collector deletes the object with the namespace. A
-chart that is rendered without a cluster, or before its namespace is there, does not know its UID: the next upgrade does.
+Makes the namespace the owner of an object outside it, so that the garbage collector deletes the object with the namespace. The
+UID is unknown if the chart is rendered without a cluster, or before the namespace exists; the next upgrade then sets the owner.
 */}}
 {{- define "ownedByNamespace" -}}
 {{- with (lookup "v1" "Namespace" "" .Release.Namespace) }}

@@ -1,4 +1,4 @@
-# What a person types; the logic is in hack/. "make help" lists it.
+# Targets for people; the logic is in hack/. "make help" lists the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export CGO_ENABLED ?= 0
@@ -9,11 +9,11 @@ help: ## List the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | sort | while read -r target what; do printf '%-11s %s\n' "$$target" "$$what"; done
 
 .PHONY: build
-build: ## Build bin/setup and bin/webhook, static; setup carries the images of the registry and the webhook
+build: ## Build bin/setup and bin/webhook, static; setup embeds the images of registry and webhook
 	hack/build.sh
 
 .PHONY: test
-test: ## Run the tests that need nothing but Go
+test: ## Run the tests that need only Go
 	go test ./...
 
 .PHONY: test-api
@@ -21,20 +21,20 @@ test-api: ## Run the tests against a real API server and etcd (built on first us
 	KUBEBUILDER_ASSETS="$$(hack/node-image.sh --envtest)" go test -tags api -count 1 ./test/api/...
 
 .PHONY: test-daemon
-test-daemon: ## Run the copy's tests on daemons of this machine's Docker and of Docker 29 (root; 29 is built on first use)
+test-daemon: ## Test pushes from daemons of the installed Docker and of Docker 29 (needs root; 29 is built on first use)
 	hack/docker.sh install
 	docker29=$$(hack/dockerd.sh) && for dockerd in dockerd "$$docker29"; do DOCKERD=$$dockerd go test -tags daemon -count 1 ./test/daemon || exit; done
 
 .PHONY: test-load
-test-load: ## Measure admission under load, for LOAD_DURATION (10s) a test
+test-load: ## Measure admission under load, LOAD_DURATION (10s) for each test
 	go test -tags load -count 1 -v ./test/load
 
 .PHONY: e2e
-e2e: ## Run the tests against a real kind cluster (Docker and a node image are made where there are none)
+e2e: ## Run the tests against a real kind cluster (installs Docker and builds a node image if needed)
 	hack/e2e.sh
 
 .PHONY: e2e-full
-e2e-full: ## Run the same tests with every fault as often as docs/reliability.md says (more than an hour)
+e2e-full: ## Run the e2e tests with every fault as often as docs/reliability.md lists (more than an hour)
 	E2E_FULL=1 hack/e2e.sh
 
 .PHONY: lint
@@ -44,11 +44,11 @@ lint: ## Check style: Go, shell and chart
 	hack/chart.sh
 
 .PHONY: demo
-demo: ## From nothing to a running, answering pod of an image that only this host's Docker has
+demo: ## Create a cluster and run a pod whose image only this host's Docker has
 	hack/demo.sh
 
 .PHONY: bench
-bench: ## Measure deliveries on a real kind cluster: kind load, docker push and ours (hack/bench.sh --help)
+bench: ## Compare kind load, docker push and our delivery on a real kind cluster (hack/bench.sh --help)
 	hack/bench.sh
 
 .PHONY: microbench
@@ -56,5 +56,5 @@ microbench: ## Run the benchmarks of single functions
 	go test -run '^$$' -bench . -benchmem ./webhook/... ./internal/...
 
 .PHONY: generate
-generate: ## Write again what is made from code: docs/cli.md and the admission goldens
+generate: ## Regenerate docs/cli.md and the admission goldens
 	go test ./cmd/setup ./webhook -count 1 -update

@@ -5,17 +5,17 @@ cd "$(dirname "$0")/.."
 
 if [[ ${1-} == -h || ${1-} == --help ]]; then
   cat <<'USAGE'
-Measures how long an image takes from Docker to a node of a kind cluster: by kind load, by docker push and a pull, and by
-kind-local-registry, in turn. Writes docs/benchmarks/results.{md,json,svg}. All of it takes from an hour and a half to three
-hours on two cores, and 35 GB of disk; the cluster, the registry and the images are its own, and are removed at the end.
+Measures how long an image takes from Docker to a node of a kind cluster: with kind load, with docker push and a pull, and with
+kind-local-registry, in turn. Writes docs/benchmarks/results.{md,json,svg}. A full run takes an hour and a half to three hours on two
+cores, and 35 GB of disk. It uses a cluster, a registry and images of its own, and removes them at the end.
 
-  hack/bench.sh [-cases LIST] [-runs N] [-out DIRECTORY]
+  hack/bench.sh [-cases LIST] [-runs N] [-out DIR] [-add] [-draw]
 
-  -cases LIST   of 858MB, 100MB, 10x80MB and 5GB; all
-  -runs N       how often each is measured; 5
-  -out DIR      where the results are written; docs/benchmarks
-  -add          keep the results of other cases that are there already
-  -draw         only draw the plot and write the table again
+  -cases LIST   some of 858MB, 100MB, 10x80MB and 5GB (default all)
+  -runs N       rounds for each case (default 5)
+  -out DIR      directory of the results (default docs/benchmarks)
+  -add          keep the existing results of other cases
+  -draw         only regenerate the plot and the table
 
 Examples:
   hack/bench.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks the chart with Helm itself: that it lints, renders with every option, and refuses values that are not its own.
+# Checks with Helm that the chart lints, renders with every option, and rejects invalid values.
 set -o errexit -o nounset -o pipefail
 
 cd "$(dirname "$0")/.."
@@ -11,15 +11,15 @@ helm() { go tool helm "$@"; }
 # render renders the chart with the given flags.
 render() { helm template kind-local-registry "$chart" --namespace kind-local-registry "$@"; }
 
-# refuse renders the chart, which must fail and name the value.
+# refuse renders the chart with an invalid value, which must fail with an error that names the value.
 refuse() {
   local value=$1
   if output=$(render --set "$value" 2>&1); then
-    echo "the schema takes --set $value" >&2
+    echo "--set $value was accepted, want an error" >&2
     return 1
   fi
   if ! grep --quiet --fixed-strings -- "${value%%[=.]*}" <<<"$output"; then
-    echo "refusing --set $value does not name it: $output" >&2
+    echo "the error for --set $value does not name it: $output" >&2
     return 1
   fi
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# From nothing to a running, answering pod: an image is built into the host's Docker daemon, and its unchanged manifest is
-# applied to a kind cluster. CLUSTER names the cluster; an existing one is adopted, else one is created and left running.
-# "hack/demo.sh --remove" takes all of it away again.
+# Builds an image with the host's Docker daemon, applies an unchanged manifest to a kind cluster, and waits until the pod answers.
+# CLUSTER names the cluster: an existing one is adopted, otherwise one is created. It keeps running afterwards.
+# "hack/demo.sh --remove" removes everything again.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=hack/lib.sh
@@ -11,7 +11,7 @@ cluster=${CLUSTER:-demo}
 image=example/hello:local
 say() { printf '\n== %s\n' "$*"; }
 
-# docker_build ARGUMENT...: with BuildKit where Docker has it, else with the builder that it comes with
+# docker_build ARGUMENT...: builds with BuildKit if Docker has it, otherwise with the legacy builder
 docker_build() {
   docker buildx version >/dev/null 2>&1 || local -x DOCKER_BUILDKIT=0
   docker build "$@"
@@ -25,7 +25,7 @@ if [[ ${1-} == --remove ]]; then
   exit 0
 fi
 
-say "Docker, a node image, and our two programs"
+say "Docker, a node image, and our programs"
 hack/docker.sh
 node_image=$(hack/node-image.sh)
 command -v kubectl >/dev/null || PATH=$(hack/node-image.sh --bin):$PATH
@@ -62,6 +62,6 @@ case $running in
 esac
 remove="hack/demo.sh --remove"
 [[ $cluster == demo ]] || remove="CLUSTER=$cluster $remove"
-printf '\nThe cluster stays; take it away with: %s\n' "$remove"
+printf '\nThe cluster keeps running; remove it with: %s\n' "$remove"
 printf 'demo: ok, %s ran on both nodes as %s, %d.%03d s after kubectl apply\n' \
   "$image" "$running" $((milliseconds / 1000)) $((milliseconds % 1000))

@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
-# Makes sure that a Docker daemon answers; see usage.
+# Ensures that a Docker daemon answers; see usage.
 set -o errexit -o nounset -o pipefail
 shopt -s inherit_errexit
 HERE=$(cd "$(dirname "$0")" && pwd)
 source "$HERE/lib.sh"
 
-STATE=${DOCKERD_STATE:-/run/kind-local-registry} # what this script knows of the dockerd that it started
+STATE=${DOCKERD_STATE:-/run/kind-local-registry} # pid and log of the dockerd that this script started
 
 usage() {
   cat <<'USAGE'
-Makes sure that a Docker daemon answers. Where none does, on Debian and as root, installs what is missing and starts
-dockerd in the background.
+Ensures that a Docker daemon answers. If none does, on Debian and as root, it installs what is missing and starts dockerd in the
+background.
 
-  hack/docker.sh [start]   does nothing where a daemon answers already
+  hack/docker.sh [start]   does nothing if a daemon already answers
   hack/docker.sh stop      stops the dockerd that this script started, and no other
   hack/docker.sh install   installs what is missing, and starts nothing
-  hack/docker.sh restart   stops it and starts it again: containers with a restart policy come back
+  hack/docker.sh restart   stops that dockerd and starts it again: containers with a restart policy come back
 
 Environment:
-  DOCKERD_ARGS    more arguments for dockerd, at start and restart
-  DOCKERD_STATE   directory of its log and pid (/run/kind-local-registry)
+  DOCKERD_ARGS    more arguments for dockerd, on start and restart
+  DOCKERD_STATE   directory of its log and pid file (default /run/kind-local-registry)
 
 Examples:
   hack/docker.sh
@@ -28,12 +28,12 @@ Examples:
 USAGE
 }
 
-# server_version: of the daemon that the docker client reaches; fails where none answers
+# server_version: prints the version of the daemon that the docker client reaches; fails if none answers
 server_version() {
   timeout 10 docker version --format '{{.Server.Version}}' 2>/dev/null
 }
 
-# our_pid: of the dockerd that this script started, if it still runs
+# our_pid: prints the pid of the dockerd that this script started; fails if it no longer runs
 our_pid() {
   local pid name state
   [[ -r $STATE/dockerd.pid ]] || return 1
@@ -60,12 +60,12 @@ start() {
   fi
 }
 
-# install_docker: dockerd, its client, and the tools that it calls
+# install_docker: installs dockerd, its client, and the tools that it calls
 install_docker() {
   command -v ip >/dev/null || need_packages iproute2
   command -v iptables >/dev/null || need_packages iptables
   if command -v dockerd >/dev/null && command -v docker >/dev/null; then return; fi
-  need_debian_root "installing Docker" "install it as https://docs.docker.com/engine/install/ says"
+  need_debian_root "installing Docker" "see https://docs.docker.com/engine/install/"
   local suite=()
   apt_update
   if (($(candidate docker.io) < 26)); then
@@ -82,14 +82,14 @@ install_docker() {
   fi
 }
 
-# candidate PACKAGE: the major version that apt would install, 0 for none
+# candidate PACKAGE: prints the major version that apt would install, or 0
 candidate() {
   apt-cache policy "$1" | sed -nE 's/^ *Candidate: ([0-9]+:)?([0-9]+).*/\2/p' | grep . || echo 0
 }
 
-# need_trixie: Debian 12's docker.io is 20.10, whose privileged containers ask for every capability there is; where this
-# machine itself lacks one they fail with "unable to apply caps", and with them kind. Debian 13's asks for what there is,
-# and installs on Debian 12. The low priority keeps all other packages as they are.
+# need_trixie: adds Debian 13 to apt's sources. Debian 12's docker.io is 20.10, whose privileged containers request every capability:
+# if this machine itself lacks one, they fail with "unable to apply caps", and so does kind. Debian 13's docker.io requests only the
+# available ones, and installs on Debian 12. The low priority keeps all other packages unchanged.
 need_trixie() {
   local suites
   # shellcheck disable=SC2016 # apt-get's variable
@@ -111,7 +111,7 @@ launch() {
   await $! "$STATE/dockerd.log"
 }
 
-# await PID [LOG]: waits until that dockerd answers
+# await PID [LOG]: waits until dockerd with that pid answers
 await() {
   local pid=$1 log=("${@:2}") version start=$SECONDS next=10
   until version=$(server_version); do
@@ -126,10 +126,10 @@ await() {
   echo "Docker $version answers (dockerd, pid $pid, after $(duration $((SECONDS - start))))."
 }
 
-# give_up WHY [LOG]: ends the script, with the end of dockerd's log
+# give_up WHY [LOG]: prints the end of dockerd's log and exits
 give_up() {
   [[ -z ${2-} ]] || tail -n 10 "$2" | sed 's/^/    /' >&3
-  die "$1: see ${2-what started it, such as journalctl --unit docker}"
+  die "$1: see ${2-its log, for example with journalctl --unit docker}"
 }
 
 stop() {
@@ -141,7 +141,7 @@ stop() {
   log "→ stopping dockerd, pid $pid"
   kill -TERM "$pid"
   while our_pid >/dev/null; do
-    ((SECONDS - start < 30)) || die "dockerd, pid $pid, is still there after 30s: see $STATE/dockerd.log"
+    ((SECONDS - start < 30)) || die "dockerd, pid $pid, still runs after 30s: see $STATE/dockerd.log"
     sleep 0.2
   done
   rm -f "$STATE/dockerd.pid"
@@ -149,19 +149,19 @@ stop() {
 }
 
 restart() {
-  our_pid >/dev/null || die "no dockerd that this script started is running: restart Docker by what started it"
+  our_pid >/dev/null || die "no dockerd that this script started is running: restart Docker the way it was started"
   stop
   launch
 }
 
 install() {
   if command -v dockerd >/dev/null; then return; fi
-  ((EUID == 0)) || die "dockerd is not there: install Docker, or run hack/docker.sh as root"
+  ((EUID == 0)) || die "dockerd is not installed: install Docker, or run hack/docker.sh as root"
   install_docker
 }
 
 case ${1-start} in
 start | install | stop | restart) "${1-start}" ;;
 -h | --help) usage ;;
-*) die "unknown command $1: hack/docker.sh --help tells which there are" ;;
+*) die "unknown command $1: see hack/docker.sh --help" ;;
 esac

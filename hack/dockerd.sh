@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Yields a dockerd of Docker 29; see usage.
+# Builds a dockerd of Docker 29; see usage.
 set -o errexit -o nounset -o pipefail
 shopt -s inherit_errexit
 HERE=$(cd "$(dirname "$0")" && pwd)
@@ -10,18 +10,18 @@ source "$HERE/node-image/programs.sh"
 
 DOCKER=29.8.1
 MOBY=github.com/moby/moby/v2
-VERSION=v2.0.0-beta.24 # of the module for Docker $DOCKER: its releases/versions.yaml
-RUNC=v1.5.3             # Docker 29 asks for time namespaces, which Debian's runc does not have
+VERSION=v2.0.0-beta.24 # the module's version for Docker $DOCKER, from its releases/versions.yaml
+RUNC=v1.5.3             # Docker 29 needs time namespaces, which Debian's runc lacks
 
 usage() {
   cat <<USAGE
-Prints the path of a dockerd of Docker $DOCKER, built from Go modules, as are the programs in the same directory that it
-calls: containerd and its shim, docker-proxy, and runc.
+Prints the path of a dockerd of Docker $DOCKER. It is built from Go modules, and so are the programs that it calls, in the same
+directory: containerd and its shim, docker-proxy, and runc.
 
   hack/dockerd.sh
 
-The first build takes about 4 minutes on two cores; afterwards the answer is immediate. It needs Go, gcc and
-libseccomp, which are installed on Debian.
+The first build takes about 4 minutes on two cores; later calls return immediately. It needs Go, gcc and libseccomp; on Debian, it
+installs the last two.
 
 Cache: $CACHE
        (KIND_LOCAL_REGISTRY_CACHE, XDG_CACHE_HOME)
@@ -31,7 +31,7 @@ Examples:
 USAGE
 }
 
-# docker_programs MODULE@VERSION PACKAGE...: the tags leave out what needs cgo
+# docker_programs MODULE@VERSION PACKAGE...: builds with tags that exclude what needs cgo
 docker_programs() {
   local module=$1
   shift
@@ -43,7 +43,7 @@ docker_programs() {
     -tags 'exclude_graphdriver_btrfs no_btrfs no_devmapper no_zfs' -o "$OUT/" "$@"
 }
 
-# runc_program MODULE@VERSION: it enters namespaces in C
+# runc_program MODULE@VERSION: builds with cgo, because runc enters namespaces in C
 runc_program() {
   need_go
   cd "$TMP"
@@ -62,5 +62,5 @@ case ${1-} in
   echo "$CACHE/built/docker/dockerd"
   ;;
 -h | --help) usage ;;
-*) die "unknown argument $1: hack/dockerd.sh --help tells which there are" ;;
+*) die "unknown argument $1: see hack/dockerd.sh --help" ;;
 esac

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests of test/e2e against a real kind cluster of two nodes, named e2e, which is created and deleted again.
-# Arguments go to go test, as in: hack/e2e.sh -run TestRolloutRestart
+# Runs the tests of test/e2e against a real kind cluster with two nodes, named e2e, which it creates and deletes. Arguments go to go
+# test, for example: hack/e2e.sh -run TestInstall
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every fuzz target for a while, one after the other: hack/fuzz.sh [TIME], as in hack/fuzz.sh 10m. What a target finds
-# interesting stays in Go's build cache; what fails is written below testdata/fuzz, to be committed with the correction.
+# Runs every fuzz target for a while, one after the other: hack/fuzz.sh [TIME], for example hack/fuzz.sh 10m. Interesting inputs stay in
+# Go's build cache. A failing input is written below testdata/fuzz: commit it with the fix.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "$0")/.."
 

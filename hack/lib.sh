@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# What the scripts of this directory share, to be sourced: messages, Debian's packages, and stages that are run once.
-# Stages need CACHE, the directory that they leave their results in.
+# Functions for the scripts of this directory, to be sourced: messages, Debian packages, and stages that run once. Stages need CACHE,
+# the directory for their results.
 
 set -o errexit -o nounset -o pipefail
 
-exec 3>&2 # a stage's output goes to its log; what is said to 3 reaches the person
+exec 3>&2 # a stage's output goes to its log; messages for the user go to 3
 
 log() { printf '%s\n' "$*" >&3; }
 
@@ -20,20 +20,20 @@ duration() {
 
 # --- Debian -----------------------------------------------------------------------------------------------------------
 
-# need_debian_root WHAT REMEDY: ends the script where packages cannot be installed
+# need_debian_root WHAT REMEDY: exits unless this is Debian and the user is root
 need_debian_root() {
   # shellcheck source=/dev/null
-  [[ $(. /etc/os-release 2>/dev/null && echo "${ID-}") == debian ]] || die "$1 is done on Debian only: $2"
+  [[ $(. /etc/os-release 2>/dev/null && echo "${ID-}") == debian ]] || die "$1 works on Debian only: $2"
   ((EUID == 0)) || die "$1 needs root: $2"
 }
 
-# services that a package starts must hold neither the person's terminal (3) nor a stage's lock (9)
+# apt_get ARGUMENT...: closes 3 and 9, so that services that a package starts keep neither the terminal nor a stage's lock
 apt_get() {
   DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" </dev/null >&2 3>&- 9>&-
 }
 
 apt_update() {
-  apt_get update || log "  apt-get update did not succeed; going on with the package lists that are there"
+  apt_get update || log "  apt-get update failed; continuing with the existing package lists"
 }
 
 # installed PACKAGE
@@ -41,21 +41,21 @@ installed() {
   [[ $(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
 }
 
-# need_packages PACKAGE...: installs those of Debian's packages that are missing
+# need_packages PACKAGE...: installs the Debian packages that are missing
 need_packages() {
   local package missing=()
   for package in "$@"; do
     installed "$package" || missing+=("$package")
   done
   if ((${#missing[@]} > 0)); then
-    need_debian_root "installing ${missing[*]}" "install by hand what is missing"
+    need_debian_root "installing ${missing[*]}" "install them by hand"
     log "  installing with apt-get: ${missing[*]}"
     apt_update
     apt_get install --no-install-recommends "${missing[@]}"
   fi
 }
 
-# debian_mirror: the archive that apt is set up with
+# debian_mirror: prints the Debian archive in apt's sources
 debian_mirror() {
   local archives
   # shellcheck disable=SC2016 # apt-get's variable
@@ -74,8 +74,8 @@ end_job() {
   fi
 }
 
-# patiently WHAT COMMAND [ARGUMENT...]: runs COMMAND, which ends when the script ends, and says now and then that it still
-# does. Its exit code is in STATUS: called in a condition, COMMAND would run without errexit.
+# patiently WHAT COMMAND [ARGUMENT...]: runs COMMAND, which ends when the script ends, and reports every 20 seconds that it still
+# runs. It returns COMMAND's exit code in STATUS, because in a condition COMMAND would run without errexit.
 patiently() {
   local what=$1 start=$SECONDS next=20
   shift
@@ -98,7 +98,7 @@ patiently() {
   JOB=''
 }
 
-# remove_tree DIRECTORY...: removes each, and what an interrupted debootstrap left mounted in it before
+# remove_tree DIRECTORY...: unmounts what an interrupted debootstrap left mounted in each directory, and removes the directory
 remove_tree() {
   local tree mount
   for tree in "$@"; do
@@ -109,14 +109,14 @@ remove_tree() {
   done
 }
 
-# built STAGE KEY: whether STAGE has been run to its end for KEY
+# built STAGE KEY: succeeds if STAGE has completed for KEY
 built() {
   [[ -f $CACHE/built/$1/.key && $(<"$CACHE/built/$1/.key") == "$2" ]]
 }
 
-# stage NAME KEY COMMAND [ARGUMENT...]: unless that is there for KEY already, makes the directory CACHE/built/NAME by
-# COMMAND, which writes into OUT, has TMP for what nobody needs afterwards, and may exit: it runs in a subshell. The
-# directory appears whole or not at all. A second script that wants a stage waits for the first.
+# stage NAME KEY COMMAND [ARGUMENT...]: creates the directory CACHE/built/NAME with COMMAND, unless it exists for KEY. COMMAND
+# writes to OUT, has TMP for temporary files, and may exit, because it runs in a subshell. The directory appears only when it is
+# complete. A second script that needs a stage waits for the first.
 stage() {
   local name=$1 key=$2 log=$CACHE/logs/$1.log start
   shift 2
@@ -135,7 +135,7 @@ stage() {
     patiently "building $name" "$@" >"$log" 2>&1
     if ((STATUS != 0)); then
       tail -n 15 "$log" | sed 's/^/    /' >&3
-      die "$name failed after $(duration $((SECONDS - start))); the whole log is in $log"
+      die "$name failed after $(duration $((SECONDS - start))); see the full log in $log"
     fi
     printf '%s\n' "$key" >"$OUT/.key"
     remove_tree "$CACHE/built/$name" "$TMP"

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Yields a kind node image; see usage.
+# Provides a kind node image; see usage.
 set -o errexit -o nounset -o pipefail
 shopt -s inherit_errexit
 HERE=$(cd "$(dirname "$0")" && pwd)
 CACHE=${KIND_LOCAL_REGISTRY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kind-local-registry}/node-image
 
-# fingerprint DIRECTORY: of the files in it
+# fingerprint DIRECTORY: prints a hash of the files in it
 fingerprint() {
   find "$1" -type f -print0 | LC_ALL=C sort --zero-terminated | xargs -0 cat | sha256sum | cut -c1-16
 }
@@ -22,16 +22,16 @@ STAMP=$(fingerprint "$HERE/node-image")
 
 usage() {
   cat <<USAGE
-Prints the reference of a kind node image that is in Docker: the one given, else kind $KIND's own, else, where that
-cannot be pulled, $IMAGE, built from Debian's packages and Go modules.
+Prints the reference of a kind node image that Docker has: IMAGE if it is given, otherwise the default of kind $KIND. If that cannot be
+pulled, it is $IMAGE, built from Debian packages and Go modules.
 
-  hack/node-image.sh [IMAGE]         a node image; NODE_IMAGE in the environment does for IMAGE
-  hack/node-image.sh --from-source   the one built from source, even where kind's can be pulled
+  hack/node-image.sh [IMAGE]         a node image; the environment variable NODE_IMAGE can replace IMAGE
+  hack/node-image.sh --from-source   the one built from source, even if kind's can be pulled
   hack/node-image.sh --bin           the directory with kind and kubectl
   hack/node-image.sh --envtest       the directory with kube-apiserver, etcd and kubectl (KUBEBUILDER_ASSETS)
 
-The first build takes about 15 minutes on two cores; an interrupted one goes on where it was; afterwards every answer is
-immediate. Building an image needs Docker and root on Debian; --bin and --envtest need Go only.
+The first build takes about 15 minutes on two cores, and an interrupted build continues where it stopped; later calls return
+immediately. Building an image needs Docker and root on Debian; --bin and --envtest need only Go.
 
 Cache: $CACHE
        (KIND_LOCAL_REGISTRY_CACHE, XDG_CACHE_HOME)
@@ -43,7 +43,7 @@ Examples:
 USAGE
 }
 
-# link DIRECTORY NAME=TARGET...: makes symbolic links in CACHE/DIRECTORY
+# link DIRECTORY NAME=TARGET...: creates symbolic links in CACHE/DIRECTORY
 link() {
   local directory=$CACHE/$1 pair
   shift
@@ -65,7 +65,7 @@ envtest() {
   link envtest kube-apiserver=../built/kube/kube kubectl=../built/kube/kube etcd=../built/etcd/etcd
 }
 
-# from_source: makes sure that the image built from source is in Docker, and what comes with it in the cache
+# from_source: ensures that Docker has the image built from source, and the cache the programs that belong to it
 from_source() {
   if ! ours_in_docker; then
     need_debian_root "building a node image" "run it there, or name an image: hack/node-image.sh IMAGE"
@@ -79,7 +79,7 @@ from_source() {
   build_image
 }
 
-# node_image [IMAGE]
+# node_image [IMAGE]: prints the reference of a node image
 node_image() {
   need_docker
   if [[ ${1-} ]]; then
@@ -90,7 +90,7 @@ node_image() {
   elif ! ours_in_docker && pull "$OFFICIAL_IMAGE"; then
     echo "$OFFICIAL_IMAGE"
   else
-    ours_in_docker || log "  it cannot be pulled here: building $IMAGE from source"
+    ours_in_docker || log "  the image cannot be pulled here: building $IMAGE from source"
     from_source
     echo "$IMAGE"
   fi
@@ -111,6 +111,6 @@ case ${1-} in
   from_source
   echo "$IMAGE"
   ;;
--*) die "unknown option $1: hack/node-image.sh --help tells which there are" ;;
+-*) die "unknown option $1: see hack/node-image.sh --help" ;;
 *) node_image "${1:-${NODE_IMAGE-}}" ;;
 esac

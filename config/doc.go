@@ -1,6 +1,6 @@
-// Package config is what every piece of kind-local-registry agrees on: the names and addresses of the registry, the
-// pusher, the chart and its marks on pods, and the documents that kind, containerd and Kubernetes read about them.
+// Package config defines the names, ports and paths that all components of kind-local-registry share: those of the registry,
+// the pusher, the chart, and the labels and annotations on pods.
 //
-// It holds values and makes documents from them. It reads no file, asks no daemon and knows no cluster: whoever needs a
-// value of the running system (an address, a port) passes it in.
+// It has constants and functions of their arguments only. It reads no file and talks to no daemon or cluster: the caller
+// passes the values of a running system.
 package config

@@ -2,109 +2,110 @@ package config
 
 import "strconv"
 
-// The host's side: containers, volumes and images of the Docker daemon.
+// On the host: containers, volumes and images of the Docker daemon.
 const (
-	// Cluster is the name of the kind cluster that setup works on unless told otherwise; it is kind's own default.
+	// Cluster is the default name of the kind cluster, as in kind itself.
 	Cluster = "kind"
-	// Network is the Docker network that kind puts its nodes on.
+	// Network is the Docker network of kind's nodes.
 	Network = "kind"
 
-	// RegistryContainer is the registry's container, its DNS name on Network, and its named volume.
+	// RegistryContainer is the name of the registry's container, its DNS name on Network, and the name of its volume.
 	RegistryContainer = "kind-registry"
-	// RegistryPort is the port on the host's loopback, and in every reference, unless told otherwise.
+	// RegistryPort is the registry's default port on the host's loopback and in rewritten references.
 	RegistryPort = 5001
-	// RegistryContainerPort is the port that the registry listens on inside its container.
+	// RegistryContainerPort is the registry's port inside its container.
 	RegistryContainerPort = 5000
-	// RegistrySocketVolume is the named volume, mounted at RegistrySocketDirectory by the registry and the pusher only, with
-	// the Unix socket through which the pusher writes to the registry.
+	// RegistrySocketVolume is the name of the volume with RegistrySocket. Only the registry and the pusher mount it.
 	RegistrySocketVolume = "kind-registry-socket"
-	// RegistrySocketDirectory is where RegistrySocketVolume is mounted.
+	// RegistrySocketDirectory is the directory where RegistrySocketVolume is mounted.
 	RegistrySocketDirectory = "/run/kind-registry"
-	// RegistrySocket is the path of the socket.
+	// RegistrySocket is the path of the Unix socket through which the pusher writes to the registry.
 	RegistrySocket = RegistrySocketDirectory + "/registry.sock"
-	// RegistryImage is the image of the registry that setup carries; its tag is Version.
+	// RegistryImage is the repository of the registry's image that setup carries. Its tag is Version.
 	RegistryImage = "kind-local-registry/registry"
 
-	// PusherContainer is the pusher's container, the name in its certificate, and the volume with its certificates.
+	// PusherContainer is the name of the pusher's container, the name in its certificate, and the name of the volume of its
+	// certificates.
 	PusherContainer = "kind-registry-pusher"
-	// PusherPort is the port that the pusher listens on, on Network, and on the host's loopback at a port that Docker
-	// chooses.
+	// PusherPort is the pusher's port on Network. Docker chooses its port on the host's loopback.
 	PusherPort = 5443
-	// WebhookImage is the image of the webhook and of the pusher that setup carries; its tag is Version.
+	// WebhookImage is the repository of the image of the webhook and the pusher that setup carries. Its tag is Version.
 	WebhookImage = "kind-local-registry/webhook"
 
-	// RulesVariable is the environment variable with the rules of the pusher's container, a document as in docs/rules.md.
+	// RulesVariable is the environment variable of the pusher's container with its rules, a document as in docs/rules.md.
 	RulesVariable = "KIND_LOCAL_REGISTRY_RULES"
 
-	// Label marks what setup made in Docker, so that it takes away nothing that it did not make. Its value is the
-	// name of the piece.
+	// Label marks the Docker objects that setup created: setup removes no others. Its value is the name of the component.
 	Label = "kind-local-registry"
 )
 
-// The cluster's side: everything of ours carries the project's name.
+// MetricsNamespace is the prefix of all metric names of the registry, the pusher and the webhook.
+const MetricsNamespace = "kind_local_registry"
+
+// In the cluster: objects, and their labels and annotations.
 const (
-	// Name is the namespace, the chart, the release, the Deployment, the Service and the webhook configuration.
+	// Name is the name of the namespace, chart, release, Deployment, Service and webhook configuration.
 	Name = "kind-local-registry"
-	// WebhookName is the name of the webhook for pods in the configuration; admissionregistration/v1 wants three labels.
+	// WebhookName is the name of the pod webhook in the configuration. admissionregistration/v1 requires three labels.
 	WebhookName = "pods.kind-local-registry.dev"
-	// ProbeWebhookName is the name of the other webhook in it, that for probes.
+	// ProbeWebhookName is the name of the probe webhook in the configuration.
 	ProbeWebhookName = "probe.kind-local-registry.dev"
-	// ProbeLabel, with the value "true", marks a ConfigMap in our namespace as a probe: about it the API server asks the
-	// webhook, which answers under ProbeKey with the name of its pod.
+	// ProbeLabel, with the value "true", marks a ConfigMap in our namespace as a probe. The API server calls the webhook
+	// for it, and the webhook adds the name of its pod under ProbeKey.
 	ProbeLabel = "kind-local-registry/probe"
 	// ProbeKey is the key that the webhook adds to the data of a probe.
 	ProbeKey = "answered-by"
-	// ReadyJob is the Job that asks, at the end of an installation, whether the API server's calls reach the webhook.
+	// ReadyJob is the Job that checks, at the end of an installation, that the API server's calls reach the webhook.
 	ReadyJob = "kind-local-registry-ready"
 	// UninstallJob is the Job that ungates waiting pods before Helm uninstalls the chart.
 	UninstallJob = "kind-local-registry-uninstall"
-	// ServingSecret holds the webhook's serving certificate and its CA.
+	// ServingSecret is the Secret with the webhook's serving certificate and its CA.
 	ServingSecret = "kind-local-registry-serving-cert" // #nosec G101 -- a Secret's name
-	// PodPolicy is the policy, and its binding, that holds the webhook's ServiceAccount to the pods that it may patch.
+	// PodPolicy is the name of the ValidatingAdmissionPolicy that limits which pods the webhook may patch, and of its binding.
 	PodPolicy = "kind-local-registry-pods"
-	// RightsPolicy is the policy, and its binding, that narrows the other rights of the ServiceAccount.
+	// RightsPolicy is the name of the policy that limits the webhook's other rights, and of its binding.
 	RightsPolicy = "kind-local-registry-rights"
-	// PusherSecret holds the client certificate for the pusher (tls.crt, tls.key) and the pusher's CA (ca.crt).
+	// PusherSecret is the Secret with the client certificate for the pusher (tls.crt, tls.key) and the pusher's CA (ca.crt).
 	PusherSecret = "kind-local-registry-pusher-client" // #nosec G101 -- a Secret's name
-	// PusherService is the Service without selector that stands for the pusher.
+	// PusherService is the Service, without a selector, through which pods reach the pusher.
 	PusherService = "kind-local-registry-pusher"
 
-	// RulesConfigMap holds the webhook's rules, under RulesKey.
+	// RulesConfigMap is the ConfigMap with the webhook's rules, under RulesKey.
 	RulesConfigMap = "kind-local-registry-rules"
-	// RulesKey is the rules' key in RulesConfigMap, and so their file's name in RulesDirectory.
+	// RulesKey is the key of the rules in RulesConfigMap, and so the name of their file in RulesDirectory.
 	RulesKey = "rules.yaml"
-	// RulesDirectory is where RulesConfigMap is mounted.
+	// RulesDirectory is the directory where RulesConfigMap is mounted.
 	RulesDirectory = "/etc/kind-local-registry/rules"
 
 	// Gate is the scheduling gate of a pod whose image is being pushed (KEP-3521).
 	Gate = "kind-local-registry/image-push"
-	// OriginalsAnnotation holds the references as they were written: a JSON object from field path, as in
+	// OriginalsAnnotation is the annotation with a pod's original images: a JSON object from field path, as in
 	// spec.containers{app}, to image.
 	OriginalsAnnotation = "kind-local-registry/original-images"
-	// NeverAnnotation holds the paths of the fields whose author wrote imagePullPolicy: Never, a JSON list. Their original
-	// image is never put back: the kubelet would pull it from where it names.
+	// NeverAnnotation is the annotation with the paths of the fields whose author set imagePullPolicy: Never, a JSON list.
+	// Their original image is never restored, because the kubelet would pull it from the registry in its name.
 	NeverAnnotation = "kind-local-registry/pull-never"
-	// HealedAnnotation holds how often, and when last, a pod was given other images after its creation, as it could not pull
-	// those it had.
+	// HealedAnnotation is the annotation with the number of times that a pod was healed, and the last time.
 	HealedAnnotation = "kind-local-registry/healed"
-	// ProgressAnnotation says how far the pushes are that our gate holds a pod for, for people to read. It goes with the gate.
+	// ProgressAnnotation is the annotation with the progress of the pushes that a gated pod waits for, for people to read. It
+	// is removed with the gate.
 	ProgressAnnotation = "kind-local-registry/progress"
-	// RewriteAnnotation lets a pod opt out: with the value "false" its images are left alone.
+	// RewriteAnnotation is the annotation with which a pod opts out: the value "false" keeps its images as they are.
 	RewriteAnnotation = "kind-local-registry/rewrite"
-	// CreatedLabel marks the nodes of a cluster that setup created, and so may delete.
+	// CreatedLabel marks the nodes of a cluster that setup created. setup deletes no other cluster.
 	CreatedLabel = "kind-local-registry/created-by-setup"
 )
 
-// ExemptNamespaces returns the namespaces about whose pods the API server never asks the webhook, as the chart says: those
-// of the cluster itself, and ours.
+// ExemptNamespaces returns the namespaces whose pods the API server never sends to the webhook: those of the cluster itself,
+// and ours. The chart has the same list in templates/_helpers.tpl.
 func ExemptNamespaces() []string {
 	return []string{"kube-system", "kube-node-lease", "kube-public", "local-path-storage", Name}
 }
 
-// ServiceAccountUser returns the user that the API server knows the webhook as.
+// ServiceAccountUser returns the webhook's user name in the API server.
 func ServiceAccountUser() string { return "system:serviceaccount:" + Name + ":" + Name }
 
-// RegistryHost returns the registry's host as it stands in every rewritten reference: localhost and port.
+// RegistryHost returns the registry's host in rewritten references: localhost and port.
 func RegistryHost(port int) string { return "localhost:" + strconv.Itoa(port) }
 
 // Version is the version of this build. The linker sets it (see the Makefile); a bare go build is "dev".

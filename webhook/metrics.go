@@ -5,11 +5,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"kind-local-registry/config"
 	"kind-local-registry/internal/rewrite"
 )
-
-// namespace is the prefix of every metric.
-const namespace = "kind_local_registry"
 
 // Metrics are the metrics of admission. It is a prometheus.Collector.
 type Metrics struct {
@@ -24,25 +22,25 @@ type Metrics struct {
 func NewMetrics() *Metrics {
 	m := &Metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Namespace: namespace, Name: "decisions_total",
+			Namespace: config.MetricsNamespace, Name: "decisions_total",
 			Help: "Decisions about an image of a pod, by reason (docs/reasons.md).",
 		}, []string{"reason"}),
 		admission: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Namespace: namespace, Name: "admission_duration_seconds",
+			Namespace: config.MetricsNamespace, Name: "admission_duration_seconds",
 			Help:    "Time to answer an admission request.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 2.5, 12),
 		}),
 		lookups: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: namespace, Name: "lookup_duration_seconds",
+			Namespace: config.MetricsNamespace, Name: "lookup_duration_seconds",
 			Help:    "Time to look up an image on the host and in the registry, by whether the lookup was answered.",
 			Buckets: prometheus.ExponentialBuckets(0.0005, 2.5, 10),
 		}, []string{"answered"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Namespace: namespace, Name: "admissions_in_flight",
+			Namespace: config.MetricsNamespace, Name: "admissions_in_flight",
 			Help: "Admission requests in flight.",
 		}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
-			Namespace: namespace, Name: "panics_total",
+			Namespace: config.MetricsNamespace, Name: "panics_total",
 			Help: "Admission requests that ended in a panic, which leaves the pod unchanged.",
 		}),
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"kind-local-registry/config"
 )
 
 // handOvers tells of the sources that could not give what was asked of them, so that the next one had to.
@@ -21,7 +23,7 @@ type handOvers struct {
 
 func newHandOvers(log *slog.Logger) *handOvers {
 	counter := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "kind_local_registry_source_handovers_total",
+		Namespace: config.MetricsNamespace, Name: "source_handovers_total",
 		Help: "Pushes in which a source of layers could not give all that was asked of it, and the next source was asked.",
 	}, []string{"source"})
 	own := prometheus.NewRegistry()

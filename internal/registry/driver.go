@@ -13,13 +13,14 @@ import (
 	"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
 )
 
-// driverName is what the driver is called in distribution's configuration.
+// driverName is the driver's name in distribution's configuration.
 const driverName = "verified-filesystem"
 
-// driver is distribution's filesystem driver, on the same layout, with three differences. What does not match its digest is
-// not there: distribution would serve it, and keep it when the same blob is uploaded again, whatever is in it. An upload,
-// which is of no worth before it is committed, is not brought to the disk before that. And what has been read of a blob is
-// not kept in memory: a node pulls it once.
+// driver is distribution's filesystem driver, on the same layout, with three differences:
+//   - A blob that does not match its digest is reported as missing. distribution would serve it, and would keep it when the
+//     same blob is uploaded again.
+//   - An upload is synced to disk only when it is committed: until then it is worthless.
+//   - A blob that has been read is dropped from the page cache: a node pulls it once.
 type driver struct {
 	storagedriver.StorageDriver
 
@@ -27,14 +28,14 @@ type driver struct {
 	verifier *verifier
 }
 
-// driverFactory makes drivers for distribution, which knows drivers by their names only.
+// driverFactory creates drivers for distribution, which finds them by name only.
 type driverFactory struct{}
 
-// Create implements factory.StorageDriverFactory. The verifier is handed over as it is.
+// Create implements factory.StorageDriverFactory. The parameter "verifier" is a *verifier.
 func (driverFactory) Create(_ context.Context, parameters map[string]any) (storagedriver.StorageDriver, error) {
 	verifier, ok := parameters["verifier"].(*verifier)
 	if !ok {
-		return nil, errors.New(driverName + ": no verifier among the parameters")
+		return nil, errors.New("creating driver " + driverName + ": no verifier in the parameters")
 	}
 	plain, err := filesystem.FromParameters(map[string]any{"rootdirectory": verifier.root})
 	if err != nil {
@@ -43,11 +44,11 @@ func (driverFactory) Create(_ context.Context, parameters map[string]any) (stora
 	return &driver{StorageDriver: plain, root: verifier.root, verifier: verifier}, nil
 }
 
-func init() { //nolint:gochecknoinits // the only way by which distribution finds a driver
+func init() { //nolint:gochecknoinits // distribution finds drivers in no other way
 	factory.Register(driverName, driverFactory{})
 }
 
-// Stat returns the size of a file. A blob that is damaged is removed, and is not there.
+// Stat returns the size of a file. A damaged blob is removed and reported as missing.
 func (d *driver) Stat(ctx context.Context, path string) (storagedriver.FileInfo, error) {
 	if err := d.check(ctx, path); err != nil {
 		return nil, err
@@ -55,7 +56,7 @@ func (d *driver) Stat(ctx context.Context, path string) (storagedriver.FileInfo,
 	return d.StorageDriver.Stat(ctx, path)
 }
 
-// GetContent returns the content of a small file: a manifest, or a link. One that is damaged is not there.
+// GetContent returns the content of a small file: an image manifest or a link. A damaged one is reported as missing.
 func (d *driver) GetContent(ctx context.Context, path string) ([]byte, error) {
 	if err := d.check(ctx, path); err != nil {
 		return nil, err
@@ -67,7 +68,7 @@ func (d *driver) GetContent(ctx context.Context, path string) ([]byte, error) {
 	return content, err
 }
 
-// Reader opens a file for reading.
+// Reader opens a file at offset. The bytes read of a blob are dropped from the page cache.
 func (d *driver) Reader(ctx context.Context, path string, offset int64) (io.ReadCloser, error) {
 	opened, err := d.StorageDriver.Reader(ctx, path, offset)
 	if err != nil {
@@ -77,10 +78,10 @@ func (d *driver) Reader(ctx context.Context, path string, offset int64) (io.Read
 	if _, isBlob := blobDigest(path); !isBlob || !isFile {
 		return opened, nil
 	}
-	return &forgetful{file: file, at: offset, forgotten: offset}, nil
+	return &uncachedFile{file: file, at: offset, dropped: offset}, nil
 }
 
-// check returns that the file is not there, where it is a blob and damaged.
+// check returns storagedriver.PathNotFoundError if the file is a damaged blob.
 func (d *driver) check(ctx context.Context, path string) error {
 	digest, isBlob := blobDigest(path)
 	if !isBlob || d.verifier.intact(ctx, digest) {
@@ -89,7 +90,7 @@ func (d *driver) check(ctx context.Context, path string) error {
 	return storagedriver.PathNotFoundError{Path: path, DriverName: driverName}
 }
 
-// Move puts a blob, which distribution has verified while it was written, into its place.
+// Move moves an upload to its blob's path. distribution verified its digest as it was written.
 func (d *driver) Move(ctx context.Context, from, to string) error {
 	if err := d.StorageDriver.Move(ctx, from, to); err != nil {
 		return err
@@ -100,7 +101,7 @@ func (d *driver) Move(ctx context.Context, from, to string) error {
 	return nil
 }
 
-// PutContent writes a small file. What belongs to an upload under way is not brought to the disk.
+// PutContent writes a small file. It does not sync a file of an upload in progress.
 func (d *driver) PutContent(ctx context.Context, path string, content []byte) error {
 	if !strings.Contains(path, "/_uploads/") {
 		return d.StorageDriver.PutContent(ctx, path, content)
@@ -112,7 +113,7 @@ func (d *driver) PutContent(ctx context.Context, path string, content []byte) er
 	return os.WriteFile(name, content, 0o666) // #nosec G306 -- as distribution's driver
 }
 
-// Writer opens a file for writing.
+// Writer opens a file for writing. An upload is synced on Commit.
 func (d *driver) Writer(ctx context.Context, path string, appending bool) (storagedriver.FileWriter, error) {
 	if !strings.Contains(path, "/_uploads/") {
 		return d.StorageDriver.Writer(ctx, path, appending)

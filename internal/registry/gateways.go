@@ -10,17 +10,17 @@ import (
 	"strings"
 )
 
-// gateways returns the addresses of the default gateways, as the kernel has them now: a container can be connected to
-// another network at any time. directory is /proc/net. Without a default route there is none.
+// gateways returns the current addresses of the default gateways. They are not cached: a container can be connected to
+// another network at any time. directory is /proc/net. Without a default route the result is empty.
 func gateways(directory string) []netip.Addr {
 	return append(gateways4(fields(filepath.Join(directory, "route"))), gateways6(fields(filepath.Join(directory, "ipv6_route")))...)
 }
 
-// usesGateway is RTF_GATEWAY, the flag of a route through a gateway.
+// usesGateway is the kernel's RTF_GATEWAY: the route goes through a gateway.
 const usesGateway = 0x2
 
-// gateways4 reads the lines of /proc/net/route: interface, destination, gateway, flags, three counters, and the mask.
-// Addresses are the kernel's, in the byte order of the machine.
+// gateways4 returns the default gateways in the lines of /proc/net/route: interface, destination, gateway, flags, three
+// counters, mask. Addresses are in the byte order of the machine.
 func gateways4(routes [][]string) []netip.Addr {
 	var found []netip.Addr
 	for _, route := range routes {
@@ -38,8 +38,8 @@ func gateways4(routes [][]string) []netip.Addr {
 	return found
 }
 
-// gateways6 reads the lines of /proc/net/ipv6_route: destination and its length, source and its length, gateway, metric, two
-// counters, flags, and interface.
+// gateways6 returns the default gateways in the lines of /proc/net/ipv6_route: destination and its length, source and its
+// length, gateway, metric, two counters, flags, interface.
 func gateways6(routes [][]string) []netip.Addr {
 	var found []netip.Addr
 	for _, route := range routes {
@@ -54,13 +54,13 @@ func gateways6(routes [][]string) []netip.Addr {
 	return found
 }
 
-// flagged reports whether the flags of a route, in hexadecimal, say that it goes through a gateway.
+// flagged reports whether a route's flags, in hexadecimal, include usesGateway.
 func flagged(flags string) bool {
 	number, err := strconv.ParseUint(flags, 16, 32)
 	return err == nil && number&usesGateway != 0
 }
 
-// fields returns the fields of each line of a file; none if it cannot be read, as on a kernel without IPv6.
+// fields returns the fields of each line of a file, and nil if it cannot be read, as on a kernel without IPv6.
 func fields(name string) [][]string {
 	content, err := os.ReadFile(name) // #nosec G304 -- a file of /proc/net
 	if err != nil {

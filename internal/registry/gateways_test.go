@@ -12,13 +12,13 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// kernel4 returns an IPv4 address as the kernel writes it.
+// kernel4 returns an IPv4 address as /proc/net/route has it.
 func kernel4(address string) string {
 	bytes := netip.MustParseAddr(address).As4()
 	return fmt.Sprintf("%08X", binary.NativeEndian.Uint32(bytes[:]))
 }
 
-func TestGateways_ReadsTheDefaultRoutes(t *testing.T) {
+func TestGateways_ReturnsDefaultGateways(t *testing.T) {
 	t.Parallel()
 	const none6, gateway6 = "00000000000000000000000000000000", "fc000000000000000000000000000001"
 	files := map[string]string{

@@ -12,9 +12,9 @@ import (
 	"kind-local-registry/config"
 )
 
-// guard refuses what only an attacker sends: a request whose Host header is not a name of the registry, as after DNS
-// rebinding; a write that a web page of another origin makes; and a write that does not come from the host. Pods read: they
-// reach the registry from the addresses of their nodes, while the host reaches it from the gateway of the container's network
+// guard refuses requests that only an attacker sends: a Host header that is not a name of the registry, as after DNS
+// rebinding; a write by a web page of another origin; and a write that does not come from the host. Pods can only read. They
+// reach the registry from the addresses of their nodes. The host reaches it from the gateway of the container's network
 // (Docker's proxy for published ports dials from there), and the pusher through a Unix socket.
 type guard struct {
 	next      http.Handler
@@ -37,7 +37,7 @@ func newGuard(next http.Handler, c Config) *guard {
 	}
 }
 
-// ServeHTTP passes the request on, or refuses it with an error as the OCI distribution specification has them.
+// ServeHTTP passes the request to next or refuses it with an error of the OCI distribution specification.
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !g.isOurs(r.Host):
@@ -45,7 +45,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case isRead(r.Method):
 		g.next.ServeHTTP(w, r)
 	case g.origins.Check(r) != nil:
-		refuse(w, http.StatusForbidden, "the registry takes no writes from web pages")
+		refuse(w, http.StatusForbidden, "the registry refuses writes by web pages")
 	case !g.mayWrite(r):
 		refuse(w, http.StatusForbidden, "the registry is read-only for pods: push from the host, by default to "+
 			config.RegistryHost(config.RegistryPort))
@@ -54,7 +54,7 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// isOurs reports whether a Host header names the registry. An address always does: no attacker can own one in DNS.
+// isOurs reports whether a Host header names the registry. An IP address always does: DNS rebinding needs a name.
 func (g *guard) isOurs(header string) bool {
 	host, _, err := net.SplitHostPort(header)
 	if err != nil {
@@ -87,7 +87,7 @@ func (g *guard) mayWrite(r *http.Request) bool {
 	return from.IsLoopback() || slices.ContainsFunc(g.writeFrom, contains) || slices.Contains(g.gateways(), from)
 }
 
-// refuse answers with an error that registry clients show to their users
+// refuse answers with status and an error that registry clients show to their users
 // (https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes).
 func refuse(w http.ResponseWriter, status int, message string) {
 	type fault struct {

@@ -11,14 +11,14 @@ import (
 	"testing"
 )
 
-// attempt is one request, to a registry whose gateways are 172.18.0.1 and fc00::1, and that 10.0.0.0/8 may write to.
+// attempt is a request to a registry with gateways 172.18.0.1 and fc00::1 that allows writes from 10.0.0.0/8.
 type attempt struct {
 	method, host, from, origin string
-	socket                     bool // it comes through a Unix socket
+	socket                     bool // through a Unix socket
 }
 
-// ask returns the guard's answer. A request that it passes on is answered with 204.
-func (a attempt) ask(t *testing.T) *httptest.ResponseRecorder {
+// response returns the guard's response: 204 if the guard lets the request through.
+func (a attempt) response(t *testing.T) *httptest.ResponseRecorder {
 	t.Helper()
 	next := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	g := newGuard(next, Config{WriteFrom: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Hosts: []string{"Registry.example"}})
@@ -39,7 +39,7 @@ func (a attempt) ask(t *testing.T) *httptest.ResponseRecorder {
 	return answer
 }
 
-func TestGuard_LetsOnlyTheHostWrite(t *testing.T) {
+func TestGuard_AllowsWritesOnlyFromHost(t *testing.T) {
 	t.Parallel()
 	for from, allowed := range map[string]bool{
 		"172.18.0.1:4000": true, "[::ffff:172.18.0.1]:4000": true, "[fc00::1]:4000": true,
@@ -50,7 +50,7 @@ func TestGuard_LetsOnlyTheHostWrite(t *testing.T) {
 			"GET": false, "HEAD": false, "OPTIONS": false,
 			"POST": true, "PUT": true, "PATCH": true, "DELETE": true, "TRACE": true, "ODD": true,
 		} {
-			answer := attempt{method: method, host: "kind-registry:5000", from: from}.ask(t)
+			answer := attempt{method: method, host: "kind-registry:5000", from: from}.response(t)
 			want := http.StatusNoContent
 			if changes && !allowed {
 				want = http.StatusForbidden
@@ -60,26 +60,26 @@ func TestGuard_LetsOnlyTheHostWrite(t *testing.T) {
 			}
 		}
 	}
-	if answer := (attempt{method: "PUT", host: "localhost", from: "@", socket: true}).ask(t); answer.Code != http.StatusNoContent {
+	if answer := (attempt{method: "PUT", host: "localhost", from: "@", socket: true}).response(t); answer.Code != http.StatusNoContent {
 		t.Errorf("PUT through a Unix socket: status %d, want %d", answer.Code, http.StatusNoContent)
 	}
 }
 
-func TestGuard_TellsAPodWhatToDo(t *testing.T) {
+func TestGuard_TellsPodsToPushFromHost(t *testing.T) {
 	t.Parallel()
-	answer := attempt{method: "PUT", host: "kind-registry:5000", from: "172.18.0.2:4000"}.ask(t)
+	answer := attempt{method: "PUT", host: "kind-registry:5000", from: "172.18.0.2:4000"}.response(t)
 	var body struct {
 		Errors []struct{ Code, Message string }
 	}
 	if err := json.Unmarshal(answer.Body.Bytes(), &body); err != nil || len(body.Errors) != 1 {
-		t.Fatalf("the answer is %s (error %v), want one error", answer.Body, err)
+		t.Fatalf("response = %s (error %v), want one error", answer.Body, err)
 	}
 	if got := body.Errors[0]; got.Code != "DENIED" || !strings.Contains(got.Message, "push from the host") {
-		t.Errorf("the error is %+v, want DENIED, and what to do", got)
+		t.Errorf("error = %+v, want DENIED and \"push from the host\"", got)
 	}
 }
 
-func TestGuard_AnswersOnlyToItsNames(t *testing.T) {
+func TestGuard_RefusesForeignHostHeaders(t *testing.T) {
 	t.Parallel()
 	for host, want := range map[string]int{
 		"localhost": http.StatusNoContent, "localhost:5001": http.StatusNoContent, "LOCALHOST.:5001": http.StatusNoContent,
@@ -92,22 +92,22 @@ func TestGuard_AnswersOnlyToItsNames(t *testing.T) {
 		"notlocalhost": http.StatusMisdirectedRequest, "localhost.attacker.example": http.StatusMisdirectedRequest,
 	} {
 		for _, method := range []string{"GET", "POST"} {
-			if answer := (attempt{method: method, host: host, from: "127.0.0.1:4000"}).ask(t); answer.Code != want {
+			if answer := (attempt{method: method, host: host, from: "127.0.0.1:4000"}).response(t); answer.Code != want {
 				t.Errorf("%s with Host %q: status %d, want %d", method, host, answer.Code, want)
 			}
 		}
 	}
 }
 
-func TestGuard_RefusesWritesOfWebPages(t *testing.T) {
+func TestGuard_RefusesWritesByWebPages(t *testing.T) {
 	t.Parallel()
 	for origin, want := range map[string]int{
 		"http://attacker.example": http.StatusForbidden, "http://localhost:3000": http.StatusForbidden, "null": http.StatusForbidden,
 		"http://localhost:5001": http.StatusNoContent, "": http.StatusNoContent,
 	} {
-		answer := attempt{method: "POST", host: "localhost:5001", from: "172.18.0.1:4000", origin: origin}.ask(t)
+		answer := attempt{method: "POST", host: "localhost:5001", from: "172.18.0.1:4000", origin: origin}.response(t)
 		if answer.Code != want {
-			t.Errorf("POST of a page of %q: status %d, want %d", origin, answer.Code, want)
+			t.Errorf("POST from a page of %q: status %d, want %d", origin, answer.Code, want)
 		}
 	}
 }

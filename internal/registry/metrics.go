@@ -6,14 +6,17 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"kind-local-registry/config"
 )
 
-// countUploads counts the blobs that next takes, and returns the page where that and others are read (GET /metrics). Only the
-// request that ends an upload is looked at, so that no blob on its way out is slowed down.
+// countUploads returns next with a counter of uploaded blobs, and the handler of GET /metrics with that counter and others.
+// It wraps only the request that ends an upload, so downloads keep their speed.
 func countUploads(next http.Handler, others ...prometheus.Collector) (counted, metrics http.Handler) {
 	uploads := prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "kind_local_registry_blob_uploads_total",
-		Help: "Blobs that were uploaded to the registry since it was started.",
+		Namespace: config.MetricsNamespace,
+		Name:      "blob_uploads_total",
+		Help:      "Blobs uploaded since the registry started.",
 	})
 	own := prometheus.NewRegistry()
 	own.MustRegister(append(others, uploads)...)
@@ -31,13 +34,13 @@ func countUploads(next http.Handler, others ...prometheus.Collector) (counted, m
 	return counted, promhttp.HandlerFor(own, promhttp.HandlerOpts{})
 }
 
-// statusWriter remembers the status of an answer.
+// statusWriter records the status of a response.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
 }
 
-// WriteHeader remembers the status, and writes it. distribution writes a second one for an upload that breaks off.
+// WriteHeader records and writes the status. It ignores a second one, which distribution writes for an interrupted upload.
 func (w *statusWriter) WriteHeader(status int) {
 	if w.status != 0 {
 		return

@@ -11,13 +11,14 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// uploads matches the path at which an upload is opened.
+// uploads matches the path to which a client posts to open an upload.
 var uploads = regexp.MustCompile(`^/v2/(.+)/blobs/uploads/$`) //nolint:gochecknoglobals // a constant
 
-// mountFromAnywhere takes a blob into a repository from whatever other one has it, where a client asks to mount it without
-// saying from where: "automatic content discovery", which distribution has not
+// mountFromAnywhere mounts a blob from any repository that has it if the client names none. The specification calls this
+// "automatic content discovery"; distribution does not implement it
 // (https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#mounting-a-blob-from-another-repository).
-// Everything else, and a blob that is nowhere, is for next. Whoever reads one repository here may read them all.
+// Other requests, and those for a missing blob, go to next. No access is gained: a client that can read one repository can
+// read all.
 func mountFromAnywhere(next http.Handler, verifier *verifier) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.Query()
@@ -38,13 +39,13 @@ func mountFromAnywhere(next http.Handler, verifier *verifier) http.Handler {
 	})
 }
 
-// link makes the blob one of the repository, as distribution does.
+// link adds the blob to the repository, as distribution does.
 func link(root, repository string, d digest.Digest) error {
 	directory := filepath.Join(root, "docker/registry/v2/repositories", repository, "_layers/sha256", d.Encoded())
 	if err := os.MkdirAll(directory, 0o777); err != nil { // #nosec G301 G703 -- as distribution's driver; a valid name
 		return err
 	}
-	// Renamed into its place, so that it is never there by half.
+	// A reader must never see half a link.
 	half := filepath.Join(directory, ".link-"+rand.Text())
 	if err := os.WriteFile(half, []byte(d), 0o666); err != nil { // #nosec G306 G703 -- as distribution's driver; a valid name
 		return err

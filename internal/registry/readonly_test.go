@@ -4,14 +4,12 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"kind-local-registry/internal/registry"
 )
 
-func TestNew_RefusesWritesOfPodsOnEveryPath(t *testing.T) {
+func TestNew_RefusesWritesByPodsOnEveryPath(t *testing.T) {
 	t.Parallel()
 	handler, err := registry.New(t.Context(), registry.Config{Root: t.TempDir()})
 	if err != nil {
@@ -30,7 +28,7 @@ func TestNew_RefusesWritesOfPodsOnEveryPath(t *testing.T) {
 	}
 }
 
-func TestNew_AnswersNoForeignHost(t *testing.T) {
+func TestNew_RefusesForeignHostOnEveryPath(t *testing.T) {
 	t.Parallel()
 	handler, err := registry.New(t.Context(), registry.Config{Root: t.TempDir()})
 	if err != nil {
@@ -45,7 +43,7 @@ func TestNew_AnswersNoForeignHost(t *testing.T) {
 	}
 }
 
-// request sends a request, on a connection of its own, and returns the answer's status, and its Location.
+// request sends a request on a new connection and returns the response's status and Location.
 func request(t *testing.T, method, url string, body io.Reader) (status int, location string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, url, body)
@@ -61,7 +59,7 @@ func request(t *testing.T, method, url string, body io.Reader) (status int, loca
 	return response.StatusCode, response.Header.Get("Location")
 }
 
-func TestNew_RefusesToDelete(t *testing.T) {
+func TestNew_RefusesDeletes(t *testing.T) {
 	t.Parallel()
 	host := start(t, t.TempDir())
 	image := push(t, host+"/a:1")
@@ -79,35 +77,4 @@ func TestNew_RefusesToDelete(t *testing.T) {
 		}
 	}
 	wantImage(t, host+"/a:1", image, "after attempts to delete it")
-}
-
-func TestListenSocket_ReplacesAStaleSocketOnly(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "registry.sock")
-	for range 2 { // the first leaves its socket, as a process that is killed does
-		listener, err := registry.ListenSocket(t.Context(), path)
-		if err != nil {
-			t.Fatalf("ListenSocket: %v", err)
-		}
-		if err := listener.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if info.Mode().Perm() != 0o666 {
-		t.Errorf("the socket has mode %s, want 0666", info.Mode().Perm())
-	}
-	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, []byte("content"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := registry.ListenSocket(t.Context(), file); err == nil {
-		t.Error("ListenSocket on a file: no error")
-	}
-	if content, err := os.ReadFile(file); err != nil || string(content) != "content" { // #nosec G304 -- a file of the test
-		t.Errorf("the file has %q (error %v) after that", content, err)
-	}
 }

@@ -14,21 +14,21 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// Config says where the registry keeps its data, and who may write to it.
+// Config is the registry's data directory, the addresses that may write to it, and its names.
 type Config struct {
-	// Root is the directory that holds the data. It must exist. In the container it is /var/lib/registry.
+	// Root is the directory of the data. It must exist. In the container it is /var/lib/registry.
 	Root string
-	// WriteFrom are the addresses that may write, besides those of the host: loopback, the default gateways, Unix sockets.
+	// WriteFrom are the addresses that may write in addition to the host (loopback, the default gateways, Unix sockets).
 	WriteFrom []netip.Prefix
-	// Hosts are the names, without ports, by which clients may call the registry, besides addresses, localhost and
+	// Hosts are the names that clients may send in the Host header, without ports, in addition to IP addresses, localhost and
 	// kind-registry.
 	Hosts []string
 }
 
-// Validate reports every fault of the configuration.
+// Validate returns an error if Root is not a directory.
 func (c Config) Validate() error {
 	if c.Root == "" {
-		return errors.New("no root directory given")
+		return errors.New("root directory: not given")
 	}
 	info, err := os.Stat(c.Root)
 	if err != nil {
@@ -40,35 +40,35 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// New returns the registry's API (https://github.com/opencontainers/distribution-spec), GET /healthz, which answers 200 when
-// the storage can be written and read, and GET /metrics. When ctx ends, its background work does. Only the host may write;
-// nobody may delete: without garbage collection, which distribution does only while it is stopped, that frees no space.
+// New returns the registry's API (https://github.com/opencontainers/distribution-spec), GET /healthz, which answers 200 if
+// the storage can be written and read, and GET /metrics. Its background work ends with ctx. Only the host may write.
+// Deletion is off: it frees no space without garbage collection, which distribution runs only while the registry is stopped.
 func New(ctx context.Context, config Config) (handler http.Handler, err error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("configuring the registry: %w", err)
 	}
-	// distribution reports a bad configuration by a panic.
+	// distribution panics on a bad configuration.
 	defer func() {
-		if fault := recover(); fault != nil {
-			handler, err = nil, fmt.Errorf("configuring the registry: %v", fault)
+		if cause := recover(); cause != nil {
+			handler, err = nil, fmt.Errorf("configuring the registry: %v", cause)
 		}
 	}()
-	if err := purge(ctx, config.Root); err != nil {
-		logrus.WithError(err).Warn("broken uploads are kept for a day")
+	if err := purgeUploads(ctx, config.Root); err != nil {
+		logrus.WithError(err).Warn("interrupted uploads stay for a day")
 	}
 	mux := http.NewServeMux()
 	verifier := newVerifier(config.Root)
 	go verifier.scrub(ctx)
 	api, metrics := countUploads(handlers.NewApp(ctx, distribution(verifier)), verifier.damaged, verifier.pending)
-	mux.Handle("/", mountFromAnywhere(dropBroken(api, config.Root), verifier))
+	mux.Handle("/", mountFromAnywhere(dropInterrupted(api, config.Root), verifier))
 	mux.Handle("GET /healthz", healthz(config.Root))
 	mux.Handle("GET /metrics", metrics)
 	return newGuard(mux, config), nil
 }
 
-// distribution returns the configuration that distribution wants. Uploads that break off between two requests, such as PATCH
-// and PUT of docker push, are left to maintenance.uploadpurging, which goes by when they began: a day is more than the slowest
-// upload takes. Without a secret it would warn.
+// distribution returns distribution's configuration. maintenance.uploadpurging removes uploads that were interrupted between
+// two requests, such as PATCH and PUT of docker push, by the time they began: the slowest upload takes less than a day.
+// distribution warns if it has no secret.
 func distribution(verifier *verifier) *configuration.Configuration {
 	config := &configuration.Configuration{
 		Storage: configuration.Storage{

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/random"
@@ -16,8 +15,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
-// TestNew_RepairsWhateverIsDamagedWithTheNextPush damages each file of a store in each way, one after the other.
-func TestNew_RepairsWhateverIsDamagedWithTheNextPush(t *testing.T) {
+// TestNew_RepairsDamagedFilesWithTheNextPush damages each file of a store in each way, one by one.
+func TestNew_RepairsDamagedFilesWithTheNextPush(t *testing.T) {
 	t.Parallel()
 	for kind, damage := range damages() {
 		t.Run(kind, func(t *testing.T) {
@@ -30,31 +29,31 @@ func TestNew_RepairsWhateverIsDamagedWithTheNextPush(t *testing.T) {
 					t.Fatalf("damaging %s: %v", file, err)
 				}
 				victim, bystander, reference, elsewhere := one, other, host+"/a/b:1", host+"/c:2"
-				if !strings.Contains(file, "/repositories/a/") && !holds(t, one, file) {
+				if !strings.Contains(file, "/repositories/a/") && !isBlobOf(t, one, file) {
 					victim, bystander, reference, elsewhere = other, one, elsewhere, reference
 				}
-				neverWrong(t, reference, victim, file)
-				wantImage(t, elsewhere, bystander, "while "+file+" was damaged")
+				wantIntactOrMissing(t, reference, victim, file)
+				wantImage(t, elsewhere, bystander, "while "+file+" is damaged")
 				pushMissing(t, reference, victim)
-				wantImage(t, reference, victim, "after "+file+" was damaged and pushed anew")
+				wantImage(t, reference, victim, "after "+file+" was damaged and pushed again")
 			}
 		})
 	}
 }
 
-// damages are the ways in which a file may suffer.
+// damages returns functions that damage a file, by what they do.
 func damages() map[string]func(name string) error {
 	return map[string]func(name string) error{
 		"removed": os.Remove,
 		"emptied": func(name string) error { return os.Truncate(name, 0) },
-		"cut by a byte": func(name string) error {
+		"cut by one byte": func(name string) error {
 			info, err := os.Stat(name)
 			if err != nil {
 				return err
 			}
 			return os.Truncate(name, info.Size()-1)
 		},
-		"changed in a bit": func(name string) error {
+		"one bit flipped": func(name string) error {
 			content, err := os.ReadFile(name) // #nosec G304 -- a file of the test
 			if err != nil {
 				return err
@@ -65,7 +64,7 @@ func damages() map[string]func(name string) error {
 	}
 }
 
-// push pushes an image that nobody has.
+// push pushes a new random image and returns it.
 func push(t *testing.T, to string) v1.Image {
 	t.Helper()
 	image, err := random.Image(1000, 2)
@@ -78,8 +77,8 @@ func push(t *testing.T, to string) v1.Image {
 	return image
 }
 
-// pushMissing pushes what the registry says it has not, and the manifest in any case. remote.Write would ask for nothing
-// but the manifest.
+// pushMissing pushes the blobs that the registry reports as missing, and always the image manifest. remote.Write checks
+// only for the image manifest.
 func pushMissing(t *testing.T, to string, image v1.Image) {
 	t.Helper()
 	config, err := partial.ConfigLayer(image)
@@ -88,11 +87,11 @@ func pushMissing(t *testing.T, to string, image v1.Image) {
 	}
 	for _, blob := range append(mustLayers(t, image), config) {
 		if err := remote.WriteLayer(parse(t, to).Context(), blob, options(t)...); err != nil {
-			t.Fatalf("pushing a blob anew to %s: %v", to, err)
+			t.Fatalf("pushing a blob again to %s: %v", to, err)
 		}
 	}
 	if err := remote.Put(parse(t, to), image, options(t)...); err != nil {
-		t.Fatalf("pushing the manifest anew to %s: %v", to, err)
+		t.Fatalf("pushing the image manifest again to %s: %v", to, err)
 	}
 }
 
@@ -112,8 +111,8 @@ func files(t *testing.T, root string) []string {
 	return found
 }
 
-// holds says whether the file is a blob of the image.
-func holds(t *testing.T, image v1.Image, file string) bool {
+// isBlobOf reports whether the file is a blob of the image.
+func isBlobOf(t *testing.T, image v1.Image, file string) bool {
 	t.Helper()
 	content, err := image.RawManifest()
 	if err != nil {
@@ -127,8 +126,9 @@ func holds(t *testing.T, image v1.Image, file string) bool {
 	return strings.Contains(string(content), hex) || d.Hex == hex
 }
 
-// neverWrong fails the test if the registry serves the damaged image as if nothing were, in another content, or breaks.
-func neverWrong(t *testing.T, reference string, image v1.Image, file string) {
+// wantIntactOrMissing fails the test if the registry serves other content for the image after file was damaged, or answers
+// with another status than 200 and 404.
+func wantIntactOrMissing(t *testing.T, reference string, image v1.Image, file string) {
 	t.Helper()
 	for _, layer := range mustLayers(t, image) {
 		d, err := layer.Digest()
@@ -138,19 +138,19 @@ func neverWrong(t *testing.T, reference string, image v1.Image, file string) {
 		repository := parse(t, reference).Context()
 		url := "http://" + repository.RegistryStr() + "/v2/" + repository.RepositoryStr() + "/blobs/" + d.String()
 		if code := head(t, url); code != http.StatusOK && code != http.StatusNotFound {
-			t.Errorf("%s damaged: HEAD of layer %s = %d, want 200 or 404", file, d, code)
+			t.Errorf("HEAD of layer %s with %s damaged = %d, want 200 or 404", d, file, code)
 		}
 	}
 	pulled, err := remote.Image(parse(t, reference), options(t)...)
 	if err == nil && validate.Image(pulled) == nil {
 		want, _ := image.Digest()
 		if got, _ := pulled.Digest(); got != want {
-			t.Errorf("%s damaged: the registry serves %s, want %s or nothing", file, got, want)
+			t.Errorf("image served with %s damaged = %s, want %s or none", file, got, want)
 		}
 	}
 }
 
-// wantImage fails the test unless the image can be pulled, and is intact.
+// wantImage fails the test unless the image can be pulled and is intact.
 func wantImage(t *testing.T, reference string, want v1.Image, when string) {
 	t.Helper()
 	pulled, err := remote.Image(parse(t, reference), append(options(t), remote.WithPlatform(v1.Platform{}))...)
@@ -175,7 +175,7 @@ func mustLayers(t *testing.T, image v1.Image) []v1.Layer {
 	return layers
 }
 
-// head returns the status code of the answer to a HEAD.
+// head returns the status code of a HEAD request.
 func head(t *testing.T, url string) int {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodHead, url, nil)
@@ -190,45 +190,4 @@ func head(t *testing.T, url string) int {
 	}
 	_ = response.Body.Close()
 	return response.StatusCode
-}
-
-func TestNew_MountsABlobFromWhereverItIs(t *testing.T) {
-	t.Parallel()
-	host := start(t, t.TempDir())
-	image := push(t, host+"/a/b:1")
-	layer, err := mustLayers(t, image)[0].Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for digest, want := range map[string]int{
-		layer.String():                      http.StatusCreated,
-		"sha256:" + strings.Repeat("0", 64): http.StatusAccepted,
-		"nonsense":                          http.StatusAccepted,
-	} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+host+"/v2/x/y/blobs/uploads/?mount="+digest, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		transport := &http.Transport{}
-		response, err := transport.RoundTrip(request)
-		if err != nil {
-			t.Fatalf("mounting %s: %v", digest, err)
-		}
-		_ = response.Body.Close()
-		transport.CloseIdleConnections()
-		if response.StatusCode != want {
-			t.Errorf("mounting %s = %s, want %d", digest, response.Status, want)
-		}
-	}
-	blob, err := name.NewDigest(host + "/x/y@" + layer.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	mounted, err := remote.Layer(blob, options(t)...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := validate.Layer(mounted); err != nil {
-		t.Errorf("the mounted layer: %v", err)
-	}
 }

@@ -15,8 +15,8 @@ import (
 	"kind-local-registry/internal/httpserver"
 )
 
-// Serve serves handler on the listeners until ctx ends, and then lets the requests under way finish, for a while. It returns
-// nil after that.
+// Serve serves handler on the listeners until ctx ends, then waits for requests in progress for a few seconds and returns nil.
+// It returns an error if serving ends earlier.
 func Serve(ctx context.Context, handler http.Handler, listeners ...net.Listener) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, listener := range listeners {
@@ -33,9 +33,8 @@ func Serve(ctx context.Context, handler http.Handler, listeners ...net.Listener)
 	return nil
 }
 
-// ListenSocket listens on a Unix socket at path. Whoever reaches its directory may write to the registry, under whatever user:
-// with user namespaces, root of one container is another user than root of another. A socket that is there, left by an
-// earlier process, is replaced.
+// ListenSocket listens on a Unix socket at path. Any user who can reach its directory may write to the registry: with user
+// namespaces, root differs from container to container. It replaces a socket that an earlier process left at path.
 func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
 	info, err := os.Lstat(path)
 	if err == nil && info.Mode().Type() == fs.ModeSocket {
@@ -46,9 +45,9 @@ func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
 	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "unix", path)
 	if err != nil {
-		return nil, fmt.Errorf("listening on socket: %w", err)
+		return nil, fmt.Errorf("listening on socket %s: %w", path, err)
 	}
-	// The next process may have its own socket there by the time this one ends.
+	// By the time this process ends, the next one may already listen at path.
 	if socket, ok := listener.(*net.UnixListener); ok {
 		socket.SetUnlinkOnClose(false)
 	}

@@ -9,16 +9,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// writeBackEvery is after how many bytes the kernel is told to begin writing an upload to the disk, so that little is
-// left to write when the upload is committed.
+// writeBackEvery is the number of bytes after which the kernel is told to start writing an upload to disk. Little is left to
+// write when the upload is committed.
 const writeBackEvery = 8 << 20
 
-// upload is the file of an upload. It is brought to the disk when it is committed, once.
+// upload is the file of an upload. It is synced to disk once, when it is committed.
 type upload struct {
 	file    *os.File
 	size    int64 // in bytes
-	started int64 // up to where writing to the disk has begun
-	err     error // of the first write that failed
+	started int64 // end of the bytes that the kernel was told to write to disk
+	err     error // of the first failed write
 	closed  bool
 }
 
@@ -41,8 +41,8 @@ func newUpload(name string, appending bool) (*upload, error) {
 	return &upload{file: file, size: info.Size(), started: info.Size()}, nil
 }
 
-// Write appends to the file. Where that fails, as on a full disk, the file is emptied, so that the space is free for
-// others at once: an upload that has a hole is of no worth.
+// Write appends to the file. If that fails, as on a full disk, it truncates the file to free the space immediately: an upload
+// with a hole is worthless.
 func (u *upload) Write(p []byte) (int, error) {
 	if u.err != nil {
 		return 0, u.err
@@ -54,17 +54,17 @@ func (u *upload) Write(p []byte) (int, error) {
 		return n, errors.Join(err, u.file.Truncate(0))
 	}
 	if u.size-u.started >= writeBackEvery {
-		// Only a hint: what it does not do, the commit does.
+		// Only a hint: the commit syncs the rest.
 		_ = unix.SyncFileRange(int(u.file.Fd()), u.started, u.size-u.started, unix.SYNC_FILE_RANGE_WRITE) // #nosec G115
 		u.started = u.size
 	}
 	return n, nil
 }
 
-// Size returns how many bytes the file has.
+// Size returns the size of the file in bytes.
 func (u *upload) Size() int64 { return u.size }
 
-// Commit brings the file to the disk.
+// Commit syncs the file to disk.
 func (u *upload) Commit(context.Context) error {
 	if u.err != nil {
 		return u.err
@@ -72,7 +72,7 @@ func (u *upload) Commit(context.Context) error {
 	return u.file.Sync()
 }
 
-// Close closes the file; what was not committed can be gone after a loss of power.
+// Close closes the file. Uncommitted bytes can be lost in a power failure.
 func (u *upload) Close() error {
 	if u.closed {
 		return nil
@@ -81,7 +81,7 @@ func (u *upload) Close() error {
 	return u.file.Close()
 }
 
-// Cancel removes the file.
+// Cancel closes and removes the file.
 func (u *upload) Cancel(context.Context) error {
 	return errors.Join(u.Close(), os.Remove(u.file.Name()))
 }

@@ -114,7 +114,7 @@ func registered(made *webhook.Metrics) (*webhook.Metrics, error) {
 // exposeExpiry adds the metric of the serving certificate's expiry until stop is called.
 func exposeExpiry(keeper *certs.Keeper) (stop func(), err error) {
 	expiry := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Name: "kind_local_registry_certificate_expiry_seconds",
+		Namespace: config.MetricsNamespace, Name: "certificate_expiry_seconds",
 		Help: "Seconds until the serving certificate expires, or 0 without one. It is renewed long before.",
 	}, func() float64 { return keeper.Remaining().Seconds() })
 	err = metrics.Registry.Register(expiry)

@@ -1,4 +1,4 @@
-// Package registrytest runs the real registry in the process of a test.
+// Package registrytest runs the real registry in a test's process.
 package registrytest
 
 import (
@@ -11,7 +11,7 @@ import (
 	"kind-local-registry/internal/registry"
 )
 
-// Start starts a registry on the directory, which ends with the test, and returns its URL.
+// Start starts a registry on the directory root and returns its URL. It ends with the test.
 func Start(t testing.TB, root string) string {
 	t.Helper()
 	handler, err := registry.New(t.Context(), registry.Config{Root: root})
@@ -23,8 +23,8 @@ func Start(t testing.TB, root string) string {
 	return server.URL
 }
 
-// Main runs the tests of a package that starts registries, and fails when they leave goroutines behind. Distribution
-// leaves one a registry; in a process with one registry that is no leak.
+// Main runs the tests of a package that starts registries and fails if they leak goroutines. It ignores the one that
+// distribution leaves for each registry: a production process has one registry.
 func Main(m *testing.M) {
 	registry.LogTo(io.Discard)
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/docker/go-events.(*Broadcaster).run"))

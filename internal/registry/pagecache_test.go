@@ -13,7 +13,7 @@ import (
 	"kind-local-registry/internal/pagecache/pagecachetest"
 )
 
-func TestNew_KeepsNoBlobInMemoryThatWasPulled(t *testing.T) {
+func TestNew_DropsPulledBlobFromPageCache(t *testing.T) {
 	t.Parallel()
 	const size = 20_000_000
 	root := t.TempDir()
@@ -32,7 +32,7 @@ func TestNew_KeepsNoBlobInMemoryThatWasPulled(t *testing.T) {
 	blob := filepath.Join(root, "docker/registry/v2/blobs/sha256", d.Hex[:2], d.Hex, "data")
 	pagecachetest.NeedDisk(t, blob)
 	if kept := pagecachetest.Kept(t, blob); kept < size {
-		t.Errorf("%d bytes are kept of a blob that was just pushed, want all %d", kept, size)
+		t.Errorf("%d bytes of a pushed blob in the page cache, want all %d", kept, size)
 	}
 	pulled, err := remote.Layer(repository.Digest(d.String()), options(t)...)
 	if err != nil {
@@ -46,12 +46,12 @@ func TestNew_KeepsNoBlobInMemoryThatWasPulled(t *testing.T) {
 	if err := errors.Join(err, content.Close()); err != nil {
 		t.Fatalf("pulling: %v", err)
 	}
-	// The registry closes the file when it has sent the last byte, which is read here before.
+	// The registry closes the file only after it has sent the last byte.
 	for range 100 {
 		if pagecachetest.Kept(t, blob) == 0 {
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	t.Errorf("%d bytes are kept of a blob that was pulled, want none", pagecachetest.Kept(t, blob))
+	t.Errorf("%d bytes of a pulled blob in the page cache, want none", pagecachetest.Kept(t, blob))
 }

@@ -17,19 +17,19 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// uploadPath matches the path of an upload that is under way.
+// uploadPath matches the path of an upload in progress.
 var uploadPath = regexp.MustCompile(`^/v2/(.+)/blobs/uploads/([0-9a-f-]{36})$`) //nolint:gochecknoglobals // a constant
 
-// dropBroken removes an upload whose client goes away in the middle of a request. distribution would keep what has come for
-// the client to resume, but clients begin again from the first byte: docker push, containerd and the pusher all do.
-func dropBroken(next http.Handler, root string) http.Handler {
+// dropInterrupted removes an upload whose client disconnects in the middle of a request. distribution would keep the bytes
+// received so far for the client to resume, but docker push, containerd and the pusher all start again from the first byte.
+func dropInterrupted(next http.Handler, root string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		found := uploadPath.FindStringSubmatch(r.URL.Path)
 		if found == nil || r.Method != http.MethodPut && r.Method != http.MethodPatch {
 			next.ServeHTTP(w, r)
 			return
 		}
-		body := &faultReader{ReadCloser: r.Body}
+		body := &errorReader{ReadCloser: r.Body}
 		r = r.WithContext(r.Context()) // a copy: a handler must not change the request
 		r.Body = body
 		defer func() {
@@ -41,7 +41,7 @@ func dropBroken(next http.Handler, root string) http.Handler {
 	})
 }
 
-// removeUpload removes all that is kept of an upload.
+// removeUpload removes the directory of an upload.
 func removeUpload(root, repository, id string) {
 	name, err := reference.WithName(repository)
 	if err != nil {
@@ -49,27 +49,27 @@ func removeUpload(root, repository, id string) {
 	}
 	directory := filepath.Join(root, "docker/registry/v2/repositories", name.Name(), "_uploads", id)
 	if err := os.RemoveAll(directory); err != nil { // #nosec G703 -- a valid name
-		logrus.WithError(err).Warn("broken upload cannot be removed")
+		logrus.WithError(err).Warn("cannot remove an interrupted upload")
 	}
 }
 
-// faultReader remembers the error that reading failed with.
-type faultReader struct {
+// errorReader records the error of the last failed read.
+type errorReader struct {
 	io.ReadCloser
 	err error
 }
 
-// Read reads on. The end of the body is no error.
-func (f *faultReader) Read(p []byte) (int, error) {
-	n, err := f.ReadCloser.Read(p)
+// Read reads from the body. io.EOF is not recorded.
+func (e *errorReader) Read(p []byte) (int, error) {
+	n, err := e.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
-		f.err = err
+		e.err = err
 	}
 	return n, err
 }
 
-// purge removes the uploads of an earlier process. Their clients lost the connection with it, and begin again.
-func purge(ctx context.Context, root string) error {
+// purgeUploads removes the uploads of an earlier process. Their clients lost their connections and start again.
+func purgeUploads(ctx context.Context, root string) error {
 	plain, err := filesystem.FromParameters(map[string]any{"rootdirectory": root})
 	if err != nil {
 		return err

@@ -17,29 +17,31 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/sirupsen/logrus"
 	"golang.org/x/sync/singleflight"
+
+	"kind-local-registry/config"
 )
 
 const (
-	// blobsDirectory is where distribution keeps all blobs, in AA/AABB…/data by their digests.
+	// blobsDirectory is distribution's directory of all blobs; the file of digest AABB… is AA/AABB…/data.
 	blobsDirectory = "docker/registry/v2/blobs/sha256"
-	// patience is how long a question waits for a blob to be verified; small ones are by then. A look-up of the webhook has
-	// little more time. What takes longer is taken for intact until it is found to be damaged.
-	patience = 400 * time.Millisecond
+	// verifyTimeout is how long a request waits for a blob to be verified, which is enough for a small one. A lookup by the
+	// webhook has little more time. A blob that takes longer counts as intact until it is found damaged.
+	verifyTimeout = 400 * time.Millisecond
 )
 
-// verifier knows which blobs are what their digests say. It reads a blob when it is first asked for after a start, and
-// when its file is not the one any more that was verified. A damaged one is removed, so that it can be uploaded anew.
+// verifier compares blobs with their digests. It reads a blob on the first request after a start and whenever the file has
+// changed since. It removes a damaged blob, so that it can be uploaded again.
 type verifier struct {
 	root    string
 	damaged prometheus.Counter
-	pending prometheus.Gauge // blobs that the scrub has not verified yet
+	pending prometheus.Gauge // blobs that scrub has not verified yet
 
 	flights singleflight.Group
 	mu      sync.Mutex
 	known   map[digest.Digest]stamp
 }
 
-// stamp tells one state of a file from another.
+// stamp identifies one state of a file.
 type stamp struct {
 	inode   uint64
 	size    int64
@@ -50,12 +52,14 @@ func newVerifier(root string) *verifier {
 	return &verifier{
 		root: root, known: map[digest.Digest]stamp{},
 		damaged: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "kind_local_registry_blobs_damaged_total",
-			Help: "Blobs that did not match their digests any more, and were removed.",
+			Namespace: config.MetricsNamespace,
+			Name:      "blobs_damaged_total",
+			Help:      "Blobs removed because they did not match their digests.",
 		}),
 		pending: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "kind_local_registry_blobs_unverified",
-			Help: "Blobs that were there at the start and are yet to be verified.",
+			Namespace: config.MetricsNamespace,
+			Name:      "blobs_unverified",
+			Help:      "Blobs present at the start and not verified yet.",
 		}),
 	}
 }
@@ -66,11 +70,11 @@ func (v *verifier) path(d digest.Digest) string {
 	return filepath.Join(v.root, blobsDirectory, hex[:2], hex, "data")
 }
 
-// intact says whether the blob is what its digest says. One that is not there is.
+// intact reports whether the blob matches its digest. It returns true for a missing blob, and if there was no time to verify.
 func (v *verifier) intact(ctx context.Context, d digest.Digest) bool {
 	now, err := stampOf(v.path(d))
 	if err != nil {
-		return true // whoever opens it will say what is wrong
+		return true // opening it returns the error
 	}
 	v.mu.Lock()
 	verified := v.known[d] == now
@@ -81,13 +85,13 @@ func (v *verifier) intact(ctx context.Context, d digest.Digest) bool {
 	select {
 	case result := <-v.flights.DoChan(d.String(), func() (any, error) { return v.verify(d), nil }):
 		return result.Val == true
-	case <-time.After(patience):
+	case <-time.After(verifyTimeout):
 	case <-ctx.Done():
 	}
 	return true
 }
 
-// has says whether there is such a blob, and it is intact.
+// has reports whether the blob exists and is intact.
 func (v *verifier) has(ctx context.Context, d digest.Digest) bool {
 	if d.Algorithm() != digest.SHA256 {
 		return false
@@ -96,7 +100,7 @@ func (v *verifier) has(ctx context.Context, d digest.Digest) bool {
 	return err == nil && v.intact(ctx, d)
 }
 
-// verify reads the blob, and removes it where it is damaged.
+// verify reads the blob, removes it if it is damaged, and reports whether it is intact.
 func (v *verifier) verify(d digest.Digest) bool {
 	file, err := os.Open(v.path(d))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -112,7 +116,7 @@ func (v *verifier) verify(d digest.Digest) bool {
 	}
 	hash := d.Verifier()
 	if _, err := io.CopyBuffer(hash, file, make([]byte, 256<<10)); err != nil {
-		logrus.WithField("digest", d).WithError(err).Warn("blob cannot be read")
+		logrus.WithField("digest", d).WithError(err).Warn("cannot read a blob")
 	} else if hash.Verified() {
 		v.remember(d, before)
 		return true
@@ -120,22 +124,22 @@ func (v *verifier) verify(d digest.Digest) bool {
 	return v.remove(d, before)
 }
 
-// remove removes a damaged blob, unless it has been replaced meanwhile.
+// remove removes a damaged blob unless its file has changed since it was read, and reports whether it has.
 func (v *verifier) remove(d digest.Digest, read stamp) bool {
 	if now, err := stampOf(v.path(d)); err != nil || now != read {
 		return err == nil
 	}
 	if err := os.Remove(v.path(d)); err != nil {
-		logrus.WithField("digest", d).WithError(err).Error("damaged blob cannot be removed")
+		logrus.WithField("digest", d).WithError(err).Error("cannot remove a damaged blob")
 		return false
 	}
 	v.damaged.Inc()
 	logrus.WithFields(logrus.Fields{"digest": d, "bytes": read.size}).
-		Warn("damaged blob removed; the next push of an image that has it brings it anew")
+		Warn("removed a damaged blob; the next push of an image with it restores it")
 	return false
 }
 
-// trust remembers a blob that has just been verified while it was written.
+// trust records a blob that distribution verified as it was written.
 func (v *verifier) trust(d digest.Digest) {
 	if now, err := stampOf(v.path(d)); err == nil {
 		v.remember(d, now)
@@ -148,7 +152,7 @@ func (v *verifier) remember(d digest.Digest, as stamp) {
 	v.known[d] = as
 }
 
-// scrub verifies every blob, one after the other, until ctx ends.
+// scrub verifies all blobs, one by one, until ctx ends.
 func (v *verifier) scrub(ctx context.Context) {
 	blobs, err := fs.Glob(os.DirFS(v.root), blobsDirectory+"/*/*/data")
 	if err != nil {
@@ -166,7 +170,7 @@ func (v *verifier) scrub(ctx context.Context) {
 	}
 }
 
-// stampOf returns the state of a file. The time of its last change cannot be set back.
+// stampOf returns the state of a file. It includes ctime, which no program can set back.
 func stampOf(name string) (stamp, error) {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -179,10 +183,10 @@ func stampOf(name string) (stamp, error) {
 	return stamp{inode: status.Ino, size: info.Size(), changed: status.Ctim}, nil
 }
 
-// blobFile matches the path of a blob, as distribution's driver is given it.
+// blobFile matches the path of a blob as distribution passes it to the driver.
 var blobFile = regexp.MustCompile(`^/docker/registry/v2/blobs/sha256/([0-9a-f]{2})/([0-9a-f]{64})/data$`) //nolint:gochecknoglobals // a constant
 
-// blobDigest returns the digest of the blob at a path.
+// blobDigest returns the digest of the blob at a path, and false if the path is not a blob's.
 func blobDigest(file string) (digest.Digest, bool) {
 	found := blobFile.FindStringSubmatch(file)
 	if found == nil || found[1] != found[2][:2] {
@@ -191,7 +195,7 @@ func blobDigest(file string) (digest.Digest, bool) {
 	return digest.NewDigestFromEncoded(digest.SHA256, found[2]), true
 }
 
-// validLink says whether a link says what it should: the digest of a blob, and where that stands in its path too, that one.
+// validLink reports whether a link contains a digest, and the one in the link's path if that has one.
 func validLink(link string, content []byte) bool {
 	d, err := digest.Parse(string(content))
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 	"kind-local-registry/internal/registry/registrytest"
 )
 
-// openUpload opens an upload to a/b and returns where it goes on.
+// openUpload opens an upload to a/b and returns its location.
 func openUpload(t *testing.T, base string) *url.URL {
 	t.Helper()
 	status, text := request(t, http.MethodPost, base+"/v2/a/b/blobs/uploads/", nil)
@@ -27,12 +27,12 @@ func openUpload(t *testing.T, base string) *url.URL {
 	return location
 }
 
-// wantNoUploads fails the test if the registry keeps anything of an upload.
+// wantNoUploads fails the test if a file of an upload remains.
 func wantNoUploads(t *testing.T, root string) {
 	t.Helper()
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && !entry.IsDir() && strings.Contains(path, "/_uploads/") {
-			t.Errorf("%s is left of an upload", path)
+			t.Errorf("file %s of an upload remains", path)
 		}
 		return err
 	})
@@ -41,11 +41,11 @@ func wantNoUploads(t *testing.T, root string) {
 	}
 }
 
-func TestNew_DropsAnUploadThatBreaksOff(t *testing.T) {
+func TestNew_RemovesInterruptedUpload(t *testing.T) {
 	t.Parallel()
 	for name, head := range map[string]string{
-		"PUT of known length": "PUT %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000000\r\n\r\n",
-		"PATCH in chunks":     "PATCH %s HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1E8480\r\n",
+		"PUT with a length": "PUT %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2000000\r\n\r\n",
+		"PATCH in chunks":   "PATCH %s HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1E8480\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -77,13 +77,13 @@ func TestNew_DropsAnUploadThatBreaksOff(t *testing.T) {
 			if err := connection.Close(); err != nil {
 				t.Fatal(err)
 			}
-			server.Close() // returns when the request has ended
+			server.Close() // waits for the request
 			wantNoUploads(t, root)
 		})
 	}
 }
 
-func TestNew_DropsUploadsOfAnEarlierProcess(t *testing.T) {
+func TestNew_RemovesUploadsOfAnEarlierProcess(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	location := openUpload(t, registrytest.Start(t, root))

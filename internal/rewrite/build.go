@@ -8,19 +8,19 @@ import (
 )
 
 const (
-	// buildDigits is how many hexadecimal digits of an image ID a build tag has.
+	// buildDigits is the number of hexadecimal digits of the image ID in a build tag.
 	buildDigits = 12
-	// longestTag is the length of a tag in bytes (https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md).
+	// longestTag is the maximum length of a tag in bytes
+	// (https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md).
 	longestTag = 128
 )
 
-// buildTag matches a tag that names one build: the tag of the image, and the first digits of its ID.
+// buildTag matches a build tag: the image's tag, a hyphen, and the first digits of the image ID.
 var buildTag = regexp.MustCompile(`^(.+)-([0-9a-f]{12})$`)
 
-// WithBuild returns the reference, which ends in a tag, with the tag of one build in its place: app:local becomes
-// app:local-0123456789ab for the image ID sha256:0123456789ab… A digest that is known only later cannot be part of a
-// reference which nobody may change; such a tag can, and never stands for another build. A tag that would become too long,
-// and one of an image whose ID is not known, stays.
+// WithBuild returns ref, which must end in a tag, with a build tag: app:local becomes app:local-0123456789ab for the image
+// ID sha256:0123456789ab… It is for references that cannot be changed later, when the digest is known: a build tag never
+// names another build. WithBuild returns ref unchanged if the tag would be too long or the image ID is unknown.
 func WithBuild(ref, imageID string) string {
 	_, id, _ := strings.Cut(imageID, ":")
 	tag := ref[strings.LastIndexByte(ref, ':')+1:]
@@ -30,14 +30,14 @@ func WithBuild(ref, imageID string) string {
 	return ref + "-" + id[:buildDigits]
 }
 
-// IsBuildOf reports whether ref is base, a reference that ends in a tag, with the tag of any one build.
+// IsBuildOf reports whether ref is base with a build tag, whatever the build. base must end in a tag.
 func IsBuildOf(ref, base string) bool {
 	suffix, found := strings.CutPrefix(ref, base)
 	return found && len(suffix) == 1+buildDigits && buildTag.MatchString("x"+suffix)
 }
 
-// Build returns, for a name with the tag of one build, the name with the tag of the image, and the first digits of that
-// build's image ID. It returns false for any other name.
+// Build splits a name with a build tag into the name with the image's own tag and the first digits of the image ID. It returns
+// false for any other name.
 func (n Name) Build() (image Name, idPrefix string, ok bool) {
 	found := buildTag.FindStringSubmatch(n.Tag())
 	if found == nil || n.Digest() != "" {
@@ -50,8 +50,8 @@ func (n Name) Build() (image Name, idPrefix string, ok bool) {
 	return Name{named}, found[2], true
 }
 
-// Aliases returns the other names of an image that the name, one of the registry at registryHost, stands for: that of its
-// repository's original, and without the tag of a build. A name of any other registry has none.
+// Aliases returns the other names of an image in the registry at registryHost: its original name, and both without a build
+// tag. It returns nil for a name in any other registry.
 func (n Name) Aliases(registryHost string) []Name {
 	if n.Host() != registryHost {
 		return nil
@@ -69,7 +69,7 @@ func (n Name) Aliases(registryHost string) []Name {
 	return aliases
 }
 
-// original returns the name that a name of the local registry stands for, with the same tag and digest.
+// original returns the original name of a name in the local registry, with the same tag and digest.
 func (n Name) original() (Name, bool) {
 	repository, err := FromRepository(reference.Path(n.named))
 	if err != nil {

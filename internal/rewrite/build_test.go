@@ -11,14 +11,14 @@ import (
 
 const imageID = "sha256:fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
 
-func TestWithBuild_NamesOneBuild(t *testing.T) {
+func TestWithBuild_AppendsImageIDToTag(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("a", 116)
 	for name, tt := range map[string]struct{ ref, id, want string }{
-		"a tag":                    {"localhost:5001/a/b:local", imageID, "localhost:5001/a/b:local-fedcba987654"},
-		"an unknown image ID":      {"localhost:5001/a/b:local", "", "localhost:5001/a/b:local"},
-		"a tag that grows to 128":  {"localhost:5001/a:" + long[1:], imageID, "localhost:5001/a:" + long[1:] + "-fedcba987654"},
-		"a tag that grows to more": {"localhost:5001/a:" + long, imageID, "localhost:5001/a:" + long},
+		"a tag":                   {"localhost:5001/a/b:local", imageID, "localhost:5001/a/b:local-fedcba987654"},
+		"an unknown image ID":     {"localhost:5001/a/b:local", "", "localhost:5001/a/b:local"},
+		"a tag of 128 characters": {"localhost:5001/a:" + long[1:], imageID, "localhost:5001/a:" + long[1:] + "-fedcba987654"},
+		"a tag of 129 characters": {"localhost:5001/a:" + long, imageID, "localhost:5001/a:" + long},
 	} {
 		if got := rewrite.WithBuild(tt.ref, tt.id); got != tt.want {
 			t.Errorf("%s: WithBuild(%q, %q) = %q, want %q", name, tt.ref, tt.id, got, tt.want)
@@ -26,7 +26,7 @@ func TestWithBuild_NamesOneBuild(t *testing.T) {
 	}
 }
 
-func TestIsBuildOf_TakesNoOtherTag(t *testing.T) {
+func TestIsBuildOf_RejectsOtherTags(t *testing.T) {
 	t.Parallel()
 	for ref, want := range map[string]bool{
 		"localhost:5001/a:1-fedcba987654":  true,
@@ -43,7 +43,7 @@ func TestIsBuildOf_TakesNoOtherTag(t *testing.T) {
 	}
 }
 
-func TestBuild_SplitsItsTag(t *testing.T) {
+func TestBuild_SplitsTagAndImageID(t *testing.T) {
 	t.Parallel()
 	name := parsed(t, rewrite.WithBuild("localhost:5001/a/b:local", imageID))
 	image, idPrefix, ok := name.Build()
@@ -52,12 +52,12 @@ func TestBuild_SplitsItsTag(t *testing.T) {
 	}
 	for _, other := range []string{"a", "a:1", "a:fedcba987654", "a:1-fedcba987654@" + imageID} {
 		if _, _, ok := parsed(t, other).Build(); ok {
-			t.Errorf("%s is taken for the tag of a build", other)
+			t.Errorf("Build of %s = ok, want not", other)
 		}
 	}
 }
 
-func TestAliases_AreWhatALocalNameStandsFor(t *testing.T) {
+func TestAliases_ReturnsOriginalNames(t *testing.T) {
 	t.Parallel()
 	for ref, want := range map[string][]string{
 		"docker.io/a/b:1":                    nil,
@@ -74,50 +74,6 @@ func TestAliases_AreWhatALocalNameStandsFor(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("Aliases of %s (-want +got):\n%s", ref, diff)
 		}
-	}
-}
-
-func TestTarget_FitsTheKubelet(t *testing.T) {
-	t.Parallel()
-	const registryHost = "localhost:5001"
-	for length, want := range map[int]bool{255 - len(registryHost) - 1: true, 255 - len(registryHost): false} {
-		path := "a/" + strings.Repeat("b", length-2)
-		_, err := parsed(t, path).Target(registryHost)
-		if got := err == nil; got != want {
-			t.Errorf("a repository of %d characters: %v, want it mapped: %v", length, err, want)
-		}
-	}
-}
-
-func TestDecide_TakesFromTheRegistryWhatTheHostLost(t *testing.T) {
-	t.Parallel()
-	served := func(rewrite.Name) (rewrite.Presence, error) { return rewrite.Presence{Served: imageID}, nil }
-	question := ask("a/b:1")
-	if got := rewrite.Decide(question, served); got.Reason != rewrite.NotOnHost || got.Changed() {
-		t.Errorf("at admission: %+v, want %s", got, rewrite.NotOnHost)
-	}
-	question.FromRegistry = true
-	if got, want := rewrite.Decide(question, served), "localhost:5001/a/b:1@"+imageID; got.Reason != rewrite.Rewritten || got.Rewritten != want {
-		t.Errorf("when it heals: %+v, want %s", got, want)
-	}
-	if got := rewrite.Decide(question, func(rewrite.Name) (rewrite.Presence, error) { return rewrite.Presence{}, nil }); got.Reason != rewrite.NotOnHost {
-		t.Errorf("without the registry: %+v, want %s", got, rewrite.NotOnHost)
-	}
-}
-
-func TestByBuild_IsForWhatIsPushedOnly(t *testing.T) {
-	t.Parallel()
-	pushing := rewrite.Decision{Image: "a:1", Rewritten: "localhost:5001/a:1", ImageID: imageID, Reason: rewrite.RewrittenPushing}
-	if got, want := pushing.ByBuild().Rewritten, "localhost:5001/a:1-fedcba987654"; got != want || pushing.Pushes() != want {
-		t.Errorf("ByBuild, Pushes = %q, %q, want %q", got, pushing.Pushes(), want)
-	}
-	pushing.ImageID = ""
-	if got := pushing.Pushes(); got != "a:1" {
-		t.Errorf("Pushes without an image ID = %q, want a:1", got)
-	}
-	unchanged := rewrite.Unchanged("localhost:5001/a:1", rewrite.AlreadyLocalPushing, "")
-	if got := unchanged.ByBuild(); got != unchanged || unchanged.Pushes() != unchanged.Image {
-		t.Errorf("ByBuild of %+v = %+v", unchanged, got)
 	}
 }
 

@@ -12,66 +12,66 @@ import (
 
 const otherDigest = "sha256:fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
 
-func TestDecide_GivesEachImageOneReason(t *testing.T) {
+func TestDecide_ReturnsReferenceAndReason(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		image       string
 		leavePulled bool
-		held        rewrite.Presence
+		presence    rewrite.Presence
 		reason      rewrite.Reason
-		want        string // "" for the image as it is written
+		want        string // "" for the original image
 	}{
-		"the registry holds the host's build": {
-			image: "a/b:local", held: rewrite.Presence{OnHost: true, Digest: someDigest, Served: someDigest},
+		"the registry has the host's build": {
+			image: "a/b:local", presence: rewrite.Presence{OnHost: true, Digest: someDigest, Served: someDigest},
 			reason: rewrite.Rewritten, want: "localhost:5001/a/b:local@" + someDigest,
 		},
-		"the registry holds an older build": {
-			image: "a/b:local", held: rewrite.Presence{OnHost: true, Served: otherDigest},
+		"the registry has an older build": {
+			image: "a/b:local", presence: rewrite.Presence{OnHost: true, Served: otherDigest},
 			reason: rewrite.RewrittenPushing, want: "localhost:5001/a/b:local",
 		},
 		"only the host has it": {
-			image: "nginx", held: rewrite.Presence{OnHost: true},
+			image: "nginx", presence: rewrite.Presence{OnHost: true},
 			reason: rewrite.RewrittenPushing, want: "localhost:5001/nginx:latest",
 		},
 		"only the registry has it": {
-			image: "a/b:local", held: rewrite.Presence{Served: someDigest}, reason: rewrite.NotOnHost,
+			image: "a/b:local", presence: rewrite.Presence{Served: someDigest}, reason: rewrite.NotOnHost,
 		},
-		"nobody has it": {image: "a/b:local", reason: rewrite.NotOnHost},
+		"neither has it": {image: "a/b:local", reason: rewrite.NotOnHost},
 		"the host's build cannot be pushed": {
-			image: "a/b:local", held: rewrite.Presence{OnHost: true, Refusal: rewrite.WrongPlatform, Detail: "it is for windows"},
+			image: "a/b:local", presence: rewrite.Presence{OnHost: true, Refusal: rewrite.WrongPlatform, Detail: "it is for windows"},
 			reason: rewrite.WrongPlatform,
 		},
-		"the registry holds the digest that is asked for": {
-			image: "a/b:1@" + someDigest, held: rewrite.Presence{Digest: someDigest, Served: someDigest},
+		"the registry has the digest": {
+			image: "a/b:1@" + someDigest, presence: rewrite.Presence{Digest: someDigest, Served: someDigest},
 			reason: rewrite.Rewritten, want: "localhost:5001/a/b:1@" + someDigest,
 		},
-		"nobody holds the digest that is asked for": {
-			image: "a/b@" + someDigest, held: rewrite.Presence{OnHost: true}, reason: rewrite.DigestNotHeld,
+		"neither has the digest": {
+			image: "a/b@" + someDigest, presence: rewrite.Presence{OnHost: true}, reason: rewrite.DigestNotHeld,
 		},
 		"it names the registry, which serves it": {
-			image: "localhost:5001/a:1", held: rewrite.Presence{Served: someDigest}, reason: rewrite.AlreadyLocal,
+			image: "localhost:5001/a:1", presence: rewrite.Presence{Served: someDigest}, reason: rewrite.AlreadyLocal,
 		},
 		"it names the registry, which lacks it": {
-			image: "localhost:5001/a:1", held: rewrite.Presence{OnHost: true}, reason: rewrite.AlreadyLocalPushing,
+			image: "localhost:5001/a:1", presence: rewrite.Presence{OnHost: true}, reason: rewrite.AlreadyLocalPushing,
 		},
-		"it names the registry, and nobody has it": {image: "localhost:5001/a:1", reason: rewrite.NotOnHost},
-		"it names the registry by a digest that is not there": {
+		"it names the registry, and neither has it": {image: "localhost:5001/a:1", reason: rewrite.NotOnHost},
+		"it names the registry, which lacks the digest": {
 			image: "localhost:5001/a@" + someDigest, reason: rewrite.DigestNotHeld,
 		},
 		"it names the registry, and the host's build cannot be pushed": {
-			image: "localhost:5001/a:1", held: rewrite.Presence{OnHost: true, Refusal: rewrite.Unservable},
+			image: "localhost:5001/a:1", presence: rewrite.Presence{OnHost: true, Refusal: rewrite.Unservable},
 			reason: rewrite.Unservable,
 		},
-		"it was pulled, and pulled images are left alone": {
-			image: "nginx", leavePulled: true, held: rewrite.Presence{OnHost: true, Pulled: true, Digest: someDigest},
+		"it was pulled, and LeavePulled is set": {
+			image: "nginx", leavePulled: true, presence: rewrite.Presence{OnHost: true, Pulled: true, Digest: someDigest},
 			reason: rewrite.AlwaysUpstream,
 		},
-		"it was pulled, and it matters not": {
-			image: "nginx", held: rewrite.Presence{OnHost: true, Pulled: true},
+		"it was pulled, and LeavePulled is not set": {
+			image: "nginx", presence: rewrite.Presence{OnHost: true, Pulled: true},
 			reason: rewrite.RewrittenPushing, want: "localhost:5001/nginx:latest",
 		},
-		"it was built, and pulled images are left alone": {
-			image: "nginx", leavePulled: true, held: rewrite.Presence{OnHost: true},
+		"it was built, and LeavePulled is set": {
+			image: "nginx", leavePulled: true, presence: rewrite.Presence{OnHost: true},
 			reason: rewrite.RewrittenPushing, want: "localhost:5001/nginx:latest",
 		},
 	} {
@@ -81,14 +81,14 @@ func TestDecide_GivesEachImageOneReason(t *testing.T) {
 			if tt.want != "" {
 				want.Rewritten = tt.want
 			}
-			if tt.held.Refusal != "" {
-				want.Detail = tt.held.Detail
+			if tt.presence.Refusal != "" {
+				want.Detail = tt.presence.Detail
 			}
 			if tt.reason == rewrite.Rewritten {
 				want.Digest = someDigest
 			}
 			question := rewrite.Question{Image: tt.image, RegistryHost: registryHost, LeavePulled: tt.leavePulled}
-			got := rewrite.Decide(question, func(rewrite.Name) (rewrite.Presence, error) { return tt.held, nil })
+			got := rewrite.Decide(question, func(rewrite.Name) (rewrite.Presence, error) { return tt.presence, nil })
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("Decide(%q) (-want +got):\n%s", tt.image, diff)
 			}
@@ -96,7 +96,7 @@ func TestDecide_GivesEachImageOneReason(t *testing.T) {
 	}
 }
 
-func TestDecide_LeavesAnImageAloneThatNobodyCouldSayAnythingOf(t *testing.T) {
+func TestDecide_KeepsImageIfLookupFails(t *testing.T) {
 	t.Parallel()
 	got := rewrite.Decide(ask("a/b:local"), func(rewrite.Name) (rewrite.Presence, error) {
 		return rewrite.Presence{}, errors.New("no route to host")
@@ -109,14 +109,14 @@ func TestDecide_LeavesAnImageAloneThatNobodyCouldSayAnythingOf(t *testing.T) {
 	}
 }
 
-func TestDecide_AsksNobodyAboutWhatHasNoPlaceInTheRegistry(t *testing.T) {
+func TestDecide_NeverLooksUpUnmappableImages(t *testing.T) {
 	t.Parallel()
 	for image, want := range map[string]rewrite.Reason{
 		"not an image": rewrite.InvalidReference,
 		"HOST/image":   rewrite.Unmappable,
 	} {
 		got := rewrite.Decide(ask(image), func(name rewrite.Name) (rewrite.Presence, error) {
-			t.Errorf("asked about %s", name)
+			t.Errorf("Lookup(%s) called", name)
 			return rewrite.Presence{}, nil
 		})
 		if got.Reason != want || got.Changed() || got.Detail == "" {
@@ -125,7 +125,7 @@ func TestDecide_AsksNobodyAboutWhatHasNoPlaceInTheRegistry(t *testing.T) {
 	}
 }
 
-func TestDecide_SaysWhyALookUpWasRefused(t *testing.T) {
+func TestDecide_ReturnsReasonOfRefusedLookup(t *testing.T) {
 	t.Parallel()
 	got := rewrite.Decide(ask("a/b:local"), func(rewrite.Name) (rewrite.Presence, error) {
 		return rewrite.Presence{}, fmt.Errorf("asking: %w", &rewrite.Refusal{Reason: rewrite.ExcludedByRule, Detail: "a rule"})
@@ -135,44 +135,17 @@ func TestDecide_SaysWhyALookUpWasRefused(t *testing.T) {
 	}
 }
 
-func TestDecide_AsksNobodyAboutWhatARuleLeavesAlone(t *testing.T) {
+func TestDecide_NeverLooksUpExcludedImages(t *testing.T) {
 	t.Parallel()
 	question := ask("nginx")
 	question.ExcludedBy = func(name rewrite.Name) string { return "rule for " + name.String() }
 	got := rewrite.Decide(question, func(name rewrite.Name) (rewrite.Presence, error) {
-		t.Errorf("asked about %s", name)
+		t.Errorf("Lookup(%s) called", name)
 		return rewrite.Presence{}, nil
 	})
 	want := rewrite.Unchanged("nginx", rewrite.ExcludedByRule, "rule for docker.io/library/nginx:latest")
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Decide (-want +got):\n%s", diff)
-	}
-}
-
-func TestAfterPush_DecidesAsALaterLookup(t *testing.T) {
-	t.Parallel()
-	for _, image := range []string{"a/b:local", "localhost:5001/a:1"} {
-		onHost := func(rewrite.Name) (rewrite.Presence, error) { return rewrite.Presence{OnHost: true}, nil }
-		inRegistry := func(rewrite.Name) (rewrite.Presence, error) {
-			return rewrite.Presence{OnHost: true, Digest: someDigest, Served: someDigest}, nil
-		}
-		got, err := rewrite.Decide(ask(image), onHost).AfterPush(someDigest, nil)
-		want := rewrite.Decide(ask(image), inRegistry)
-		if err != nil || got.Rewritten != want.Rewritten || got.Reason != want.Reason {
-			t.Errorf("AfterPush of Decide(%q) = %+v, %v, want %+v", image, got, err, want)
-		}
-	}
-}
-
-func TestAfterPush_TellsRefusalsFromOtherErrors(t *testing.T) {
-	t.Parallel()
-	pushing := rewrite.Decision{Image: "a:1", Rewritten: "localhost:5001/a:1", Reason: rewrite.RewrittenPushing}
-	got, err := pushing.AfterPush("", fmt.Errorf("pushing: %w", &rewrite.Refusal{Reason: rewrite.NoSpace, Detail: "full"}))
-	if want := rewrite.Unchanged("a:1", rewrite.NoSpace, "full"); err != nil || got != want {
-		t.Errorf("AfterPush of a refusal = %+v, %v, want %+v", got, err, want)
-	}
-	if got, err = pushing.AfterPush("", errors.ErrUnsupported); !errors.Is(err, errors.ErrUnsupported) || got != pushing {
-		t.Errorf("AfterPush of an error = %+v, %v, want %+v and the error", got, err, pushing)
 	}
 }
 
@@ -185,7 +158,23 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-// ask returns the plain question about an image.
+// ask returns a question about image with nothing else set.
 func ask(image string) rewrite.Question {
 	return rewrite.Question{Image: image, RegistryHost: registryHost}
+}
+
+func TestDecide_UsesServedImageOnlyFromRegistry(t *testing.T) {
+	t.Parallel()
+	served := func(rewrite.Name) (rewrite.Presence, error) { return rewrite.Presence{Served: imageID}, nil }
+	question := ask("a/b:1")
+	if got := rewrite.Decide(question, served); got.Reason != rewrite.NotOnHost || got.Changed() {
+		t.Errorf("Decide at admission = %+v, want %s", got, rewrite.NotOnHost)
+	}
+	question.FromRegistry = true
+	if got, want := rewrite.Decide(question, served), "localhost:5001/a/b:1@"+imageID; got.Reason != rewrite.Rewritten || got.Rewritten != want {
+		t.Errorf("Decide with FromRegistry = %+v, want %s", got, want)
+	}
+	if got := rewrite.Decide(question, func(rewrite.Name) (rewrite.Presence, error) { return rewrite.Presence{}, nil }); got.Reason != rewrite.NotOnHost {
+		t.Errorf("Decide with FromRegistry, image missing = %+v, want %s", got, rewrite.NotOnHost)
+	}
 }

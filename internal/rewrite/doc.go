@@ -1,6 +1,7 @@
-// Package rewrite decides what becomes of one image reference, and maps names into the registry and back.
+// Package rewrite decides whether and how to rewrite an image reference, and maps repositories of any registry to
+// repositories of the local registry and back.
 //
-// A decision is a pure function of the reference, the pod's facts and what the host and the registry hold. The package
-// knows nothing of Docker, of Kubernetes clients or of HTTP: the admission handler, the review command and setup explain
-// all call it, so that what is explained is what happens.
+// A decision is a pure function of the reference, the rules, the pod and the image's presence on the host and in the registry.
+// The package imports no client of Docker, Kubernetes or HTTP: the admission handler, webhook review and setup explain all
+// call it, so they always agree.
 package rewrite

@@ -7,7 +7,7 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// seeds are references whose mapping has a catch.
+// seeds returns references that are hard to map.
 func seeds() []string {
 	return []string{
 		"nginx", "library/nginx", "docker.io/nginx", "docker.io/library/nginx:1", "docker.io/a__5000/x",
@@ -16,7 +16,7 @@ func seeds() []string {
 	}
 }
 
-// FuzzRepository checks that the mapping is reversible, and so that no two names share a repository.
+// FuzzRepository checks that the mapping is reversible, and therefore that no two names share a repository.
 func FuzzRepository(f *testing.F) {
 	for _, image := range seeds() {
 		f.Add(image)
@@ -40,7 +40,7 @@ func FuzzRepository(f *testing.F) {
 	})
 }
 
-// FuzzNames checks of two names that they share a repository only if they are the same but for tag and digest.
+// FuzzNames checks that two names share a repository if, and only if, they differ at most in tag and digest.
 func FuzzNames(f *testing.F) {
 	for i, a := range seeds() {
 		f.Add(a, seeds()[(i+1)%len(seeds())])
@@ -57,32 +57,32 @@ func FuzzNames(f *testing.F) {
 			return
 		}
 		if (repositoryOne == repositoryTwo) != (withoutTag(one) == withoutTag(two)) {
-			t.Errorf("%q and %q become %q and %q", one, two, repositoryOne, repositoryTwo)
+			t.Errorf("repositories of %q and %q = %q and %q", one, two, repositoryOne, repositoryTwo)
 		}
 	})
 }
 
-// FuzzDecide checks that a decision never panics, and leaves its own result alone.
+// FuzzDecide checks that Decide never panics and never rewrites its own result.
 func FuzzDecide(f *testing.F) {
 	for _, image := range seeds() {
 		f.Add(image, true, true)
 		f.Add(image, true, false)
 		f.Add(image, false, false)
 	}
-	f.Fuzz(func(t *testing.T, image string, onHost, held bool) {
+	f.Fuzz(func(t *testing.T, image string, onHost, inRegistry bool) {
 		lookup := func(rewrite.Name) (rewrite.Presence, error) {
 			presence := rewrite.Presence{OnHost: onHost}
-			if held {
+			if inRegistry {
 				presence.Digest, presence.Served = someDigest, someDigest
 			}
 			return presence, nil
 		}
 		first := rewrite.Decide(ask(image), lookup)
 		if second := rewrite.Decide(ask(first.Rewritten), lookup); second.Changed() {
-			t.Errorf("%q becomes %q, which becomes %q", image, first.Rewritten, second.Rewritten)
+			t.Errorf("%q is rewritten to %q, and that to %q", image, first.Rewritten, second.Rewritten)
 		}
 		if first.Changed() && !strings.HasPrefix(first.Rewritten, registryHost+"/") {
-			t.Errorf("%q becomes %q, want a name of %s", image, first.Rewritten, registryHost)
+			t.Errorf("%q is rewritten to %q, want a name in %s", image, first.Rewritten, registryHost)
 		}
 	})
 }

@@ -2,51 +2,52 @@ package rewrite
 
 import "errors"
 
-// Reason says why an image reference was rewritten or left alone. The list is closed: the same words stand in the log,
-// in metrics, in Events and in docs/reasons.md.
+// Reason is the reason why an image reference was rewritten or not. The list is closed. The log, metrics, Events and
+// docs/reasons.md use the same words.
 type Reason string
 
-// The reasons. Those of Rewritten, RewrittenPushing and Kept change the reference, all others leave it as it was written.
+// The reasons. Rewritten, RewrittenPushing and Kept change the reference; all others keep the original image.
 const (
-	// Rewritten: the registry holds exactly the host's build; the reference names it by digest.
+	// Rewritten means that exactly the host's build is present in the registry. The rewritten image is pinned to its digest.
 	Rewritten Reason = "Rewritten"
-	// RewrittenPushing: the host has the image, the registry does not yet; it is being pushed.
+	// RewrittenPushing means that the host has the image, and this build is being pushed to the registry.
 	RewrittenPushing Reason = "RewrittenPushing"
-	// Kept: an update names the original image of what runs; the pod keeps the image that it has.
+	// Kept means that an update names the original image of a running container, which keeps its rewritten image.
 	Kept Reason = "Kept"
-	// AlreadyLocal: the reference names the local registry already, and the registry serves it.
+	// AlreadyLocal means that the reference names the local registry, which serves it.
 	AlreadyLocal Reason = "AlreadyLocal"
-	// AlreadyLocalPushing: the reference names the local registry already; the image is being pushed there.
+	// AlreadyLocalPushing means that the reference names the local registry, and the host's image is being pushed to it.
 	AlreadyLocalPushing Reason = "AlreadyLocalPushing"
-	// NotOnHost: the host's Docker daemon has no image of this name; it is pulled from where it names.
+	// NotOnHost means that the host's Docker daemon has no image of this name. The kubelet pulls the original image.
 	NotOnHost Reason = "NotOnHost"
-	// AlwaysUpstream: the host has the image from the registry that the reference names, and the pod always asks that one.
+	// AlwaysUpstream means that the daemon pulled the image from the registry in the reference, and the pod's
+	// imagePullPolicy is Always. The kubelet pulls from that registry.
 	AlwaysUpstream Reason = "AlwaysUpstream"
-	// DigestNotHeld: the reference asks for a manifest that the local registry does not hold.
+	// DigestNotHeld means that the reference has a digest, and the local registry has no such image manifest.
 	DigestNotHeld Reason = "DigestNotHeld"
-	// WrongPlatform: the host's image is for an operating system or architecture that the nodes do not run.
+	// WrongPlatform means that the host's image is for an operating system or architecture that the nodes do not run.
 	WrongPlatform Reason = "WrongPlatform"
-	// Unservable: the host's image has a shape that the registry cannot serve, such as foreign layers.
+	// Unservable means that the registry cannot serve the host's image, for example because it has foreign layers.
 	Unservable Reason = "Unservable"
-	// NoSpace: the registry's disk is full, or the Docker daemon's.
+	// NoSpace means that the disk of the registry or of the Docker daemon is full.
 	NoSpace Reason = "NoSpace"
-	// InvalidReference: not an image reference; the kubelet will say so too.
+	// InvalidReference means that this is not an image reference. The kubelet refuses it too.
 	InvalidReference Reason = "InvalidReference"
-	// Unmappable: a valid reference that has no name in the local registry, see ErrUnmappable.
+	// Unmappable means that the reference is valid but cannot be mapped to the local registry; see ErrUnmappable.
 	Unmappable Reason = "Unmappable"
-	// ExcludedByRule: a rule leaves the image, its namespace or its pod alone.
+	// ExcludedByRule means that a rule excludes the image, its namespace or its pod.
 	ExcludedByRule Reason = "ExcludedByRule"
-	// LoopGuard: the pod's owner recreates a rewritten pod over and over, as one does that compares images.
+	// LoopGuard means that the pod's owner keeps recreating a rewritten pod, as an operator does that compares images.
 	LoopGuard Reason = "LoopGuard"
-	// OptedOut: the pod's annotation, or the label of its namespace, asks that its images be left alone.
+	// OptedOut means that an annotation of the pod, or a label of its namespace, asks for the original images.
 	OptedOut Reason = "OptedOut"
-	// MirrorPod: the pod mirrors a static pod of the kubelet; the API server allows no change to it.
+	// MirrorPod means that the pod mirrors a static pod of the kubelet. The API server allows no change to it.
 	MirrorPod Reason = "MirrorPod"
-	// LookupUnavailable: whether the host has the image could not be asked in time; the pod is created as written.
+	// LookupUnavailable means that the lookup failed or did not end in time. The pod is created with its original image.
 	LookupUnavailable Reason = "LookupUnavailable"
 )
 
-// Reasons returns every reason, in the order of the list above.
+// Reasons returns all reasons, in the order above.
 func Reasons() []Reason {
 	return []Reason{
 		Rewritten, RewrittenPushing, Kept, AlreadyLocal, AlreadyLocalPushing, NotOnHost, AlwaysUpstream, DigestNotHeld,
@@ -55,8 +56,7 @@ func Reasons() []Reason {
 	}
 }
 
-// Warns says whether whoever made the pod should hear of it: the host's image was meant, or may have been, and cannot run.
-// The other reasons say that all is as it should be.
+// Warns reports whether the user should get a warning: the pod may be meant to run the host's image, and cannot.
 func (r Reason) Warns() bool {
 	switch r {
 	case WrongPlatform, Unservable, NoSpace, InvalidReference, Unmappable, LoopGuard, LookupUnavailable:
@@ -66,17 +66,16 @@ func (r Reason) Warns() bool {
 	}
 }
 
-// Refusal is the error of an image that cannot be brought into the registry, and waiting changes nothing about that. Any
-// other error of a look-up or a push may pass.
+// Refusal is the error of a lookup or a push that cannot succeed, however often it is retried. Any other error may be
+// temporary.
 type Refusal struct {
-	// Reason is why: NotOnHost, DigestNotHeld, WrongPlatform, Unservable, NoSpace, InvalidReference, Unmappable or
-	// ExcludedByRule.
+	// Reason is NotOnHost, DigestNotHeld, WrongPlatform, Unservable, NoSpace, InvalidReference, Unmappable or ExcludedByRule.
 	Reason Reason
-	// Detail says more, for a person.
+	// Detail explains it to people.
 	Detail string
 }
 
-// ReasonOf returns the reason of a refusal, and "" for any other error.
+// ReasonOf returns the reason of a Refusal in err's chain, and "" if there is none.
 func ReasonOf(err error) Reason {
 	if refusal, ok := errors.AsType[*Refusal](err); ok {
 		return refusal.Reason
@@ -84,5 +83,5 @@ func ReasonOf(err error) Reason {
 	return ""
 }
 
-// Error returns the reason and its detail.
+// Error returns the reason and the detail.
 func (r *Refusal) Error() string { return string(r.Reason) + ": " + r.Detail }

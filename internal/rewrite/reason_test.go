@@ -39,7 +39,7 @@ func TestReasons_ListsEveryConstant(t *testing.T) {
 	}
 }
 
-func TestReasons_AreAllExplainedInTheirOrder(t *testing.T) {
+func TestReasons_AreDocumentedInOrder(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/reasons.md")
 	if err != nil {

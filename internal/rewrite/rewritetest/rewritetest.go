@@ -1,4 +1,4 @@
-// Package rewritetest makes references for tests.
+// Package rewritetest creates names for tests.
 package rewritetest
 
 import (
@@ -7,7 +7,7 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// Name parses image. It fails the test if image is no valid reference.
+// Name parses image and fails the test if it is not a valid reference.
 func Name(t testing.TB, image string) rewrite.Name {
 	t.Helper()
 	name, err := rewrite.Parse(image)

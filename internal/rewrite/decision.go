@@ -1,0 +1,70 @@
+package rewrite
+
+import "errors"
+
+// Decision is the decision about one image reference.
+type Decision struct {
+	// Image is the original image.
+	Image string `json:"image"`
+	// Rewritten is the rewritten image, or Image if it is not rewritten.
+	Rewritten string `json:"rewritten"`
+	// Digest is the digest in Rewritten if the decision added one; "" otherwise.
+	Digest string `json:"digest,omitempty"`
+	// ImageID is the daemon's ID of the image if it must be pushed first; "" otherwise.
+	ImageID string `json:"imageID,omitempty"`
+	// Reason is the reason for the decision.
+	Reason Reason `json:"reason"`
+	// Detail explains the reason, such as the error in the reference; it may be "".
+	Detail string `json:"detail,omitempty"`
+}
+
+// Changed reports whether the decision changes the reference.
+func (d Decision) Changed() bool { return d.Rewritten != d.Image }
+
+// NeedsPush reports whether the image must be pushed to the registry first.
+func (d Decision) NeedsPush() bool {
+	return d.Reason == RewrittenPushing || d.Reason == AlreadyLocalPushing
+}
+
+// Unchanged returns the decision to keep image.
+func Unchanged(image string, reason Reason, detail string) Decision {
+	return Decision{Image: image, Rewritten: image, Reason: reason, Detail: detail}
+}
+
+// ByBuild returns the decision with a build tag in Rewritten if the image must be pushed to be rewritten, and the decision
+// itself otherwise. It is for fields that cannot be pinned to a digest later.
+func (d Decision) ByBuild() Decision {
+	if d.Reason == RewrittenPushing {
+		d.Rewritten = WithBuild(d.Rewritten, d.ImageID)
+	}
+	return d
+}
+
+// Pushes returns the reference to push for a field that cannot be pinned later: that of ByBuild if it has a build tag,
+// otherwise Image.
+func (d Decision) Pushes() string {
+	if build := d.ByBuild().Rewritten; build != d.Rewritten {
+		return build
+	}
+	return d.Image
+}
+
+// AfterPush returns the decision after a push of its image, given the push's result: the digest of the image manifest or an
+// error. After a Refusal it is to keep the original image. Any other error may be temporary: AfterPush returns it with the
+// decision unchanged.
+func (d Decision) AfterPush(digest string, err error) (Decision, error) {
+	if refusal, ok := errors.AsType[*Refusal](err); ok {
+		return Unchanged(d.Image, refusal.Reason, refusal.Detail), nil
+	}
+	if err != nil {
+		return d, err
+	}
+	d.Digest, d.ImageID = digest, ""
+	switch d.Reason {
+	case RewrittenPushing:
+		d.Reason, d.Rewritten = Rewritten, d.Rewritten+"@"+digest
+	case AlreadyLocalPushing:
+		d.Reason = AlreadyLocal
+	}
+	return d, nil
+}

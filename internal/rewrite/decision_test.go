@@ -1,0 +1,52 @@
+package rewrite_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"kind-local-registry/internal/rewrite"
+)
+
+func TestByBuild_ChangesOnlyDecisionsToPush(t *testing.T) {
+	t.Parallel()
+	pushing := rewrite.Decision{Image: "a:1", Rewritten: "localhost:5001/a:1", ImageID: imageID, Reason: rewrite.RewrittenPushing}
+	if got, want := pushing.ByBuild().Rewritten, "localhost:5001/a:1-fedcba987654"; got != want || pushing.Pushes() != want {
+		t.Errorf("ByBuild, Pushes = %q, %q, want %q", got, pushing.Pushes(), want)
+	}
+	pushing.ImageID = ""
+	if got := pushing.Pushes(); got != "a:1" {
+		t.Errorf("Pushes without an image ID = %q, want a:1", got)
+	}
+	unchanged := rewrite.Unchanged("localhost:5001/a:1", rewrite.AlreadyLocalPushing, "")
+	if got := unchanged.ByBuild(); got != unchanged || unchanged.Pushes() != unchanged.Image {
+		t.Errorf("ByBuild of %+v = %+v, want it unchanged", unchanged, got)
+	}
+}
+
+func TestAfterPush_AgreesWithLaterLookup(t *testing.T) {
+	t.Parallel()
+	for _, image := range []string{"a/b:local", "localhost:5001/a:1"} {
+		onHost := func(rewrite.Name) (rewrite.Presence, error) { return rewrite.Presence{OnHost: true}, nil }
+		inRegistry := func(rewrite.Name) (rewrite.Presence, error) {
+			return rewrite.Presence{OnHost: true, Digest: someDigest, Served: someDigest}, nil
+		}
+		got, err := rewrite.Decide(ask(image), onHost).AfterPush(someDigest, nil)
+		want := rewrite.Decide(ask(image), inRegistry)
+		if err != nil || got.Rewritten != want.Rewritten || got.Reason != want.Reason {
+			t.Errorf("AfterPush of Decide(%q) = %+v, %v, want %+v", image, got, err, want)
+		}
+	}
+}
+
+func TestAfterPush_ReturnsErrorsExceptRefusals(t *testing.T) {
+	t.Parallel()
+	pushing := rewrite.Decision{Image: "a:1", Rewritten: "localhost:5001/a:1", Reason: rewrite.RewrittenPushing}
+	got, err := pushing.AfterPush("", fmt.Errorf("pushing: %w", &rewrite.Refusal{Reason: rewrite.NoSpace, Detail: "full"}))
+	if want := rewrite.Unchanged("a:1", rewrite.NoSpace, "full"); err != nil || got != want {
+		t.Errorf("AfterPush of a refusal = %+v, %v, want %+v", got, err, want)
+	}
+	if got, err = pushing.AfterPush("", errors.ErrUnsupported); !errors.Is(err, errors.ErrUnsupported) || got != pushing {
+		t.Errorf("AfterPush of an error = %+v, %v, want %+v and the error", got, err, pushing)
+	}
+}

@@ -1,0 +1,85 @@
+package rewrite
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/distribution/reference"
+)
+
+// ErrUnmappable is returned for a valid reference that cannot be mapped to the registry: its host has capital letters or is an
+// IPv6 address, or its name, with the registry's host in front, would have more than 255 characters.
+var ErrUnmappable = errors.New("has no name in the local registry")
+
+// portSeparator replaces the colon before a host's port. "__" is valid in a repository but not in a host.
+const portSeparator = "__"
+
+// hostWithPort matches a first path component with a host and a port, as mapHost returns it.
+var hostWithPort = regexp.MustCompile(`^([a-zA-Z0-9.-]+)` + portSeparator + `([0-9]+)$`)
+
+// Repository maps the name to a repository of the local registry at registryHost: reference.FamiliarName, or the full name if
+// the familiar one maps back to another name, with :PORT of the host replaced by __PORT. A name in the local registry keeps
+// its repository. No two names share one (FuzzRepository). It returns ErrUnmappable.
+func (n Name) Repository(registryHost string) (string, error) {
+	if n.Host() == registryHost {
+		return reference.Path(n.named), nil
+	}
+	longest := reference.RepositoryNameTotalLengthMax - len(registryHost+"/")
+	for _, candidate := range []string{reference.FamiliarName(n.named), n.named.Name()} {
+		repository := mapHost(candidate)
+		if original, err := FromRepository(repository); err == nil && original.named.Name() == n.named.Name() {
+			return repository, checkRepository(repository, longest, n)
+		}
+	}
+	return "", fmt.Errorf("%s %w", n, ErrUnmappable)
+}
+
+// Target maps the name to a reference in the local registry: host, repository, and the tag if there is one. It has no digest:
+// the caller knows which image manifest the registry has. It returns ErrUnmappable.
+func (n Name) Target(registryHost string) (string, error) {
+	repository, err := n.Repository(registryHost)
+	if err != nil {
+		return "", err
+	}
+	target := registryHost + "/" + repository
+	if tag := n.Tag(); tag != "" {
+		target += ":" + tag
+	}
+	return target, nil
+}
+
+// FromRepository maps a repository of the local registry back to a name without tag. It is the inverse of Name.Repository.
+func FromRepository(repository string) (Name, error) {
+	first, rest, found := strings.Cut(repository, "/")
+	if found {
+		repository = hostWithPort.ReplaceAllString(first, "$1:$2") + "/" + rest
+	}
+	named, err := reference.ParseNormalizedNamed(repository)
+	if err != nil {
+		return Name{}, fmt.Errorf("parsing repository %q: %w", repository, err)
+	}
+	return Name{named}, nil
+}
+
+// mapHost replaces the colon before the host's port by portSeparator: a repository cannot contain a colon.
+func mapHost(name string) string {
+	host, path, found := strings.Cut(name, "/")
+	if !found {
+		return name
+	}
+	return strings.Replace(host, ":", portSeparator, 1) + "/" + path
+}
+
+// checkRepository returns ErrUnmappable unless the registry and the kubelet accept the repository: a host may have characters
+// that a path may not, and the kubelet's maximum length includes the registry's host. longest is in bytes.
+func checkRepository(repository string, longest int, n Name) error {
+	if strings.ToLower(repository) != repository || len(repository) > longest {
+		return fmt.Errorf("%s %w", n, ErrUnmappable)
+	}
+	if _, err := reference.WithName(repository); err != nil {
+		return fmt.Errorf("%s %w: %w", n, ErrUnmappable, err)
+	}
+	return nil
+}

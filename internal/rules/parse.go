@@ -12,8 +12,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Parse reads rules from a YAML document. What it leaves out has its default; an empty document is Default. The
-// error joins every fault, each with file (a name for the reader), line, and what to do.
+// Parse parses rules from a YAML document. A missing key has its default; an empty document is Default. The error joins all
+// faults, each with file (the name shown to the user), line and what to do.
 func Parse(file string, document []byte) (Rules, error) {
 	p := &parser{file: file}
 	parsed := Default()
@@ -27,21 +27,21 @@ func Parse(file string, document []byte) (Rules, error) {
 	return parsed, nil
 }
 
-// parser walks a document, and collects its faults.
+// parser parses a document and collects its faults.
 type parser struct {
 	file   string
 	faults []error
 }
 
-// fault keeps a fault of that line.
+// fault adds a fault of a line.
 func (p *parser) fault(line int, format string, args ...any) {
 	p.faults = append(p.faults, fmt.Errorf("%s:%d: %s; see docs/rules.md", p.file, line, fmt.Sprintf(format, args...)))
 }
 
-// yamlFault takes the line out of an error of package yaml.
+// yamlFault matches an error of package yaml: line and message.
 var yamlFault = regexp.MustCompile(`(?s)^yaml: (?:line (\d+): )?(.*)$`)
 
-// document returns the one document's content, or nil where there is none.
+// document returns the root node of the only document, or nil if there is none.
 func (p *parser) document(text []byte) *yaml.Node {
 	if !utf8.Valid(text) {
 		p.fault(lineOfInvalid(text), "not UTF-8: save it as such")

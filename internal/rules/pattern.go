@@ -11,10 +11,10 @@ import (
 
 var errEmpty = errors.New("is empty")
 
-// imageParts are the parts of a reference, or of a pattern for references, that are compared each with its own.
+// imageParts are the parts of a reference or of a pattern for references. Each part is matched separately.
 type imageParts struct{ path, tag, digest string }
 
-// splitImage takes a reference, or a pattern, apart. A colon before the last slash belongs to the host.
+// splitImage splits a reference or a pattern. A colon before the last slash belongs to the host.
 func splitImage(image string) imageParts {
 	image, digest, _ := strings.Cut(image, "@")
 	tagged := image[strings.LastIndex(image, "/")+1:]
@@ -26,7 +26,7 @@ func splitImage(image string) imageParts {
 	return imageParts{path: path, tag: tag, digest: digest}
 }
 
-// matches says whether the pattern matches a normalised reference. A pattern without a tag takes every tag, and one
+// matches reports whether the pattern matches a normalised reference. A pattern without a tag matches every tag, and one
 // without a digest every digest.
 func (p imageParts) matches(image imageParts) bool {
 	return (p.tag == "" || matches(p.tag, image.tag)) &&
@@ -34,8 +34,8 @@ func (p imageParts) matches(image imageParts) bool {
 		matches(normalisePath(p.path), image.path)
 }
 
-// normalisePath completes a pattern as Docker completes a reference: without a host it is for Docker Hub, with one segment
-// for an official image there. A pattern that begins with * is as it is.
+// normalisePath completes a pattern as Docker completes a reference: without a host it is for Docker Hub, and with one segment
+// for an official image there. A pattern that begins with * is not completed.
 func normalisePath(path string) string {
 	first, rest, nested := strings.Cut(path, "/")
 	switch {
@@ -52,18 +52,18 @@ func normalisePath(path string) string {
 	}
 }
 
-// isHost says whether Docker takes the first segment of a reference for a host.
+// isHost reports whether Docker reads the first segment of a reference as a host.
 func isHost(segment string) bool {
 	return strings.ContainsAny(segment, ".:") || segment == "localhost" || strings.ToLower(segment) != segment
 }
 
-// matches says whether the pattern matches all of the text; a pattern that is none matches nothing.
+// matches reports whether the pattern matches the whole text. An invalid pattern matches nothing.
 func matches(pattern, text string) bool {
 	matched, err := doublestar.Match(pattern, text)
 	return err == nil && matched
 }
 
-// checkImage returns what is wrong with a pattern for images.
+// checkImage returns an error if a pattern for images is invalid.
 func checkImage(pattern string) error {
 	parts := splitImage(pattern)
 	for _, part := range []string{parts.tag, parts.digest} {
@@ -72,12 +72,12 @@ func checkImage(pattern string) error {
 		}
 	}
 	if strings.HasPrefix(parts.path, "*") && parts.path != "**" && !strings.Contains(parts.path, "/") {
-		return fmt.Errorf("* stays between two slashes: write **/%s, or docker.io/library/%s", pattern, pattern)
+		return fmt.Errorf("* matches no slash: write **/%s, or docker.io/library/%s", pattern, pattern)
 	}
 	return checkPattern(parts.path)
 }
 
-// checkPattern returns what is wrong with a pattern.
+// checkPattern returns an error if a pattern is invalid.
 func checkPattern(pattern string) error {
 	if pattern == "" {
 		return errEmpty
@@ -87,7 +87,7 @@ func checkPattern(pattern string) error {
 	}
 	segments := strings.FieldsFunc(pattern, func(r rune) bool { return strings.ContainsRune("/{,}", r) })
 	if slices.ContainsFunc(segments, func(s string) bool { return s != "**" && strings.Contains(s, "**") }) {
-		return errors.New("** has to stand alone between two slashes")
+		return errors.New("** must be alone between two slashes")
 	}
 	return nil
 }

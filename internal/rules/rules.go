@@ -10,63 +10,61 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Rules say which images, namespaces and pods are left alone (docs/rules.md). They are plain values: the zero Rules
-// exclude nothing.
+// Rules are the rules of one document (docs/rules.md). The zero Rules exclude nothing.
 type Rules struct {
-	// Images selects by the normalised reference, such as docker.io/library/nginx:1.27.
+	// Images selects images by the normalised reference, such as docker.io/library/nginx:1.27.
 	Images Selection `json:"images,omitzero"`
-	// Namespaces selects by the namespace's name.
+	// Namespaces selects namespaces by name.
 	Namespaces Selection `json:"namespaces,omitzero"`
-	// Pods says which pods are left alone.
+	// Pods excludes pods by label.
 	Pods PodRules `json:"pods"`
-	// AlwaysPull is what imagePullPolicy: Always means for an image that the daemon pulled and did not build.
+	// AlwaysPull is the meaning of imagePullPolicy: Always for an image that the daemon pulled rather than built.
 	AlwaysPull AlwaysPull `json:"alwaysPull,omitempty"`
-	// LoopGuard ends a fight with an operator that recreates its pods for ever.
+	// LoopGuard limits how often a pod is recreated because of its rewritten image.
 	LoopGuard LoopGuard `json:"loopGuard"`
-	// PrePush says that the pusher pushes an image which the registry serves again as soon as it is rebuilt, and not only when
-	// a pod wants it.
+	// PrePush makes the pusher push an image that the registry serves as soon as it is rebuilt, before a pod needs it.
 	PrePush bool `json:"prePush"`
 }
 
-// Selection takes what a pattern of Include matches and none of Exclude. An empty Include takes all.
+// Selection selects what matches a pattern of Include and none of Exclude. An empty Include matches everything.
 type Selection struct {
 	Include []string `json:"include,omitempty"`
 	Exclude []string `json:"exclude,omitempty"`
 }
 
-// PodRules say which pods are left alone.
+// PodRules exclude pods.
 type PodRules struct {
-	// Exclude are label selectors (k8s.io/apimachinery/pkg/labels); a pod that one of them matches is left alone.
+	// Exclude are label selectors (k8s.io/apimachinery/pkg/labels). A pod that matches one of them is excluded.
 	Exclude []string `json:"exclude"`
 
-	selectors map[string]labels.Selector // of Exclude, parsed; a selector that is not here is parsed each time
+	selectors map[string]labels.Selector // parsed selectors of Exclude; a missing one is parsed each time
 }
 
-// Equal says whether both leave alone the same pods.
+// Equal reports whether both have the same selectors.
 func (p PodRules) Equal(other PodRules) bool { return slices.Equal(p.Exclude, other.Exclude) }
 
-// AlwaysPull is a closed list.
+// AlwaysPull is the meaning of imagePullPolicy: Always for an image that the daemon pulled.
 type AlwaysPull string
 
 // The values of AlwaysPull.
 const (
-	// AlwaysPullUpstream has the image pulled from where it names, as without us.
+	// AlwaysPullUpstream makes the kubelet pull the original image.
 	AlwaysPullUpstream AlwaysPull = "Upstream"
-	// AlwaysPullHost takes the host's image for the newest that there is.
+	// AlwaysPullHost uses the host's image as the newest one.
 	AlwaysPullHost AlwaysPull = "Host"
 )
 
-// LoopGuard says how many recreations of a pod, within what time, are a loop: a controller that compares images deletes the
-// pod whose image it did not write, and makes it anew.
+// LoopGuard is how many recreations of a pod, within which time, are a loop: a controller that compares images deletes a pod
+// whose image differs from the one it set, and recreates it.
 type LoopGuard struct {
-	// Recreations is their number; 0 turns the guard off.
+	// Recreations is the number of recreations; 0 turns the guard off.
 	Recreations int `json:"recreations"`
-	// Within is the time in which they are counted.
+	// Within is the time within which they are counted.
 	Within metav1.Duration `json:"within"`
 }
 
-// Default returns the rules that hold where nothing else is said. They leave alone the pods of operators that compare
-// images and recreate pods for ever where one differs: CloudNativePG and Zalando's postgres-operator.
+// Default returns the default rules. They exclude the pods of operators that compare images and would recreate a rewritten
+// pod again and again: CloudNativePG and Zalando's postgres-operator.
 func Default() Rules {
 	return Rules{
 		Pods:       podRules("cnpg.io/podRole", "application=spilo"),
@@ -76,32 +74,31 @@ func Default() Rules {
 	}
 }
 
-// String returns the rules as YAML, of which Parse makes the same rules.
+// String returns the rules as YAML. Parse of it returns the same rules.
 func (r Rules) String() string {
 	if r.Pods.Exclude == nil {
-		r.Pods.Exclude = []string{} // null would stand for the default
+		r.Pods.Exclude = []string{} // null would mean the default
 	}
 	document, err := yaml.Marshal(r)
-	if err != nil { // texts and numbers
-		panic(fmt.Sprintf("writing rules: %v", err))
+	if err != nil { // impossible: strings and numbers only
+		panic(fmt.Sprintf("encoding rules: %v", err))
 	}
 	return string(document)
 }
 
-// ExcludesImage returns the rule that leaves an image alone, in words for a person, such as images.exclude "quay.io/**" or
-// not in images.include, or "" where there is none. The name is a normalised reference, such as
-// docker.io/library/nginx:1.27.
+// ExcludesImage returns the rule that excludes an image, for people, such as images.exclude "quay.io/**" or
+// not in images.include; "" if there is none. name is a normalised reference, such as docker.io/library/nginx:1.27.
 func (r Rules) ExcludesImage(name string) string {
 	image := splitImage(name)
 	return r.Images.excludes("images", func(pattern string) bool { return splitImage(pattern).matches(image) })
 }
 
-// ExcludesNamespace returns the rule that leaves a namespace alone, as ExcludesImage does.
+// ExcludesNamespace returns the rule that excludes a namespace, as ExcludesImage does.
 func (r Rules) ExcludesNamespace(name string) string {
 	return r.Namespaces.excludes("namespaces", func(pattern string) bool { return matches(pattern, name) })
 }
 
-// ExcludesPod returns the rule that leaves a pod with those labels alone, as ExcludesImage does.
+// ExcludesPod returns the rule that excludes a pod with these labels, as ExcludesImage does.
 func (r Rules) ExcludesPod(podLabels map[string]string) string {
 	for _, selector := range r.Pods.Exclude {
 		if r.Pods.selects(selector, podLabels) {
@@ -111,7 +108,7 @@ func (r Rules) ExcludesPod(podLabels map[string]string) string {
 	return ""
 }
 
-// excludes returns the rule by which the selection does not take what matches is asked about.
+// excludes returns the rule that excludes the subject of matches, or "". key is the selection's key in the document.
 func (s Selection) excludes(key string, matches func(pattern string) bool) string {
 	for _, pattern := range s.Exclude {
 		if matches(pattern) {

@@ -3,15 +3,13 @@ package rules_test
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kind-local-registry/internal/rules"
 )
 
-// parse returns the rules of a document that has no fault.
+// parse returns the rules of a valid document.
 func parse(t *testing.T, document string) rules.Rules {
 	t.Helper()
 	parsed, err := rules.Parse("rules.yaml", []byte(document))
@@ -21,32 +19,32 @@ func parse(t *testing.T, document string) rules.Rules {
 	return parsed
 }
 
-func TestExcludesImage_MatchesAsTheUserWritesIt(t *testing.T) {
+func TestExcludesImage_MatchesPatterns(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ pattern, matched, other string }{
-		"an official image":               {"nginx", "docker.io/library/nginx:1.27", "docker.io/acme/nginx:1.27"},
-		"its full name":                   {"docker.io/library/nginx", "docker.io/library/nginx:1.27", "quay.io/library/nginx:1.27"},
-		"its name with library":           {"library/nginx", "docker.io/library/nginx:1.27", "docker.io/acme/nginx:1.27"},
-		"its name with the host alone":    {"docker.io/nginx", "docker.io/library/nginx:1.27", "docker.io/acme/nginx:1.27"},
-		"official images by their start":  {"ngin*", "docker.io/library/nginx:1.27", "docker.io/ngin/x:1"},
-		"every official image":            {"docker.io/*", "docker.io/library/nginx:1.27", "docker.io/acme/nginx:1.27"},
-		"a user of Docker Hub":            {"acme/*", "docker.io/acme/app:1", "quay.io/acme/app:1"},
-		"all of Docker Hub":               {"docker.io/**", "docker.io/library/nginx:1.27", "quay.io/library/nginx:1.27"},
-		"a tag":                           {"nginx:1.*", "docker.io/library/nginx:1.27", "docker.io/library/nginx:2.0"},
-		"a tag of every image":            {"**:local", "quay.io/a/b:local", "quay.io/a/b:1"},
-		"a tag beside a digest":           {"nginx:1", "docker.io/library/nginx:1@sha256:ab", "docker.io/library/nginx:2@sha256:ab"},
-		"a digest":                        {"nginx@sha256:a*", "docker.io/library/nginx:1@sha256:ab", "docker.io/library/nginx:1"},
-		"* stays in a segment":            {"quay.io/*", "quay.io/a:1", "quay.io/a/b:1"},
-		"** crosses segments":             {"quay.io/**", "quay.io/a/b:1", "quay.io.example/a:1"},
-		"** between segments":             {"quay.io/**/b", "quay.io/b:1", "quay.io/b/c:1"},
-		"any host":                        {"*/acme/app", "quay.io/acme/app:1", "quay.io/x/acme/app:1"},
-		"hosts of a domain":               {"*.corp.example/**", "a.corp.example/x:1", "corp.example/x:1"},
-		"a port":                          {"reg.corp:5000/**", "reg.corp:5000/a/b:1", "reg.corp:5001/a/b:1"},
-		"a port and a tag":                {"reg.corp:5000/a:1", "reg.corp:5000/a:1", "reg.corp:5000/a:2"},
-		"localhost is a host":             {"localhost/a", "localhost/a:1", "docker.io/localhost/a:1"},
-		"alternatives":                    {"{quay.io,ghcr.io}/**", "ghcr.io/a/b:1", "docker.io/a/b:1"},
-		"every image of that name":        {"**/debug", "quay.io/a/debug:1", "quay.io/debug/a:1"},
-		"one character and another of it": {"quay.io/a?/[bc]", "quay.io/a1/c:1", "quay.io/a1/d:1"},
+		"an official image":            {"nginx", "docker.io/library/nginx:1.27", "docker.io/acme/nginx:1.27"},
+		"its full name":                {"docker.io/library/nginx", "docker.io/library/nginx:1.27", "quay.io/library/nginx:1.27"},
+		"its name with library":        {"library/nginx", "docker.io/library/nginx:1.27", "docker.io/acme/nginx:1.27"},
+		"its name with the host alone": {"docker.io/nginx", "docker.io/library/nginx:1.27", "docker.io/acme/nginx:1.27"},
+		"a prefix of official images":  {"ngin*", "docker.io/library/nginx:1.27", "docker.io/ngin/x:1"},
+		"every official image":         {"docker.io/*", "docker.io/library/nginx:1.27", "docker.io/acme/nginx:1.27"},
+		"a user of Docker Hub":         {"acme/*", "docker.io/acme/app:1", "quay.io/acme/app:1"},
+		"all of Docker Hub":            {"docker.io/**", "docker.io/library/nginx:1.27", "quay.io/library/nginx:1.27"},
+		"a tag":                        {"nginx:1.*", "docker.io/library/nginx:1.27", "docker.io/library/nginx:2.0"},
+		"a tag of every image":         {"**:local", "quay.io/a/b:local", "quay.io/a/b:1"},
+		"a tag of a pinned image":      {"nginx:1", "docker.io/library/nginx:1@sha256:ab", "docker.io/library/nginx:2@sha256:ab"},
+		"a digest":                     {"nginx@sha256:a*", "docker.io/library/nginx:1@sha256:ab", "docker.io/library/nginx:1"},
+		"* within a segment":           {"quay.io/*", "quay.io/a:1", "quay.io/a/b:1"},
+		"** across segments":           {"quay.io/**", "quay.io/a/b:1", "quay.io.example/a:1"},
+		"** between segments":          {"quay.io/**/b", "quay.io/b:1", "quay.io/b/c:1"},
+		"any host":                     {"*/acme/app", "quay.io/acme/app:1", "quay.io/x/acme/app:1"},
+		"hosts of a domain":            {"*.corp.example/**", "a.corp.example/x:1", "corp.example/x:1"},
+		"a port":                       {"reg.corp:5000/**", "reg.corp:5000/a/b:1", "reg.corp:5001/a/b:1"},
+		"a port and a tag":             {"reg.corp:5000/a:1", "reg.corp:5000/a:1", "reg.corp:5000/a:2"},
+		"localhost is a host":          {"localhost/a", "localhost/a:1", "docker.io/localhost/a:1"},
+		"alternatives":                 {"{quay.io,ghcr.io}/**", "ghcr.io/a/b:1", "docker.io/a/b:1"},
+		"every image of that name":     {"**/debug", "quay.io/a/debug:1", "quay.io/debug/a:1"},
+		"? and a character class":      {"quay.io/a?/[bc]", "quay.io/a1/c:1", "quay.io/a1/d:1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -61,7 +59,7 @@ func TestExcludesImage_MatchesAsTheUserWritesIt(t *testing.T) {
 	}
 }
 
-func TestRules_TakeWhatIsIncludedAndNotExcluded(t *testing.T) {
+func TestRules_ExcludeWinsOverInclude(t *testing.T) {
 	t.Parallel()
 	parsed := parse(t, `
 images: {include: [acme/**, quay.io/**], exclude: ["**:dev"]}
@@ -71,32 +69,32 @@ pods: {exclude: ["app in (a, b),!tier"]}
 	for name, tt := range map[string]struct{ got, want string }{
 		"an image included":           {parsed.ExcludesImage("docker.io/acme/a:1"), ""},
 		"an image not included":       {parsed.ExcludesImage("docker.io/library/a:1"), "not in images.include"},
-		"an image excluded too":       {parsed.ExcludesImage("quay.io/a:dev"), `images.exclude "**:dev"`},
+		"an image included, excluded": {parsed.ExcludesImage("quay.io/a:dev"), `images.exclude "**:dev"`},
 		"no image":                    {parsed.ExcludesImage(""), "not in images.include"},
 		"a namespace included":        {parsed.ExcludesNamespace("team-a"), ""},
 		"a namespace not included":    {parsed.ExcludesNamespace("default"), "not in namespaces.include"},
-		"a namespace excluded too":    {parsed.ExcludesNamespace("team-b"), `namespaces.exclude "team-b"`},
-		"a pod that is selected":      {parsed.ExcludesPod(map[string]string{"app": "b"}), `pods.exclude "app in (a, b),!tier"`},
-		"a pod that is not":           {parsed.ExcludesPod(map[string]string{"app": "b", "tier": "1"}), ""},
+		"a namespace excluded":        {parsed.ExcludesNamespace("team-b"), `namespaces.exclude "team-b"`},
+		"a pod selected":              {parsed.ExcludesPod(map[string]string{"app": "b"}), `pods.exclude "app in (a, b),!tier"`},
+		"a pod not selected":          {parsed.ExcludesPod(map[string]string{"app": "b", "tier": "1"}), ""},
 		"a pod without labels":        {parsed.ExcludesPod(nil), ""},
-		"a pod of the default's list": {parsed.ExcludesPod(map[string]string{"application": "spilo"}), ""},
+		"a pod of the defaults":       {parsed.ExcludesPod(map[string]string{"application": "spilo"}), ""},
 	} {
 		if tt.got != tt.want {
-			t.Errorf("%s: %q, want %q", name, tt.got, tt.want)
+			t.Errorf("%s: excluded by %q, want %q", name, tt.got, tt.want)
 		}
 	}
 }
 
-func TestRules_ZeroExcludeNothing(t *testing.T) {
+func TestRules_ZeroExcludesNothing(t *testing.T) {
 	t.Parallel()
 	var parsed rules.Rules
 	got := parsed.ExcludesImage("docker.io/library/a:1") + parsed.ExcludesNamespace("a") + parsed.ExcludesPod(map[string]string{"a": "b"})
 	if got != "" {
-		t.Errorf("the zero Rules exclude something: %s", got)
+		t.Errorf("rules of the zero Rules that exclude = %q, want none", got)
 	}
 }
 
-func TestRules_ChangedByHandHoldToo(t *testing.T) {
+func TestRules_ApplyFieldsChangedAfterParsing(t *testing.T) {
 	t.Parallel()
 	parsed := rules.Default()
 	parsed.Images.Exclude = []string{"a"}
@@ -108,50 +106,26 @@ func TestRules_ChangedByHandHoldToo(t *testing.T) {
 		t.Errorf("ExcludesPod = %q, want %q", got, want)
 	}
 	if got := parsed.ExcludesPod(map[string]string{"cnpg.io/podRole": "x"}); got != "" {
-		t.Errorf("ExcludesPod = %q, want nothing of the selectors that were there before", got)
+		t.Errorf("ExcludesPod = %q, want none of the previous selectors", got)
 	}
 }
 
-func TestDefaultRules_LeaveAloneThePodsOfOperatorsThatCompareImages(t *testing.T) {
+func TestDefault_ExcludesPodsOfOperatorsThatCompareImages(t *testing.T) {
 	t.Parallel()
 	for _, labels := range []map[string]string{{"cnpg.io/podRole": "instance"}, {"application": "spilo"}} {
 		if rules.Default().ExcludesPod(labels) == "" {
-			t.Errorf("a pod with the labels %v is not excluded", labels)
+			t.Errorf("ExcludesPod(%v) = \"\", want a rule", labels)
 		}
 	}
 }
 
-func TestParseRules_HasTheDefaultOfWhatIsLeftOut(t *testing.T) {
-	t.Parallel()
-	defaults := rules.Default()
-	noPods, fewer := defaults, defaults
-	noPods.Pods.Exclude = nil
-	fewer.AlwaysPull = rules.AlwaysPullHost
-	fewer.LoopGuard = rules.LoopGuard{Recreations: 0, Within: metav1.Duration{Duration: 90 * time.Second}}
-	for document, want := range map[string]rules.Rules{
-		"":                            defaults,
-		"# nothing\n":                 defaults,
-		"---\n":                       defaults,
-		"{}":                          defaults,
-		"images:\npods:\n  exclude:":  defaults,
-		"images: {include: []}":       defaults,
-		"pods: {exclude: []}":         noPods,
-		"loopGuard: {recreations: 5}": defaults,
-		"alwaysPull: Host\nloopGuard: {recreations: 0, within: 90s}": fewer,
-	} {
-		if diff := cmp.Diff(want, parse(t, document)); diff != "" {
-			t.Errorf("Parse(%q) (-want +got):\n%s", document, diff)
-		}
-	}
-}
-
-func TestString_IsADocumentOfTheSameRules(t *testing.T) {
+func TestString_ParsesToTheSameRules(t *testing.T) {
 	t.Parallel()
 	zero := rules.Rules{AlwaysPull: rules.AlwaysPullUpstream, LoopGuard: rules.Default().LoopGuard}
 	for name, parsed := range map[string]rules.Rules{
-		"the defaults":       rules.Default(),
-		"an empty list":      zero,
-		"of every kind some": parse(t, "images: {include: [a], exclude: ['*/b']}\nnamespaces: {exclude: [c]}\nloopGuard: {recreations: 0}"),
+		"the defaults":  rules.Default(),
+		"an empty list": zero,
+		"other values":  parse(t, "images: {include: [a], exclude: ['*/b']}\nnamespaces: {exclude: [c]}\nloopGuard: {recreations: 0}"),
 	} {
 		if diff := cmp.Diff(parsed, parse(t, parsed.String())); diff != "" {
 			t.Errorf("%s: Parse(String()) (-want +got):\n%s", name, diff)
@@ -181,7 +155,7 @@ func BenchmarkExcludesPod(b *testing.B) {
 	}
 }
 
-// FuzzRules: what Parse takes, String prints such that Parse gives the same; no document and no name panics.
+// FuzzRules checks that String of parsed rules parses to the same rules, and that no document and no name causes a panic.
 func FuzzRules(f *testing.F) {
 	f.Add(rules.Default().String(), "docker.io/library/nginx:1.27")
 	f.Add("images: {include: [a, 'b:*'], exclude: ['{a,b}/**@sha256:*']}\nnamespaces: {exclude: ['*']}", "a/b@sha256:1")

@@ -2,7 +2,7 @@ package rules
 
 import "k8s.io/apimachinery/pkg/labels"
 
-// podRules returns rules with the selectors, parsed for ExcludesPod.
+// podRules returns rules with these selectors, already parsed.
 func podRules(exclude ...string) PodRules {
 	p := PodRules{Exclude: exclude, selectors: make(map[string]labels.Selector, len(exclude))}
 	for _, selector := range exclude {
@@ -13,7 +13,7 @@ func podRules(exclude ...string) PodRules {
 	return p
 }
 
-// selects says whether a selector of the rules matches the labels; one that is none matches nothing.
+// selects reports whether a selector of the rules matches the labels. An invalid selector matches nothing.
 func (p PodRules) selects(selector string, podLabels map[string]string) bool {
 	parsed, kept := p.selectors[selector]
 	if !kept {
@@ -25,7 +25,7 @@ func (p PodRules) selects(selector string, podLabels map[string]string) bool {
 	return parsed.Matches(labels.Set(podLabels))
 }
 
-// checkSelector returns what is wrong with a label selector.
+// checkSelector returns an error if a label selector is invalid or empty.
 func checkSelector(selector string) error {
 	parsed, err := labels.Parse(selector)
 	if err != nil {

@@ -12,12 +12,13 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// reader reads the value at a path, such as images.exclude, into where it belongs.
+// reader reads the value at a path, such as images.exclude.
 type reader func(path string, value *yaml.Node)
 
-// fields are what may stand in a mapping: for each key, what reads its value.
+// fields are the keys that a mapping may have, and the readers of their values.
 type fields map[string]reader
 
+// rules reads the whole document into rules.
 func (p *parser) rules(root *yaml.Node, rules *Rules) {
 	p.mapping("", root, fields{
 		"images":     p.selection(&rules.Images, checkImage),
@@ -36,7 +37,7 @@ func (p *parser) rules(root *yaml.Node, rules *Rules) {
 	})
 }
 
-// mapping reads each value of a mapping at that path. A key without a value counts as left out.
+// mapping reads the values of a mapping at a path. A key without a value counts as missing.
 func (p *parser) mapping(path string, node *yaml.Node, fields fields) {
 	node = aliased(node)
 	if node.Kind != yaml.MappingNode {
@@ -52,7 +53,7 @@ func (p *parser) mapping(path string, node *yaml.Node, fields fields) {
 		case !known || key.Kind != yaml.ScalarNode:
 			p.fault(key.Line, "unknown key %q: use one of %s", name, strings.Join(slices.Sorted(maps.Keys(fields)), ", "))
 		case seen[key.Value]:
-			p.fault(key.Line, "%s stands here a second time: keep one", name)
+			p.fault(key.Line, "duplicate key %q: keep one", name)
 		default:
 			if value = aliased(value); value.ShortTag() != "!!null" {
 				read(name, value)
@@ -62,14 +63,14 @@ func (p *parser) mapping(path string, node *yaml.Node, fields fields) {
 	}
 }
 
-// selection returns what reads a Selection of patterns that check accepts.
+// selection returns the reader of a Selection whose patterns check accepts.
 func (p *parser) selection(into *Selection, check func(string) error) reader {
 	return func(path string, value *yaml.Node) {
 		p.mapping(path, value, fields{"include": p.list(&into.Include, check), "exclude": p.list(&into.Exclude, check)})
 	}
 }
 
-// list returns what reads a list of texts that check accepts.
+// list returns the reader of a list of strings that check accepts.
 func (p *parser) list(into *[]string, check func(string) error) reader {
 	return func(path string, value *yaml.Node) {
 		if value.Kind != yaml.SequenceNode {
@@ -80,7 +81,7 @@ func (p *parser) list(into *[]string, check func(string) error) reader {
 		for _, item := range value.Content {
 			item = aliased(item)
 			if item.ShortTag() != "!!str" {
-				p.fault(item.Line, "%s has %s for an item, want text: quote it", path, kind(item))
+				p.fault(item.Line, "%s has item %s, want a string: quote it", path, kind(item))
 				continue
 			}
 			if err := check(item.Value); err != nil {
@@ -104,7 +105,7 @@ func (p *parser) count(into *int) reader {
 	return func(path string, value *yaml.Node) {
 		err := value.Decode(into)
 		if err != nil || value.ShortTag() != "!!int" || *into < 0 || *into > math.MaxInt32 {
-			p.fault(value.Line, "%s is %s, want a whole number from 0", path, kind(value))
+			p.fault(value.Line, "%s is %s, want a whole number, 0 or more", path, kind(value))
 		}
 	}
 }
@@ -126,7 +127,7 @@ func (p *parser) duration(into *time.Duration) reader {
 	}
 }
 
-// aliased returns the node that an alias stands for.
+// aliased returns the node that an alias refers to, and any other node itself.
 func aliased(node *yaml.Node) *yaml.Node {
 	if node.Kind == yaml.AliasNode {
 		return node.Alias
@@ -134,7 +135,7 @@ func aliased(node *yaml.Node) *yaml.Node {
 	return node
 }
 
-// kind says what a node is, for a fault.
+// kind describes a node in a fault.
 func kind(node *yaml.Node) string {
 	switch node.Kind {
 	case yaml.MappingNode:

@@ -10,7 +10,7 @@ import (
 	"kind-local-registry/internal/rules"
 )
 
-func TestRulesPage_ShowsTheDefaultsInAnExampleThatIsTaken(t *testing.T) {
+func TestRulesPage_ShowsDefaultsInExample(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/rules.md")
 	if err != nil {
@@ -24,6 +24,6 @@ func TestRulesPage_ShowsTheDefaultsInAnExampleThatIsTaken(t *testing.T) {
 	want.Images.Exclude = []string{"quay.io/**", "nginx", "example/*:release-*", "**:latest"}
 	want.Namespaces.Exclude = []string{"prod-*"}
 	if diff := cmp.Diff(want, parse(t, string(example[1]))); diff != "" {
-		t.Errorf("the example is not the defaults with some patterns (-want +got):\n%s", diff)
+		t.Errorf("the example of docs/rules.md (-defaults and its patterns +got):\n%s", diff)
 	}
 }

@@ -3,23 +3,25 @@ package rules_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kind-local-registry/internal/rules"
 )
 
-func TestParseRules_TellsEveryFault(t *testing.T) {
+func TestParse_ReportsEveryFault(t *testing.T) {
 	t.Parallel()
 	const keys = "use one of alwaysPull, images, loopGuard, namespaces, pods, prePush"
 	for document, want := range map[string][]string{
 		"images:\n  exclude:\n  - a\n  - '['":          {`4: images.exclude "[": syntax error in pattern`},
 		"images: {exclude: ['a:[']}":                   {`1: images.exclude "a:[": syntax error in pattern`},
 		"images: {include: ['']}":                      {`1: images.include "": is empty`},
-		"images: {include: ['*:dev']}":                 {`1: images.include "*:dev": * stays between two slashes: write **/*:dev, or docker.io/library/*:dev`},
-		"images: {include: ['quay.io/**-dev']}":        {`1: images.include "quay.io/**-dev": ** has to stand alone between two slashes`},
-		"images: {include: [1.0]}":                     {`1: images.include has "1.0" for an item, want text: quote it`},
-		"images: {include: [[a]]}":                     {`1: images.include has a list for an item, want text: quote it`},
+		"images: {include: ['*:dev']}":                 {`1: images.include "*:dev": * matches no slash: write **/*:dev, or docker.io/library/*:dev`},
+		"images: {include: ['quay.io/**-dev']}":        {`1: images.include "quay.io/**-dev": ** must be alone between two slashes`},
+		"images: {include: [1.0]}":                     {`1: images.include has item "1.0", want a string: quote it`},
+		"images: {include: [[a]]}":                     {`1: images.include has item a list, want a string: quote it`},
 		"images: {include: a}":                         {`1: images.include is "a", want a list, such as [a, b]`},
 		"images: [a]":                                  {`1: images is a list, want keys and values`},
 		"[]":                                           {`1: the document is a list, want keys and values`},
@@ -29,12 +31,12 @@ func TestParseRules_TellsEveryFault(t *testing.T) {
 		"pods: {include: []}":                          {`1: unknown key "pods.include": use one of exclude`},
 		"image: {}":                                    {`1: unknown key "image": ` + keys},
 		"[a]: b":                                       {`1: unknown key "": ` + keys},
-		"images: {}\n\nimages: {}":                     {`3: images stands here a second time: keep one`},
+		"images: {}\n\nimages: {}":                     {`3: duplicate key "images": keep one`},
 		"alwaysPull: host":                             {`1: alwaysPull is "host", want Upstream or Host`},
 		"prePush: perhaps":                             {`1: prePush is "perhaps", want true or false`},
 		"alwaysPull: {}":                               {`1: alwaysPull is a mapping, want Upstream or Host`},
-		"loopGuard: {recreations: -1, within: 5}":      {`1: loopGuard.recreations is "-1", want a whole number from 0`, `1: loopGuard.within is "5", want a duration, such as 5m`},
-		"loopGuard:\n  recreations: '5'\n  within: 0s": {`2: loopGuard.recreations is "5", want a whole number from 0`, `3: loopGuard.within is "0s", want a duration, such as 5m`},
+		"loopGuard: {recreations: -1, within: 5}":      {`1: loopGuard.recreations is "-1", want a whole number, 0 or more`, `1: loopGuard.within is "5", want a duration, such as 5m`},
+		"loopGuard:\n  recreations: '5'\n  within: 0s": {`2: loopGuard.recreations is "5", want a whole number, 0 or more`, `3: loopGuard.within is "0s", want a duration, such as 5m`},
 		"images: {}\n---\nimages: {}":                  {`2: a second document: put all rules in one`},
 		"images: {}\npods: {\xff}":                     {`2: not UTF-8: save it as such`},
 		"images: {}\npods: {}: {}":                     {`2: not YAML: mapping values are not allowed in this context`},
@@ -42,7 +44,7 @@ func TestParseRules_TellsEveryFault(t *testing.T) {
 	} {
 		_, err := rules.Parse("rules.yaml", []byte(document))
 		if err == nil {
-			t.Errorf("Parse(%q) succeeds", document)
+			t.Errorf("Parse(%q): no error", document)
 			continue
 		}
 		for i := range want {
@@ -50,6 +52,30 @@ func TestParseRules_TellsEveryFault(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, strings.Split(err.Error(), "\n")); diff != "" {
 			t.Errorf("Parse(%q): faults (-want +got):\n%s", document, diff)
+		}
+	}
+}
+
+func TestParse_FillsInDefaults(t *testing.T) {
+	t.Parallel()
+	defaults := rules.Default()
+	noPods, fewer := defaults, defaults
+	noPods.Pods.Exclude = nil
+	fewer.AlwaysPull = rules.AlwaysPullHost
+	fewer.LoopGuard = rules.LoopGuard{Recreations: 0, Within: metav1.Duration{Duration: 90 * time.Second}}
+	for document, want := range map[string]rules.Rules{
+		"":                            defaults,
+		"# nothing\n":                 defaults,
+		"---\n":                       defaults,
+		"{}":                          defaults,
+		"images:\npods:\n  exclude:":  defaults,
+		"images: {include: []}":       defaults,
+		"pods: {exclude: []}":         noPods,
+		"loopGuard: {recreations: 5}": defaults,
+		"alwaysPull: Host\nloopGuard: {recreations: 0, within: 90s}": fewer,
+	} {
+		if diff := cmp.Diff(want, parse(t, document)); diff != "" {
+			t.Errorf("Parse(%q) (-want +got):\n%s", document, diff)
 		}
 	}
 }

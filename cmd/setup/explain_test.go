@@ -179,7 +179,7 @@ func TestReadExplainable_ReturnsWhatIsRightBesideWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	const stdin = "apiVersion: v1\nkind: Pod\nspec: {containers: [{image: a}]}\n---\nname: values\n"
 	wanted, err := readExplainable([]string{"b"}, []string{"-"}, strings.NewReader(stdin))
-	if err == nil || !strings.Contains(err.Error(), "standard input:5: no Kubernetes object") {
+	if err == nil || !strings.Contains(err.Error(), "standard input:5: not a Kubernetes object") {
 		t.Errorf("error %v, want one about line 5", err)
 	}
 	var images []string

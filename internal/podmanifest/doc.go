@@ -1,10 +1,10 @@
-// Package podmanifest finds the pods in Kubernetes manifests as people have them (files, directories, standard input; YAML
-// or JSON; with anchors, comments and many documents), and carries out on the text what a JSON Patch says of a pod.
+// Package podmanifest finds the pods in Kubernetes manifests (files, directories, standard input; YAML or JSON; with anchors,
+// comments and several documents) and applies JSON Patches for those pods to the manifests' text.
 //
-// A pod is found by structure, not by kind, so that custom resources have theirs found too, and is given as the API
-// server would give it to an admission webhook. So what the webhook decides can be shown, and written into the manifests,
-// without a cluster. Package manifest decides nothing about an image, and asks nobody.
+// It finds a pod by structure, not by kind, so that custom resources work too, and returns it as the API server would send it
+// to an admission webhook. So setup explain can show the webhook's decisions, and write them to manifests, without a cluster.
+// The package decides nothing about images and contacts no other component.
 //
-// Scalars, equal keys and merge keys mean what they mean to kubectl: YAML 1.1, and the last counts. A document that is not
-// changed is written as it was read.
+// Scalars, duplicate keys and merge keys mean the same as in kubectl: YAML 1.1, and the last key wins. An unchanged document
+// is written as it was read.
 package podmanifest

@@ -12,22 +12,22 @@ import (
 
 // Document is one YAML or JSON document of a file.
 type Document struct {
-	// File is the path as it was given, below the directory that was given, or "standard input".
+	// File is the path given by the user, with the file's name if that is a directory, or "standard input".
 	File string
-	// Line is where the document's content begins, counted from 1.
+	// Line is the line where the document's content begins, counted from 1.
 	Line int
 
-	// root is the object: a mapping without aliases and merge keys. It is nil in a document of comments only.
+	// root is the object: a mapping without aliases and merge keys. It is nil if the document has only comments.
 	root *yaml.Node
-	// tree is the whole document, comments included, with root in it.
+	// tree is the whole document, with comments and root.
 	tree *yaml.Node
-	// text is the document as it was read, in YAML; empty where that was JSON.
+	// text is the document as it was read if that was YAML, otherwise "".
 	text string
-	// changed says that tree, and no more text, is what the document says.
+	// changed reports whether tree has changed since text was read.
 	changed bool
 }
 
-// parse returns the documents of the part, those that are right also with an error.
+// parse returns the documents of the part. With an error it returns the valid ones.
 func (p part) parse(file string) ([]*Document, error) {
 	body := p.body()
 	if !strings.HasPrefix(strings.TrimSpace(body), "{") {
@@ -35,7 +35,7 @@ func (p part) parse(file string) ([]*Document, error) {
 	}
 	trees, err := readJSON(file, body, p.line)
 	if err != nil {
-		// What begins as JSON may go on as YAML, in flow style or with comments.
+		// A text that begins like JSON may be YAML, in flow style or with comments.
 		documents, errYAML := p.parseYAML(file, body)
 		if errYAML == nil || len(trees) == 0 {
 			return documents, errYAML
@@ -53,7 +53,7 @@ func (p part) parse(file string) ([]*Document, error) {
 	return documents, errors.Join(faults...)
 }
 
-// parseYAML returns the document of the part, if there is one. body is the part's text without separator.
+// parseYAML returns the document of the part, if there is one. body is the part's text without its separator.
 func (p part) parseYAML(file, body string) ([]*Document, error) {
 	if strings.TrimSpace(body) == "" {
 		return nil, nil
@@ -66,7 +66,7 @@ func (p part) parseYAML(file, body string) ([]*Document, error) {
 		return nil, p.notYAML(file, body, err)
 	}
 	if err := decoder.Decode(&next); err == nil {
-		return nil, errorAt(file, p.line+next.Line-1, "a document begins here without a line %s before it: put one there", separator)
+		return nil, errorAt(file, p.line+next.Line-1, "a new document without a line %s before it: add one", separator)
 	} else if !errors.Is(err, io.EOF) {
 		return nil, p.notYAML(file, body, err)
 	}
@@ -77,7 +77,8 @@ func (p part) parseYAML(file, body string) ([]*Document, error) {
 	return []*Document{document}, nil
 }
 
-// newDocument returns a document of the tree, expanded, which has to be a Kubernetes object or null.
+// newDocument returns the document of a tree, with aliases expanded. It returns an error unless that is a Kubernetes object or
+// null.
 func newDocument(expander expander, text string, tree *yaml.Node) (*Document, error) {
 	tree, err := expander.expand(tree, 0)
 	if err != nil {
@@ -88,20 +89,20 @@ func newDocument(expander expander, text string, tree *yaml.Node) (*Document, er
 		return &Document{File: file, Line: root.Line, text: text}, nil
 	}
 	if stringAt(root, "apiVersion") == "" || stringAt(root, "kind") == "" {
-		return nil, errorAt(file, root.Line, "no Kubernetes object: it has no apiVersion and kind; "+
-			"give manifests (of a chart or a kustomization, what helm template or kubectl kustomize prints)")
+		return nil, errorAt(file, root.Line, "not a Kubernetes object: it has no apiVersion and kind; "+
+			"give manifests (for a chart or a kustomization, the output of helm template or kubectl kustomize)")
 	}
 	return &Document{File: file, Line: root.Line, root: root, tree: tree, text: text}, nil
 }
 
 var (
-	// yamlError takes the line from an error of package yaml, if it has one.
+	// yamlError matches an error of package yaml: line, if it has one, and message.
 	yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
-	// countedFrom0 is about the errors whose line package yaml counts from 0: those of its parser, not of its scanner.
+	// countedFrom0 matches the errors whose line package yaml counts from 0: those of its parser, not of its scanner.
 	countedFrom0 = regexp.MustCompile(`^did not find expected (key|node content|'-'|','|<)`)
 )
 
-// notYAML returns the parser's error about body with the line in the file, and what to do where that can be told.
+// notYAML returns the parser's error about body with the line in the file and, if known, what to do.
 func (p part) notYAML(file, body string, err error) error {
 	line, message := p.line, err.Error()
 	if found := yamlError.FindStringSubmatch(message); found != nil {
@@ -114,9 +115,9 @@ func (p part) notYAML(file, body string, err error) error {
 	}
 	switch {
 	case strings.Contains(body, "{{"):
-		message += "; this is a template: give what it renders to, as with helm template"
+		message += "; this is a template: render it, as with helm template"
 	case strings.Contains(body, "\n\t"):
-		message += "; indent with blanks, not with tabs"
+		message += "; indent with spaces, not tabs"
 	}
 	return errorAt(file, line, "not YAML: %s", message)
 }

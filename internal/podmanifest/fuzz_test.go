@@ -12,8 +12,7 @@ import (
 	"kind-local-registry/internal/podmanifest"
 )
 
-// FuzzRead checks that nothing panics, whatever is read, and that what is written has the pods of what was read and
-// changed.
+// FuzzRead checks that no input causes a panic, and that Write's output has the same pods as the changed documents.
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{
 		deployment, list, anchored, asJSON, "a: &a [*a]\n", "{{ x }}", "--- a\n...\n", "\ufeff# only\r\n---\r\n",
@@ -32,19 +31,19 @@ func FuzzRead(f *testing.F) {
 		}
 		var out bytes.Buffer
 		if err := podmanifest.Write(&out, documents); err != nil {
-			return // of what the parser takes, the writer may refuse some, but never write it wrong
+			return // the encoder may refuse what the parser accepts
 		}
 		again, err := podmanifest.Read([]string{"-"}, bytes.NewReader(out.Bytes()))
 		if err != nil {
-			t.Fatalf("reading what was written: %v\n%s", err, out.String())
+			t.Fatalf("reading the output: %v\n%s", err, out.String())
 		}
 		if diff := cmp.Diff(pods(documents), pods(again)); diff != "" {
-			t.Errorf("pods of what was written (-want +got):\n%s\n%s", diff, out.String())
+			t.Errorf("pods of the output (-want +got):\n%s\n%s", diff, out.String())
 		}
 	})
 }
 
-// change gives the template an annotation, and each of its containers that has an image another.
+// change adds an annotation to the template and replaces all images of its containers.
 func change(t *testing.T, template *podmanifest.Template) {
 	t.Helper()
 	patch := []jsonpatch.Operation{jsonpatch.NewOperation("add", "/metadata/annotations", map[string]string{"a/b": "{}"})}
@@ -54,11 +53,11 @@ func change(t *testing.T, template *podmanifest.Template) {
 		}
 	}
 	if err := template.Apply(patch); err != nil {
-		t.Errorf("Apply to a pod that was decoded: %v", err)
+		t.Errorf("Apply to a decoded pod: %v", err)
 	}
 }
 
-// pods returns the pods of all documents, those that can be decoded.
+// pods returns the pods of all documents that can be decoded.
 func pods(documents []*podmanifest.Document) []*corev1.Pod {
 	var found []*corev1.Pod
 	for _, document := range documents {

@@ -10,9 +10,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// readJSON returns the trees of a text that is JSON documents, one after the other, and begins at the line of the file.
-// With an error, those before it are returned. JSON has escapes that YAML's parser does not know, so it has a reader of
-// its own.
+// readJSON returns the trees of a sequence of JSON documents in text, which begins at line of the file. With an error it returns
+// the documents before it. The YAML parser cannot read JSON because it does not know all of JSON's escapes.
 func readJSON(file, text string, line int) ([]*yaml.Node, error) {
 	var trees []*yaml.Node
 	reader := newJSONReader(text, line)
@@ -28,7 +27,7 @@ func readJSON(file, text string, line int) ([]*yaml.Node, error) {
 	}
 }
 
-// fromValue returns the tree of what is written in JSON as value is.
+// fromValue returns the tree of value's JSON encoding.
 func fromValue(value any) (*yaml.Node, error) {
 	text, err := json.Marshal(value)
 	if err != nil {
@@ -37,7 +36,7 @@ func fromValue(value any) (*yaml.Node, error) {
 	return newJSONReader(string(text), 0).value(0)
 }
 
-// jsonReader makes trees of JSON, in block style, with order and lines kept.
+// jsonReader parses JSON into trees in block style. It keeps order and lines.
 type jsonReader struct {
 	tokens *json.Decoder
 	text   string
@@ -45,14 +44,14 @@ type jsonReader struct {
 	line   int   // of the file, at offset
 }
 
-// newJSONReader returns a reader of text, which begins at the line.
+// newJSONReader returns a reader of text, which begins at line of the file.
 func newJSONReader(text string, line int) *jsonReader {
 	tokens := json.NewDecoder(strings.NewReader(text))
 	tokens.UseNumber()
 	return &jsonReader{tokens: tokens, text: text, line: line}
 }
 
-// token returns the next token, and keeps count of the lines.
+// token returns the next token and counts lines.
 func (r *jsonReader) token() (json.Token, error) {
 	token, err := r.tokens.Token()
 	offset := r.tokens.InputOffset()
@@ -61,7 +60,7 @@ func (r *jsonReader) token() (json.Token, error) {
 	return token, err
 }
 
-// value returns the next value, which stands depth levels deep, or io.EOF at the end.
+// value returns the next value, which is depth levels deep, or io.EOF at the end.
 func (r *jsonReader) value(depth int) (*yaml.Node, error) {
 	token, err := r.token()
 	if err != nil {
@@ -79,7 +78,7 @@ func (r *jsonReader) value(depth int) (*yaml.Node, error) {
 	return r.scalar(token)
 }
 
-// content returns a mapping or sequence: the values up to its end, of which a mapping's keys are some.
+// content returns the mapping or sequence whose opening token was read. Its values include a mapping's keys.
 func (r *jsonReader) content(kind yaml.Kind, tag string, depth int) (*yaml.Node, error) {
 	node := &yaml.Node{Kind: kind, Tag: tag, Line: r.line}
 	for r.tokens.More() {
@@ -100,7 +99,7 @@ func (r *jsonReader) content(kind yaml.Kind, tag string, depth int) (*yaml.Node,
 	return node, nil
 }
 
-// scalar returns a string, number, boolean or null. Strings are quoted where YAML 1.1 or 1.2 needs it.
+// scalar returns a string, number, boolean or null. It quotes a string if YAML 1.1 or 1.2 needs it.
 func (r *jsonReader) scalar(token json.Token) (*yaml.Node, error) {
 	node := &yaml.Node{}
 	if number, ok := token.(json.Number); ok {

@@ -5,8 +5,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/json"
 )
 
-// NamespaceLabels returns the labels of each namespace that the documents make, by its name, with the one that the API
-// server adds. A namespace that the API server would refuse, as with labels that are no strings, is left out.
+// NamespaceLabels returns the labels of each Namespace in the documents, by name, with the label that the API server adds. It
+// skips a Namespace that the API server would refuse, such as one with labels that are not strings.
 func NamespaceLabels(documents []*Document) map[string]map[string]string {
 	labels := map[string]map[string]string{}
 	for _, document := range documents {

@@ -13,15 +13,14 @@ import (
 	"gomodules.xyz/jsonpatch/v2"
 )
 
-// errNoSuchPlace says that a pointer leads nowhere.
-var errNoSuchPlace = errors.New("no such field or entry")
+// errNotFound is returned for a pointer to a missing field or entry.
+var errNotFound = errors.New("no such field or entry")
 
-// Apply carries out a JSON Patch (RFC 6902) that was made for the template's pod: add, replace and test. Either all of
-// it is carried out, or nothing. Comments, order and fields that nobody knows survive; of a document with anchors, what
-// they stand for.
+// Apply applies a JSON Patch (RFC 6902) for the template's pod. It supports add, replace and test. If one operation fails, the
+// document stays unchanged. Comments, order and unknown fields are kept; aliases are replaced by their values.
 //
-// The manifest need not say what a pod always has: metadata is made where something is added below it, and a field
-// of a mapping is replaced also where it is not written, as with a pull policy that is left to its default.
+// The manifest may lack what every admitted pod has: Apply adds metadata if needed, and replace adds a missing field of a
+// mapping, such as a pull policy that has its default.
 func (t *Template) Apply(patch []jsonpatch.Operation) error {
 	pod := clone(t.node)
 	for _, operation := range patch {
@@ -36,7 +35,7 @@ func (t *Template) Apply(patch []jsonpatch.Operation) error {
 	return nil
 }
 
-// apply carries out one operation on a pod.
+// apply applies one operation to a pod.
 func apply(pod *yaml.Node, operation jsonpatch.Operation) error {
 	keys, err := parsePointer(operation.Path)
 	if err != nil {
@@ -47,7 +46,7 @@ func apply(pod *yaml.Node, operation jsonpatch.Operation) error {
 		return err
 	}
 	if keys[0] == "metadata" && len(keys) > 1 {
-		makeMetadata(pod)
+		ensureMetadata(pod)
 	}
 	parent, last := pod, len(keys)-1
 	for _, key := range keys[:last] {
@@ -63,14 +62,14 @@ func apply(pod *yaml.Node, operation jsonpatch.Operation) error {
 	case "test":
 		return test(parent, keys[last], value)
 	}
-	return errors.New("an operation other than add, replace and test")
+	return errors.New("unsupported operation: want add, replace or test")
 }
 
-// parsePointer returns the keys of a JSON Pointer (RFC 6901) to something below a pod.
+// parsePointer returns the keys of a JSON Pointer (RFC 6901) to a field of a pod.
 func parsePointer(pointer string) ([]string, error) {
 	rest, found := strings.CutPrefix(pointer, "/")
 	if !found {
-		return nil, errors.New("a pointer to no field")
+		return nil, errors.New("not a pointer to a field")
 	}
 	keys := strings.Split(rest, "/")
 	for i := range keys {
@@ -79,14 +78,14 @@ func parsePointer(pointer string) ([]string, error) {
 	return keys, nil
 }
 
-// makeMetadata gives the pod metadata, before its spec, where it has none.
-func makeMetadata(pod *yaml.Node) {
+// ensureMetadata adds metadata before the pod's spec if it has none.
+func ensureMetadata(pod *yaml.Node) {
 	empty := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
 	switch found := member(pod, "metadata"); {
 	case found == nil:
 		pod.Content = slices.Insert(pod.Content, max(indexOfKey(pod, "spec"), 0), keyNode("metadata"), empty)
 	case isNull(found):
-		takePlace(empty, found)
+		overwrite(found, empty)
 	}
 }
 
@@ -102,19 +101,19 @@ func child(parent *yaml.Node, key string) (*yaml.Node, error) {
 	if found := member(parent, key); found != nil {
 		return found, nil
 	}
-	return nil, fmt.Errorf("%w: %s", errNoSuchPlace, key)
+	return nil, fmt.Errorf("%w: %s", errNotFound, key)
 }
 
-// indexOf returns the index that key is, from 0 to last.
+// indexOf returns key as an index from 0 to last. It returns errNotFound if it is not one.
 func indexOf(key string, last int) (int, error) {
 	index, err := strconv.Atoi(key)
 	if err != nil || strconv.Itoa(index) != key || index < 0 || index > last {
-		return 0, fmt.Errorf("%w: %s", errNoSuchPlace, key)
+		return 0, fmt.Errorf("%w: %s", errNotFound, key)
 	}
 	return index, nil
 }
 
-// add puts value at key of a mapping, or into a sequence before the entry at key, or after all with the key "-".
+// add sets key of a mapping, or inserts value into a sequence before the entry at key, or at the end if key is "-".
 func add(parent *yaml.Node, key string, value *yaml.Node) error {
 	if parent.Kind != yaml.SequenceNode {
 		return replace(parent, key, value)
@@ -132,12 +131,12 @@ func add(parent *yaml.Node, key string, value *yaml.Node) error {
 	return nil
 }
 
-// replace puts value at key of a mapping, be something there or not, or at an entry of a sequence.
+// replace sets key of a mapping, also if it is missing, or an entry of a sequence.
 func replace(parent *yaml.Node, key string, value *yaml.Node) error {
 	found, err := child(parent, key)
 	switch {
 	case err == nil:
-		takePlace(value, found)
+		overwrite(found, value)
 	case parent.Kind == yaml.MappingNode:
 		openBlock(parent)
 		parent.Content = append(parent.Content, keyNode(key), value)
@@ -147,7 +146,7 @@ func replace(parent *yaml.Node, key string, value *yaml.Node) error {
 	return nil
 }
 
-// test compares what is at key with value.
+// test returns an error if the value at key differs from value.
 func test(parent *yaml.Node, key string, value *yaml.Node) error {
 	found, err := child(parent, key)
 	if err != nil {
@@ -162,12 +161,12 @@ func test(parent *yaml.Node, key string, value *yaml.Node) error {
 		return err
 	}
 	if !reflect.DeepEqual(got, want) {
-		return fmt.Errorf("it is %v, not %v", got, want)
+		return fmt.Errorf("value is %v, want %v", got, want)
 	}
 	return nil
 }
 
-// plain returns what a tree says, as encoding/json gives it.
+// plain returns a tree as encoding/json decodes it into any.
 func plain(node *yaml.Node) (any, error) {
 	text, err := toJSON(node)
 	if err != nil {
@@ -178,8 +177,8 @@ func plain(node *yaml.Node) (any, error) {
 	return value, err
 }
 
-// takePlace makes old what value is, with the comments that old has and, of a string, its quotes.
-func takePlace(value, old *yaml.Node) {
+// overwrite replaces old by value but keeps old's comments and, for a string, its quotes.
+func overwrite(old, value *yaml.Node) {
 	const quotes = yaml.SingleQuotedStyle | yaml.DoubleQuotedStyle
 	if value.Kind == yaml.ScalarNode && value.Tag == stringTag && value.Style == 0 {
 		value.Style = old.Style & quotes
@@ -189,15 +188,15 @@ func takePlace(value, old *yaml.Node) {
 	*old = *value
 }
 
-// openBlock has an empty mapping or sequence, which can only be written as {} or [], go on in block style.
+// openBlock switches an empty mapping or sequence, which is {} or [] in the text, to block style.
 func openBlock(node *yaml.Node) {
 	if len(node.Content) == 0 {
 		node.Style &^= yaml.FlowStyle
-		node.Column = 0 // it stands nowhere yet
+		node.Column = 0 // not read from the text
 	}
 }
 
-// keyNode returns the key of a mapping.
+// keyNode returns the node of a mapping's key.
 func keyNode(key string) *yaml.Node {
 	node := &yaml.Node{}
 	node.SetString(key)

@@ -14,7 +14,7 @@ func operation(kind, pointer string, value any) jsonpatch.Operation {
 	return jsonpatch.NewOperation(kind, pointer, value)
 }
 
-func TestApply_ChangesWhatItIsToldAndKeepsTheRest(t *testing.T) {
+func TestApply_KeepsEverythingElse(t *testing.T) {
 	t.Parallel()
 	documents := read(t, deployment)
 	gate := corev1.PodSchedulingGate{Name: "x/gate"}
@@ -85,16 +85,16 @@ func TestApply_FollowsRFC6902(t *testing.T) {
 		"after the last":  {"spec:\n  x: [a, b]\n", operation("add", "/spec/x/2", "c"), "spec:\n  x: [a, b, c]\n"},
 		"at the end":      {"spec:\n  x:\n  - a\n", operation("add", "/spec/x/-", "c"), "spec:\n  x:\n  - a\n  - c\n"},
 		"an entry":        {"spec:\n  x: [a, b]\n", operation("replace", "/spec/x/1", "c"), "spec:\n  x: [a, c]\n"},
-		"a member that is there": {
+		"an existing member": {
 			"spec:\n  x: a # c\n", operation("add", "/spec/x", "b"), "spec:\n  x: b # c\n",
 		},
-		"into an empty mapping":        {"spec: {}\n", operation("add", "/spec/x", "a"), "spec:\n  x: a\n"},
-		"into an empty sequence":       {"spec:\n  x: []\n", operation("add", "/spec/x/-", "a"), "spec:\n  x:\n  - a\n"},
-		"null for something":           {"spec: {x: a}\n", operation("replace", "/spec/x", nil), "spec: {x: null}\n"},
-		"something for null":           {"spec:\n  x: # c\n", operation("add", "/spec/x", []int{1}), "spec:\n  x: # c\n  - 1\n"},
-		"metadata where there is none": {"spec: {}\n", operation("add", "/metadata/annotations", map[string]string{}), "metadata:\n  annotations: {}\nspec: {}\n"},
-		"metadata where it is null":    {"metadata:\nspec: {}\n", operation("add", "/metadata/labels", map[string]string{"a": "1"}), "metadata:\n  labels:\n    a: \"1\"\nspec: {}\n"},
-		"a test of a mapping":          {"spec: {x: {a: 1, b: [yes]}}\n", operation("test", "/spec/x", map[string]any{"b": []bool{true}, "a": 1.0}), "spec: {x: {a: 1, b: [yes]}}\n"},
+		"into an empty mapping":    {"spec: {}\n", operation("add", "/spec/x", "a"), "spec:\n  x: a\n"},
+		"into an empty sequence":   {"spec:\n  x: []\n", operation("add", "/spec/x/-", "a"), "spec:\n  x:\n  - a\n"},
+		"a value replaced by null": {"spec: {x: a}\n", operation("replace", "/spec/x", nil), "spec: {x: null}\n"},
+		"null replaced by a value": {"spec:\n  x: # c\n", operation("add", "/spec/x", []int{1}), "spec:\n  x: # c\n  - 1\n"},
+		"missing metadata":         {"spec: {}\n", operation("add", "/metadata/annotations", map[string]string{}), "metadata:\n  annotations: {}\nspec: {}\n"},
+		"metadata that is null":    {"metadata:\nspec: {}\n", operation("add", "/metadata/labels", map[string]string{"a": "1"}), "metadata:\n  labels:\n    a: \"1\"\nspec: {}\n"},
+		"a test of a mapping":      {"spec: {x: {a: 1, b: [yes]}}\n", operation("test", "/spec/x", map[string]any{"b": []bool{true}, "a": 1.0}), "spec: {x: {a: 1, b: [yes]}}\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -109,25 +109,25 @@ func TestApply_FollowsRFC6902(t *testing.T) {
 	}
 }
 
-func TestApply_CarriesOutAllOrNothing(t *testing.T) {
+func TestApply_ChangesNothingIfAnOperationFails(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		patch jsonpatch.Operation
 		want  string
 	}{
-		"another value":          {operation("test", "/spec/containers/0/image", "b"), "it is a:1, not b"},
-		"nothing to test":        {operation("test", "/spec/nodeName", "b"), "no such field or entry: nodeName"},
-		"no such member":         {operation("add", "/spec/affinity/x", "b"), "no such field or entry: affinity"},
-		"below a string":         {operation("add", "/spec/containers/0/image/x", "b"), "no such field or entry: x"},
-		"past the end":           {operation("add", "/spec/containers/2", "b"), "no such field or entry: 2"},
-		"no entry to replace":    {operation("replace", "/spec/containers/1", "b"), "no such field or entry: 1"},
-		"the end to replace":     {operation("replace", "/spec/containers/-", "b"), "no such field or entry: -"},
-		"an index below 0":       {operation("add", "/spec/containers/-1", "b"), "no such field or entry: -1"},
-		"an index with a zero":   {operation("replace", "/spec/containers/00", "b"), "no such field or entry: 00"},
-		"the whole pod":          {operation("replace", "", "b"), "a pointer to no field"},
-		"no pointer":             {operation("replace", "spec", "b"), "a pointer to no field"},
-		"what is not carried on": {operation("remove", "/spec/containers", nil), "an operation other than add, replace and test"},
-		"what has no JSON":       {operation("add", "/spec/x", func() {}), "unsupported type"},
+		"another value":        {operation("test", "/spec/containers/0/image", "b"), "value is a:1, want b"},
+		"nothing to test":      {operation("test", "/spec/nodeName", "b"), "no such field or entry: nodeName"},
+		"no such member":       {operation("add", "/spec/affinity/x", "b"), "no such field or entry: affinity"},
+		"below a string":       {operation("add", "/spec/containers/0/image/x", "b"), "no such field or entry: x"},
+		"past the end":         {operation("add", "/spec/containers/2", "b"), "no such field or entry: 2"},
+		"no entry to replace":  {operation("replace", "/spec/containers/1", "b"), "no such field or entry: 1"},
+		"the end to replace":   {operation("replace", "/spec/containers/-", "b"), "no such field or entry: -"},
+		"an index below 0":     {operation("add", "/spec/containers/-1", "b"), "no such field or entry: -1"},
+		"an index with a zero": {operation("replace", "/spec/containers/00", "b"), "no such field or entry: 00"},
+		"the whole pod":        {operation("replace", "", "b"), "not a pointer to a field"},
+		"no pointer":           {operation("replace", "spec", "b"), "not a pointer to a field"},
+		"another operation":    {operation("remove", "/spec/containers", nil), "unsupported operation: want add, replace or test"},
+		"a value without JSON": {operation("add", "/spec/x", func() {}), "unsupported type"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -137,13 +137,13 @@ func TestApply_CarriesOutAllOrNothing(t *testing.T) {
 				t.Errorf("Apply = %v, want an error with %q", err, tt.want)
 			}
 			if diff := cmp.Diff(pod("a"), written(t, documents)); diff != "" {
-				t.Errorf("Write after it (-want +got):\n%s", diff)
+				t.Errorf("Write after Apply (-want +got):\n%s", diff)
 			}
 		})
 	}
 }
 
-func TestApply_BelowAnAnchorOrAnAliasChangesOnePodOnly(t *testing.T) {
+func TestApply_ChangesOnlyOnePodOfSharedAnchor(t *testing.T) {
 	t.Parallel()
 	for changed, want := range [][]string{
 		{"new:1 app:1", "app:1 app:1", "app:1 app:1"},
@@ -160,7 +160,7 @@ func TestApply_BelowAnAnchorOrAnAliasChangesOnePodOnly(t *testing.T) {
 			got = append(got, container.Image+" "+container.Env[0].Value)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("images after pod %d was changed (-want +got):\n%s", changed, diff)
+			t.Errorf("images after a change of pod %d (-want +got):\n%s", changed, diff)
 		}
 	}
 }

@@ -11,20 +11,20 @@ import (
 )
 
 const (
-	// standardInput is the path that stands for standard input.
+	// standardInput is the path for standard input.
 	standardInput = "-"
-	// standardInputName is what standard input is called in errors.
+	// standardInputName is the name of standard input in errors.
 	standardInputName = "standard input"
 )
 
-// extensions are those of the files that are read from a directory, as with kubectl apply -f.
+// extensions are the extensions of the files read from a directory, as in kubectl apply -f.
 var extensions = []string{".json", ".yaml", ".yml"}
 
-// Read returns the documents of paths, in their order. A path is a file; a directory, of which the files are read that
-// end in .json, .yaml or .yml, and none below it; or "-", which is stdin. A list of objects is one document.
+// Read returns the documents of paths, in their order. A path is a file, a directory or "-" for stdin. Of a directory Read
+// reads the files that end in .json, .yaml or .yml, and no subdirectories. A list of objects is one document.
 //
-// Each error names its file, mostly its line, and what to do. They are joined, and the documents that are right are
-// returned beside them. A document that is not even a Kubernetes object, such as Helm's values, is an error.
+// Each error names its file, the line if known, and what to do. Read joins the errors and also returns the valid documents. A
+// document that is not a Kubernetes object, such as Helm's values, is an error.
 func Read(paths []string, stdin io.Reader) ([]*Document, error) {
 	var documents []*Document
 	var faults []error
@@ -40,13 +40,13 @@ func Read(paths []string, stdin io.Reader) ([]*Document, error) {
 	return documents, errors.Join(faults...)
 }
 
-// filesOf returns the files that path stands for.
+// filesOf returns the file at path, or the files with one of the extensions if path is a directory.
 func filesOf(path string) ([]string, error) {
 	if path == standardInput {
 		return []string{path}, nil
 	}
 	if strings.Contains(path, "://") {
-		return nil, fmt.Errorf("%s: not a file: get it yourself, as with: curl -fsSL %s | … -f -", path, path)
+		return nil, fmt.Errorf("%s: not a file: download it, as with: curl -fsSL %s | … -f -", path, path)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
@@ -66,7 +66,7 @@ func filesOf(path string) ([]string, error) {
 		}
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("%s: no manifests in this directory: it has no file that ends in %s, and those below it are not read",
+		return nil, fmt.Errorf("%s: no manifests in this directory: it has no file that ends in %s, and subdirectories are not read",
 			path, strings.Join(extensions, ", "))
 	}
 	return files, nil
@@ -92,13 +92,13 @@ func readFile(path string, stdin io.Reader) ([]*Document, error) {
 	return documents, errors.Join(faults...)
 }
 
-// contentOf returns what is in a file, or comes from stdin, and what that is called in errors.
+// contentOf returns the content of a file or of stdin, and its name in errors.
 func contentOf(path string, stdin io.Reader) (name string, content []byte, err error) {
 	if path == standardInput {
 		content, err = io.ReadAll(stdin)
 		return standardInputName, content, err
 	}
-	content, err = os.ReadFile(path) //nolint:gosec // the person names the file
+	content, err = os.ReadFile(path) //nolint:gosec // the user names the file
 	return path, content, err
 }
 

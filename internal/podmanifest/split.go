@@ -5,20 +5,20 @@ import (
 	"strings"
 )
 
-// separator begins a document where it begins a line and white space follows, in block scalars too: see
-// https://yaml.org/spec/1.2.2/#912-document-markers. With kubectl nothing but a comment may follow on the line.
+// separator begins a document if it is at the beginning of a line and followed by white space, also in a block scalar
+// (https://yaml.org/spec/1.2.2/#912-document-markers). In kubectl only a comment may follow on the line.
 const separator = "---"
 
-// part is what stands between two separators: one YAML document, or JSON documents one after the other.
+// part is the text between two separators: one YAML document or a sequence of JSON documents.
 type part struct {
 	text string // with the separator before it
-	line int    // of the file, counted from 1, where text begins
+	line int    // where text begins in the file, counted from 1
 }
 
-// normalize returns text without byte order mark, with LF for CRLF, and with an end to its last line.
+// normalize returns text without byte order mark, with LF for CRLF, and with a newline at its end.
 func normalize(text string) (string, error) {
 	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
-		return "", errors.New("in UTF-16, as PowerShell writes it: save it as UTF-8")
+		return "", errors.New("encoded in UTF-16, as by PowerShell: save it as UTF-8")
 	}
 	text = strings.TrimPrefix(text, "\ufeff")
 	text = strings.ReplaceAll(text, "\r\n", "\n")
@@ -46,13 +46,13 @@ func split(text string) []part {
 	return parts
 }
 
-// separates says whether a line, or a text, begins with a separator.
+// separates reports whether a text begins with a separator.
 func separates(text string) bool {
 	rest, found := strings.CutPrefix(text, separator)
 	return found && strings.IndexAny(rest, " \t\n") == 0
 }
 
-// body returns the part with blanks for its separator, so that every line and column stays where it is.
+// body returns the part with spaces for its separator, which keeps all line and column numbers.
 func (p part) body() string {
 	if !separates(p.text) {
 		return p.text

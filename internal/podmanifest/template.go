@@ -8,28 +8,27 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Template is one pod, or pod template, in a document.
+// Template is a pod or pod template in a document.
 type Template struct {
-	// Kind, Name and Namespace are those of the object that holds it, such as Deployment web in default. Name is what
-	// its name will begin with where the API server is to make one.
+	// Kind, Name and Namespace are those of the object that contains it, such as Deployment web in default. Name is the
+	// object's generateName if it has no name.
 	Kind, Name, Namespace string
-	// File and Line are where the template begins, counted from 1.
+	// File and Line are the position where the template begins; lines are counted from 1.
 	File string
 	Line int
-	// Pod is the pod as the API server would give it to an admission webhook, so with its defaults: each pull policy,
-	// and the namespace. Apply does not change it: Templates, called again, gives the pod as it is then.
+	// Pod is the pod as the API server would send it to an admission webhook, with default pull policies and namespace. Apply
+	// does not change it: call Templates again for the changed pod.
 	Pod *corev1.Pod
 
 	document *Document
-	node     *yaml.Node // with metadata and spec below it
+	node     *yaml.Node // the mapping with metadata and spec
 }
 
-// Templates returns the pods of the document: the object itself where it is of kind Pod, or else everything below it,
-// at any depth, that has a spec with containers. Each item of a list is an object. An object without pods, such as a
-// Service, gives none.
+// Templates returns the pods of the document's objects: the object itself if its kind is Pod, otherwise everything below it, at
+// any depth, that has a spec with containers. Each item of a list is an object.
 //
-// What looks like a pod and cannot be one, as where containers is no sequence, is an error with file and line. Errors
-// are joined, and the templates that are right are returned beside them.
+// A pod that cannot be decoded, for example because containers is not a sequence, causes an error with file and line.
+// Templates joins the errors and also returns the valid templates.
 func (d *Document) Templates() ([]*Template, error) {
 	var templates []*Template
 	var faults []error
@@ -45,7 +44,7 @@ func (d *Document) Templates() ([]*Template, error) {
 	return templates, errors.Join(faults...)
 }
 
-// template returns the template at a node of the object.
+// template returns the template at a node of object.
 func (d *Document) template(object object, node *yaml.Node) (*Template, error) {
 	pod, err := object.pod(node)
 	if err != nil {
@@ -64,7 +63,7 @@ type object struct {
 	node                  *yaml.Node
 }
 
-// objectsOf returns the object at a node, or those of a list. Items of a list such as PodList need not say their kind.
+// objectsOf returns the object at a node, or the items if it is a list. Items of a list such as PodList need no kind.
 func objectsOf(node *yaml.Node, kind string) []object {
 	if node == nil || node.Kind != yaml.MappingNode {
 		return nil
@@ -91,10 +90,10 @@ func objectsOf(node *yaml.Node, kind string) []object {
 	return []object{{kind: kind, name: name, namespace: namespace, node: node}}
 }
 
-// titleOf returns what an object is called in an error, such as Deployment web.
+// titleOf returns an object's name in an error, such as Deployment web.
 func titleOf(kind, name string) string { return strings.TrimSpace(kind + " " + name) }
 
-// pods returns the nodes of the object that are pods or pod templates.
+// pods returns the nodes of pods and pod templates in the object.
 func (o object) pods() []*yaml.Node {
 	if o.kind == podKind {
 		return []*yaml.Node{o.node}
@@ -108,7 +107,7 @@ func (o object) pods() []*yaml.Node {
 	return found
 }
 
-// templatesBelow returns node, if it is a pod template, or those below it.
+// templatesBelow returns node if it is a pod template, otherwise the pod templates below it.
 func templatesBelow(node *yaml.Node) []*yaml.Node {
 	if at(node, "spec", "containers") != nil {
 		return []*yaml.Node{node}

@@ -8,11 +8,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"kind-local-registry/internal/podmanifest"
 )
 
-func TestTemplates_GiveThePodThatAdmissionWouldSee(t *testing.T) {
+func TestTemplates_ReturnPodsAsAdmissionGetsThem(t *testing.T) {
 	t.Parallel()
 	got := templates(t, read(t, deployment))[0]
 	want := &corev1.Pod{
@@ -39,7 +37,7 @@ func TestTemplates_FindPodsByStructure(t *testing.T) {
 	const podSpec = "{spec: {containers: [{image: a}]}}"
 	for name, tt := range map[string]struct {
 		text string
-		want string // kind, name, namespace and line of each, and what its pod's name begins with
+		want string // kind, name, namespace and line of each, and the pod's name or generateName
 	}{
 		"a pod":                  {pod("a"), "Pod a default:1 a"},
 		"a pod without name":     {"apiVersion: v1\nkind: Pod\nmetadata: {generateName: a-, namespace: b}\n", "Pod a- b:1 a-"},
@@ -51,7 +49,7 @@ func TestTemplates_FindPodsByStructure(t *testing.T) {
 		"behind an alias":        {anchored, "Pair pair default:5 pair-, Pair pair default:12 pair-, Pair pair default:14 pair-"},
 		"a service":              {"apiVersion: v1\nkind: Service\nspec: {ports: []}\n", ""},
 		"no pod in the metadata": {"apiVersion: v1\nkind: Service\nmetadata: {x: " + podSpec + "}\nstatus: " + podSpec, ""},
-		"containers of its own":  {"apiVersion: x/v1\nkind: Prometheus\nspec: {containers: [{name: a}]}\n", ""},
+		"no template":            {"apiVersion: x/v1\nkind: Prometheus\nspec: {containers: [{name: a}]}\n", ""},
 		"a list of another kind": {"apiVersion: x/v1\nkind: AllowList\nmetadata: {name: a}\nspec: {template: " + podSpec + "}", "AllowList a default:4 a-"},
 		"a definition of kinds": {
 			"apiVersion: v1\nkind: CustomResourceDefinition\nspec: {schema: {properties: {spec: {properties: {containers: {type: array}}}}}}\n", "",
@@ -71,28 +69,7 @@ func TestTemplates_FindPodsByStructure(t *testing.T) {
 	}
 }
 
-func TestTemplates_SetThePullPolicyByTheTag(t *testing.T) {
-	t.Parallel()
-	const digest = "@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
-	for image, want := range map[string]corev1.PullPolicy{
-		"a":                    corev1.PullAlways,
-		"a:latest":             corev1.PullAlways,
-		"host:5000/a":          corev1.PullAlways,
-		"a:latest" + digest:    corev1.PullAlways,
-		"a:1":                  corev1.PullIfNotPresent,
-		"a" + digest:           corev1.PullIfNotPresent,
-		"NO IMAGE":             corev1.PullIfNotPresent,
-		"":                     corev1.PullIfNotPresent,
-		"localhost:5001/a:new": corev1.PullIfNotPresent,
-	} {
-		found := templates(t, read(t, strings.Replace(pod("a"), "a:1", fmt.Sprintf("%q", image), 1)))
-		if got := found[0].Pod.Spec.Containers[0].ImagePullPolicy; got != want {
-			t.Errorf("pull policy of %q = %q, want %q", image, got, want)
-		}
-	}
-}
-
-func TestTemplates_GiveMergedFields(t *testing.T) {
+func TestTemplates_ExpandMergeKeys(t *testing.T) {
 	t.Parallel()
 	documents := read(t, `apiVersion: v1
 kind: Pod
@@ -101,15 +78,15 @@ more: &more {image: more:1, stdin: true}
 spec:
   containers:
   - {<<: *base, name: merged}
-  - {<<: [*more, *base], name: first counts most}
-  - {<<: *base, name: last counts, image: own:1}
+  - {<<: [*more, *base], name: first wins}
+  - {<<: *base, name: last wins, image: own:1}
   - {name: as with kubectl, image: own:1, <<: *base}
   - {name: a string, "<<": *base, image: own:1}
 `)
 	want := []corev1.Container{
 		{Name: "merged", Image: "base:1", ImagePullPolicy: corev1.PullNever},
-		{Name: "first counts most", Image: "more:1", ImagePullPolicy: corev1.PullNever, Stdin: true},
-		{Name: "last counts", Image: "own:1", ImagePullPolicy: corev1.PullNever},
+		{Name: "first wins", Image: "more:1", ImagePullPolicy: corev1.PullNever, Stdin: true},
+		{Name: "last wins", Image: "own:1", ImagePullPolicy: corev1.PullNever},
 		{Name: "as with kubectl", Image: "base:1", ImagePullPolicy: corev1.PullNever},
 		{Name: "a string", Image: "own:1", ImagePullPolicy: corev1.PullIfNotPresent},
 	}
@@ -118,7 +95,7 @@ spec:
 	}
 }
 
-func TestTemplates_NameWhatCannotBeAPodAndGiveTheOthers(t *testing.T) {
+func TestTemplates_ReturnErrorsAndValidPods(t *testing.T) {
 	t.Parallel()
 	documents := read(t, `apiVersion: x/v1
 kind: Set
@@ -142,19 +119,5 @@ spec:
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Templates = %v, want an error with %q", err, want)
 		}
-	}
-}
-
-func TestNamespaceLabels_AreThoseOfTheNamespacesThatAreMade(t *testing.T) {
-	t.Parallel()
-	documents := read(t, "apiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {b: c}}\n---\n"+
-		"apiVersion: v1\nkind: List\nitems: [{apiVersion: v1, kind: Namespace, metadata: {name: d}}]\n---\n# none\n---\n"+
-		"apiVersion: v1\nkind: Namespace\nmetadata: {name: refused, labels: {b: 1}}\n---\n"+pod("a"))
-	want := map[string]map[string]string{
-		"a": {"b": "c", "kubernetes.io/metadata.name": "a"},
-		"d": {"kubernetes.io/metadata.name": "d"},
-	}
-	if diff := cmp.Diff(want, podmanifest.NamespaceLabels(documents)); diff != "" {
-		t.Errorf("NamespaceLabels (-want +got):\n%s", diff)
 	}
 }

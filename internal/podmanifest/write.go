@@ -9,20 +9,20 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// indentation is by how many blanks a level is indented.
+// indentation is the number of spaces per level.
 const indentation = 2
 
-// Write writes the documents, in their order, as one stream of YAML.
+// Write writes the documents, in their order, as one YAML stream.
 //
-// A document that was not changed is written as it was read, blank lines included. A changed one keeps comments, order,
-// quotes, and whether its sequences are indented; of its anchors, what they stand for. A JSON document becomes YAML in
-// block style, so that the stream is of one language.
+// An unchanged document is written as it was read, with its blank lines. A changed one keeps its comments, order, quotes and
+// the indentation of its sequences; its aliases are replaced by their values. A JSON document is written as YAML in block
+// style, so that the whole stream is YAML.
 func Write(w io.Writer, documents []*Document) error {
 	var out bytes.Buffer
 	for _, document := range documents {
 		text, err := document.encode()
 		if err != nil {
-			return errorAt(document.File, document.Line, "writing YAML: %w", err)
+			return errorAt(document.File, document.Line, "encoding YAML: %w", err)
 		}
 		if out.Len() > 0 && !separates(text) {
 			out.WriteString(separator + "\n")
@@ -35,7 +35,7 @@ func Write(w io.Writer, documents []*Document) error {
 	return nil
 }
 
-// encode returns the document in YAML.
+// encode returns the document as YAML.
 func (d *Document) encode() (string, error) {
 	if d.root == nil || !d.changed && d.text != "" {
 		return d.text, nil
@@ -50,14 +50,14 @@ func (d *Document) encode() (string, error) {
 	return out.String(), err
 }
 
-// indentsSequences says whether the first sequence of a mapping in the tree is indented below its key. Both are usual:
-// people write them so, kubectl and most charts do not.
+// indentsSequences reports whether the first sequence in a mapping of the tree is indented relative to its key. Both styles
+// are common: people indent, kubectl and most charts do not.
 func indentsSequences(node *yaml.Node) bool {
 	sequence, key := firstSequence(node)
 	return sequence != nil && sequence.Column > key.Column
 }
 
-// firstSequence returns the first sequence in block style that was read, not added, as the value of a key; and the key.
+// firstSequence returns the first sequence in block style that is a key's value and was read, not added; and its key.
 func firstSequence(node *yaml.Node) (sequence, key *yaml.Node) {
 	for i, item := range node.Content {
 		block := item.Kind == yaml.SequenceNode && item.Style&yaml.FlowStyle == 0 && item.Column > 0

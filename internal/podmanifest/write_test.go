@@ -11,15 +11,15 @@ import (
 	"kind-local-registry/internal/podmanifest"
 )
 
-func TestWrite_LeavesWhatWasNotChangedAsItWas(t *testing.T) {
+func TestWrite_KeepsUnchangedDocuments(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
-		"a deployment":   deployment,
-		"a list":         list,
-		"anchors":        anchored,
-		"documents":      "# license\n---\n# Source: a\n" + pod("a") + "--- # second\n\n\n" + pod("b") + "---\n# nothing\n",
-		"odd but right":  "apiVersion:   v1\nkind: \"Pod\"\n\n\nspec: {containers:\n   [ ]}\n...\n",
-		"a block scalar": "apiVersion: v1\nkind: ConfigMap\ndata:\n    a: |+\n      x\n\n",
+		"a deployment":      deployment,
+		"a list":            list,
+		"anchors":           anchored,
+		"several documents": "# license\n---\n# Source: a\n" + pod("a") + "--- # second\n\n\n" + pod("b") + "---\n# nothing\n",
+		"unusual spacing":   "apiVersion:   v1\nkind: \"Pod\"\n\n\nspec: {containers:\n   [ ]}\n...\n",
+		"a block scalar":    "apiVersion: v1\nkind: ConfigMap\ndata:\n    a: |+\n      x\n\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -30,14 +30,14 @@ func TestWrite_LeavesWhatWasNotChangedAsItWas(t *testing.T) {
 	}
 }
 
-func TestWrite_WritesTheSameAgainOnceItIsChanged(t *testing.T) {
+func TestWrite_KeepsStyleOfChangedDocuments(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
-		"sequences as kubectl writes them": pod("a"),
-		"sequences as people write them":   "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n    - image: a:1\n      args:\n        - b\n",
-		"comments":                         "# Source: a\n\n# head\napiVersion: v1 # line\nkind: Pod\nspec:\n  # above\n  containers:\n  # first\n  - image: a:1 # image\n    # below\n# foot\n",
-		"scalars of every style":           "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - image: a:1\n    args: ['a', \"b\", c, 'yes', '0777', \"1e3\"]\n    command:\n    - |\n      a\n      b\n    - >-\n      a b\n    tty: yes\n",
-		"a field that nobody knows":        "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - image: a:1\n    x: !Ref {a: ~, 1: 2}\n",
+		"sequences without indentation": pod("a"),
+		"sequences with indentation":    "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n    - image: a:1\n      args:\n        - b\n",
+		"comments":                      "# Source: a\n\n# head\napiVersion: v1 # line\nkind: Pod\nspec:\n  # above\n  containers:\n  # first\n  - image: a:1 # image\n    # below\n# foot\n",
+		"scalars of every style":        "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - image: a:1\n    args: ['a', \"b\", c, 'yes', '0777', \"1e3\"]\n    command:\n    - |\n      a\n      b\n    - >-\n      a b\n    tty: yes\n",
+		"an unknown field":              "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - image: a:1\n    x: !Ref {a: ~, 1: 2}\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -52,7 +52,7 @@ func TestWrite_WritesTheSameAgainOnceItIsChanged(t *testing.T) {
 	}
 }
 
-func TestWrite_MakesYAMLOfJSON(t *testing.T) {
+func TestWrite_ConvertsJSONToYAML(t *testing.T) {
 	t.Parallel()
 	want := `apiVersion: v1
 kind: Pod
@@ -80,7 +80,7 @@ spec:
 	}
 }
 
-func TestWrite_SeparatesDocumentsAndEndsLines(t *testing.T) {
+func TestWrite_AddsSeparatorsAndNewlines(t *testing.T) {
 	t.Parallel()
 	directory := write(t, map[string]string{
 		"1.yaml": "\ufeff" + strings.ReplaceAll(pod("a"), "\n", "\r\n"),
@@ -96,16 +96,16 @@ func TestWrite_SeparatesDocumentsAndEndsLines(t *testing.T) {
 	}
 }
 
-// full is a disk without room.
-type full struct{}
+// fullWriter always fails.
+type fullWriter struct{}
 
 var errFull = errors.New("no space left")
 
-func (full) Write([]byte) (int, error) { return 0, errFull }
+func (fullWriter) Write([]byte) (int, error) { return 0, errFull }
 
-func TestWrite_GivesTheWritersError(t *testing.T) {
+func TestWrite_ReturnsErrorOfWriter(t *testing.T) {
 	t.Parallel()
-	if err := podmanifest.Write(full{}, read(t, pod("a"))); !errors.Is(err, errFull) {
+	if err := podmanifest.Write(fullWriter{}, read(t, pod("a"))); !errors.Is(err, errFull) {
 		t.Errorf("Write = %v, want %v", err, errFull)
 	}
 }

@@ -7,24 +7,24 @@ import (
 )
 
 const (
-	// maxDepth is how many levels a document may have. Kubernetes objects have some tens.
+	// maxDepth is the maximum number of levels in a document. Kubernetes objects have tens.
 	maxDepth = 500
-	// maxAliased is how many nodes a document may gain by its aliases. What is beyond is no manifest, but an attack:
-	// nine anchors of nine aliases each make hundreds of millions of nodes.
+	// maxAliased is the maximum number of nodes that aliases may add to a document. More is an attack: nine anchors with nine
+	// aliases each expand to hundreds of millions of nodes.
 	maxAliased = 100_000
-	// mergeTag is that of a merge key, <<: see https://yaml.org/type/merge.html.
+	// mergeTag is the tag of a merge key, << (https://yaml.org/type/merge.html).
 	mergeTag = "!!merge"
 )
 
-// expander copies trees and puts in, for each alias and merge key, what it stands for. So whoever changes a tree
-// changes one place, and nothing else that names the same anchor.
+// expander copies trees and replaces each alias and merge key by a copy of its value. A change to one place in a tree then
+// changes no other place that uses the same anchor.
 type expander struct {
 	file    string
-	offset  int // is added to each line
-	aliased int // how many nodes have been copied for aliases
+	offset  int // added to each line
+	aliased int // number of nodes copied for aliases so far
 }
 
-// expand returns a copy of node, which stands depth levels deep.
+// expand returns an expanded copy of node, which is depth levels deep.
 func (e *expander) expand(node *yaml.Node, depth int) (*yaml.Node, error) {
 	if depth > maxDepth {
 		return nil, e.errorAt(node, "more than %d levels deep, or an anchor that contains itself", maxDepth)
@@ -49,11 +49,11 @@ func (e *expander) expand(node *yaml.Node, depth int) (*yaml.Node, error) {
 	return &expanded, nil
 }
 
-// alias returns a copy of what the alias names, with the alias's own comments.
+// alias returns a copy of the alias's value, with the comments of the alias itself.
 func (e *expander) alias(alias *yaml.Node, depth int) (*yaml.Node, error) {
 	e.aliased += size(alias.Alias, maxAliased)
 	if e.aliased > maxAliased {
-		return nil, e.errorAt(alias, "aliases (*%s here) that stand for more than %d nodes: write the document out", alias.Value, maxAliased)
+		return nil, e.errorAt(alias, "aliases (*%s here) expand to more than %d nodes: write the document without them", alias.Value, maxAliased)
 	}
 	expanded, err := e.expand(alias.Alias, depth+1)
 	if err != nil {
@@ -64,8 +64,8 @@ func (e *expander) alias(alias *yaml.Node, depth int) (*yaml.Node, error) {
 	return expanded, nil
 }
 
-// mapping fills a mapping with copies of pairs, keys and values in turn. As with kubectl the last of equal keys counts,
-// and so a merge key comes before what is written above it.
+// mapping fills a mapping with copies of pairs, alternating keys and values. As in kubectl the last of duplicate keys wins,
+// and a merge key also wins over the keys above it.
 func (e *expander) mapping(mapping *yaml.Node, pairs []*yaml.Node, depth int) error {
 	places := map[string]int{}
 	set := func(key, value *yaml.Node) {
@@ -86,7 +86,7 @@ func (e *expander) mapping(mapping *yaml.Node, pairs []*yaml.Node, depth int) er
 		case err != nil:
 			return err
 		case key.Kind != yaml.ScalarNode:
-			return e.errorAt(pairs[i], "a key that is no string%s", templateHint(pairs[i]))
+			return e.errorAt(pairs[i], "a key that is not a string%s", templateHint(pairs[i]))
 		case key.Tag != mergeTag:
 			set(key, value)
 		default:
@@ -98,7 +98,7 @@ func (e *expander) mapping(mapping *yaml.Node, pairs []*yaml.Node, depth int) er
 	return nil
 }
 
-// merge sets each key of a merge key's value: a mapping, or a sequence of which the first mapping counts most.
+// merge sets each key in a merge key's value: a mapping, or a sequence of mappings of which the first wins.
 func (e *expander) merge(value *yaml.Node, set func(key, value *yaml.Node)) error {
 	mappings := []*yaml.Node{value}
 	if value.Kind == yaml.SequenceNode {
@@ -107,7 +107,7 @@ func (e *expander) merge(value *yaml.Node, set func(key, value *yaml.Node)) erro
 	}
 	for _, mapping := range mappings {
 		if mapping.Kind != yaml.MappingNode {
-			return errorAt(e.file, value.Line, "a merge key (<<) of what is no mapping")
+			return errorAt(e.file, value.Line, "the value of a merge key (<<) is not a mapping")
 		}
 		for i := 0; i+1 < len(mapping.Content); i += 2 {
 			set(mapping.Content[i], mapping.Content[i+1])
@@ -116,20 +116,20 @@ func (e *expander) merge(value *yaml.Node, set func(key, value *yaml.Node)) erro
 	return nil
 }
 
-// errorAt returns an error about a node that has not been copied.
+// errorAt returns an error about a node of the original tree.
 func (e *expander) errorAt(node *yaml.Node, format string, values ...any) error {
 	return errorAt(e.file, node.Line+e.offset, format, values...)
 }
 
-// templateHint says what to do about a key that is a mapping: {{ .Values.x }} is one to YAML.
+// templateHint returns what to do about a key that is a mapping: YAML reads {{ .Values.x }} as one.
 func templateHint(key *yaml.Node) string {
 	if key.Kind == yaml.MappingNode && key.Style&yaml.FlowStyle != 0 {
-		return ": this is a template; give what it renders to, as with helm template"
+		return ": this is a template; render it, as with helm template"
 	}
 	return ""
 }
 
-// size returns how many nodes the tree below node has, without those behind aliases, but no more than just above limit.
+// size returns the number of nodes in the tree, without those behind aliases. It stops counting just above limit.
 func size(node *yaml.Node, limit int) int {
 	nodes := 1
 	for _, item := range node.Content {

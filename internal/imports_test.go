@@ -20,7 +20,7 @@ const module = "kind-local-registry"
 var ours = map[string]string{
 	"charts":                           "",
 	"charts/charttest":                 "charts config",
-	"cmd/registry":                     "internal/registry",
+	"cmd/registry":                     "config internal/registry",
 	"cmd/setup":                        "config internal/host internal/podmanifest internal/push internal/rewrite",
 	"cmd/webhook":                      "config internal/coalesce internal/docker internal/push internal/pusher internal/rewrite internal/rules webhook webhook/app webhook/lookup webhook/reachability webhook/uninstall",
 	"config":                           "",

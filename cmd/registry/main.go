@@ -1,4 +1,4 @@
-// Command registry is the OCI registry that setup runs on the host: distribution on a directory, and nothing else.
+// Command registry runs the OCI registry of kind-local-registry: distribution on a directory.
 package main
 
 import (
@@ -11,9 +11,11 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 
+	"kind-local-registry/config"
 	"kind-local-registry/internal/registry"
 )
 
@@ -37,12 +39,12 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	var o options
 	flags := flag.NewFlagSet("registry", flag.ContinueOnError)
 	flags.SetOutput(stderr)
-	flags.StringVar(&o.listen, "listen", ":5000", "address to listen on")
-	flags.StringVar(&o.socket, "socket", "", "path of a Unix socket to listen on too; a process that can open it may write")
-	flags.StringVar(&o.root, "root", "/var/lib/registry", "directory that holds the data")
-	flags.StringVar(&o.writeFrom, "write-from", "", "addresses that may write besides the host's own, as in 172.18.0.0/16,10.0.0.1")
-	flags.StringVar(&o.hosts, "hosts", "", "names of the registry in Host headers, besides localhost, kind-registry and any address,"+
-		" as in registry.example,registry")
+	flags.StringVar(&o.listen, "listen", ":"+strconv.Itoa(config.RegistryContainerPort), "address to listen on")
+	flags.StringVar(&o.socket, "socket", "", "path of a Unix socket to listen on too; any process that can open it may write")
+	flags.StringVar(&o.root, "root", "/var/lib/registry", "directory of the data")
+	flags.StringVar(&o.writeFrom, "write-from", "", "addresses that may write in addition to the host's, such as 172.18.0.0/16,10.0.0.1")
+	flags.StringVar(&o.hosts, "hosts", "", "names of the registry in Host headers in addition to localhost, kind-registry and IP addresses,"+
+		" such as registry.example,registry")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -62,7 +64,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	return registry.Serve(ctx, handler, listeners...)
 }
 
-// listeners listens on the address and, if there is one, on the socket.
+// listeners listens on the address and, if given, on the socket.
 func (o options) listeners(ctx context.Context) ([]net.Listener, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
 	if err != nil {
@@ -95,7 +97,7 @@ func parsePrefixes(text string) ([]netip.Prefix, error) {
 	return prefixes, nil
 }
 
-// list splits a list at its commas; "" is the empty list.
+// list splits a text at commas and spaces.
 func list(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
 }

@@ -12,7 +12,7 @@ import (
 	"kind-local-registry/internal/push"
 )
 
-func TestRun_ServesOnItsSocketToo(t *testing.T) {
+func TestRun_AlsoServesOnSocket(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "registry.sock")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -26,7 +26,7 @@ func TestRun_ServesOnItsSocketToo(t *testing.T) {
 	}
 	defer client.Close()
 	if _, err := client.Held(t.Context(), push.Target{Repository: "a", Reference: "1"}); err != nil {
-		t.Errorf("asking through the socket: %v", err)
+		t.Errorf("Held through the socket: %v", err)
 	}
 	cancel()
 	if err := <-ended; err != nil {
@@ -34,7 +34,7 @@ func TestRun_ServesOnItsSocketToo(t *testing.T) {
 	}
 }
 
-func TestParsePrefixes_TakesAddressesAndPrefixes(t *testing.T) {
+func TestParsePrefixes_ParsesAddressesAndPrefixes(t *testing.T) {
 	t.Parallel()
 	got, err := parsePrefixes("172.18.0.0/16, 10.0.0.1,fc00::/64")
 	want := []netip.Prefix{

@@ -11,16 +11,16 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// ErrNotBuilt is returned by a setup that was built without the images.
+// ErrNotBuilt is returned if setup was built without the images.
 var ErrNotBuilt = errors.New("this setup carries no images: build it with make build")
 
-// archiveFile is made by hack/images and never committed.
+// archiveFile is built by hack/images and never committed.
 const archiveFile = "images/images.tar"
 
 //go:embed images
 var files embed.FS
 
-// Archive opens the images as an archive that docker load reads. It fails with ErrNotBuilt.
+// Archive opens the archive for docker load. The caller closes it. It returns ErrNotBuilt.
 func Archive() (io.ReadCloser, error) {
 	archive, err := files.Open(archiveFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -29,8 +29,8 @@ func Archive() (io.ReadCloser, error) {
 	return archive, err
 }
 
-// Layers returns the diffIDs of the image's layers, by which every Docker knows it again: its ID is another one in the
-// containerd image store. reference is familiar and tagged, as in kind-local-registry/webhook:v0.1.0.
+// Layers returns the diffIDs of an image's layers. They identify the image in every Docker daemon, unlike the image ID, which
+// differs in the containerd image store. reference is familiar and tagged, such as kind-local-registry/webhook:v0.1.0.
 func Layers(reference string) ([]string, error) {
 	tag, err := name.NewTag(reference)
 	if err != nil {
@@ -38,11 +38,11 @@ func Layers(reference string) ([]string, error) {
 	}
 	image, err := tarball.Image(Archive, &tag)
 	if err != nil {
-		return nil, fmt.Errorf("reading image %s of this setup: %w", reference, err)
+		return nil, fmt.Errorf("reading the carried image %s: %w", reference, err)
 	}
 	config, err := image.ConfigFile()
 	if err != nil {
-		return nil, fmt.Errorf("reading the config of image %s of this setup: %w", reference, err)
+		return nil, fmt.Errorf("reading the config of the carried image %s: %w", reference, err)
 	}
 	var layers []string
 	for _, id := range config.RootFS.DiffIDs {

@@ -1,5 +1,5 @@
-// Package carried is what setup carries inside itself: the images of the registry and of the webhook, which is the pusher
-// too, as one archive that docker load reads. With it, setup and Docker are all that a user needs.
+// Package carried embeds the images of the registry and of the webhook, which is also the pusher's, in setup, as one archive
+// for docker load. So a user needs only setup and Docker, and setup pulls nothing.
 //
-// The archive is built by make (hack/images); a plain go build has none, and Archive says so.
+// make builds the archive (hack/images). A plain go build has none: Archive then returns ErrNotBuilt.
 package carried

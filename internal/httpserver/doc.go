@@ -1,3 +1,3 @@
-// Package httpserver runs an HTTP server until its context ends, and lets what is under way finish: what the registry and the
-// pusher, both containers that docker stop ends, have in common.
+// Package httpserver runs an HTTP server until its context ends, and then lets requests in progress finish. The registry, the
+// pusher and the webhook use it to stop cleanly.
 package httpserver

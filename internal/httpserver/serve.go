@@ -8,11 +8,11 @@ import (
 	"time"
 )
 
-// grace is how long requests may go on after the context has ended: less than the ten seconds that docker stop waits.
+// grace is how long requests may take after the context has ended. docker stop kills a container after ten seconds.
 const grace = 8 * time.Second
 
-// Until serves on listener until ctx ends, and then lets the requests under way finish, for a while. It returns nil after
-// that, and an error where serving ended before.
+// Until serves on listener until ctx ends, then waits up to 8 seconds for requests in progress and returns nil. It returns an
+// error if serving ends earlier.
 func Until(ctx context.Context, server *http.Server, listener net.Listener) error {
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
@@ -24,7 +24,7 @@ func Until(ctx context.Context, server *http.Server, listener net.Listener) erro
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	if server.Shutdown(last) != nil {
-		_ = server.Close() // whoever is still there has had his time
+		_ = server.Close() // requests in progress have had their time
 	}
 	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
 		return err

@@ -24,11 +24,11 @@ func listen(t *testing.T) net.Listener {
 	return listener
 }
 
-func TestUntil_LetsARequestUnderWayFinish(t *testing.T) {
+func TestUntil_FinishesRequestInProgress(t *testing.T) {
 	t.Parallel()
 	ctx, end := context.WithCancel(t.Context())
 	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		end() // the context ends while this request is answered
+		end() // during this request
 		_, _ = io.WriteString(w, "in full")
 	})}
 	listener, served := listen(t), make(chan error, 1)
@@ -45,14 +45,14 @@ func TestUntil_LetsARequestUnderWayFinish(t *testing.T) {
 	}
 	body, err := io.ReadAll(response.Body)
 	if err := errors.Join(err, response.Body.Close()); err != nil || string(body) != "in full" {
-		t.Errorf("the answer is %q, %v", body, err)
+		t.Errorf("body = %q, %v, want %q", body, err, "in full")
 	}
 	if err := <-served; err != nil {
-		t.Errorf("Until = %v after its context has ended", err)
+		t.Errorf("Until = %v after its context has ended, want nil", err)
 	}
 }
 
-func TestUntil_FailsOnAListenerThatIsClosed(t *testing.T) {
+func TestUntil_ReturnsErrorIfListenerIsClosed(t *testing.T) {
 	t.Parallel()
 	listener := listen(t)
 	if err := listener.Close(); err != nil {

@@ -1,4 +1,4 @@
-// Package charts carries the Helm chart, so that setup installs the one that belongs to it.
+// Package charts embeds the Helm chart, so that setup installs the chart of its own version.
 package charts
 
 import (
@@ -14,7 +14,7 @@ import (
 //go:embed all:kind-local-registry
 var files embed.FS
 
-// Load returns the chart.
+// Load returns the embedded chart.
 func Load() (*chart.Chart, error) {
 	root, err := fs.Sub(files, "kind-local-registry")
 	if err != nil {

@@ -12,10 +12,10 @@ import (
 	"kind-local-registry/config"
 )
 
-// policyNames returns the names of the policies that hold the webhook's ServiceAccount.
+// policyNames returns the names of the policies that limit the webhook's ServiceAccount.
 func policyNames() []string { return []string{config.PodPolicy, config.RightsPolicy} }
 
-func TestPolicies_ConcernTheServiceAccountAlone(t *testing.T) {
+func TestPolicies_ApplyOnlyToTheServiceAccount(t *testing.T) {
 	t.Parallel()
 	objects := render(t, nil)
 	want := []admissionv1.MatchCondition{{
@@ -24,7 +24,7 @@ func TestPolicies_ConcernTheServiceAccountAlone(t *testing.T) {
 	for _, name := range policyNames() {
 		policy := find[admissionv1.ValidatingAdmissionPolicy](t, objects, "ValidatingAdmissionPolicy", name)
 		if policy == nil {
-			t.Fatalf("there is no policy %s", name)
+			t.Fatalf("no policy %s", name)
 		}
 		if diff := cmp.Diff(want, policy.Spec.MatchConditions); diff != "" {
 			t.Errorf("conditions of %s (-want +got):\n%s", name, diff)
@@ -32,7 +32,7 @@ func TestPolicies_ConcernTheServiceAccountAlone(t *testing.T) {
 		binding := find[admissionv1.ValidatingAdmissionPolicyBinding](t, objects, "ValidatingAdmissionPolicyBinding", name)
 		if binding == nil || binding.Spec.PolicyName != name ||
 			!slices.Equal(binding.Spec.ValidationActions, []admissionv1.ValidationAction{admissionv1.Deny}) {
-			t.Errorf("binding of %s = %v, want that it denies", name, binding)
+			t.Errorf("binding of %s = %v, want action Deny", name, binding)
 		}
 	}
 }
@@ -41,18 +41,18 @@ func TestPolicies_AreAbsentWhenDisabled(t *testing.T) {
 	t.Parallel()
 	for _, object := range render(t, map[string]any{"policy": map[string]any{"enabled": false}}) {
 		if strings.HasPrefix(object.GetKind(), "ValidatingAdmissionPolicy") {
-			t.Errorf("there is %s %s", object.GetKind(), object.GetName())
+			t.Errorf("%s %s exists, want none", object.GetKind(), object.GetName())
 		}
 	}
 }
 
-// What the process writes, the policy must allow.
-func TestPodPolicy_NamesTheGateAndAnnotationsOfTheProgram(t *testing.T) {
+// The policy must allow everything that the webhook patches.
+func TestPodPolicy_NamesGateAndAnnotations(t *testing.T) {
 	t.Parallel()
 	values := map[string]any{"registry": map[string]any{"host": "localhost:5002"}}
 	policy := find[admissionv1.ValidatingAdmissionPolicy](t, render(t, values), "ValidatingAdmissionPolicy", config.PodPolicy)
 	if policy == nil {
-		t.Fatalf("there is no policy %s", config.PodPolicy)
+		t.Fatalf("no policy %s", config.PodPolicy)
 	}
 	var text strings.Builder
 	for _, v := range policy.Spec.Variables {
@@ -64,20 +64,20 @@ func TestPodPolicy_NamesTheGateAndAnnotationsOfTheProgram(t *testing.T) {
 	for _, want := range append(config.ExemptNamespaces(), config.Gate, config.OriginalsAnnotation, config.HealedAnnotation,
 		config.ProgressAnnotation, "localhost:5002/") {
 		if !strings.Contains(text.String(), want) {
-			t.Errorf("the policy does not name %s", want)
+			t.Errorf("policy does not name %s", want)
 		}
 	}
 }
 
-func TestNetworkPolicy_LetsOnlyTheGivenAddressesReachTheWebhook(t *testing.T) {
+func TestNetworkPolicy_AllowsOnlyGivenAddressesToWebhook(t *testing.T) {
 	t.Parallel()
 	if policy := find[networkingv1.NetworkPolicy](t, render(t, nil), "NetworkPolicy", config.Name); policy != nil {
-		t.Error("there is a NetworkPolicy without addresses")
+		t.Error("NetworkPolicy without addresses exists, want none")
 	}
 	values := map[string]any{"networkPolicy": map[string]any{"apiServerCIDRs": []any{"172.18.0.2/32", "fc00::2/128"}}}
 	policy := find[networkingv1.NetworkPolicy](t, render(t, values), "NetworkPolicy", config.Name)
 	if policy == nil {
-		t.Fatal("there is no NetworkPolicy")
+		t.Fatal("no NetworkPolicy")
 	}
 	from := map[int32][]string{}
 	for _, rule := range policy.Spec.Ingress {

@@ -15,17 +15,17 @@ import (
 	"kind-local-registry/config"
 )
 
-// readyJob returns the Job that ends an installation.
+// readyJob returns the Job that checks an installation.
 func readyJob(t *testing.T, values map[string]any) *batchv1.Job {
 	t.Helper()
 	job := find[batchv1.Job](t, render(t, values), "Job", config.ReadyJob)
 	if job == nil {
-		t.Fatalf("there is no Job %s", config.ReadyJob)
+		t.Fatalf("no Job %s", config.ReadyJob)
 	}
 	return job
 }
 
-func TestReady_IsWaitedForAfterInstallationsAndUpgrades(t *testing.T) {
+func TestReady_IsHookAfterInstallAndUpgrade(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{
 		"helm.sh/hook":                   "post-install,post-upgrade",
@@ -37,27 +37,34 @@ func TestReady_IsWaitedForAfterInstallationsAndUpgrades(t *testing.T) {
 	}
 }
 
-func TestReady_IsPodSecurityRestrictedAlsoWhereTheWebhookHasTheSocket(t *testing.T) {
+func TestReady_IsRestrictedEvenWithDockerSocket(t *testing.T) {
 	t.Parallel()
 	for _, socket := range []bool{false, true} {
 		job := readyJob(t, map[string]any{"docker": map[string]any{"socket": socket}})
-		if ok, why := isOfLevel(t, api.LevelRestricted, job.Spec.Template); !ok {
-			t.Errorf("with docker.socket %v the Job's pod is not restricted: %s", socket, why)
+		if ok, why := meetsLevel(t, api.LevelRestricted, job.Spec.Template); !ok {
+			t.Errorf("pod with docker.socket=%v is not PodSecurity restricted: %s", socket, why)
 		}
 	}
 }
 
-func TestReady_RunsWhereAndAsWhatTheWebhookDoes(t *testing.T) {
+func TestJobs_HavePlacementAndImageOfWebhook(t *testing.T) {
 	t.Parallel()
-	values := map[string]any{"nodeSelector": map[string]any{"disk": "fast"}, "image": map[string]any{"tag": "v1"}}
-	got := readyJob(t, values).Spec.Template.Spec
+	values := map[string]any{
+		"nodeSelector": map[string]any{"disk": "fast"}, "image": map[string]any{"tag": "v1"},
+		"tolerations": []any{map[string]any{"key": "a", "operator": "Exists"}, map[string]any{"key": "b", "value": "c"}},
+	}
 	want := find[appsv1.Deployment](t, render(t, values), "Deployment", config.Name).Spec.Template.Spec
-	if diff := cmp.Diff(placement(want), placement(got)); diff != "" {
-		t.Errorf("the Job's pod (-webhook +got):\n%s", diff)
+	if len(want.NodeSelector) != 1 || len(want.Tolerations) != 2 {
+		t.Errorf("webhook's pod has node selector %v and tolerations %v, want those of the values", want.NodeSelector, want.Tolerations)
+	}
+	for _, job := range []*batchv1.Job{readyJob(t, values), uninstallJob(t, values)} {
+		if diff := cmp.Diff(placement(want), placement(job.Spec.Template.Spec)); diff != "" {
+			t.Errorf("pod of Job %s (-webhook +got):\n%s", job.Name, diff)
+		}
 	}
 }
 
-// placement is what of the pod decides where it runs, and as what.
+// placement returns the fields of the pod that decide where it runs, with which image and rights.
 func placement(pod corev1.PodSpec) corev1.PodSpec {
 	return corev1.PodSpec{
 		ServiceAccountName: pod.ServiceAccountName, NodeSelector: pod.NodeSelector, Tolerations: pod.Tolerations,
@@ -65,22 +72,22 @@ func placement(pod corev1.PodSpec) corev1.PodSpec {
 	}
 }
 
-func TestReady_HasNoPodThatTheServiceLeadsTo(t *testing.T) {
+func TestReady_IsNotSelectedByTheService(t *testing.T) {
 	t.Parallel()
 	objects := render(t, nil)
 	toWebhook := labels.SelectorFromSet(find[corev1.Service](t, objects, "Service", config.Name).Spec.Selector)
 	if pod := labels.Set(readyJob(t, nil).Spec.Template.Labels); toWebhook.Matches(pod) {
-		t.Errorf("the Service selects %s, and so the Job's pod: %s", toWebhook, pod)
+		t.Errorf("Service's selector %s matches the Job's pod %s, want not", toWebhook, pod)
 	}
 	webhook := find[appsv1.Deployment](t, objects, "Deployment", config.Name)
 	if !toWebhook.Matches(labels.Set(webhook.Spec.Template.Labels)) {
-		t.Errorf("the Service selects %s, and so not the webhook's pods", toWebhook)
+		t.Errorf("Service's selector %s does not match the webhook's pods", toWebhook)
 	}
 }
 
-// What a person is shown is the program's reason, and not that Kubernetes or Helm, which waits three minutes when setup
-// runs it, lost patience.
-func TestReady_GivesUpBeforeItIsKilled(t *testing.T) {
+// The user must see the program's own error, not a timeout of Kubernetes, or of Helm, which waits three minutes when setup
+// runs it.
+func TestReady_TimesOutBeforeKubernetesAndHelm(t *testing.T) {
 	t.Parallel()
 	spec := readyJob(t, nil).Spec
 	if args, want := spec.Template.Spec.Containers[0].Args, "--timeout=1m"; !slices.Contains(args, want) {
@@ -88,6 +95,6 @@ func TestReady_GivesUpBeforeItIsKilled(t *testing.T) {
 	}
 	deadline := time.Duration(*spec.ActiveDeadlineSeconds) * time.Second
 	if deadline <= time.Minute || deadline >= 3*time.Minute {
-		t.Errorf("the Job may take %s, want more than the program's minute and less than Helm's three", deadline)
+		t.Errorf("activeDeadlineSeconds = %s, want more than the program's minute and less than Helm's three", deadline)
 	}
 }

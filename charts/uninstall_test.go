@@ -19,7 +19,7 @@ func uninstallJob(t *testing.T, values map[string]any) *batchv1.Job {
 	t.Helper()
 	job := find[batchv1.Job](t, render(t, values), "Job", config.UninstallJob)
 	if job == nil {
-		t.Fatalf("there is no Job %s", config.UninstallJob)
+		t.Fatalf("no Job %s", config.UninstallJob)
 	}
 	return job
 }
@@ -31,7 +31,7 @@ func TestUninstall_RunsBeforeHelmUninstalls(t *testing.T) {
 	}
 }
 
-func TestUninstall_RunsTheWebhooksImageWithItsRights(t *testing.T) {
+func TestUninstall_RunsWebhooksImageWithItsRights(t *testing.T) {
 	t.Parallel()
 	values := map[string]any{"image": map[string]any{"tag": "v1"}, "registry": map[string]any{"host": "localhost:5002"}}
 	pod := uninstallJob(t, values).Spec.Template.Spec
@@ -47,28 +47,28 @@ func TestUninstall_RunsTheWebhooksImageWithItsRights(t *testing.T) {
 	}
 }
 
-func TestUninstall_IsRestrictedWithTheHostsSocketToo(t *testing.T) {
+func TestUninstall_IsRestrictedEvenWithDockerSocket(t *testing.T) {
 	t.Parallel()
 	for _, socket := range []bool{false, true} {
 		job := uninstallJob(t, map[string]any{"docker": map[string]any{"socket": socket}})
-		if ok, why := isOfLevel(t, api.LevelRestricted, job.Spec.Template); !ok {
-			t.Errorf("with docker.socket=%v, the pod is not restricted: %s", socket, why)
+		if ok, why := meetsLevel(t, api.LevelRestricted, job.Spec.Template); !ok {
+			t.Errorf("pod with docker.socket=%v is not PodSecurity restricted: %s", socket, why)
 		}
 	}
 }
 
-// The Service would send admission requests to it.
-func TestUninstall_IsNoPodOfTheService(t *testing.T) {
+// The Service would send admission requests to the Job's pod.
+func TestUninstall_IsNotSelectedByTheService(t *testing.T) {
 	t.Parallel()
 	service := find[corev1.Service](t, render(t, nil), "Service", config.Name)
 	pod := labels.Set(uninstallJob(t, nil).Spec.Template.Labels)
 	if labels.SelectorFromSet(service.Spec.Selector).Matches(pod) {
-		t.Errorf("the Service's selector %v matches the Job's pod %v", service.Spec.Selector, pod)
+		t.Errorf("Service's selector %v matches the Job's pod %v, want not", service.Spec.Selector, pod)
 	}
 }
 
-// Server-side apply owns what the chart says, and would reset it.
-func TestLease_SaysNothingOfWhoLeads(t *testing.T) {
+// Server-side apply owns the fields of the chart and would reset them.
+func TestLease_HasNoSpec(t *testing.T) {
 	t.Parallel()
 	lease := find[coordinationv1.Lease](t, render(t, nil), "Lease", config.Name)
 	if lease == nil || lease.Spec != (coordinationv1.LeaseSpec{}) {

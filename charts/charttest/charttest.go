@@ -1,4 +1,4 @@
-// Package charttest renders the chart with Helm's own engine, for the tests that look at what would be installed.
+// Package charttest renders the chart with Helm's engine for tests of the objects that Helm would install.
 package charttest
 
 import (
@@ -22,23 +22,23 @@ import (
 	"kind-local-registry/config"
 )
 
-// Objects returns the objects that the chart makes of the values, as the release kind-local-registry in the namespace of
-// that name. It fails on values that the chart's schema refuses. The chart finds no cluster to look anything up in.
+// Objects returns the chart's objects for values, as release kind-local-registry in the namespace of the same name. It returns
+// an error if the chart's schema refuses the values. The chart's lookup function finds no cluster.
 func Objects(values map[string]any) ([]*unstructured.Unstructured, error) {
 	return objects(values, func(c *chart.Chart, v common.Values) (map[string]string, error) { return engine.Render(c, v) })
 }
 
-// ObjectsIn is Objects for a chart that looks things up in a cluster.
+// ObjectsIn is like Objects, but the chart's lookup function uses a cluster.
 func ObjectsIn(access *rest.Config, values map[string]any) ([]*unstructured.Unstructured, error) {
 	return objects(values, func(c *chart.Chart, v common.Values) (map[string]string, error) {
 		return engine.RenderWithClient(c, v, access)
 	})
 }
 
-// renderer renders a chart's templates.
+// renderer renders a chart's templates and returns them by name.
 type renderer func(*chart.Chart, common.Values) (map[string]string, error)
 
-// objects is Objects with the renderer of the chart.
+// objects is like Objects, with a renderer.
 func objects(values map[string]any, with renderer) ([]*unstructured.Unstructured, error) {
 	rendered, err := render(values, with)
 	if err != nil {

@@ -19,6 +19,16 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- with .Values.image.digest }}@{{ . }}{{ end }}
 {{- end }}
 
+{{/* Where all pods of the chart run. */}}
+{{- define "placement" -}}
+{{- with .Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
 {{/* The webhook's user name at the API server. */}}
 {{- define "user" -}}
 system:serviceaccount:{{ .Release.Namespace }}:{{ .Chart.Name }}

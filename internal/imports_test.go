@@ -21,7 +21,7 @@ var ours = map[string]string{
 	"charts":                           "",
 	"charts/charttest":                 "charts config",
 	"cmd/registry":                     "config internal/registry",
-	"cmd/setup":                        "config internal/host internal/podmanifest internal/push internal/rewrite",
+	"cmd/setup":                        "config internal/host internal/podmanifest internal/push internal/rewrite internal/rules webhook/explain webhook/uninstall",
 	"cmd/webhook":                      "config internal/coalesce internal/docker internal/push internal/pusher internal/rewrite internal/rules webhook webhook/app webhook/lookup webhook/reachability webhook/uninstall",
 	"config":                           "",
 	"docs":                             "",
@@ -33,8 +33,9 @@ var ours = map[string]string{
 	"internal/coalesce":                "",
 	"internal/docker":                  "internal/pagecache internal/rewrite",
 	"internal/docker/dockertest":       "",
-	"internal/host":                    "charts config internal/carried internal/docker internal/host/cluster internal/host/node internal/push internal/pusher internal/rewrite internal/rules webhook webhook/lookup webhook/podimage webhook/uninstall",
+	"internal/host":                    "charts config internal/carried internal/docker internal/host/cluster internal/host/node internal/push internal/pusher internal/rewrite internal/rules",
 	"internal/host/cluster":            "config",
+	"internal/host/engine/enginetest":  "",
 	"internal/host/node":               "config",
 	"internal/httpserver":              "",
 	"internal/pagecache":               "",
@@ -58,6 +59,7 @@ var ours = map[string]string{
 	"webhook/certs":                    "config",
 	"webhook/delivery":                 "config internal/rewrite webhook webhook/podimage",
 	"webhook/endpoint":                 "internal/httpserver webhook webhook/certs",
+	"webhook/explain":                  "config internal/rewrite internal/rules webhook webhook/lookup webhook/podimage",
 	"webhook/lookup":                   "internal/coalesce internal/rewrite",
 	"webhook/podimage":                 "config internal/rewrite",
 	"webhook/reachability":             "config",
@@ -89,6 +91,17 @@ func TestImports_AreThoseOfTheTable(t *testing.T) {
 	}
 	if diff := cmp.Diff(ours, got); diff != "" {
 		t.Errorf("imports within the module (-want +got):\n%s", diff)
+	}
+}
+
+func TestImports_BelowInternalNeverNameTheWebhook(t *testing.T) {
+	t.Parallel()
+	for directory, imports := range ours {
+		for _, imported := range strings.Fields(imports) {
+			if strings.HasPrefix(directory, "internal/") && (imported == "webhook" || strings.HasPrefix(imported, "webhook/")) {
+				t.Errorf("%s imports %s", directory, imported)
+			}
+		}
 	}
 }
 

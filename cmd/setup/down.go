@@ -7,8 +7,11 @@ import (
 	"io"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kind-local-registry/internal/host"
+	"kind-local-registry/webhook/uninstall"
 )
 
 // downOptions are the flags of setup down.
@@ -51,6 +54,7 @@ func (o *downOptions) run(ctx context.Context, stdin io.Reader, stdout io.Writer
 	if o.registry && !o.yes && !isTerminal(stdin) {
 		return errors.New("--registry removes every image in the registry and there is no terminal to ask on: confirm it with --yes")
 	}
+	o.Ungate = ungate
 	system, unlock, err := host.OpenToChange(ctx, o.Options, o.output.waiting)
 	if err != nil {
 		return err
@@ -68,6 +72,16 @@ func (o *downOptions) run(ctx context.Context, stdin io.Reader, stdout io.Writer
 		verdict = "Gone, the registry and its images too.\n"
 	}
 	_, err = fmt.Fprint(stdout, verdict)
+	return err
+}
+
+// ungate uninstalls the webhook and ungates the pods that still wait for an image.
+func ungate(ctx context.Context, access *rest.Config, registryHost string) error {
+	cluster, err := client.New(access, client.Options{})
+	if err != nil {
+		return fmt.Errorf("making a client: %w", err)
+	}
+	_, err = uninstall.Run(ctx, cluster, registryHost)
 	return err
 }
 

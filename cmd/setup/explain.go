@@ -106,31 +106,26 @@ func (o *explainOptions) run(ctx context.Context, images []string, stdin io.Read
 	if faults != nil && len(wanted.templates) == 0 {
 		return faults
 	}
-	given.Labels = podmanifest.NamespaceLabels(wanted.documents)
+	given.labels = podmanifest.NamespaceLabels(wanted.documents)
 	system, err := host.Open(ctx, host.Options{Cluster: o.cluster})
 	if err == nil {
-		err = o.explain(ctx, system, wanted, given, stdout)
+		err = o.explain(ctx, hostExplainer{system}, wanted, given, stdout)
 	}
 	return errors.Join(faults, err)
 }
 
-// assumptions returns what the flags say about the world.
-func (o *explainOptions) assumptions() (host.Assumptions, error) {
+// assumptions returns the assumptions that the flags make.
+func (o *explainOptions) assumptions() (assumptions, error) {
 	if o.rules == "" {
-		return host.Assumptions{}, nil
+		return assumptions{}, nil
 	}
 	rules, err := host.ReadRules(o.rules)
-	return host.Assumptions{Rules: &rules}, err
-}
-
-// explainer decides about pods, as *host.System does.
-type explainer interface {
-	Explain(ctx context.Context, pods []*corev1.Pod, given host.Assumptions) ([]host.Explained, error)
+	return assumptions{rules: &rules}, err
 }
 
 // explain prints what is decided about the templates.
 func (o *explainOptions) explain(
-	ctx context.Context, by explainer, wanted explainable, given host.Assumptions, stdout io.Writer,
+	ctx context.Context, by explainer, wanted explainable, given assumptions, stdout io.Writer,
 ) error {
 	explained, err := by.Explain(ctx, wanted.pods(), given)
 	if err != nil {

@@ -14,11 +14,11 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"kind-local-registry/config"
-	"kind-local-registry/internal/host"
 	"kind-local-registry/internal/podmanifest"
 	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/internal/rules"
 	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/explain"
 	"kind-local-registry/webhook/podimage"
 )
 
@@ -41,15 +41,15 @@ func (h held) Lookup(_ context.Context, name rewrite.Name) (rewrite.Presence, er
 }
 
 // Explain implements explainer.
-func (h held) Explain(ctx context.Context, pods []*corev1.Pod, given host.Assumptions) ([]host.Explained, error) {
+func (h held) Explain(ctx context.Context, pods []*corev1.Pod, given assumptions) ([]explain.Explanation, error) {
 	const registryHost = "localhost:5001"
 	decider := webhook.Decider{RegistryHost: registryHost, Looker: h, Rules: rules.Default}
-	var explained []host.Explained
+	var explained []explain.Explanation
 	for _, pod := range pods {
 		subject := webhook.Subject{
-			Pod: podimage.Read(pod, registryHost), Fields: podimage.Fields(pod), Namespace: pod.Namespace, Labels: given.Labels[pod.Namespace],
+			Pod: podimage.Read(pod, registryHost), Fields: podimage.Fields(pod), Namespace: pod.Namespace, Labels: given.labels[pod.Namespace],
 		}
-		explained = append(explained, host.Explained{
+		explained = append(explained, explain.Explanation{
 			Subject: subject, Outcomes: decider.Decide(ctx, subject),
 		})
 	}
@@ -64,7 +64,7 @@ func explainApp(t *testing.T, options explainOptions, images ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	given := host.Assumptions{Labels: podmanifest.NamespaceLabels(wanted.documents)}
+	given := assumptions{labels: podmanifest.NamespaceLabels(wanted.documents)}
 	var out bytes.Buffer
 	if err := options.explain(t.Context(), heldApp(), wanted, given, &out); err != nil {
 		t.Fatal(err)
@@ -138,7 +138,7 @@ func TestExplain_PrintsAnArrayAlsoOfNothing(t *testing.T) {
 	for format, want := range map[string]string{"": "No pod names an image here.\n", "json": "[]\n", "yaml": "[]\n"} {
 		options := explainOptions{format: format}
 		var out bytes.Buffer
-		err := options.explain(t.Context(), held{}, explainable{}, host.Assumptions{}, &out)
+		err := options.explain(t.Context(), held{}, explainable{}, assumptions{}, &out)
 		if err != nil || out.String() != want {
 			t.Errorf("-o %q prints %q, %v; want %q", format, out.String(), err, want)
 		}
@@ -195,7 +195,7 @@ func TestExplain_PrintsNothingWhereNobodyCanExplain(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	options := explainOptions{format: "json"}
-	err := options.explain(t.Context(), noExplainer{}, explainable{}, host.Assumptions{}, &out)
+	err := options.explain(t.Context(), noExplainer{}, explainable{}, assumptions{}, &out)
 	if !errors.Is(err, errNoExplainer) || out.Len() > 0 {
 		t.Errorf("printed %q, error %v; want the error alone", out.String(), err)
 	}
@@ -207,6 +207,6 @@ var errNoExplainer = errors.New("the pusher is gone")
 type noExplainer struct{}
 
 // Explain implements explainer.
-func (noExplainer) Explain(context.Context, []*corev1.Pod, host.Assumptions) ([]host.Explained, error) {
+func (noExplainer) Explain(context.Context, []*corev1.Pod, assumptions) ([]explain.Explanation, error) {
 	return nil, errNoExplainer
 }

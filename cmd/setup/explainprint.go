@@ -11,9 +11,9 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"kind-local-registry/internal/host"
 	"kind-local-registry/internal/podmanifest"
 	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/webhook/explain"
 )
 
 // explainWidth is how many columns the table may have before it puts what is long on lines of their own.
@@ -42,7 +42,7 @@ type place struct {
 }
 
 // newExplainEntries returns an entry for each image field of the templates, which were explained in their order.
-func newExplainEntries(templates []*podmanifest.Template, explained []host.Explained) []explainEntry {
+func newExplainEntries(templates []*podmanifest.Template, explained []explain.Explanation) []explainEntry {
 	entries := []explainEntry{} // an array in JSON also where there are none
 	for i, template := range templates {
 		at := place{template.File, template.Line, template.Kind, template.Namespace, template.Name}

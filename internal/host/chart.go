@@ -163,7 +163,7 @@ func installChart(ctx context.Context, configuration *action.Configuration, carr
 	return err
 }
 
-// undoChart uninstalls the release, lets go the pods that still wait for an image, then deletes the namespace, which holds the
+// undoChart uninstalls the release, ungates the pods that still wait for an image, then deletes the namespace, which holds the
 // pusher's credentials too.
 func (s *System) undoChart(ctx context.Context) (string, error) {
 	configuration, err := s.helm()
@@ -179,7 +179,7 @@ func (s *System) undoChart(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	return "release and namespace " + config.Name + " removed", errors.Join(s.letPodsGo(ctx), s.deleteNamespace(ctx))
+	return "release and namespace " + config.Name + " removed", errors.Join(s.ungate(ctx), s.deleteNamespace(ctx))
 }
 
 // uninstallChart uninstalls the release; with disableHooks without the chart's hook, which lets pods go.
@@ -189,6 +189,18 @@ func uninstallChart(configuration *action.Configuration, disableHooks bool) erro
 	uninstall.DisableHooks = disableHooks
 	if _, err := uninstall.Run(config.Name); err != nil {
 		return fmt.Errorf("uninstalling Helm release %s: %w", config.Name, err)
+	}
+	return nil
+}
+
+// ungate ungates the pods that neither the chart's hook nor the webhook could.
+func (s *System) ungate(ctx context.Context) error {
+	access, err := s.restConfig()
+	if err != nil || s.options.Ungate == nil {
+		return err
+	}
+	if err := s.options.Ungate(ctx, access, s.registryHost()); err != nil {
+		return remedy(fmt.Errorf("ungating pods: %w", err), "delete those pods, or run setup down again")
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 
@@ -35,6 +36,9 @@ type Options struct {
 	RulesFile string
 	// Kubeconfig is the file that a created cluster is entered in; "" for kubectl's default.
 	Kubeconfig string
+	// Ungate ungates the pods that still wait for an image when the chart is uninstalled. registryHost is the registry's host in
+	// their images.
+	Ungate func(ctx context.Context, access *rest.Config, registryHost string) error
 }
 
 // Validate returns every fault of the options that can be seen without asking anybody.

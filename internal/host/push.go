@@ -74,7 +74,7 @@ var idLike = regexp.MustCompile(`^(sha256:[0-9a-f]+|[0-9a-f]{12,64})$`)
 // Push has the pusher push the images, and returns what became of each, in their order. The error, with a remedy, says
 // why nothing can be pushed at all. What is under way when ctx ends is cancelled, unless a pod waits for it too.
 func (s *System) Push(ctx context.Context, images []string, observer PushObserver) ([]Pushed, error) {
-	client, err := s.reachPusher(ctx)
+	client, err := s.ConnectPusher(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("nothing can be pushed: %w", err)
 	}
@@ -82,8 +82,8 @@ func (s *System) Push(ctx context.Context, images []string, observer PushObserve
 	return pushAll(ctx, pushing{client, s.registryHost(), observer}, images), nil
 }
 
-// reachPusher returns a client of a pusher that is as setup up leaves it, beside a registry that answers.
-func (s *System) reachPusher(ctx context.Context) (*pusher.Client, error) {
+// ConnectPusher returns a client of a pusher that is as setup up leaves it, beside a registry that answers.
+func (s *System) ConnectPusher(ctx context.Context) (*pusher.Client, error) {
 	for _, check := range []func(context.Context) (State, error){s.checkRegistry, s.checkPusher} {
 		state, err := check(ctx)
 		if err == nil && !state.OK {

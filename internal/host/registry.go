@@ -207,6 +207,9 @@ func (s *System) adoptRegistry(ctx context.Context, found *container.InspectResp
 	return fmt.Errorf("connecting container %s to network %s: %w", config.RegistryContainer, s.network, err)
 }
 
+// RegistryHost is the registry's host in every reference.
+func (s *System) RegistryHost() string { return s.registryHost() }
+
 // registryHost is the registry's host in every reference.
 func (s *System) registryHost() string { return config.RegistryHost(s.options.RegistryPort) }
 

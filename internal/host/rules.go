@@ -71,8 +71,8 @@ func (s *System) rulesVariables() []string {
 	return []string{config.RulesVariable + "=" + s.rules}
 }
 
-// rulesInForce returns the rules that the system has. It fails on kept rules that this setup does not take.
-func (s *System) rulesInForce() (rules.Rules, error) {
+// Rules returns the rules that the system has. It fails on kept rules that this setup does not take.
+func (s *System) Rules() (rules.Rules, error) {
 	kept, err := rules.Parse("rules of "+config.PusherContainer, []byte(s.rules))
 	if err != nil {
 		return rules.Rules{}, remedy(err, "give others with setup up --rules FILE")
@@ -82,7 +82,7 @@ func (s *System) rulesInForce() (rules.Rules, error) {
 
 // rulesValues returns the rules in force as values for the chart.
 func (s *System) rulesValues() (map[string]any, error) {
-	inForce, err := s.rulesInForce()
+	inForce, err := s.Rules()
 	if err != nil {
 		return nil, err
 	}

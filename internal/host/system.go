@@ -10,8 +10,10 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/moby/moby/client"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -230,4 +232,27 @@ func (s *System) kube() (kubernetes.Interface, error) {
 		return nil, err
 	}
 	return kubernetes.NewForConfig(access)
+}
+
+// clusterTime is how long the cluster has to answer NamespaceLabels.
+const clusterTime = time.Second
+
+// NamespaceLabels returns the labels of every namespace in the cluster, by name. It returns none if the cluster does not exist or
+// does not answer within a second: setup explain works without a cluster.
+func (s *System) NamespaceLabels(ctx context.Context) map[string]map[string]string {
+	ctx, cancel := context.WithTimeout(ctx, clusterTime)
+	defer cancel()
+	labels := map[string]map[string]string{}
+	client, err := s.kube()
+	if err != nil {
+		return labels
+	}
+	found, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return labels
+	}
+	for i := range found.Items {
+		labels[found.Items[i].Name] = found.Items[i].Labels
+	}
+	return labels
 }

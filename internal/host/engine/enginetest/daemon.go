@@ -1,0 +1,154 @@
+package enginetest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/api/types/network"
+)
+
+// Container is a container of the daemon.
+type Container struct {
+	container.InspectResponse
+
+	// Files are the files in the container, by absolute path.
+	Files map[string][]byte
+}
+
+// Daemon is a running daemon. Its fields may be changed between requests only.
+type Daemon struct {
+	// Containers are the containers by name.
+	Containers map[string]*Container
+	// Networks are the networks by name.
+	Networks map[string]*network.Inspect
+	// Volumes are the names of the volumes.
+	Volumes map[string]bool
+	// Images are the images by reference.
+	Images map[string]image.InspectResponse
+	// Refuse returns the status and message with which the daemon refuses a request, and 0 if it serves it. path has no API
+	// version.
+	Refuse func(method, path string, body []byte) (status int, message string)
+	// Requests are the requests that change something: method and path.
+	Requests []string
+
+	mu     sync.Mutex
+	socket string
+	made   int // containers and networks so far
+}
+
+// New starts a daemon that has the networks bridge and kind, and ends with the test.
+func New(t testing.TB) *Daemon {
+	t.Helper()
+	directory, err := os.MkdirTemp("", "docker") // t.TempDir is too long for a socket's address
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(directory) })
+	d := &Daemon{
+		Containers: map[string]*Container{}, Networks: map[string]*network.Inspect{}, Volumes: map[string]bool{},
+		Images: map[string]image.InspectResponse{}, socket: filepath.Join(directory, "docker.sock"),
+	}
+	d.Networks["bridge"] = &network.Inspect{Network: network.Network{Name: "bridge", ID: "bridge"}}
+	d.Networks["kind"] = &network.Inspect{Network: network.Network{Name: "kind", ID: "kind", IPAM: network.IPAM{
+		Config: []network.IPAMConfig{{Subnet: netip.MustParsePrefix("172.18.0.0/16")}},
+	}}}
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "unix", d.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(d.serve))
+	server.Listener = listener
+	server.Start()
+	t.Cleanup(server.Close)
+	return d
+}
+
+// Socket returns the path of the daemon's socket.
+func (d *Daemon) Socket() string { return d.socket }
+
+// Host returns the daemon's address, as in DOCKER_HOST.
+func (d *Daemon) Host() string { return "unix://" + d.socket }
+
+// AddContainer adds a running container on the network kind.
+func (d *Daemon) AddContainer(name string, labels map[string]string) *Container {
+	d.made++
+	added := &Container{
+		InspectResponse: container.InspectResponse{
+			ID: fmt.Sprintf("c%d", d.made), Name: "/" + name,
+			State:      &container.State{Running: true, Status: container.StateRunning},
+			Config:     &container.Config{Labels: labels},
+			HostConfig: &container.HostConfig{},
+			NetworkSettings: &container.NetworkSettings{Networks: map[string]*network.EndpointSettings{
+				"kind": {IPAddress: netip.MustParseAddr("172.18.0.9")},
+			}},
+		},
+		Files: map[string][]byte{},
+	}
+	d.Containers[name] = added
+	return added
+}
+
+// AddImage adds an image with that ID and those layers.
+func (d *Daemon) AddImage(reference, id string, layers ...string) {
+	d.Images[reference] = image.InspectResponse{ID: id, RootFS: image.RootFS{Layers: layers}}
+}
+
+var apiVersion = regexp.MustCompile(`^/v[0-9.]+`)
+
+// serve answers one request.
+func (d *Daemon) serve(w http.ResponseWriter, r *http.Request) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	path := strings.TrimPrefix(r.URL.Path, apiVersion.FindString(r.URL.Path))
+	w.Header().Set("Api-Version", "1.45")
+	w.Header().Set("Content-Type", "application/json")
+	body, err := readAll(r)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		d.Requests = append(d.Requests, r.Method+" "+path)
+	}
+	if d.Refuse != nil {
+		if status, message := d.Refuse(r.Method, path, body); status != 0 {
+			refuse(w, status, message)
+			return
+		}
+	}
+	kind, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	switch kind {
+	case "_ping":
+	case "info":
+		answer(w, map[string]any{"DockerRootDir": "/var/lib/docker", "Driver": "overlay2", "CgroupVersion": "2"})
+	case "containers":
+		d.serveContainer(w, r, rest, body)
+	case "networks":
+		d.serveNetwork(w, r, rest, body)
+	case "volumes":
+		d.serveVolume(w, r, rest)
+	case "images":
+		d.serveImage(w, r, rest)
+	default:
+		refuse(w, http.StatusNotFound, "no route "+path)
+	}
+}
+
+func answer(w http.ResponseWriter, value any) { _ = json.NewEncoder(w).Encode(value) }
+
+func refuse(w http.ResponseWriter, status int, message string) {
+	w.WriteHeader(status)
+	answer(w, map[string]string{"message": message})
+}

@@ -1,0 +1,127 @@
+package enginetest
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/api/types/network"
+)
+
+// serveNetwork answers a request about networks; rest is the path after /networks/.
+func (d *Daemon) serveNetwork(w http.ResponseWriter, r *http.Request, rest string, body []byte) {
+	if rest == "create" {
+		d.createNetwork(w, body)
+		return
+	}
+	id, action, _ := strings.Cut(rest, "/")
+	for name, n := range d.Networks {
+		if id == n.ID {
+			id = name
+		}
+	}
+	found, ok := d.Networks[id]
+	switch {
+	case !ok:
+		refuse(w, http.StatusNotFound, "network "+id+" not found")
+	case action == "connect":
+		d.connectNetwork(w, id, body)
+	case r.Method == http.MethodDelete:
+		delete(d.Networks, id)
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		answer(w, found)
+	}
+}
+
+// createNetwork creates a network, with a subnet of the daemon's choice unless the request has some.
+func (d *Daemon) createNetwork(w http.ResponseWriter, body []byte) {
+	var request network.CreateRequest
+	if err := json.Unmarshal(body, &request); err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	d.made++
+	made := &network.Inspect{Network: network.Network{
+		ID: fmt.Sprintf("n%d", d.made), Name: request.Name, Labels: request.Labels, Options: request.Options,
+	}}
+	if request.EnableIPv6 != nil {
+		made.EnableIPv6 = *request.EnableIPv6
+	}
+	if request.IPAM != nil {
+		made.IPAM = *request.IPAM
+	} else {
+		made.IPAM.Config = []network.IPAMConfig{{Subnet: netip.MustParsePrefix("172.30.0.0/16")}}
+	}
+	d.Networks[request.Name] = made
+	w.WriteHeader(http.StatusCreated)
+	answer(w, map[string]string{"Id": made.ID})
+}
+
+// connectNetwork connects a container to the network.
+func (d *Daemon) connectNetwork(w http.ResponseWriter, id string, body []byte) {
+	var request network.ConnectRequest
+	if err := json.Unmarshal(body, &request); err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	name, found := d.findContainer(request.Container)
+	if !found {
+		refuse(w, http.StatusNotFound, "No such container: "+request.Container)
+		return
+	}
+	connected, err := d.connect(id, request.EndpointConfig)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	d.Containers[name].NetworkSettings.Networks[id] = connected
+}
+
+// serveVolume answers a request about a volume.
+func (d *Daemon) serveVolume(w http.ResponseWriter, r *http.Request, name string) {
+	switch {
+	case !d.Volumes[name]:
+		refuse(w, http.StatusNotFound, "get "+name+": no such volume")
+	case r.Method == http.MethodDelete:
+		delete(d.Volumes, name)
+		w.WriteHeader(http.StatusNoContent)
+	default:
+		answer(w, map[string]string{"Name": name})
+	}
+}
+
+// serveImage answers a request about images; rest is the path after /images/.
+func (d *Daemon) serveImage(w http.ResponseWriter, r *http.Request, rest string) {
+	switch {
+	case rest == "json":
+		summaries := []image.Summary{}
+		for reference, found := range d.Images {
+			summaries = append(summaries, image.Summary{ID: found.ID, RepoTags: []string{reference}})
+		}
+		answer(w, summaries)
+		return
+	case rest == "load":
+		answer(w, map[string]string{"stream": "Loaded image"})
+		return
+	case rest == "create":
+		query := r.URL.Query()
+		d.AddImage(strings.TrimPrefix(query.Get("fromImage"), "docker.io/library/")+":"+query.Get("tag"), "sha256:pulled")
+		answer(w, map[string]string{"status": "Pull complete"})
+		return
+	}
+	reference := strings.TrimSuffix(rest, "/json")
+	found, ok := d.Images[reference]
+	switch {
+	case !ok:
+		refuse(w, http.StatusNotFound, "No such image: "+reference)
+	case r.Method == http.MethodDelete:
+		delete(d.Images, reference)
+		answer(w, []any{})
+	default:
+		answer(w, found)
+	}
+}

@@ -1,0 +1,34 @@
+package explain
+
+import (
+	"context"
+	"sync"
+
+	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/webhook/lookup"
+)
+
+// once is a Looker that looks up each name once and keeps the answer. It is safe for concurrent use.
+type once struct {
+	looker lookup.Looker
+
+	mu      sync.Mutex
+	answers map[rewrite.Name]func() (rewrite.Presence, error)
+}
+
+// newOnce returns a Looker that calls looker once for each name.
+func newOnce(looker lookup.Looker) *once {
+	return &once{looker: looker, answers: map[rewrite.Name]func() (rewrite.Presence, error){}}
+}
+
+// Lookup implements lookup.Looker. The context of the first caller for a name limits how long all callers wait.
+func (o *once) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
+	o.mu.Lock()
+	answer, asked := o.answers[name]
+	if !asked {
+		answer = sync.OnceValues(func() (rewrite.Presence, error) { return o.looker.Lookup(ctx, name) })
+		o.answers[name] = answer
+	}
+	o.mu.Unlock()
+	return answer()
+}

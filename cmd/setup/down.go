@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 
+	"kind-local-registry/internal/host/step"
+
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -64,7 +66,7 @@ func (o *downOptions) run(ctx context.Context, stdin io.Reader, stdout io.Writer
 		return err
 	}
 	steps := system.StepsDown(ctx, o.registry)
-	if err := host.Down(ctx, steps, &o.output); err != nil || o.output.quiet {
+	if err := step.Down(ctx, steps, &o.output); err != nil || o.output.quiet {
 		return err
 	}
 	verdict := "Gone. The registry and its images stay; setup down --registry removes them too.\n"

@@ -6,9 +6,9 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/term"
+	"kind-local-registry/internal/host/step"
 
-	"kind-local-registry/internal/host"
+	"golang.org/x/term"
 )
 
 // printer shows the steps to a person: a line a step, and on a terminal what the step is doing while it runs.
@@ -51,7 +51,7 @@ func (p *printer) Progress(line string) {
 }
 
 // End prints the step's line: whether it went well, what is there now, and how long it took if anything was changed.
-func (p *printer) End(result host.Result) {
+func (p *printer) End(result step.Result) {
 	if p.quiet {
 		return
 	}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"strings"
 
+	"kind-local-registry/internal/host/images"
+
 	"github.com/spf13/cobra"
 
 	"kind-local-registry/internal/host"
@@ -49,35 +51,35 @@ needed. Only layers that the registry lacks are moved. The exit status is 1 if a
 }
 
 // check returns what can be seen to be wrong without asking Docker.
-func (o *pushOptions) check(images []string) error {
+func (o *pushOptions) check(references []string) error {
 	switch {
 	case o.format != "" && o.format != "json":
 		return fmt.Errorf("--output %q is unknown: use json, or leave it out for a line an image", o.format)
-	case o.allLocal && len(images) > 0:
-		return fmt.Errorf("--all-local pushes every image, and %s is named too: give one of them", images[0])
-	case !o.allLocal && len(images) == 0:
+	case o.allLocal && len(references) > 0:
+		return fmt.Errorf("--all-local pushes every image, and %s is named too: give one of them", references[0])
+	case !o.allLocal && len(references) == 0:
 		return errors.New("no image is named: give one or more, as in setup push example/app:local, or --all-local")
 	}
-	return host.CheckImages(images)
+	return images.Check(references)
 }
 
 // run pushes the images and shows on stdout what became of each.
-func (o *pushOptions) run(ctx context.Context, images []string, stdout io.Writer) error {
+func (o *pushOptions) run(ctx context.Context, references []string, stdout io.Writer) error {
 	system, err := host.Open(ctx, host.Options{})
 	if err != nil {
 		return err
 	}
 	if o.allLocal {
-		if images, err = system.LocalImages(ctx); err != nil {
+		if references, err = system.LocalImages(ctx); err != nil {
 			return err
 		}
 		if !o.output.quiet {
-			o.output.printf("Found %d tagged images.\n", len(images))
+			o.output.printf("Found %d tagged images.\n", len(references))
 		}
 	}
-	results := &pushResults{w: stdout, format: o.format, quiet: o.output.quiet, skips: o.allLocal, images: images}
+	results := &pushResults{w: stdout, format: o.format, quiet: o.output.quiet, skips: o.allLocal, images: references}
 	view := newPushView(&o.output, results)
-	pushed, err := system.Push(ctx, images, view)
+	pushed, err := system.Push(ctx, references, view)
 	view.close()
 	if err != nil {
 		return err
@@ -89,12 +91,12 @@ func (o *pushOptions) run(ctx context.Context, images []string, stdout io.Writer
 }
 
 // verdict returns the error of a push that left images out. Their lines have said why, unless there were none.
-func (o *pushOptions) verdict(pushed []host.Pushed) error {
+func (o *pushOptions) verdict(pushed []images.Pushed) error {
 	var cancelled, failed, sentences []string
 	for _, p := range pushed {
 		switch {
 		case p.Err == nil, o.allLocal && p.Reason() != "":
-		case errors.Is(p.Err, host.ErrCancelled):
+		case errors.Is(p.Err, images.ErrCancelled):
 			cancelled = append(cancelled, p.Image)
 		default:
 			failed = append(failed, p.Image)

@@ -10,10 +10,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kind-local-registry/internal/host/images"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 
-	"kind-local-registry/internal/host"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/rewrite"
 )
@@ -21,8 +22,8 @@ import (
 const someDigest = digest.Digest("sha256:abcdef012345aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
 
 // pushedApp is an image of which some layers were in the registry.
-func pushedApp() host.Pushed {
-	return host.Pushed{
+func pushedApp() images.Pushed {
+	return images.Pushed{
 		Image: "example/app:local", Rewritten: "localhost:5001/example/app:local@" + someDigest.String(),
 		Result:   push.Result{Digest: someDigest, Bytes: 31_204_000, Uploaded: 2, PresentBytes: 827_000_000, Present: 3},
 		Duration: 412345 * time.Microsecond,
@@ -30,9 +31,9 @@ func pushedApp() host.Pushed {
 }
 
 // notOnHost is an image that Docker does not hold.
-func notOnHost() host.Pushed {
+func notOnHost() images.Pushed {
 	refusal := &rewrite.Refusal{Reason: rewrite.NotOnHost, Detail: "the Docker daemon has no image docker.io/x/none:1"}
-	return host.Pushed{Image: "x/none:1", Duration: 8 * time.Millisecond, Err: fmt.Errorf("%w; build it first", refusal)}
+	return images.Pushed{Image: "x/none:1", Duration: 8 * time.Millisecond, Err: fmt.Errorf("%w; build it first", refusal)}
 }
 
 func TestHumanSize_HasThreeDigits(t *testing.T) {
@@ -51,7 +52,7 @@ func TestPushResults_PrintALineAnImageInTheOrderOfTheNames(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	results := &pushResults{w: &out, images: []string{"example/app:local", "x/none:1", "y"}}
-	present := host.Pushed{Image: "y", Rewritten: "localhost:5001/y:latest@" + someDigest.String(), Result: push.Result{PresentBytes: 5_000_000, Present: 2}}
+	present := images.Pushed{Image: "y", Rewritten: "localhost:5001/y:latest@" + someDigest.String(), Result: push.Result{PresentBytes: 5_000_000, Present: 2}}
 	results.add(&out, 2, present)
 	results.add(&out, 1, notOnHost())
 	if out.Len() != 0 {
@@ -70,7 +71,7 @@ func TestPushResults_PrintALineAnImageInTheOrderOfTheNames(t *testing.T) {
 func TestPushResults_CallAnImageThatCannotBePushedSkippedAmongAll(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	broken := host.Pushed{Image: "z", Err: errors.New("the registry is gone")}
+	broken := images.Pushed{Image: "z", Err: errors.New("the registry is gone")}
 	options := pushOptions{allLocal: true}
 	results := &pushResults{w: &out, skips: true, images: []string{"x/none:1", "z"}}
 	results.add(&out, 0, notOnHost())
@@ -79,27 +80,27 @@ func TestPushResults_CallAnImageThatCannotBePushedSkippedAmongAll(t *testing.T) 
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)
 	}
-	if err := options.verdict([]host.Pushed{pushedApp(), notOnHost()}); err != nil {
+	if err := options.verdict([]images.Pushed{pushedApp(), notOnHost()}); err != nil {
 		t.Errorf("verdict = %v for one that was skipped, want nil", err)
 	}
-	if err := options.verdict([]host.Pushed{pushedApp(), notOnHost(), broken}); err == nil || err.Error() != "1 of 3 images are not in the registry" {
+	if err := options.verdict([]images.Pushed{pushedApp(), notOnHost(), broken}); err == nil || err.Error() != "1 of 3 images are not in the registry" {
 		t.Errorf("verdict = %v for one that failed", err)
 	}
 }
 
 func TestVerdict_IsAnErrorUnlessEveryImageIsInTheRegistry(t *testing.T) {
 	t.Parallel()
-	cancelled := host.Pushed{Image: "z", Err: host.ErrCancelled}
+	cancelled := images.Pushed{Image: "z", Err: images.ErrCancelled}
 	for name, test := range map[string]struct {
 		quiet  bool
-		pushed []host.Pushed
+		pushed []images.Pushed
 		want   string
 	}{
-		"all are there":                    {pushed: []host.Pushed{pushedApp()}},
-		"the only one is not":              {pushed: []host.Pushed{notOnHost()}, want: "x/none:1 is not in the registry"},
-		"one of several is not":            {pushed: []host.Pushed{pushedApp(), notOnHost()}, want: "1 of 2 images are not in the registry"},
-		"nothing else has said which":      {quiet: true, pushed: []host.Pushed{pushedApp(), notOnHost()}, want: "x/none:1: NotOnHost: the Docker daemon has no image docker.io/x/none:1; build it first"},
-		"one was cancelled, another wrong": {pushed: []host.Pushed{notOnHost(), cancelled}, want: "interrupted: pushing z was cancelled; nothing half-pushed is visible in the registry, and the next push moves only what is missing"},
+		"all are there":                    {pushed: []images.Pushed{pushedApp()}},
+		"the only one is not":              {pushed: []images.Pushed{notOnHost()}, want: "x/none:1 is not in the registry"},
+		"one of several is not":            {pushed: []images.Pushed{pushedApp(), notOnHost()}, want: "1 of 2 images are not in the registry"},
+		"nothing else has said which":      {quiet: true, pushed: []images.Pushed{pushedApp(), notOnHost()}, want: "x/none:1: NotOnHost: the Docker daemon has no image docker.io/x/none:1; build it first"},
+		"one was cancelled, another wrong": {pushed: []images.Pushed{notOnHost(), cancelled}, want: "interrupted: pushing z was cancelled; nothing half-pushed is visible in the registry, and the next push moves only what is missing"},
 	} {
 		options := pushOptions{output: printer{quiet: test.quiet}}
 		var got string
@@ -118,7 +119,7 @@ func TestPushResults_AsJSON(t *testing.T) {
 	var out bytes.Buffer
 	results := &pushResults{w: &out, format: "json", images: []string{"example/app:local", "x/none:1"}}
 	results.add(&out, 0, pushedApp())
-	if err := results.end([]host.Pushed{pushedApp(), notOnHost()}); err != nil {
+	if err := results.end([]images.Pushed{pushedApp(), notOnHost()}); err != nil {
 		t.Fatal(err)
 	}
 	if *update {

@@ -9,9 +9,10 @@ import (
 	"strconv"
 	"strings"
 
+	"kind-local-registry/internal/host/images"
+
 	"github.com/docker/go-units"
 
-	"kind-local-registry/internal/host"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/rewrite"
 )
@@ -24,15 +25,15 @@ type pushResults struct {
 	skips  bool // that an image cannot be pushed is no failure
 	images []string
 
-	ended map[int]host.Pushed // of which the lines wait for those of earlier images
+	ended map[int]images.Pushed // of which the lines wait for those of earlier images
 	next  int
 }
 
 // add takes the result of one image and prints, through w, all lines that need not wait any more. It returns how many
 // images, from the first on, are through with that.
-func (r *pushResults) add(w io.Writer, image int, pushed host.Pushed) int {
+func (r *pushResults) add(w io.Writer, image int, pushed images.Pushed) int {
 	if r.ended == nil {
-		r.ended = map[int]host.Pushed{}
+		r.ended = map[int]images.Pushed{}
 	}
 	r.ended[image] = pushed
 	for ; ; r.next++ {
@@ -41,14 +42,14 @@ func (r *pushResults) add(w io.Writer, image int, pushed host.Pushed) int {
 			return r.next
 		}
 		// What was cancelled is said once for all of them.
-		if !r.quiet && r.format == "" && !errors.Is(ready.Err, host.ErrCancelled) {
+		if !r.quiet && r.format == "" && !errors.Is(ready.Err, images.ErrCancelled) {
 			_, _ = fmt.Fprintln(w, r.line(ready)) // a screen that is gone is no reason to stop half-way
 		}
 	}
 }
 
 // end prints what is printed at the end only.
-func (r *pushResults) end(pushed []host.Pushed) error {
+func (r *pushResults) end(pushed []images.Pushed) error {
 	if r.format == "" {
 		return nil
 	}
@@ -62,7 +63,7 @@ func (r *pushResults) end(pushed []host.Pushed) error {
 }
 
 // line says what became of one image.
-func (r *pushResults) line(p host.Pushed) string {
+func (r *pushResults) line(p images.Pushed) string {
 	image := r.pad(p.Image)
 	switch {
 	case p.Err == nil:
@@ -126,7 +127,7 @@ type pushEntry struct {
 	Error        string         `json:"error,omitempty"`
 }
 
-func newPushEntry(p host.Pushed) pushEntry {
+func newPushEntry(p images.Pushed) pushEntry {
 	entry := pushEntry{
 		Image: p.Image, Rewritten: p.Rewritten, Digest: p.Result.Digest.String(),
 		Bytes: p.Result.Bytes, PresentBytes: p.Result.PresentBytes, Uploaded: p.Result.Uploaded, Present: p.Result.Present,

@@ -5,10 +5,11 @@ import (
 	"sync"
 	"time"
 
+	"kind-local-registry/internal/host/images"
+
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
-	"kind-local-registry/internal/host"
 	"kind-local-registry/internal/push"
 )
 
@@ -101,7 +102,7 @@ func (v *pushView) bar(image int, state *pushState) *mpb.Bar {
 }
 
 // Pushed prints the image's result in place of its bar, after those of the images that were named before it.
-func (v *pushView) Pushed(image int, pushed host.Pushed) {
+func (v *pushView) Pushed(image int, pushed images.Pushed) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if state := v.states[image]; state != nil {

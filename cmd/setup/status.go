@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 
+	"kind-local-registry/internal/host/step"
+
 	"github.com/spf13/cobra"
 
 	"kind-local-registry/internal/host"
@@ -32,7 +34,7 @@ func newStatusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			pieces := host.Status(command.Context(), system.Steps())
+			pieces := step.CheckAll(command.Context(), system.Steps())
 			if err := printStatus(command.OutOrStdout(), pieces, format); err != nil {
 				return err
 			}
@@ -49,7 +51,7 @@ func newStatusCommand() *cobra.Command {
 	return command
 }
 
-func printStatus(w io.Writer, pieces []host.Piece, format string) error {
+func printStatus(w io.Writer, pieces []step.Status, format string) error {
 	if format == "json" {
 		encoder := json.NewEncoder(w)
 		encoder.SetIndent("", "  ")

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 
+	"kind-local-registry/internal/host/step"
+
 	"github.com/spf13/cobra"
 
 	"kind-local-registry/internal/host"
@@ -53,7 +55,7 @@ func up(ctx context.Context, options host.Options, output *printer, stdout io.Wr
 	if err := system.Preflight(ctx); err != nil {
 		return err
 	}
-	changed, err := host.Up(ctx, system.Steps(), output)
+	changed, err := step.Up(ctx, system.Steps(), output)
 	if err != nil || output.quiet {
 		return err
 	}

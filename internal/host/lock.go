@@ -15,17 +15,17 @@ import (
 )
 
 const (
-	// lockRetry is how often a lock that is held is tried again.
+	// lockRetry is the time between two tries to take the lock.
 	lockRetry = 100 * time.Millisecond
-	// patience is how long a caller waits for the lock before it is told about that.
+	// patience is how long the caller waits silently for the lock.
 	patience = time.Second
 )
 
-// lock waits until no other setup changes what belongs to the daemon at the socket, and returns what ends that. After a
-// second it calls waiting, with who holds the lock. The kernel frees the lock of a process that ends, however it ends.
+// lock waits until no other setup changes the Docker host of that socket, and takes the lock. After a second it calls waiting with a
+// description of the process that has it. The kernel releases the lock when its process ends, however it ends.
 //
-// What is locked is the socket's directory: every user of the daemon can open that, and a lock needs no right to write. So
-// there is no file that one user makes and another cannot open, nor one in a place where anybody may put a link.
+// It locks the socket's directory: every user of the daemon can open that, and a lock needs no right to write. A lock file would
+// belong to one user, so that another could not open it, and in a shared directory it could be another user's link.
 func lock(ctx context.Context, socket string, waiting func(holder string)) (unlock func() error, err error) {
 	directory, err := os.Open(filepath.Dir(socket))
 	if err != nil {
@@ -37,7 +37,7 @@ func lock(ctx context.Context, socket string, waiting func(holder string)) (unlo
 	return directory.Close, nil
 }
 
-// await takes the lock of an open file as soon as it is free.
+// await takes the lock of an open file as soon as it is free, or returns when ctx ends.
 func await(ctx context.Context, file *os.File, waiting func(holder string)) error {
 	tick := time.NewTicker(lockRetry)
 	defer tick.Stop()
@@ -58,14 +58,14 @@ func await(ctx context.Context, file *os.File, waiting func(holder string)) erro
 	}
 }
 
-// holder describes who holds the lock of the file, as far as the kernel tells.
+// holder describes the process that has the lock of the file, as far as the kernel tells.
 func holder(file *os.File) string {
 	const unknown = "another process"
 	var status unix.Stat_t
 	if err := unix.Fstat(int(file.Fd()), &status); err != nil { // #nosec G115 -- a file descriptor fits an int
 		return unknown
 	}
-	locks, err := os.ReadFile("/proc/locks") // proc_locks(5); Linux has it alone
+	locks, err := os.ReadFile("/proc/locks") // proc_locks(5); only Linux has it
 	if err != nil {
 		return unknown
 	}
@@ -81,7 +81,7 @@ func holder(file *os.File) string {
 	return who
 }
 
-// lockHolder returns the process that holds the flock of the inode, or 0 where the table does not tell.
+// lockHolder returns the ID of the process that has the flock of the inode, or 0 if the table does not tell.
 func lockHolder(table string, inode uint64) int {
 	for line := range strings.Lines(table) {
 		// 1: FLOCK  ADVISORY  WRITE 4711 00:19:1 0 EOF

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-func TestLock_HoldsUpTheNextUntilItEnds(t *testing.T) {
+func TestLock_BlocksTheNextUntilUnlocked(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "docker.sock")
 	synctest.Test(t, func(t *testing.T) {
@@ -32,7 +32,7 @@ func TestLock_HoldsUpTheNextUntilItEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		if waited := (<-locked).Sub(start); waited < time.Minute || waited > time.Minute+lockRetry {
-			t.Errorf("the second had the lock after %s, want as soon as the first left it after a minute", waited)
+			t.Errorf("the second had the lock after %s, want it as soon as the first unlocks it after a minute", waited)
 		}
 		if len(told) != 1 || !strings.Contains(told[0], fmt.Sprintf("process %d (", os.Getpid())) {
 			t.Errorf("the second was told %q, want once that it waits for process %d", told, os.Getpid())
@@ -40,7 +40,7 @@ func TestLock_HoldsUpTheNextUntilItEnds(t *testing.T) {
 	})
 }
 
-func TestLock_IsSilentWhenItIsFree(t *testing.T) {
+func TestLock_IsSilentIfFree(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "docker.sock")
 	for range 2 {
@@ -65,7 +65,7 @@ func TestLock_EndsWithItsContext(t *testing.T) {
 	})
 }
 
-func TestLockHolder_FindsTheProcessInTheTable(t *testing.T) {
+func TestLockHolder_FindsProcessInTable(t *testing.T) {
 	t.Parallel()
 	const table = `1: POSIX  ADVISORY  WRITE 17 fe:00:5 0 EOF
 2: FLOCK  ADVISORY  WRITE 4711 00:19:1 0 EOF

@@ -1,15 +1,17 @@
 package host
 
 import (
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kind-local-registry/internal/rules"
 )
 
-func TestValidate_JoinsEveryFault(t *testing.T) {
+func TestOptions_ValidateJoinsEveryFault(t *testing.T) {
 	t.Parallel()
 	err := Options{RegistryPort: 70000, AdoptOnly: true, ConfigFile: "kind.yaml"}.Validate()
 	if err == nil || !strings.Contains(err.Error(), "70000") || !strings.Contains(err.Error(), "--adopt-only") {
@@ -20,36 +22,19 @@ func TestValidate_JoinsEveryFault(t *testing.T) {
 	}
 }
 
-func TestCheckKubeconfig_NamesTheFileAndTheRemedy(t *testing.T) {
+func TestReadRules_ReturnsRulesOrTheirFault(t *testing.T) {
 	t.Parallel()
-	broken := filepath.Join(t.TempDir(), "config")
-	if err := os.WriteFile(broken, []byte("{"), 0o600); err != nil {
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(path, []byte("alwaysPull: Host\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	err := Options{Kubeconfig: broken}.checkKubeconfig()
-	if err == nil || !strings.Contains(err.Error(), broken) || !strings.Contains(err.Error(), "--kubeconfig") {
-		t.Errorf("checkKubeconfig = %v", err)
+	want := rules.Default()
+	want.AlwaysPull = rules.AlwaysPullHost
+	got, err := ReadRules(path)
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("ReadRules: %v, (-want +got):\n%s", err, diff)
 	}
-	if err := (Options{Kubeconfig: broken + ".none"}).checkKubeconfig(); err != nil {
-		t.Errorf("checkKubeconfig = %v for a file that is yet to be written", err)
-	}
-}
-
-func TestCheckPort_FindsAPortThatIsTaken(t *testing.T) {
-	t.Parallel()
-	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	err = Options{RegistryPort: port}.checkPort(t.Context())
-	if err == nil || !strings.Contains(err.Error(), strconv.Itoa(port)) || !strings.Contains(err.Error(), "--registry-port") {
-		t.Errorf("checkPort = %v", err)
-	}
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := (Options{RegistryPort: port}).checkPort(t.Context()); err != nil {
-		t.Errorf("checkPort = %v for a free port", err)
+	if _, err := ReadRules(path + ".none"); err == nil {
+		t.Error("ReadRules of no file succeeds")
 	}
 }

@@ -4,255 +4,172 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"runtime"
-	"slices"
-	"strings"
-	"time"
 
-	"github.com/moby/moby/client"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
-	"sigs.k8s.io/kind/pkg/cluster"
-
-	"kind-local-registry/config"
-	"kind-local-registry/internal/docker"
+	"kind-local-registry/internal/host/chart"
+	"kind-local-registry/internal/host/cluster"
+	"kind-local-registry/internal/host/engine"
+	"kind-local-registry/internal/host/images"
+	"kind-local-registry/internal/host/node"
+	"kind-local-registry/internal/host/service"
+	"kind-local-registry/internal/host/step"
+	"kind-local-registry/internal/pusher"
+	"kind-local-registry/internal/rules"
 )
 
-// System is the host that the steps work on: its Docker daemon and its kind clusters.
+// System is the whole system: the containers on the host, one kind cluster, and the webhook in it.
 type System struct {
-	options    Options
-	kindConfig *v1alpha4.Cluster
-	docker     *client.Client
-	socket     string // of the Docker daemon, on the host
-	virtual    bool   // whether the daemon runs in a virtual machine of this host, with files of its own
-	layout     docker.Layout
-	network    string
-	rules      string       // the document of the rules, as the user wrote it; "" for the defaults
-	access     *rest.Config // to the cluster's API server, once it was asked for
+	engine   *engine.Engine
+	cluster  *cluster.Cluster
+	registry *service.Registry
+	pusher   *service.Pusher
+	chart    *chart.Chart
 }
 
-// Open reaches the Docker daemon and reads what the options name. It fails, with a remedy, on a daemon that does not
-// answer, one on another machine, or a configuration that cannot be read; and changes nothing.
+// Open connects to Docker and reads the files that the options name. It changes nothing. Its error has a remedy if Docker does not
+// answer or is on another machine, or if a file is invalid.
 func Open(ctx context.Context, options Options) (*System, error) {
-	system, err := connect(ctx, options)
+	connected, err := connect(ctx, options)
 	if err != nil {
 		return nil, err
 	}
-	return system, system.keep(ctx)
+	return connected.open(ctx)
 }
 
-// OpenToChange is Open for what changes the host: it waits until no other setup does that, and calls waiting, if that takes
-// more than a second, with who holds it up. unlock ends the caller's turn, and so does the end of the process.
+// OpenToChange is Open for commands that change the host. It waits until no other setup changes it. After a second it calls waiting
+// with a description of the other process. unlock, or the end of the process, lets the next setup continue.
 func OpenToChange(ctx context.Context, options Options, waiting func(holder string)) (system *System, unlock func() error, err error) {
-	if system, err = connect(ctx, options); err != nil {
+	connected, err := connect(ctx, options)
+	if err != nil {
 		return nil, nil, err
 	}
-	if unlock, err = lock(ctx, system.socket, waiting); err != nil {
+	if unlock, err = lock(ctx, connected.engine.Socket, waiting); err != nil {
 		return nil, nil, err
 	}
-	if err := system.keep(ctx); err != nil { // only now: another setup may have changed what is there
+	if system, err = connected.open(ctx); err != nil { // only now: the other setup may have changed what open reads
 		return nil, nil, errors.Join(err, unlock())
 	}
 	return system, unlock, nil
 }
 
-// keep takes over, of what the user did not choose, what is there.
-func (s *System) keep(ctx context.Context) error {
-	return errors.Join(s.keepRegistry(ctx), s.keepRules(ctx))
+// connection is what is known before the containers are read.
+type connection struct {
+	options Options
+	rules   service.Rules
+	engine  *engine.Engine
+	cluster *cluster.Cluster
 }
 
-// connect returns the system of the options, but for what is kept of the one that is there.
-func connect(ctx context.Context, options Options) (*System, error) {
+// connect reads the files of the options and connects to Docker.
+func connect(ctx context.Context, options Options) (*connection, error) {
 	if err := options.Validate(); err != nil {
 		return nil, err
 	}
-	rules, err := options.readRules()
+	chosen, err := service.ReadRules(options.RulesFile)
 	if err != nil {
 		return nil, err
 	}
-	address := dockerHost(ctx)
-	socket, local := strings.CutPrefix(address, "unix://")
-	if !local {
-		return nil, remedy(fmt.Errorf("the Docker daemon at %s is on another machine", address), "setup works on the local daemon: unset DOCKER_HOST, or choose a local docker context")
-	}
-	daemon, err := client.New(client.WithHost(address))
-	if err != nil {
-		return nil, fmt.Errorf("connecting to Docker at %s: %w", address, err)
-	}
-	info, err := daemon.Info(ctx, client.InfoOptions{})
-	if err != nil {
-		return nil, noDocker(address, err)
-	}
-	kindConfig, err := options.readKindConfig(info.Info.CgroupVersion == "1")
+	docker, err := engine.Open(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if options.Cluster == "" {
-		options.Cluster = kindConfig.Name
+	in, err := cluster.New(docker, options.cluster())
+	if err != nil {
+		return nil, err
 	}
-	if options.Cluster == "" {
-		options.Cluster = config.Cluster
+	return &connection{options, chosen, docker, in}, nil
+}
+
+// open reads from the existing containers what the options leave open.
+func (c *connection) open(ctx context.Context) (*System, error) {
+	registry, err := service.OpenRegistry(ctx, c.engine, service.RegistryOptions{
+		Image: c.options.RegistryImage, Port: c.options.RegistryPort,
+	}, c.cluster.Others)
+	if err != nil {
+		return nil, err
 	}
-	network := os.Getenv("KIND_EXPERIMENTAL_DOCKER_NETWORK")
-	if network == "" {
-		network = config.Network
-	}
-	if resolved, err := filepath.EvalSymlinks(socket); err == nil {
-		socket = resolved // users may come to the same one by different links
+	pusher, err := service.OpenPusher(ctx, registry, c.rules)
+	if err != nil {
+		return nil, err
 	}
 	return &System{
-		options: options, kindConfig: kindConfig, docker: daemon, socket: socket, network: network,
-		layout: docker.NewLayout(info.Info), rules: rules,
-		virtual: runtime.GOOS != "linux" || info.Info.OperatingSystem == "Docker Desktop",
+		engine: c.engine, cluster: c.cluster, registry: registry, pusher: pusher,
+		chart: chart.New(c.cluster, "unix://"+c.engine.Socket, registry, pusher, c.options.Ungate),
 	}, nil
 }
 
-// noDocker says in a sentence why the daemon does not answer, and what to do.
-func noDocker(address string, err error) error {
-	if strings.Contains(err.Error(), "permission denied") { // the client's error wraps none
-		return remedy(fmt.Errorf("no permission to use Docker at %s", address), "run setup as root, or join the group docker and log in again")
-	}
-	return remedy(fmt.Errorf("docker does not answer at %s", address), "start it (systemctl start docker), or set DOCKER_HOST to where it listens")
+// Cluster is the name of the kind cluster.
+func (s *System) Cluster() string { return s.cluster.Name() }
+
+// RegistryHost is the registry's host in image references.
+func (s *System) RegistryHost() string { return s.registry.Host() }
+
+// Rules returns the rules in force. It fails if this version of setup does not accept the rules that the pusher has.
+func (s *System) Rules() (rules.Rules, error) { return s.pusher.Rules() }
+
+// NamespaceLabels returns the labels of every namespace in the cluster, by name, and none if the cluster does not answer within a
+// second.
+func (s *System) NamespaceLabels(ctx context.Context) map[string]map[string]string {
+	return s.cluster.NamespaceLabels(ctx)
 }
 
-// Cluster is the name of the kind cluster that the system works on.
-func (s *System) Cluster() string { return s.options.Cluster }
+// RegistryLoss describes what removing the registry would delete, and which other clusters use it. It returns "" if setup has no
+// registry to remove.
+func (s *System) RegistryLoss(ctx context.Context) (string, error) { return s.registry.Loss(ctx) }
+
+// ConnectPusher returns a client of the pusher. Its error has a remedy if the registry or the pusher fails its check.
+func (s *System) ConnectPusher(ctx context.Context) (*pusher.Client, error) {
+	return s.pusher.Connect(ctx)
+}
+
+// LocalImages returns the names, sorted, of Docker's tagged images that a pod may want.
+func (s *System) LocalImages(ctx context.Context) ([]string, error) {
+	return images.Local(ctx, s.engine, s.RegistryHost())
+}
+
+// Push has the pusher push the images, and returns their outcomes in the same order. The error, with a remedy, says why nothing can
+// be pushed. See images.Push.
+func (s *System) Push(ctx context.Context, references []string, observer images.Observer) ([]images.Pushed, error) {
+	client, err := s.ConnectPusher(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("nothing can be pushed: %w", err)
+	}
+	defer client.Close()
+	return images.Push(ctx, client, s.RegistryHost(), references, observer), nil
+}
+
+// Preflight returns what would make up fail after it has changed something.
+func (s *System) Preflight(ctx context.Context) error {
+	if err := s.cluster.Preflight(); err != nil {
+		return err
+	}
+	if _, err := s.Rules(); err != nil {
+		return err
+	}
+	return s.registry.CheckPort(ctx)
+}
 
 // Steps returns every step, in the order in which up applies them.
-func (s *System) Steps() []Step {
-	return []Step{
-		s.clusterStep(), s.imagesStep(), s.registryStep(), s.pusherStep(), s.nodesStep(), s.hostingStep(),
-		s.webhookImageStep(), s.credentialsStep(), s.chartStep(), s.admissionStep(),
+func (s *System) Steps() []step.Step {
+	nodes := node.Nodes{Cluster: s.Cluster(), RegistryHost: s.RegistryHost(), List: s.cluster.Nodes}
+	return []step.Step{
+		s.cluster.Step(), service.ImagesStep(s.engine), s.registry.Step(), s.pusher.Step(), nodes.Step(),
+		s.cluster.HostingStep(s.RegistryHost()),
+		s.chart.ImageStep(), s.chart.CredentialsStep(), s.chart.Step(), s.chart.AdmissionStep(),
 	}
 }
 
-// StepsDown returns the steps to undo: without those in a cluster that is going to be deleted as a whole, and with the
-// registry only if that is asked for.
-func (s *System) StepsDown(ctx context.Context, registry bool) []Step {
-	deleted := s.willDeleteCluster(ctx)
-	var steps []Step
-	if registry {
-		steps = append(steps, Step{Name: "registry", Undo: s.removeRegistry})
+// StepsDown returns the steps to undo. It leaves out those that deleting the cluster undoes, and includes the registry only if
+// withRegistry.
+func (s *System) StepsDown(ctx context.Context, withRegistry bool) []step.Step {
+	deleted := s.cluster.Created(ctx)
+	var steps []step.Step
+	if withRegistry {
+		steps = append(steps, s.registry.RemoveStep())
 	}
-	for _, step := range s.Steps() {
-		if !step.InCluster || !deleted {
-			steps = append(steps, step)
+	for _, one := range s.Steps() {
+		if !one.InCluster || !deleted {
+			steps = append(steps, one)
 		}
 	}
 	return steps
-}
-
-// Preflight finds, before anything is changed, what would make up fail half-way.
-func (s *System) Preflight(ctx context.Context) error {
-	exists, err := s.clusterExists()
-	if err != nil {
-		return err
-	}
-	if !exists && s.options.AdoptOnly {
-		return remedy(fmt.Errorf("there is no kind cluster %q and --adopt-only forbids creating it", s.Cluster()),
-			"see kind get clusters, or leave --adopt-only out")
-	}
-	if !exists {
-		if err := s.options.checkKubeconfig(); err != nil {
-			return err
-		}
-	}
-	if _, err := s.rulesValues(); err != nil {
-		return err
-	}
-	return s.checkRegistryPort(ctx)
-}
-
-// dockerHost returns the address of the daemon that the docker command would talk to: DOCKER_HOST, else that of the
-// current docker context, else Docker's default.
-func dockerHost(ctx context.Context) string {
-	if host := os.Getenv(client.EnvOverrideHost); host != "" {
-		return host
-	}
-	output, err := exec.CommandContext(ctx, "docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}").Output()
-	if host := strings.TrimSpace(string(output)); err == nil && host != "" {
-		return host
-	}
-	return client.DefaultDockerHost
-}
-
-func (s *System) provider(progress Progress) *cluster.Provider {
-	if progress == nil {
-		return cluster.NewProvider(cluster.ProviderWithDocker(), cluster.ProviderWithLogger(quietLogger{}))
-	}
-	return cluster.NewProvider(cluster.ProviderWithDocker(), cluster.ProviderWithLogger(progressLogger{progress}))
-}
-
-func (s *System) clusterExists() (bool, error) {
-	clusters, err := s.provider(nil).List()
-	if err != nil {
-		return false, fmt.Errorf("listing kind clusters: %w", err)
-	}
-	return slices.Contains(clusters, s.Cluster()), nil
-}
-
-// errNoCluster is returned by what needs the cluster where there is none.
-var errNoCluster = errors.New("no such kind cluster")
-
-// restConfig returns the access to the cluster's API server, from the cluster itself and not from a kubeconfig. The steps
-// come one after the other, and the cluster is the same for all of them.
-func (s *System) restConfig() (*rest.Config, error) {
-	if s.access != nil {
-		return s.access, nil
-	}
-	exists, err := s.clusterExists()
-	if err != nil {
-		return nil, err
-	}
-	if !exists {
-		return nil, fmt.Errorf("%w %q", errNoCluster, s.Cluster())
-	}
-	raw, err := s.provider(nil).KubeConfig(s.Cluster(), false)
-	if err != nil {
-		return nil, fmt.Errorf("reading the kubeconfig of kind cluster %s: %w", s.Cluster(), err)
-	}
-	access, err := clientcmd.RESTConfigFromKubeConfig([]byte(raw))
-	if err != nil {
-		return nil, fmt.Errorf("parsing the kubeconfig of kind cluster %s: %w", s.Cluster(), err)
-	}
-	access.QPS, access.Burst = 50, 100
-	s.access = access
-	return access, nil
-}
-
-func (s *System) kube() (kubernetes.Interface, error) {
-	access, err := s.restConfig()
-	if err != nil {
-		return nil, err
-	}
-	return kubernetes.NewForConfig(access)
-}
-
-// clusterTime is how long the cluster has to answer NamespaceLabels.
-const clusterTime = time.Second
-
-// NamespaceLabels returns the labels of every namespace in the cluster, by name. It returns none if the cluster does not exist or
-// does not answer within a second: setup explain works without a cluster.
-func (s *System) NamespaceLabels(ctx context.Context) map[string]map[string]string {
-	ctx, cancel := context.WithTimeout(ctx, clusterTime)
-	defer cancel()
-	labels := map[string]map[string]string{}
-	client, err := s.kube()
-	if err != nil {
-		return labels
-	}
-	found, err := client.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return labels
-	}
-	for i := range found.Items {
-		labels[found.Items[i].Name] = found.Items[i].Labels
-	}
-	return labels
 }

@@ -16,6 +16,9 @@ import (
 	"strings"
 	"testing"
 
+	"kind-local-registry/internal/host/images"
+	"kind-local-registry/internal/host/step"
+
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 	"golang.org/x/sys/unix"
@@ -42,7 +45,7 @@ func TestSetup_RunsItsContainersOnEveryDaemon(t *testing.T) {
 			h := newHost(t, archive, test.store, test.settings)
 			h.asUser(func() { h.up(t) })
 			h.wantPushed(t, "host/first:1", 60)
-			for _, step := range host.Status(t.Context(), h.steps(t)) { // of root
+			for _, step := range step.CheckAll(t.Context(), h.steps(t)) { // of root
 				if !step.OK {
 					t.Errorf("root finds step %s of another user: %s", step.Step, step.Detail)
 				}
@@ -60,7 +63,7 @@ func TestDown_LeavesThePusherToAStoppedCluster(t *testing.T) {
 	h.up(t)
 	h.addStoppedNode(t, "other")
 	steps := h.steps(t)
-	pusher := steps[slices.IndexFunc(steps, func(s host.Step) bool { return s.Name == "pusher" })]
+	pusher := steps[slices.IndexFunc(steps, func(s step.Step) bool { return s.Name == "pusher" })]
 	detail, err := pusher.Undo(t.Context())
 	if err != nil || !strings.Contains(detail, "kind cluster other") {
 		t.Errorf("undoing the pusher: %q, %v, want it left to kind cluster other", detail, err)
@@ -151,14 +154,14 @@ func (h *setupHost) open(t *testing.T) *host.System {
 }
 
 // steps returns the steps of setup's containers.
-func (h *setupHost) steps(t *testing.T) []host.Step {
+func (h *setupHost) steps(t *testing.T) []step.Step {
 	t.Helper()
-	return slices.DeleteFunc(h.open(t).Steps(), func(s host.Step) bool { return s.Name != "registry" && s.Name != "pusher" })
+	return slices.DeleteFunc(h.open(t).Steps(), func(s step.Step) bool { return s.Name != "registry" && s.Name != "pusher" })
 }
 
 // up has setup make its containers.
 func (h *setupHost) up(t *testing.T) {
-	if _, err := host.Up(t.Context(), h.steps(t), silent{}); err != nil {
+	if _, err := step.Up(t.Context(), h.steps(t), silent{}); err != nil {
 		t.Errorf("setting up: %v", err)
 	}
 }
@@ -232,6 +235,6 @@ type silent struct{}
 
 func (silent) Begin(string)               {}
 func (silent) Progress(string)            {}
-func (silent) End(host.Result)            {}
+func (silent) End(step.Result)            {}
 func (silent) Pushing(int, push.Progress) {}
-func (silent) Pushed(int, host.Pushed)    {}
+func (silent) Pushed(int, images.Pushed)  {}

@@ -1,22 +1,101 @@
 package cluster
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	applycorev1 "k8s.io/client-go/applyconfigurations/core/v1"
+
 	"kind-local-registry/config"
+	"kind-local-registry/internal/host/step"
 )
 
-// The ConfigMap that tells other tools of the registry, as KEP-1755 has it.
+// The ConfigMap that KEP-1755 defines.
 const (
-	HostingNamespace = "kube-public"
-	HostingConfigMap = "local-registry-hosting"
-	HostingKey       = "localRegistryHosting.v1"
+	hostingNamespace = "kube-public"
+	hostingConfigMap = "local-registry-hosting"
+	hostingKey       = "localRegistryHosting.v1"
 )
 
-// Hosting returns the ConfigMap's document for the registry at registryHost
-// (kubernetes/enhancements, KEP-1755, LocalRegistryHostingV1).
-func Hosting(registryHost string) string {
+// ManagedBy is the recommended label that names the owner of an object. Ours have the value config.Name.
+const ManagedBy = "app.kubernetes.io/managed-by"
+
+// hosting is the step of the ConfigMap that tells other tools where the local registry is.
+type hosting struct {
+	cluster      *Cluster
+	registryHost string
+}
+
+// HostingStep returns the step that applies the ConfigMap of KEP-1755 for the registry at registryHost.
+func (c *Cluster) HostingStep(registryHost string) step.Step {
+	h := hosting{c, registryHost}
+	return step.Step{Name: "ConfigMap", InCluster: true, Check: h.check, Apply: h.apply, Undo: h.undo}
+}
+
+// document returns the ConfigMap's document (kubernetes/enhancements, KEP-1755, LocalRegistryHostingV1).
+func (h hosting) document() string {
 	inside := fmt.Sprintf("%s:%d", config.RegistryContainer, config.RegistryContainerPort)
 	return fmt.Sprintf("host: %q\nhostFromContainerRuntime: %q\nhostFromClusterNetwork: %q\n"+
-		"help: \"https://kind.sigs.k8s.io/docs/user/local-registry/\"\n", registryHost, inside, inside)
+		"help: \"https://kind.sigs.k8s.io/docs/user/local-registry/\"\n", h.registryHost, inside, inside)
+}
+
+func (h hosting) check(ctx context.Context) (step.State, error) {
+	found, err := h.get(ctx)
+	switch {
+	case errors.Is(err, ErrNotFound) || apierrors.IsNotFound(err):
+		return step.State{Detail: fmt.Sprintf("no ConfigMap %s in %s", hostingConfigMap, hostingNamespace)}, nil
+	case err != nil:
+		return step.State{}, err
+	case found.Data[hostingKey] != h.document():
+		return step.State{Detail: fmt.Sprintf("ConfigMap %s names another registry", hostingConfigMap)}, nil
+	}
+	return step.State{OK: true, Detail: fmt.Sprintf("%s/%s (KEP-1755)", hostingNamespace, hostingConfigMap)}, nil
+}
+
+func (h hosting) get(ctx context.Context) (*corev1.ConfigMap, error) {
+	kube, err := h.cluster.Kube()
+	if err != nil {
+		return nil, err
+	}
+	return kube.CoreV1().ConfigMaps(hostingNamespace).Get(ctx, hostingConfigMap, metav1.GetOptions{})
+}
+
+func (h hosting) apply(ctx context.Context, _ step.Progress) error {
+	kube, err := h.cluster.Kube()
+	if err != nil {
+		return err
+	}
+	object := applycorev1.ConfigMap(hostingConfigMap, hostingNamespace).
+		WithLabels(map[string]string{ManagedBy: config.Name}).
+		WithData(map[string]string{hostingKey: h.document()})
+	_, err = kube.CoreV1().ConfigMaps(hostingNamespace).Apply(ctx, object, metav1.ApplyOptions{FieldManager: config.Name, Force: true})
+	if err != nil {
+		return fmt.Errorf("applying ConfigMap %s: %w", hostingConfigMap, err)
+	}
+	return nil
+}
+
+func (h hosting) undo(ctx context.Context) (string, error) {
+	found, err := h.get(ctx)
+	if errors.Is(err, ErrNotFound) || apierrors.IsNotFound(err) {
+		return "nothing to remove", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	if found.Labels[ManagedBy] != config.Name {
+		return "kept: setup did not create it", nil
+	}
+	kube, err := h.cluster.Kube()
+	if err != nil {
+		return "", err
+	}
+	if err := kube.CoreV1().ConfigMaps(hostingNamespace).Delete(ctx, hostingConfigMap, metav1.DeleteOptions{}); err != nil {
+		return "", fmt.Errorf("deleting ConfigMap %s: %w", hostingConfigMap, err)
+	}
+	return hostingConfigMap + " removed", nil
 }

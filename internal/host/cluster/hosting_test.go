@@ -6,14 +6,14 @@ import (
 	"kind-local-registry/config"
 )
 
-func TestHosting_IsWhatKEP1755Describes(t *testing.T) {
+func TestHosting_DocumentFollowsKEP1755(t *testing.T) {
 	t.Parallel()
 	want := `host: "localhost:5001"
 hostFromContainerRuntime: "kind-registry:5000"
 hostFromClusterNetwork: "kind-registry:5000"
 help: "https://kind.sigs.k8s.io/docs/user/local-registry/"
 `
-	if got := Hosting(config.RegistryHost(5001)); got != want {
-		t.Errorf("Hosting = %s, want %s", got, want)
+	if got := (hosting{registryHost: config.RegistryHost(5001)}).document(); got != want {
+		t.Errorf("document = %s, want %s", got, want)
 	}
 }

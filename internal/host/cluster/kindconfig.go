@@ -2,19 +2,37 @@ package cluster
 
 import (
 	"fmt"
+	"os"
 
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 	"sigs.k8s.io/yaml"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/host/step"
 )
 
 // allowCgroupV1 lets the kubelet of Kubernetes 1.35 and later start on a host with cgroup v1.
 const allowCgroupV1 = "kind: KubeletConfiguration\nfailCgroupV1: false\n"
 
-// KindConfig returns kind's configuration for a cluster that setup creates: the user's document, strictly read (empty
-// for kind's own default, one node), with a mark on each node by which setup knows its own clusters again.
-func KindConfig(document []byte, cgroupV1 bool) (*v1alpha4.Cluster, error) {
+// readKindConfig returns the kind configuration of a file; "" for kind's default, one node.
+func readKindConfig(file string, cgroupV1 bool) (*v1alpha4.Cluster, error) {
+	var document []byte
+	if file != "" {
+		var err error
+		if document, err = os.ReadFile(file); err != nil {
+			return nil, step.Remedy(fmt.Errorf("reading the kind configuration: %w", err), "name a readable file with --config")
+		}
+	}
+	cluster, err := parseKindConfig(document, cgroupV1)
+	if err != nil {
+		return nil, step.Remedy(fmt.Errorf("%s: %w", file, err), "see https://kind.sigs.k8s.io/docs/user/configuration/")
+	}
+	return cluster, nil
+}
+
+// parseKindConfig parses a kind configuration and rejects unknown fields. It labels each node, so that setup recognises the
+// clusters that it created.
+func parseKindConfig(document []byte, cgroupV1 bool) (*v1alpha4.Cluster, error) {
 	cluster := &v1alpha4.Cluster{}
 	if err := yaml.UnmarshalStrict(document, cluster); err != nil {
 		return nil, fmt.Errorf("parsing kind configuration: %w", err)

@@ -9,37 +9,37 @@ import (
 	"kind-local-registry/config"
 )
 
-func TestKindConfig_MarksEveryNodeAndKeepsTheUsersLabels(t *testing.T) {
+func TestParseKindConfig_LabelsEveryNodeAndKeepsLabels(t *testing.T) {
 	t.Parallel()
 	document := "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nname: dev\nnodes:\n- role: control-plane\n- role: worker\n  labels: {tier: front}\n"
-	cluster, err := KindConfig([]byte(document), false)
+	cluster, err := parseKindConfig([]byte(document), false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if cluster.Name != "dev" || len(cluster.Nodes) != 2 || cluster.Nodes[1].Labels["tier"] != "front" {
-		t.Errorf("KindConfig changed the user's configuration: %+v", cluster)
+		t.Errorf("parseKindConfig changed the user's configuration: %+v", cluster)
 	}
 	for _, node := range cluster.Nodes {
 		if node.Labels[config.CreatedLabel] != "true" {
-			t.Errorf("node %s has the labels %v, want the mark %s", node.Role, node.Labels, config.CreatedLabel)
+			t.Errorf("node %s has the labels %v, want the label %s", node.Role, node.Labels, config.CreatedLabel)
 		}
 	}
 }
 
-func TestKindConfig_HasOneNodeByDefault(t *testing.T) {
+func TestParseKindConfig_HasOneNodeByDefault(t *testing.T) {
 	t.Parallel()
-	cluster, err := KindConfig(nil, false)
+	cluster, err := parseKindConfig(nil, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(cluster.Nodes) != 1 || cluster.Nodes[0].Role != v1alpha4.ControlPlaneRole || len(cluster.KubeadmConfigPatches) != 0 {
-		t.Errorf("KindConfig(nil) = %+v", cluster)
+		t.Errorf("parseKindConfig(nil) = %+v", cluster)
 	}
 }
 
-func TestKindConfig_LetsTheKubeletRunOnCgroupV1(t *testing.T) {
+func TestParseKindConfig_AllowsCgroupV1(t *testing.T) {
 	t.Parallel()
-	cluster, err := KindConfig(nil, true)
+	cluster, err := parseKindConfig(nil, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestKindConfig_LetsTheKubeletRunOnCgroupV1(t *testing.T) {
 	}
 }
 
-func TestKindConfig_RefusesWhatKindWouldNotRead(t *testing.T) {
+func TestParseKindConfig_RejectsWhatKindRejects(t *testing.T) {
 	t.Parallel()
 	for name, document := range map[string]string{
 		"an unknown field":    "kind: Cluster\nndoes: []\n",
@@ -59,8 +59,8 @@ func TestKindConfig_RefusesWhatKindWouldNotRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if _, err := KindConfig([]byte(document), false); err == nil {
-				t.Error("KindConfig accepts it")
+			if _, err := parseKindConfig([]byte(document), false); err == nil {
+				t.Error("parseKindConfig accepts it")
 			}
 		})
 	}

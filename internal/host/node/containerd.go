@@ -14,15 +14,14 @@ import (
 // ContainerdConfig is containerd's configuration file on a kind node.
 const ContainerdConfig = "/etc/containerd/config.toml"
 
-// ErrMirrors is returned for a containerd that has the retired registry.mirrors table: containerd refuses it beside
-// config_path.
+// ErrMirrors reports a containerd with the retired registry.mirrors table, beside which containerd rejects config_path.
 var ErrMirrors = errors.New("containerd is configured with registry.mirrors, which excludes config_path")
 
-// criPlugins are the tables that hold the image service's registry settings: in the file's version 2, and since 3.
+// criPlugins are the tables with the image service's registry settings: since version 3 of the file, and in version 2.
 var criPlugins = []string{"io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri"}
 
-// ReadsCertsDir says whether a containerd reads CertsDir: version is what "containerd --version" prints, dump its effective
-// configuration, as "containerd config dump" prints it. It fails with ErrMirrors where it cannot be made to.
+// ReadsCertsDir reports whether containerd reads CertsDir. version is what "containerd --version" prints, and dump what
+// "containerd config dump" prints. The error is ErrMirrors if no configuration can make containerd read it.
 func ReadsCertsDir(version string, dump []byte) (bool, error) {
 	tables, err := registryTables(dump)
 	if err != nil {
@@ -42,7 +41,7 @@ func ReadsCertsDir(version string, dump []byte) (bool, error) {
 	return byDefault, nil
 }
 
-// isSet says whether a table of the configuration has anything in it.
+// isSet reports whether a table of the configuration has an entry.
 func isSet(table any) bool {
 	entries, ok := table.(map[string]any)
 	return ok && len(entries) > 0
@@ -50,14 +49,14 @@ func isSet(table any) bool {
 
 var versionNumber = regexp.MustCompile(`\bv?(\d+)\.(\d+)\.\d`)
 
-// hasDefault says whether that containerd reads CertsDir where its configuration says nothing of registries: 2.2 and later
-// do. The dump does not show it, as it is filled in later.
+// hasDefault reports whether that containerd reads CertsDir if its configuration does not mention registries: 2.2 and later do.
+// The dump does not show this default.
 func hasDefault(version string) bool {
 	number := versionNumber.FindStringSubmatch(version)
 	if number == nil {
 		return false
 	}
-	major, _ := strconv.Atoi(number[1]) // digits both
+	major, _ := strconv.Atoi(number[1]) // both are digits
 	minor, _ := strconv.Atoi(number[2])
 	return major > 2 || major == 2 && minor >= 2
 }
@@ -79,8 +78,8 @@ func registryTables(document []byte) ([]map[string]any, error) {
 	return tables, nil
 }
 
-// WithCertsDir returns containerd's configuration file with config_path set to CertsDir and all else kept (comments are
-// lost). The plugin's table is the one that the file's version has; containerd itself migrates version 2.
+// WithCertsDir returns containerd's configuration file with config_path set to CertsDir. It keeps all other settings and drops
+// comments. The table is that of the file's version; containerd itself migrates version 2.
 func WithCertsDir(file []byte) ([]byte, error) {
 	document := map[string]any{}
 	if err := toml.Unmarshal(file, &document); err != nil {

@@ -14,35 +14,35 @@ func TestReadsCertsDir(t *testing.T) {
 		want    bool
 		wantErr error
 	}{
-		"containerd 2.2 shows that it has it by default": {
+		"containerd 2.2 does by default and shows it": {
 			dump: "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '/etc/containerd/certs.d:/etc/docker/certs.d'\n",
 			want: true,
 		},
-		"containerd 2.3 has it by default and does not show it": {
+		"containerd 2.3 does by default and does not show it": {
 			version: "containerd github.com/containerd/containerd/v2 v2.3.4 1a2b3c",
 			dump:    "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = ''\n",
 			want:    true,
 		},
-		"containerd 2.3 has it not where registries are configured otherwise": {
+		"containerd 2.3 with other registry settings does not": {
 			version: "containerd github.com/containerd/containerd/v2 v2.3.4 1a2b3c",
 			dump:    "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = ''\n[plugins.'io.containerd.cri.v1.images'.registry.configs.'a.example'.tls]\nca_file = 'x'\n",
 		},
-		"containerd 2.1 has it not": {
+		"containerd 2.1 does not": {
 			version: "containerd github.com/containerd/containerd/v2 v2.1.4 1a2b3c",
 			dump:    "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = ''\n",
 		},
-		"containerd 1.7 has it not": {
+		"containerd 1.7 does not": {
 			version: "containerd github.com/containerd/containerd v1.7.18 1a2b3c",
 			dump:    "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.registry]\nconfig_path = ''\n",
 		},
-		"containerd 1.7 that was told to": {
+		"containerd 1.7 with config_path does": {
 			dump: "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.registry]\nconfig_path = '/etc/containerd/certs.d'\n",
 			want: true,
 		},
-		"another directory is not ours": {
+		"another directory does not count": {
 			dump: "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.registry]\nconfig_path = '/etc/docker/certs.d'\n",
 		},
-		"an empty table of mirrors does no harm": {
+		"an empty table of mirrors is no obstacle": {
 			dump: "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.registry]\nconfig_path = '/etc/containerd/certs.d'\n[plugins.'io.containerd.grpc.v1.cri'.registry.mirrors]\n",
 			want: true,
 		},
@@ -63,14 +63,14 @@ func TestReadsCertsDir(t *testing.T) {
 	}
 }
 
-func TestReadsCertsDir_RefusesWhatIsNotTOML(t *testing.T) {
+func TestReadsCertsDir_RejectsInvalidTOML(t *testing.T) {
 	t.Parallel()
 	if _, err := ReadsCertsDir("", []byte("<html>")); err == nil {
 		t.Error("ReadsCertsDir accepts a page of HTML")
 	}
 }
 
-func TestWithCertsDir_SetsItAndKeepsTheRest(t *testing.T) {
+func TestWithCertsDir_KeepsOtherSettings(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ file, kept string }{
 		"kind's file, version 2": {file: `version = 2

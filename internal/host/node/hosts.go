@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"strings"
 
 	"kind-local-registry/config"
 )
@@ -9,16 +10,19 @@ import (
 // CertsDir is where containerd looks for a registry's host configuration, one directory a registry.
 const CertsDir = "/etc/containerd/certs.d"
 
-// HostsMark is the first line of the hosts.toml that setup writes; a file without it is somebody else's.
+// HostsMark is the first line of the hosts.toml that setup writes. Another tool wrote a file without it.
 const HostsMark = "# Written by kind-local-registry; setup down removes it."
 
 // HostsFile returns the path on a node of the host configuration for registryHost.
 func HostsFile(registryHost string) string { return CertsDir + "/" + registryHost + "/hosts.toml" }
 
 // Hosts returns the hosts.toml that sends a node's pulls to the registry's container. It names the server too: containerd
-// retries only on the last host that it knows, which would else be the node's own localhost
+// retries only the last host in its list, which would otherwise be the node's own localhost
 // (github.com/containerd/containerd/blob/main/docs/hosts.md).
 func Hosts() string {
 	server := fmt.Sprintf("http://%s:%d", config.RegistryContainer, config.RegistryContainerPort)
 	return fmt.Sprintf("%s\nserver = %q\n\n[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", HostsMark, server, server)
 }
+
+// Foreign reports whether another tool wrote the hosts.toml.
+func Foreign(hosts string) bool { return !strings.HasPrefix(hosts, HostsMark) }

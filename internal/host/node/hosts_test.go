@@ -2,7 +2,7 @@ package node
 
 import "testing"
 
-func TestHosts_NamesTheServerToo(t *testing.T) {
+func TestHosts_NamesTheServer(t *testing.T) {
 	t.Parallel()
 	want := HostsMark + `
 server = "http://kind-registry:5000"

@@ -1,0 +1,71 @@
+package chart
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"kind-local-registry/config"
+	"kind-local-registry/internal/host/cluster"
+	"kind-local-registry/internal/host/service"
+	"kind-local-registry/internal/host/step"
+)
+
+// admissionTimeout is how long it may take until pods are rewritten. The API server has to learn of a new chart, and the kubelet
+// brings a renewed certificate for the pusher to the webhook within a minute and a half.
+const admissionTimeout = 2 * time.Minute
+
+// AdmissionStep returns the step that proves that a pod created now would be rewritten. It changes nothing.
+func (c *Chart) AdmissionStep() step.Step {
+	return step.Step{Name: "admission", InCluster: true, Check: c.checkAdmission, Apply: c.awaitAdmission}
+}
+
+func (c *Chart) checkAdmission(ctx context.Context) (step.State, error) {
+	image, took, err := c.admitProbe(ctx)
+	if errors.Is(err, cluster.ErrNotFound) {
+		return step.State{Detail: err.Error()}, nil
+	}
+	if err != nil {
+		return step.State{}, err
+	}
+	if !strings.HasPrefix(image, c.registry.Host()+"/") {
+		return step.State{Detail: "a pod created now would not be rewritten", Remedy: fmt.Sprintf(
+			"see kubectl logs deploy/%s -n %s", config.Name, config.Name)}, nil
+	}
+	return step.State{OK: true, Detail: fmt.Sprintf("a dry-run pod was rewritten in %d ms", took.Milliseconds())}, nil
+}
+
+func (c *Chart) awaitAdmission(ctx context.Context, progress step.Progress) error {
+	progress("waiting for the API server to call the webhook")
+	return step.Poll(ctx, admissionTimeout, func(ctx context.Context) error {
+		state, err := c.checkAdmission(ctx)
+		if err == nil && !state.OK {
+			err = step.Remedy(errors.New(state.Detail), state.Remedy)
+		}
+		return err
+	})
+}
+
+// admitProbe creates a pod of the webhook's own image, which host and registry have, as a server-side dry run. It returns the image
+// that the pod would run, and how long the API server took.
+func (c *Chart) admitProbe(ctx context.Context) (image string, took time.Duration, err error) {
+	kube, err := c.cluster.Kube()
+	if err != nil {
+		return "", 0, err
+	}
+	probe := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: config.Name + "-probe-"},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "probe", Image: service.WebhookImage()}}},
+	}
+	start := time.Now()
+	admitted, err := kube.CoreV1().Pods(metav1.NamespaceDefault).Create(ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+	if err != nil {
+		return "", 0, fmt.Errorf("creating a pod as a dry run: %w", err)
+	}
+	return admitted.Spec.Containers[0].Image, time.Since(start), nil
+}

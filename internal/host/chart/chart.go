@@ -1,0 +1,77 @@
+package chart
+
+import (
+	"context"
+
+	"k8s.io/client-go/rest"
+
+	"kind-local-registry/config"
+	"kind-local-registry/internal/host/cluster"
+	"kind-local-registry/internal/host/service"
+	"kind-local-registry/internal/rewrite"
+)
+
+// Ungate uninstalls the webhook from a cluster and ungates the pods that still wait for an image. registryHost is the registry's
+// host in their images.
+type Ungate func(ctx context.Context, access *rest.Config, registryHost string) error
+
+// Chart is the webhook in a cluster.
+type Chart struct {
+	cluster  *cluster.Cluster
+	docker   string // the daemon's address, as in DOCKER_HOST
+	registry *service.Registry
+	pusher   *service.Pusher
+	ungate   Ungate
+}
+
+// New returns the webhook of the cluster, which uses the registry and the pusher. docker is the address of the host's Docker daemon,
+// as in DOCKER_HOST. ungate is needed only to undo the chart's step.
+func New(in *cluster.Cluster, docker string, registry *service.Registry, pusher *service.Pusher, ungate Ungate) *Chart {
+	return &Chart{cluster: in, docker: docker, registry: registry, pusher: pusher, ungate: ungate}
+}
+
+// values returns the values that the host decides: the webhook's image, the pusher's address, and the rules.
+func (c *Chart) values(ctx context.Context) (map[string]any, error) {
+	digest, err := c.imageDigest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	address, err := c.pusherAddress(ctx)
+	if err != nil {
+		return nil, err
+	}
+	name, err := rewrite.Parse(service.WebhookImage())
+	if err != nil {
+		return nil, err
+	}
+	repository, err := name.Repository(c.registry.Host())
+	if err != nil {
+		return nil, err
+	}
+	rules, err := c.pusher.RulesValues()
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{
+		"image":    map[string]any{"repository": c.registry.Host() + "/" + repository, "tag": name.Tag(), "digest": digest},
+		"pusher":   map[string]any{"address": address, "port": config.PusherPort},
+		"registry": map[string]any{"host": c.registry.Host()},
+		"rules":    rules,
+	}, nil
+}
+
+// pusherAddress returns the address at which pods reach the pusher, of the IP family of the cluster's Services.
+func (c *Chart) pusherAddress(ctx context.Context) (string, error) {
+	ipv4, ipv6, err := c.pusher.Addresses(ctx)
+	if err != nil {
+		return "", err
+	}
+	prefersIPv6, err := c.cluster.PrefersIPv6(ctx)
+	if err != nil {
+		return "", err
+	}
+	if prefersIPv6 {
+		return ipv6, nil
+	}
+	return ipv4, nil
+}

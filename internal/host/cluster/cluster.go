@@ -1,0 +1,169 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+	"sigs.k8s.io/kind/pkg/cluster"
+
+	"kind-local-registry/config"
+	"kind-local-registry/internal/host/engine"
+	"kind-local-registry/internal/host/step"
+)
+
+// ErrNotFound reports that the cluster does not exist.
+var ErrNotFound = errors.New("no such kind cluster")
+
+// labelsTimeout is how long the cluster has to answer NamespaceLabels.
+const labelsTimeout = time.Second
+
+// Options describe the cluster.
+type Options struct {
+	// Name is the cluster's name; "" for the one in the kind configuration, else config.Cluster.
+	Name string
+	// ConfigFile is a kind configuration for a cluster that has to be created; "" for kind's default.
+	ConfigFile string
+	// NodeImage is the node image for a cluster that has to be created; "" for kind's default.
+	NodeImage string
+	// AdoptOnly forbids creating the cluster.
+	AdoptOnly bool
+	// Kubeconfig is the kubeconfig to update; "" for kubectl's default.
+	Kubeconfig string
+}
+
+// Cluster is a kind cluster, which may not exist yet.
+type Cluster struct {
+	options    Options
+	kindConfig *v1alpha4.Cluster
+	engine     *engine.Engine
+	access     *rest.Config // to the API server; nil before the first RESTConfig
+}
+
+// New returns the cluster that the options name. It reads the kind configuration, but asks neither Docker nor kind.
+func New(docker *engine.Engine, options Options) (*Cluster, error) {
+	kindConfig, err := readKindConfig(options.ConfigFile, docker.CgroupV1)
+	if err != nil {
+		return nil, err
+	}
+	if options.Name == "" {
+		options.Name = kindConfig.Name
+	}
+	if options.Name == "" {
+		options.Name = config.Cluster
+	}
+	return &Cluster{options: options, kindConfig: kindConfig, engine: docker}, nil
+}
+
+// Name is the cluster's name.
+func (c *Cluster) Name() string { return c.options.Name }
+
+// Preflight returns why the cluster can be neither adopted nor created.
+func (c *Cluster) Preflight() error {
+	exists, err := c.exists()
+	if err != nil || exists {
+		return err
+	}
+	if c.options.AdoptOnly {
+		return step.Remedy(fmt.Errorf("there is no kind cluster %q and --adopt-only forbids creating it", c.Name()),
+			"see kind get clusters, or leave --adopt-only out")
+	}
+	return checkKubeconfig(c.options.Kubeconfig)
+}
+
+// Created reports whether setup created the cluster. It is false if the cluster does not answer.
+func (c *Cluster) Created(ctx context.Context) bool {
+	created, _, err := c.origin(ctx)
+	return err == nil && created
+}
+
+// provider returns kind, which reports its progress unless that is nil.
+func (c *Cluster) provider(progress step.Progress) *cluster.Provider {
+	if progress == nil {
+		return cluster.NewProvider(cluster.ProviderWithDocker(), cluster.ProviderWithLogger(quietLogger{}))
+	}
+	return cluster.NewProvider(cluster.ProviderWithDocker(), cluster.ProviderWithLogger(progressLogger{progress}))
+}
+
+func (c *Cluster) exists() (bool, error) {
+	clusters, err := c.provider(nil).List()
+	if err != nil {
+		return false, fmt.Errorf("listing kind clusters: %w", err)
+	}
+	return slices.Contains(clusters, c.Name()), nil
+}
+
+// RESTConfig returns the access to the cluster's API server. It reads it from the cluster's node and not from a kubeconfig, which
+// may be out of date. The error is ErrNotFound if the cluster does not exist.
+func (c *Cluster) RESTConfig() (*rest.Config, error) {
+	if c.access != nil {
+		return c.access, nil
+	}
+	exists, err := c.exists()
+	if err != nil {
+		return nil, err
+	}
+	if !exists {
+		return nil, fmt.Errorf("%w %q", ErrNotFound, c.Name())
+	}
+	raw, err := c.provider(nil).KubeConfig(c.Name(), false)
+	if err != nil {
+		return nil, fmt.Errorf("reading the kubeconfig of kind cluster %s: %w", c.Name(), err)
+	}
+	access, err := clientcmd.RESTConfigFromKubeConfig([]byte(raw))
+	if err != nil {
+		return nil, fmt.Errorf("parsing the kubeconfig of kind cluster %s: %w", c.Name(), err)
+	}
+	access.QPS, access.Burst = 50, 100
+	c.access = access
+	return access, nil
+}
+
+// Kube returns a client of the cluster's API server. The error is ErrNotFound if the cluster does not exist.
+func (c *Cluster) Kube() (kubernetes.Interface, error) {
+	access, err := c.RESTConfig()
+	if err != nil {
+		return nil, err
+	}
+	return kubernetes.NewForConfig(access)
+}
+
+// NamespaceLabels returns the labels of every namespace in the cluster, by name. It returns none if the cluster does not exist or
+// does not answer within a second: setup explain works without a cluster.
+func (c *Cluster) NamespaceLabels(ctx context.Context) map[string]map[string]string {
+	ctx, cancel := context.WithTimeout(ctx, labelsTimeout)
+	defer cancel()
+	kube, err := c.Kube()
+	if err != nil {
+		return nil
+	}
+	namespaces, err := kube.CoreV1().Namespaces().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil
+	}
+	labels := map[string]map[string]string{}
+	for i := range namespaces.Items {
+		labels[namespaces.Items[i].Name] = namespaces.Items[i].Labels
+	}
+	return labels
+}
+
+// PrefersIPv6 reports whether the first IP family of the cluster is IPv6.
+func (c *Cluster) PrefersIPv6(ctx context.Context) (bool, error) {
+	kube, err := c.Kube()
+	if err != nil {
+		return false, err
+	}
+	service, err := kube.CoreV1().Services(metav1.NamespaceDefault).Get(ctx, "kubernetes", metav1.GetOptions{})
+	if err != nil {
+		return false, fmt.Errorf("reading Service kubernetes: %w", err)
+	}
+	return len(service.Spec.IPFamilies) > 0 && service.Spec.IPFamilies[0] == "IPv6", nil
+}

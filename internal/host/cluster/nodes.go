@@ -1,0 +1,93 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"path"
+	"strings"
+
+	"sigs.k8s.io/kind/pkg/cluster/nodes"
+
+	"kind-local-registry/config"
+	"kind-local-registry/internal/host/node"
+)
+
+// Nodes returns the cluster's Kubernetes nodes, and none if the cluster does not exist.
+func (c *Cluster) Nodes() ([]node.Node, error) {
+	members, err := c.members(c.Name())
+	if err != nil {
+		return nil, err
+	}
+	all := make([]node.Node, 0, len(members))
+	for _, member := range members {
+		all = append(all, node.Node{Name: member.String(), Runner: runner{member}})
+	}
+	return all, nil
+}
+
+// members returns the Kubernetes nodes of a kind cluster.
+func (c *Cluster) members(name string) ([]nodes.Node, error) {
+	members, err := c.provider(nil).ListInternalNodes(name)
+	if err != nil {
+		return nil, fmt.Errorf("listing the nodes of kind cluster %s: %w", name, err)
+	}
+	return members, nil
+}
+
+// Others returns the other kind clusters whose nodes pull from the registry, which is registryHost in image references.
+func (c *Cluster) Others(ctx context.Context, registryHost string) ([]string, error) {
+	all, err := c.provider(nil).List()
+	if err != nil {
+		return nil, fmt.Errorf("listing kind clusters: %w", err)
+	}
+	var others []string
+	for _, name := range all {
+		if name == c.Name() {
+			continue
+		}
+		members, err := c.members(name)
+		if err != nil {
+			return nil, err
+		}
+		pulls, err := c.anyPulls(ctx, members, registryHost)
+		if err != nil {
+			return nil, fmt.Errorf("checking whether kind cluster %s uses %s: %w", name, config.RegistryContainer, err)
+		}
+		if pulls {
+			others = append(others, name)
+		}
+	}
+	return others, nil
+}
+
+// anyPulls reports whether one of the nodes pulls from the registry. The nodes may be stopped, so it copies their hosts.toml.
+func (c *Cluster) anyPulls(ctx context.Context, members []nodes.Node, registryHost string) (bool, error) {
+	file := node.HostsFile(registryHost)
+	for _, member := range members {
+		files, err := c.engine.ReadFiles(ctx, member.String(), file)
+		if err != nil {
+			return false, err
+		}
+		if content, found := files[path.Base(file)]; found && !node.Foreign(string(content)) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// runner runs scripts in the container of a node.
+type runner struct{ member nodes.Node }
+
+// Run implements node.Runner.
+func (r runner) Run(ctx context.Context, script string, args ...string) ([]byte, error) {
+	var stdout, stderr bytes.Buffer
+	command := r.member.CommandContext(ctx, "sh", append([]string{"-ec", script, "sh"}, args...)...)
+	if err := command.SetStdout(&stdout).SetStderr(&stderr).Run(); err != nil {
+		if printed := strings.TrimSpace(stderr.String()); printed != "" {
+			return nil, fmt.Errorf("%w: %s", err, printed)
+		}
+		return nil, err
+	}
+	return stdout.Bytes(), nil
+}

@@ -1,0 +1,99 @@
+package engine
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strconv"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
+	"github.com/moby/moby/api/types/network"
+
+	"kind-local-registry/config"
+)
+
+const (
+	// fingerprintLabel is the label with the fingerprint of the Container that a container was created from.
+	fingerprintLabel = config.Label + "/made-from"
+	// imageLabel is the label with Container.Chosen.
+	imageLabel = config.Label + "/image"
+)
+
+// loopback is the host's address at which containers publish their ports, so that only the host can reach them.
+var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+
+// Container describes a container that setup keeps running on the kind network. A container whose description changed is
+// recreated. A digest of the description in JSON tells, so renaming or reordering fields recreates every container.
+type Container struct {
+	Name    string
+	Image   string // its ID, so that a rebuilt image recreates the container
+	Chosen  string // the image's reference if the user chose it; "" for an image that setup carries
+	Command []string
+	Env     []string
+	Mounts  []string // of volumes and files, as in docker run -v
+	// Reads are directories of the daemon's host that are mounted read-only at the same paths, without what is mounted below
+	// them. A directory that does not exist is left out.
+	Reads []string
+	// Capabilities are all capabilities of the container. A chosen image has Docker's defaults instead.
+	Capabilities []string
+	// HostUsers makes the container's root the root of the daemon's host if the daemon remaps users.
+	HostUsers bool
+	// ContainerPort is published on the host's loopback, at HostPort; if that is 0, Docker chooses a port at each start. 0
+	// publishes nothing.
+	HostPort, ContainerPort int
+	// FromTop says which fixed address the container has: the one that many below the last of the network's subnet.
+	FromTop int
+	Network string
+}
+
+// fingerprint returns a digest of the description.
+func (c Container) fingerprint() string {
+	document, _ := json.Marshal(c) // a struct of strings and numbers always marshals
+	sum := sha256.Sum256(document)
+	return hex.EncodeToString(sum[:])
+}
+
+// labels returns the labels of a container that was created from c.
+func (c Container) labels() map[string]string {
+	return map[string]string{config.Label: c.Name, fingerprintLabel: c.fingerprint(), imageLabel: c.Chosen}
+}
+
+// hostConfig returns Docker's settings of the container, and the port that its image exposes for it.
+func (c Container) hostConfig() (*container.HostConfig, network.PortSet, error) {
+	settings := &container.HostConfig{
+		Binds:         c.Mounts,
+		NetworkMode:   container.NetworkMode(c.Network),
+		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyAlways},
+		LogConfig:     container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "10m", "max-file": "2"}},
+		SecurityOpt:   []string{"no-new-privileges"},
+	}
+	if c.Chosen == "" { // another image may need more
+		settings.CapDrop, settings.CapAdd, settings.ReadonlyRootfs = []string{"ALL"}, c.Capabilities, true
+	}
+	if c.HostUsers {
+		settings.UsernsMode = "host"
+	}
+	for _, directory := range c.Reads {
+		settings.Mounts = append(settings.Mounts, mount.Mount{
+			Type: mount.TypeBind, Source: directory, Target: directory, ReadOnly: true,
+			// A recursive mount would keep the file systems of other containers busy, so that Docker could not unmount them.
+			BindOptions: &mount.BindOptions{NonRecursive: true},
+		})
+	}
+	if c.ContainerPort == 0 {
+		return settings, nil, nil
+	}
+	port, err := network.ParsePort(strconv.Itoa(c.ContainerPort) + "/tcp")
+	if err != nil {
+		return nil, nil, fmt.Errorf("publishing port %d of %s: %w", c.ContainerPort, c.Name, err)
+	}
+	binding := network.PortBinding{HostIP: loopback}
+	if c.HostPort != 0 {
+		binding.HostPort = strconv.Itoa(c.HostPort)
+	}
+	settings.PortBindings = network.PortMap{port: {binding}}
+	return settings, network.PortSet{port: {}}, nil
+}

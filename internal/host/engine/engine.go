@@ -1,0 +1,91 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/moby/moby/client"
+
+	"kind-local-registry/config"
+	"kind-local-registry/internal/docker"
+	"kind-local-registry/internal/host/step"
+)
+
+// Engine is the Docker daemon of this host.
+type Engine struct {
+	// Socket is the path of the daemon's socket on the host, with symbolic links resolved.
+	Socket string
+	// Virtual says that the daemon runs in a virtual machine of this host, with files of its own.
+	Virtual bool
+	// CgroupV1 says that the daemon's host has cgroup v1.
+	CgroupV1 bool
+	// Layout is where the daemon keeps its images.
+	Layout docker.Layout
+	// Network is the network of the kind nodes and of setup's containers.
+	Network *Network
+
+	client *client.Client
+}
+
+// Open connects to the daemon that the docker command would use. Its error has a remedy if the daemon does not answer or is on
+// another machine.
+func Open(ctx context.Context) (*Engine, error) { return OpenAt(ctx, dockerHost(ctx)) }
+
+// OpenAt is Open for the daemon at address, as in DOCKER_HOST.
+func OpenAt(ctx context.Context, address string) (*Engine, error) {
+	socket, local := strings.CutPrefix(address, "unix://")
+	if !local {
+		return nil, step.Remedy(fmt.Errorf("the Docker daemon at %s is on another machine", address),
+			"setup works on the local daemon: unset DOCKER_HOST, or choose a local docker context")
+	}
+	api, err := client.New(client.WithHost(address))
+	if err != nil {
+		return nil, fmt.Errorf("connecting to Docker at %s: %w", address, err)
+	}
+	info, err := api.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return nil, errors.Join(unavailable(address, err), api.Close())
+	}
+	network := os.Getenv("KIND_EXPERIMENTAL_DOCKER_NETWORK")
+	if network == "" {
+		network = config.Network
+	}
+	if resolved, err := filepath.EvalSymlinks(socket); err == nil {
+		socket = resolved // users may reach the same socket by different links
+	}
+	return &Engine{
+		Socket:   socket,
+		Virtual:  runtime.GOOS != "linux" || info.Info.OperatingSystem == "Docker Desktop",
+		CgroupV1: info.Info.CgroupVersion == "1",
+		Layout:   docker.NewLayout(info.Info),
+		Network:  &Network{Name: network, client: api},
+		client:   api,
+	}, nil
+}
+
+// dockerHost returns the address of the daemon that the docker command would use: DOCKER_HOST, else that of the current docker
+// context, else Docker's default.
+func dockerHost(ctx context.Context) string {
+	if host := os.Getenv(client.EnvOverrideHost); host != "" {
+		return host
+	}
+	output, err := exec.CommandContext(ctx, "docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}").Output()
+	if host := strings.TrimSpace(string(output)); err == nil && host != "" {
+		return host
+	}
+	return client.DefaultDockerHost
+}
+
+// unavailable returns why the daemon does not answer, with a remedy.
+func unavailable(address string, err error) error {
+	if strings.Contains(err.Error(), "permission denied") { // the client's error wraps none
+		return step.Remedy(fmt.Errorf("no permission to use Docker at %s", address), "run setup as root, or join the group docker and log in again")
+	}
+	return step.Remedy(fmt.Errorf("docker does not answer at %s", address), "start it (systemctl start docker), or set DOCKER_HOST to where it listens")
+}

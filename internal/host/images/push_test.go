@@ -1,0 +1,189 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+
+	"kind-local-registry/internal/docker"
+	"kind-local-registry/internal/docker/dockertest"
+	"kind-local-registry/internal/push"
+	"kind-local-registry/internal/pusher"
+	"kind-local-registry/internal/registry/registrytest"
+	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/internal/rules"
+)
+
+const registryHost = "localhost:5001"
+
+// recorder is an Observer that records its calls.
+type recorder struct {
+	mu       sync.Mutex
+	progress map[int]int
+	pushed   map[int]Pushed
+}
+
+func (o *recorder) Pushing(image int, _ push.Progress) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.progress[image]++
+}
+
+func (o *recorder) Pushed(image int, pushed Pushed) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.pushed[image] = pushed
+}
+
+// newPusher returns a pusher of the engine's images, with a registry of its own.
+func newPusher(t *testing.T, engine *dockertest.Engine) *pusher.Service {
+	t.Helper()
+	registry, err := push.NewRegistry(registrytest.Start(t, t.TempDir()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(registry.Close)
+	daemon, err := docker.New(engine.Host())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = daemon.Close() })
+	service := pusher.NewService(daemon, registry, registryHost, rules.Rules{}, slog.New(slog.DiscardHandler))
+	t.Cleanup(service.Close)
+	return service
+}
+
+func newRecorder() *recorder { return &recorder{progress: map[int]int{}, pushed: map[int]Pushed{}} }
+
+func TestPush_ReturnsOutcomesInOrderOfImages(t *testing.T) {
+	t.Parallel()
+	engine := dockertest.NewEngine(t)
+	image := dockertest.NewImage("app", dockertest.Layer("base"), dockertest.Layer("app"))
+	engine.Tag("docker.io/example/app:local", image)
+	engine.Tag("docker.io/library/plain:latest", dockertest.NewImage("plain", dockertest.Layer("plain")))
+	windows := dockertest.NewImage("windows", dockertest.Layer("dll"))
+	windows.OS = "windows"
+	engine.Tag("docker.io/example/windows:1", windows)
+	by, observer := newPusher(t, engine), newRecorder()
+
+	results := Push(t.Context(), by, registryHost, []string{"example/app:local", "example/none:local", "plain", "example/windows:1"}, observer)
+
+	for i, want := range []expected{
+		{image: "example/app:local", rewritten: "localhost:5001/example/app:local@sha256:"},
+		{image: "example/none:local", reason: rewrite.NotOnHost, says: "build it first"},
+		{image: "plain", rewritten: "localhost:5001/plain:latest@sha256:"},
+		{image: "example/windows:1", reason: rewrite.WrongPlatform, says: "docker build --platform linux/"},
+	} {
+		want.check(t, results[i])
+		want.check(t, observer.pushed[i])
+	}
+	if observer.progress[0] == 0 {
+		t.Error("the observer gets no progress")
+	}
+
+	again := Push(t.Context(), by, registryHost, []string{"example/app:local"}, newRecorder())[0].Result
+	if again.Bytes != 0 || again.Uploaded != 0 || again.Present != 3 || again.PresentBytes != results[0].Result.Bytes {
+		t.Errorf("a second push says %+v, want that all %d bytes were there", again, results[0].Result.Bytes)
+	}
+}
+
+// expected is the expected outcome for an image.
+type expected struct {
+	image, rewritten string // the beginning of the reference in the registry
+	reason           rewrite.Reason
+	says             string // a part of the error
+}
+
+func (w expected) check(t *testing.T, got Pushed) {
+	t.Helper()
+	if got.Image != w.image || got.Reason() != w.reason {
+		t.Errorf("result of %s with reason %q, want %s and %q", got.Image, got.Reason(), w.image, w.reason)
+	}
+	if !strings.HasPrefix(got.Rewritten, w.rewritten) || (got.Rewritten == "") != (w.rewritten == "") {
+		t.Errorf("%s is in the registry as %q, want %q…", got.Image, got.Rewritten, w.rewritten)
+	}
+	if (got.Err == nil) != (w.says == "") || got.Err != nil && !strings.Contains(got.Err.Error(), w.says) {
+		t.Errorf("%s: error %v, want %q in it", got.Image, got.Err, w.says)
+	}
+}
+
+func TestPush_ReturnsErrCancelledIfInterrupted(t *testing.T) {
+	t.Parallel()
+	engine := dockertest.NewEngine(t)
+	engine.Tag("docker.io/example/app:local", dockertest.NewImage("app", dockertest.Layer("app")))
+	by := newPusher(t, engine)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, result := range Push(ctx, by, registryHost, make20("example/app:local"), newRecorder()) {
+		if !errors.Is(result.Err, ErrCancelled) || result.Rewritten != "" {
+			t.Errorf("result %+v, want ErrCancelled", result)
+		}
+	}
+}
+
+// make20 returns more names than are pushed concurrently.
+func make20(name string) []string {
+	names := make([]string, 20)
+	for i := range names {
+		names[i] = name
+	}
+	return names
+}
+
+func TestCheck_NamesEveryInvalidReference(t *testing.T) {
+	t.Parallel()
+	good := []string{"nginx", "example/app:local", "ghcr.io/a/b:1", "reg.corp:5000/x@sha256:" + strings.Repeat("a", 64), "cafe", "deadbeefcafe:latest"}
+	if err := Check(good); err != nil {
+		t.Errorf("Check(%q) = %v", good, err)
+	}
+	for name, want := range map[string]string{
+		"":                                  "invalid reference",
+		"Example/App:local":                 "lowercase",
+		"example/app:":                      "invalid reference",
+		"6aeef4c549da":                      "is the ID of an image",
+		"sha256:6aeef4":                     "is the ID of an image",
+		"sha256:" + strings.Repeat("f", 64): "is the ID of an image",
+		strings.Repeat("f", 64):             "is the ID of an image",
+	} {
+		err := Check([]string{"nginx", name, "Another/Bad:one"})
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), name) {
+			t.Errorf("Check(%q) = %v, want %q", name, err, want)
+		} else if !strings.Contains(err.Error(), "Another/Bad:one") {
+			t.Errorf("Check = %v does not name the second invalid reference", err)
+		}
+	}
+}
+
+// failing is a Pusher that returns an error.
+type failing struct{ err error }
+
+func (f failing) Push(context.Context, string, func(push.Progress)) (push.Result, error) {
+	return push.Result{}, f.err
+}
+
+func TestPush_AddsARemedyToEveryFailure(t *testing.T) {
+	t.Parallel()
+	for reason, want := range map[rewrite.Reason]string{
+		rewrite.NotOnHost:         "build it first",
+		rewrite.DigestNotHeld:     "without a digest",
+		rewrite.WrongPlatform:     "--platform linux/",
+		rewrite.Unservable:        "rebuild it",
+		rewrite.NoSpace:           "docker system df",
+		rewrite.Unmappable:        "docker tag",
+		rewrite.InvalidReference:  "docker tag",
+		rewrite.ExcludedByRule:    "setup up --rules",
+		rewrite.LookupUnavailable: "docs/reasons.md",
+	} {
+		pushed := Push(t.Context(), failing{&rewrite.Refusal{Reason: reason}}, registryHost, []string{"a"}, newRecorder())[0]
+		if pushed.Reason() != reason || !strings.Contains(pushed.Err.Error(), want) {
+			t.Errorf("%s: reason %q, error %v; want %q", reason, pushed.Reason(), pushed.Err, want)
+		}
+	}
+	pushed := Push(t.Context(), failing{errors.New("no answer")}, registryHost, []string{"a"}, newRecorder())[0]
+	if want := "no answer; see docker logs kind-registry-pusher, and setup status"; pushed.Reason() != "" || pushed.Err.Error() != want {
+		t.Errorf("reason %q, error %v; want %q", pushed.Reason(), pushed.Err, want)
+	}
+}

@@ -1,0 +1,96 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"kind-local-registry/internal/host/step"
+)
+
+// Node is a kind node.
+type Node struct {
+	Name string
+	Runner
+}
+
+// Check returns what is missing on the node for pulls to reach the registry, or "".
+func (n Node) Check(ctx context.Context, registryHost string) (missing string, err error) {
+	file := HostsFile(registryHost)
+	content, err := n.read(ctx, file)
+	if err != nil {
+		return fmt.Sprintf("node %s does not run, or cannot be read", n.Name), nil //nolint:nilerr // a state, not a failure
+	}
+	if content != Hosts() {
+		return fmt.Sprintf("node %s does not have our %s", n.Name, file), nil
+	}
+	reads, err := n.readsCertsDir(ctx)
+	if err == nil && !reads {
+		return fmt.Sprintf("containerd on node %s does not read %s", n.Name, CertsDir), nil
+	}
+	return "", err
+}
+
+// Configure writes the node's hosts.toml, and has containerd read it.
+func (n Node) Configure(ctx context.Context, registryHost string) error {
+	file := HostsFile(registryHost)
+	before, err := n.read(ctx, file)
+	if err != nil {
+		return err
+	}
+	if err := n.write(ctx, file, Hosts(), before != "" && Foreign(before)); err != nil {
+		return err
+	}
+	reads, err := n.readsCertsDir(ctx)
+	if errors.Is(err, ErrMirrors) {
+		return step.Remedy(err, "remove registry.mirrors from "+ContainerdConfig+" or create the cluster without that patch")
+	}
+	if err != nil || reads {
+		return err
+	}
+	if before, err = n.read(ctx, ContainerdConfig); err != nil {
+		return err
+	}
+	after, err := WithCertsDir([]byte(before))
+	if err != nil {
+		return err
+	}
+	if err := n.write(ctx, ContainerdConfig, string(after), before != ""); err != nil {
+		return err
+	}
+	_, err = n.Run(ctx, restartScript)
+	return err
+}
+
+// Restore removes what Configure wrote, and restores what it replaced.
+func (n Node) Restore(ctx context.Context, registryHost string) error {
+	_, err := n.Run(ctx, restoreScript, HostsFile(registryHost), HostsMark, ContainerdConfig, backup)
+	return err
+}
+
+// readsCertsDir reports whether containerd on the node reads CertsDir.
+func (n Node) readsCertsDir(ctx context.Context) (bool, error) {
+	printed, err := n.Run(ctx, containerdScript)
+	if err != nil {
+		return false, err
+	}
+	version, dump, _ := bytes.Cut(printed, []byte("\n"))
+	return ReadsCertsDir(string(version), dump)
+}
+
+// read returns the content of a file, or "" if it does not exist.
+func (n Node) read(ctx context.Context, file string) (string, error) {
+	content, err := n.Run(ctx, readScript, file)
+	return string(content), err
+}
+
+// write writes a file; keep says to back up the file that it replaces.
+func (n Node) write(ctx context.Context, file, content string, keep bool) error {
+	copyTo := ""
+	if keep {
+		copyTo = file + backup
+	}
+	_, err := n.Run(ctx, writeScript, file, content, copyTo)
+	return err
+}

@@ -1,0 +1,282 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const registryHost = "localhost:5001"
+
+// root is a node whose files are in a directory of this machine. It runs scripts by the real sh, with a containerd and a
+// systemctl that are scripts too.
+type root string
+
+// newRoot returns a node whose containerd reads the configuration file as it was at the last restart.
+func newRoot(t *testing.T, containerdConfig string) root {
+	t.Helper()
+	r := root(t.TempDir())
+	r.write(t, ContainerdConfig, containerdConfig)
+	r.write(t, "/run/config.toml", containerdConfig)
+	r.write(t, "/bin/containerd", "#!/bin/sh\nif [ \"$1\" = --version ]; then echo 'containerd v2.1.4'; else cat \"$ROOT/run/config.toml\"; fi\n")
+	r.write(t, "/bin/systemctl", "#!/bin/sh\necho \"$@\" >>\"$ROOT/run/systemctl\"\ncp \"$ROOT"+ContainerdConfig+"\" \"$ROOT/run/config.toml\"\n")
+	for _, command := range []string{"containerd", "systemctl"} {
+		if err := os.Chmod(filepath.Join(string(r), "bin", command), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r
+}
+
+// Run implements Runner. Arguments that are paths in /etc are below the root.
+func (r root) Run(ctx context.Context, script string, args ...string) ([]byte, error) {
+	words := []string{"-ec", script, "sh"}
+	for _, arg := range args {
+		if strings.HasPrefix(arg, "/etc/") {
+			arg = string(r) + arg
+		}
+		words = append(words, arg)
+	}
+	var stderr bytes.Buffer
+	cmd := exec.CommandContext(ctx, "sh", words...)
+	cmd.Env = []string{"ROOT=" + string(r), "PATH=" + filepath.Join(string(r), "bin") + ":" + os.Getenv("PATH")}
+	cmd.Stderr = &stderr
+	stdout, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", err, stderr.String())
+	}
+	return stdout, nil
+}
+
+func (r root) write(t *testing.T, path, content string) {
+	t.Helper()
+	file := filepath.Join(string(r), path)
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// files returns the contents of all files in /etc, by path.
+func (r root) files(t *testing.T) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	err := filepath.WalkDir(filepath.Join(string(r), "etc"), func(path string, entry os.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		files[strings.TrimPrefix(path, string(r))] = string(content)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+func (r root) exists(path string) bool {
+	_, err := os.Stat(filepath.Join(string(r), path))
+	return err == nil
+}
+
+// restarts returns how often containerd was restarted.
+func (r root) restarts(t *testing.T) int {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(string(r), "run/systemctl"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return strings.Count(string(content), "restart containerd\n")
+}
+
+const (
+	readsIt      = "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '/etc/containerd/certs.d'\n"
+	readsNothing = "version = 3\n"
+	hasMirrors   = "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.registry.mirrors.'docker.io']\nendpoint = ['http://mirror']\n"
+)
+
+func TestNode_ConfigureThenRestoreLeavesTheNodeAsItWas(t *testing.T) {
+	t.Parallel()
+	hosts := HostsFile(registryHost)
+	const foreign = "# mine: \"quoted\" $HOME `id`\nserver = \"http://other\"\n\n"
+	for name, test := range map[string]struct {
+		config, hosts string
+		restarts      int // after Configure
+	}{
+		"containerd reads the directory":                {config: readsIt},
+		"containerd has to be told":                     {config: readsNothing, restarts: 1},
+		"another tool's hosts.toml":                     {config: readsIt, hosts: foreign},
+		"another tool's hosts.toml, containerd is told": {config: readsNothing, hosts: foreign, restarts: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRoot(t, test.config)
+			if test.hosts != "" {
+				r.write(t, hosts, test.hosts)
+			}
+			before := r.files(t)
+			node := Node{Name: "node", Runner: r}
+			for range 2 { // a second run finds what the first wrote
+				if err := node.Configure(t.Context(), registryHost); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := r.files(t)[hosts]; got != Hosts() {
+				t.Errorf("%s is\n%s\nwant\n%s", hosts, got, Hosts())
+			}
+			if missing, err := node.Check(t.Context(), registryHost); missing != "" || err != nil {
+				t.Errorf("Check after Configure = %q, %v", missing, err)
+			}
+			if got := r.restarts(t); got != test.restarts {
+				t.Errorf("containerd was restarted %d times, want %d", got, test.restarts)
+			}
+			for range 2 {
+				if err := node.Restore(t.Context(), registryHost); err != nil {
+					t.Fatal(err)
+				}
+			}
+			after := r.files(t)
+			if len(after) != len(before) || after[hosts] != before[hosts] || after[ContainerdConfig] != before[ContainerdConfig] {
+				t.Errorf("files are %q, want %q", after, before)
+			}
+			if test.hosts == "" && r.exists(filepath.Dir(hosts)) {
+				t.Errorf("%s is left", filepath.Dir(hosts))
+			}
+			if got := r.restarts(t); got != 2*test.restarts {
+				t.Errorf("containerd was restarted %d times, want %d", got, 2*test.restarts)
+			}
+		})
+	}
+}
+
+func TestNode_RestoreKeepsForeignFiles(t *testing.T) {
+	t.Parallel()
+	r := newRoot(t, readsIt)
+	r.write(t, HostsFile(registryHost), "server = \"http://other\"\n")
+	r.write(t, HostsFile("localhost:1"), Hosts())
+	before := r.files(t)
+	if err := (Node{Runner: r}).Restore(t.Context(), registryHost); err != nil {
+		t.Fatal(err)
+	}
+	if after := r.files(t); len(after) != len(before) || after[HostsFile(registryHost)] != before[HostsFile(registryHost)] {
+		t.Errorf("files are %q, want %q", after, before)
+	}
+}
+
+func TestNode_RestoreRemovesWhatAnInterruptedRunLeft(t *testing.T) {
+	t.Parallel()
+	r := newRoot(t, readsIt)
+	r.write(t, HostsFile(registryHost), Hosts())
+	for _, file := range []string{HostsFile(registryHost), ContainerdConfig} {
+		r.write(t, file+".new", "half")
+		r.write(t, file+backup+".new", "half")
+	}
+	if err := (Node{Runner: r}).Restore(t.Context(), registryHost); err != nil {
+		t.Fatal(err)
+	}
+	if after := r.files(t); len(after) != 1 || after[ContainerdConfig] != readsIt {
+		t.Errorf("files are %q, want containerd's configuration alone", after)
+	}
+}
+
+func TestNode_ConfigureRejectsMirrorsWithARemedy(t *testing.T) {
+	t.Parallel()
+	err := Node{Runner: newRoot(t, hasMirrors)}.Configure(t.Context(), registryHost)
+	if !errors.Is(err, ErrMirrors) || !strings.Contains(err.Error(), "remove registry.mirrors") {
+		t.Errorf("Configure = %v, want %v with a remedy", err, ErrMirrors)
+	}
+}
+
+func TestNode_CheckSaysWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	withHosts := newRoot(t, readsNothing)
+	withHosts.write(t, HostsFile(registryHost), Hosts())
+	for want, runner := range map[string]Runner{
+		"node n does not have our /etc/containerd/certs.d/localhost:5001/hosts.toml": newRoot(t, readsIt),
+		"containerd on node n does not read /etc/containerd/certs.d":                 withHosts,
+		"node n does not run, or cannot be read":                                     stopped{},
+	} {
+		if got, err := (Node{Name: "n", Runner: runner}).Check(t.Context(), registryHost); got != want || err != nil {
+			t.Errorf("Check = %q, %v; want %q", got, err, want)
+		}
+	}
+}
+
+// errStopped is the error of a node that does not run.
+var errStopped = errors.New("container is not running")
+
+// stopped is a node that does not run.
+type stopped struct{}
+
+func (stopped) Run(context.Context, string, ...string) ([]byte, error) { return nil, errStopped }
+
+func TestWriteScript_WritesEveryValueUnchanged(t *testing.T) {
+	t.Parallel()
+	r := newRoot(t, readsIt)
+	for _, path := range []string{"/etc/plain", "/etc/a b/c d", "/etc/it's \"$HOME\" `id`", "/etc/-e", "/etc/new\nline"} {
+		for _, content := range []string{"", "a", "a\n\n", "-n", `%s\n\\ 'a' "b" $HOME $(id)`, "tab\tand ünïcode ✓\n"} {
+			if _, err := r.Run(t.Context(), writeScript, path, content, ""); err != nil {
+				t.Fatalf("writing %q to %q: %v", content, path, err)
+			}
+			if got, err := r.Run(t.Context(), readScript, path); string(got) != content || err != nil {
+				t.Errorf("%q has the content %q, %v; want %q", path, got, err, content)
+			}
+		}
+	}
+	for path := range r.files(t) {
+		if strings.HasSuffix(path, ".new") {
+			t.Errorf("%s is left", path)
+		}
+	}
+}
+
+func TestWriteScript_KeepsTheFirstBackup(t *testing.T) {
+	t.Parallel()
+	r := newRoot(t, readsIt)
+	const file, copied = "/etc/file", "/etc/file" + backup
+	r.write(t, file, "original")
+	for _, content := range []string{"first", "second"} {
+		if _, err := r.Run(t.Context(), writeScript, file, content, copied); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if files := r.files(t); files[file] != "second" || files[copied] != "original" {
+		t.Errorf("files are %q, want the second content and the original as its backup", files)
+	}
+}
+
+func TestWriteScript_KeepsTheFileIfInterrupted(t *testing.T) {
+	t.Parallel()
+	for command, body := range map[string]string{
+		"cp": `echo half >"$3"; exit 1`, // of the backup
+		"mv": "exit 1",
+	} {
+		r := newRoot(t, readsIt)
+		r.write(t, "/etc/file", "original")
+		r.write(t, "/bin/"+command, "#!/bin/sh\n"+body+"\n")
+		if err := os.Chmod(filepath.Join(string(r), "bin", command), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		_, err := r.Run(t.Context(), writeScript, "/etc/file", "new", "/etc/file"+backup)
+		files := r.files(t)
+		if _, copied := files["/etc/file"+backup]; err == nil || files["/etc/file"] != "original" || copied {
+			t.Errorf("%s fails: error %v, files %q; want an error and the original without a backup", command, err, files)
+		}
+	}
+}
+
+func TestReadScript_PrintsNothingForAMissingFile(t *testing.T) {
+	t.Parallel()
+	if got, err := newRoot(t, readsIt).Run(t.Context(), readScript, "/etc/missing"); len(got) > 0 || err != nil {
+		t.Errorf("%q, %v; want nothing", got, err)
+	}
+}

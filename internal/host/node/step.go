@@ -1,0 +1,76 @@
+package node
+
+import (
+	"context"
+	"fmt"
+
+	"kind-local-registry/config"
+	"kind-local-registry/internal/host/step"
+)
+
+// Nodes are the nodes of a kind cluster.
+type Nodes struct {
+	// Cluster is the cluster's name.
+	Cluster string
+	// RegistryHost is the registry's host in image references, such as localhost:5001.
+	RegistryHost string
+	// List returns the nodes, and none if the cluster does not exist.
+	List func() ([]Node, error)
+}
+
+// Step returns the step that configures every node.
+func (n Nodes) Step() step.Step {
+	return step.Step{Name: "nodes", InCluster: true, Check: n.check, Apply: n.apply, Undo: n.undo}
+}
+
+func (n Nodes) check(ctx context.Context) (step.State, error) {
+	nodes, err := n.List()
+	if err != nil {
+		return step.State{}, err
+	}
+	if len(nodes) == 0 {
+		return step.State{Detail: "no kind cluster " + n.Cluster}, nil
+	}
+	for _, node := range nodes {
+		missing, err := node.Check(ctx, n.RegistryHost)
+		if err != nil {
+			return step.State{}, fmt.Errorf("checking node %s: %w", node.Name, err)
+		}
+		if missing != "" {
+			return step.State{Detail: missing}, nil
+		}
+	}
+	return step.State{
+		OK: true, Detail: fmt.Sprintf("%s, where %s is %s", step.Count(len(nodes), "node"), n.RegistryHost, config.RegistryContainer),
+	}, nil
+}
+
+func (n Nodes) apply(ctx context.Context, progress step.Progress) error {
+	nodes, err := n.List()
+	if err != nil {
+		return err
+	}
+	for _, node := range nodes {
+		progress(node.Name)
+		if err := node.Configure(ctx, n.RegistryHost); err != nil {
+			return fmt.Errorf("configuring node %s: %w", node.Name, err)
+		}
+	}
+	return nil
+}
+
+func (n Nodes) undo(ctx context.Context) (string, error) {
+	nodes, err := n.List()
+	if err != nil {
+		return "", err
+	}
+	if len(nodes) == 0 {
+		return "nothing to restore", nil
+	}
+	for _, node := range nodes {
+		if err := node.Restore(ctx, n.RegistryHost); err != nil {
+			return "", fmt.Errorf("restoring node %s: %w", node.Name, err)
+		}
+	}
+	return step.Count(len(nodes), "node") + " restored", nil
+}

@@ -1,0 +1,61 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"kind-local-registry/config"
+	"kind-local-registry/internal/carried"
+	"kind-local-registry/internal/host/engine"
+	"kind-local-registry/internal/host/step"
+)
+
+// RegistryImage returns the reference of the registry's image that setup carries.
+func RegistryImage() string { return config.RegistryImage + ":" + config.Version }
+
+// WebhookImage returns the reference of the image of webhook and pusher that setup carries.
+func WebhookImage() string { return config.WebhookImage + ":" + config.Version }
+
+// images is the step that loads the images that setup carries.
+type images struct{ engine *engine.Engine }
+
+// ImagesStep returns the step that loads the images that setup carries into Docker.
+func ImagesStep(docker *engine.Engine) step.Step {
+	i := images{docker}
+	return step.Step{Name: "images", Check: i.check, Apply: i.apply, Undo: i.undo}
+}
+
+func (i images) check(ctx context.Context) (step.State, error) {
+	for _, reference := range []string{RegistryImage(), WebhookImage()} {
+		want, err := carried.Layers(reference)
+		if err != nil {
+			return step.State{}, err
+		}
+		have, err := i.engine.ImageLayers(ctx, reference)
+		if err != nil {
+			return step.State{}, err
+		}
+		if !slices.Equal(have, want) {
+			return step.State{Detail: "Docker does not have image " + reference}, nil
+		}
+	}
+	return step.State{OK: true, Detail: RegistryImage() + ", " + WebhookImage()}, nil
+}
+
+func (i images) apply(ctx context.Context, _ step.Progress) error {
+	archive, err := carried.Archive()
+	if err != nil {
+		return err
+	}
+	return errors.Join(i.engine.LoadImages(ctx, archive), archive.Close())
+}
+
+// undo removes the webhook's image unless a pusher runs it. The registry's image is removed with the registry.
+func (i images) undo(ctx context.Context) (string, error) {
+	pusher, err := i.engine.Find(ctx, config.PusherContainer)
+	if err != nil || pusher != nil {
+		return "kept: " + config.PusherContainer + " still serves another cluster", err
+	}
+	return WebhookImage() + " removed", i.engine.RemoveImage(ctx, WebhookImage())
+}

@@ -1,0 +1,176 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"kind-local-registry/config"
+	"kind-local-registry/internal/host/engine"
+	"kind-local-registry/internal/host/step"
+	"kind-local-registry/internal/pusher"
+)
+
+// dockerSocket is where the pusher's container has the daemon's socket. In a virtual machine the daemon has it there too.
+const dockerSocket = "/var/run/docker.sock"
+
+// Pusher is the pusher's container.
+type Pusher struct {
+	engine   *engine.Engine
+	registry *Registry
+	rules    string // the rules document; "" for the default rules
+}
+
+// OpenPusher returns the pusher that pushes to the registry. If the user did not choose rules, it keeps those of the existing
+// container.
+func OpenPusher(ctx context.Context, registry *Registry, rules Rules) (*Pusher, error) {
+	p := &Pusher{engine: registry.engine, registry: registry, rules: rules.document}
+	if rules.chosen {
+		return p, nil
+	}
+	found, err := p.engine.Find(ctx, config.PusherContainer)
+	if err != nil {
+		return nil, err
+	}
+	if found != nil {
+		p.rules = found.Variable(config.RulesVariable)
+	}
+	return p, nil
+}
+
+// Step returns the step that starts the pusher.
+func (p *Pusher) Step() step.Step {
+	return step.Step{Name: "pusher", Check: p.check, Apply: p.apply, Undo: p.undo}
+}
+
+// container describes the pusher's container.
+func (p *Pusher) container(ctx context.Context) (engine.Container, error) {
+	id, err := p.engine.ImageID(ctx, WebhookImage())
+	if err != nil {
+		return engine.Container{}, err
+	}
+	socket := p.engine.Socket
+	if p.engine.Virtual {
+		socket = dockerSocket
+	}
+	registry, mounts, err := p.registryAddress(ctx)
+	if err != nil {
+		return engine.Container{}, err
+	}
+	return engine.Container{
+		Name: config.PusherContainer, Image: id, Network: p.engine.Network.Name, FromTop: pusherFromTop,
+		Command: []string{
+			"pusher", "--certs", certsDir, "--docker-host", "unix://" + dockerSocket,
+			"--registry", registry,
+			"--registry-host", p.registry.Host(),
+		},
+		Env:    append([]string{"GOMEMLIMIT=48MiB"}, p.rulesEnv()...),
+		Reads:  p.imageDirectories(),
+		Mounts: append(mounts, config.PusherContainer+":"+certsDir, socket+":"+dockerSocket),
+		// It opens the daemon's files and two sockets, whoever owns them. If the daemon remaps users, its own root may not.
+		Capabilities: []string{"DAC_OVERRIDE"}, HostUsers: true,
+		// For setup push. Docker chooses the port, so no other program can have taken it.
+		ContainerPort: config.PusherPort,
+	}, nil
+}
+
+// registryAddress returns where the pusher reaches the registry, and the mounts that it needs: it writes to the carried registry
+// through a socket, and to another one over the network.
+func (p *Pusher) registryAddress(ctx context.Context) (address string, mounts []string, err error) {
+	carried, err := p.registry.carried(ctx)
+	if err != nil || !carried {
+		return fmt.Sprintf("http://%s:%d", config.RegistryContainer, config.RegistryContainerPort), nil, err
+	}
+	return "unix://" + config.RegistrySocket, []string{registrySocketMount}, nil
+}
+
+// imageDirectories returns the directories in which the daemon keeps layers as files. Some may not exist: the result depends on the
+// daemon and not on what the user may read. In a virtual machine they may be anywhere, so it returns none.
+func (p *Pusher) imageDirectories() []string {
+	if p.engine.Virtual {
+		return nil
+	}
+	return p.engine.Layout.Directories()
+}
+
+func (p *Pusher) check(ctx context.Context) (step.State, error) {
+	c, err := p.container(ctx)
+	if err != nil {
+		return step.State{}, err
+	}
+	state, err := p.engine.Check(ctx, c)
+	if err != nil || !state.OK {
+		return state, err
+	}
+	credentials, err := p.Credentials(ctx)
+	if err == nil {
+		err = checkCertificates(credentials)
+	}
+	if err != nil {
+		return step.State{Detail: fmt.Sprintf("certificates of %s: %v", config.PusherContainer, err)}, nil
+	}
+	return state, nil
+}
+
+func (p *Pusher) apply(ctx context.Context, _ step.Progress) error {
+	c, err := p.container(ctx)
+	if err != nil {
+		return err
+	}
+	return p.engine.Run(ctx, c, p.ensureCredentials)
+}
+
+// undo removes the pusher unless another kind cluster uses it.
+func (p *Pusher) undo(ctx context.Context) (string, error) {
+	others, err := p.registry.others(ctx, p.registry.Host())
+	if err != nil {
+		return "", err
+	}
+	if len(others) > 0 {
+		return fmt.Sprintf("kept: it serves kind cluster %s too", others[0]), nil
+	}
+	err = errors.Join(p.engine.RemoveContainer(ctx, config.PusherContainer), p.engine.RemoveVolume(ctx, config.PusherContainer))
+	return config.PusherContainer + " removed", err
+}
+
+// Addresses returns the pusher's addresses on the kind network. The error is step.ErrMissing if it has none.
+func (p *Pusher) Addresses(ctx context.Context) (ipv4, ipv6 string, err error) {
+	found, err := p.engine.Find(ctx, config.PusherContainer)
+	if err != nil {
+		return "", "", err
+	}
+	if found == nil || found.Endpoint(p.engine.Network.Name) == nil {
+		return "", "", fmt.Errorf("%s %w", config.PusherContainer, step.ErrMissing)
+	}
+	endpoint := found.Endpoint(p.engine.Network.Name)
+	return endpoint.IPAddress.String(), endpoint.GlobalIPv6Address.String(), nil
+}
+
+// Connect returns a client of the pusher. Its error has a remedy if the registry or the pusher fails its check.
+func (p *Pusher) Connect(ctx context.Context) (*pusher.Client, error) {
+	for _, check := range []func(context.Context) (step.State, error){p.registry.check, p.check} {
+		state, err := check(ctx)
+		if err == nil && !state.OK {
+			err = step.Remedy(errors.New(state.Detail), state.Advice())
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	found, err := p.engine.Find(ctx, config.PusherContainer)
+	if err != nil {
+		return nil, err
+	}
+	if found == nil || found.Published(config.PusherPort) == "" {
+		return nil, step.Remedy(fmt.Errorf("container %s publishes no port", config.PusherContainer), step.State{}.Advice())
+	}
+	credentials, err := p.Credentials(ctx)
+	if err != nil {
+		return nil, err
+	}
+	security, err := pusher.ClientTLS(credentials.CA, credentials.ClientCert, credentials.ClientKey)
+	if err != nil {
+		return nil, err
+	}
+	return pusher.NewClient(found.Published(config.PusherPort), security), nil
+}

@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// errNotConfirmed ends a command whose question was not answered with yes.
+// errNotConfirmed is the error of a command whose question was not answered with yes.
 var errNotConfirmed = errors.New("not confirmed: nothing was changed")
 
-// confirm asks the question on w and returns nil if the line that in answers with is yes.
+// confirm prints the question to w and returns nil if the next line of in is yes.
 func confirm(ctx context.Context, in io.Reader, w io.Writer, question string) error {
 	if _, err := fmt.Fprintf(w, "%s [y/N] ", question); err != nil {
 		return err
 	}
 	answer := make(chan string, 1)
-	go func() { // a read cannot be cancelled; it ends with the process
-		line, _ := bufio.NewReader(in).ReadString('\n') // what ended it before a line did is no yes
+	go func() { // a read cannot be cancelled; the goroutine ends with the process
+		line, _ := bufio.NewReader(in).ReadString('\n') // after an error, what was read is not yes
 		answer <- line
 	}()
 	select {

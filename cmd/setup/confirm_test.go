@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestConfirm_TakesYesAlone(t *testing.T) {
+func TestConfirm_AcceptsOnlyYes(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string]error{
 		"y\n": nil, "YES\n": nil, "yes\r\n": nil,
@@ -17,7 +17,7 @@ func TestConfirm_TakesYesAlone(t *testing.T) {
 	} {
 		var asked bytes.Buffer
 		if err := confirm(t.Context(), strings.NewReader(answer), &asked, "Remove it?"); !errors.Is(err, want) {
-			t.Errorf("confirm answered with %q = %v, want %v", answer, err, want)
+			t.Errorf("confirm with answer %q = %v, want %v", answer, err, want)
 		}
 		if got := asked.String(); got != "Remove it? [y/N] " {
 			t.Errorf("asked %q", got)
@@ -25,7 +25,7 @@ func TestConfirm_TakesYesAlone(t *testing.T) {
 	}
 }
 
-func TestConfirm_EndsWithItsContext(t *testing.T) {
+func TestConfirm_ReturnsWhenContextEnds(t *testing.T) {
 	t.Parallel()
 	silent, unanswered := io.Pipe()
 	t.Cleanup(func() { _ = unanswered.Close() })

@@ -28,14 +28,14 @@ func newDownCommand() *cobra.Command {
 	var options downOptions
 	command := &cobra.Command{
 		Use:   "down",
-		Short: "Take away all that up made, but for the registry and its images",
-		Long: `Take away all that up made, but for the registry and its images.
+		Short: "Remove everything that up created, except the registry and its images",
+		Long: `Remove everything that up created, except the registry and its images.
 
-A cluster that up created is deleted; one that it adopted is left, without our parts. The registry stays, so that the next up
-finds every image there. --registry removes it too, after a question on a terminal; elsewhere it needs --yes.`,
+A cluster that up created is deleted. A cluster that it adopted is kept, without our components. The registry is kept, so that the
+next up finds every image in it. --registry removes it too: on a terminal it asks first, elsewhere it needs --yes.`,
 		Example: `  setup down
   setup down --cluster dev
-  setup down --registry      # the registry and its images too
+  setup down --registry      # also the registry and its images
   setup down --registry --yes`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -46,12 +46,12 @@ finds every image there. --registry removes it too, after a question on a termin
 	addClusterFlags(command, &options.Options)
 	addOutputFlags(command, &options.output)
 	flags := command.Flags()
-	flags.BoolVar(&options.registry, "registry", false, "remove the registry and its images too")
-	flags.BoolVarP(&options.yes, "yes", "y", false, "do not ask before the registry is removed")
+	flags.BoolVar(&options.registry, "registry", false, "also remove the registry and its images")
+	flags.BoolVarP(&options.yes, "yes", "y", false, "remove the registry without asking")
 	return command
 }
 
-// run takes everything away.
+// run undoes every step.
 func (o *downOptions) run(ctx context.Context, stdin io.Reader, stdout io.Writer) (err error) {
 	if o.registry && !o.yes && !isTerminal(stdin) {
 		return errors.New("--registry removes every image in the registry and there is no terminal to ask on: confirm it with --yes")
@@ -69,9 +69,9 @@ func (o *downOptions) run(ctx context.Context, stdin io.Reader, stdout io.Writer
 	if err := step.Down(ctx, steps, &o.output); err != nil || o.output.quiet {
 		return err
 	}
-	verdict := "Gone. The registry and its images stay; setup down --registry removes them too.\n"
+	verdict := "Removed. The registry and its images are kept; setup down --registry removes them too.\n"
 	if o.registry {
-		verdict = "Gone, the registry and its images too.\n"
+		verdict = "Removed, with the registry and its images.\n"
 	}
 	_, err = fmt.Fprint(stdout, verdict)
 	return err
@@ -87,7 +87,7 @@ func ungate(ctx context.Context, access *rest.Config, registryHost string) error
 	return err
 }
 
-// confirmRegistry asks whether the registry may be removed, where that is to be done and not confirmed yet.
+// confirmRegistry asks before the registry is removed, unless --yes confirmed that.
 func (o *downOptions) confirmRegistry(ctx context.Context, system *host.System, stdin io.Reader) error {
 	if !o.registry || o.yes {
 		return nil
@@ -96,5 +96,5 @@ func (o *downOptions) confirmRegistry(ctx context.Context, system *host.System, 
 	if err != nil || loss == "" {
 		return err
 	}
-	return confirm(ctx, stdin, o.output.w, "This removes "+loss+". Go on?")
+	return confirm(ctx, stdin, o.output.w, "This removes "+loss+". Continue?")
 }

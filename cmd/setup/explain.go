@@ -30,20 +30,20 @@ func newExplainCommand() *cobra.Command {
 	var options explainOptions
 	command := &cobra.Command{
 		Use:   "explain [-f FILE|DIR|-]... [IMAGE...]",
-		Short: "Say for each image of manifests what would run, and why",
-		Long: `Say for each image of manifests what would run, and why, by the code that the webhook runs. Nothing is pushed or changed.
+		Short: "Show which image each container of manifests would run, and why",
+		Long: `Show which image each container of manifests would run, and why. The webhook's own code decides. Nothing is pushed or changed.
 
-Manifests may be of any kind that has a pod in it, in YAML or JSON. An object without namespace is taken to be in default. An
-IMAGE is explained as that of a container in default with nothing said about how it is pulled. docs/reasons.md says what each
-reason means, and what to do. The exit status is 0 whatever is decided, and 1 if a manifest cannot be read.
+Manifests may be of any kind that contains a pod, in YAML or JSON. An object without a namespace counts as one in default. An
+IMAGE is explained as that of a container in default without a pull policy. docs/reasons.md explains each reason, and what to do.
+The exit status is 0 whatever the decisions are, and 1 if a manifest cannot be read.
 
--o yaml --apply prints the manifests as they would run: images rewritten, by digest where the registry holds them and by tag
-where they are yet to be pushed, with the annotation that says what was written before. The scheduling gate with which the
-webhook holds a pod until its images are pushed is left out, as nobody might be there to lift it: push them with setup push.`,
+-o yaml --apply prints the manifests with the rewritten images: by digest if the registry has the image, and by tag if it has to
+be pushed first. An annotation records the original images. The manifests have no scheduling gate, as only an installed webhook
+ungates pods: push the images with setup push.`,
 		Example: `  setup explain example/app:local
   setup explain -f deployment.yaml -f jobs/
   helm template chart | setup explain -f -
-  setup explain -f deployment.yaml --rules rules.yaml           # before setup up --rules rules.yaml
+  setup explain -f deployment.yaml --rules rules.yaml           # try them before setup up --rules rules.yaml
   setup explain -f deployment.yaml -o yaml --apply | kubectl diff -f -
   setup explain -f . -o json | jq -r '.[] | select(.reason == "NotOnHost") | .image'`,
 		RunE: func(command *cobra.Command, images []string) error {
@@ -54,18 +54,18 @@ webhook holds a pod until its images are pushed is left out, as nobody might be 
 		},
 	}
 	flags := command.Flags()
-	flags.StringArrayVarP(&options.files, "filename", "f", nil, "`FILE` or directory with manifests, or - for stdin; may be repeated")
+	flags.StringArrayVarP(&options.files, "filename", "f", nil, "`FILE` or directory with manifests, or - for stdin; can be repeated")
 	flags.StringVarP(&options.format, "output", "o", "", "json or yaml, or nothing for a table")
-	flags.BoolVar(&options.apply, "apply", false, "with -o yaml, print the manifests as they would run")
-	flags.StringVar(&options.rules, "rules", "", "file with rules to try (default those that setup up was given)")
-	flags.StringVar(&options.cluster, "cluster", "", "kind cluster that is asked for the labels of namespaces (default \""+config.Cluster+"\")")
+	flags.BoolVar(&options.apply, "apply", false, "with -o yaml, print the manifests with the rewritten images")
+	flags.StringVar(&options.rules, "rules", "", "file with rules to try (default the rules in force)")
+	flags.StringVar(&options.cluster, "cluster", "", "kind cluster with the labels of namespaces (default \""+config.Cluster+"\")")
 	return command
 }
 
-// manifestExtensions are those of files that no image is meant by.
+// manifestExtensions are the extensions of arguments that are files and not images.
 var manifestExtensions = []string{".yaml", ".yml", ".json"}
 
-// check returns what can be seen to be wrong without asking Docker.
+// check returns what is wrong with the arguments. It does not ask Docker.
 func (o *explainOptions) check(images []string) error {
 	file := slices.IndexFunc(images, func(image string) bool {
 		return image == "-" || slices.Contains(manifestExtensions, filepath.Ext(image))
@@ -74,16 +74,16 @@ func (o *explainOptions) check(images []string) error {
 	case o.format != "" && o.format != "json" && o.format != "yaml":
 		return fmt.Errorf("--output %q is unknown: use json or yaml, or leave it out for a table", o.format)
 	case file >= 0:
-		return fmt.Errorf("%s is no image: give manifests with -f, as in setup explain -f %[1]s", images[file])
+		return fmt.Errorf("%s is not an image: give manifests with -f, as in setup explain -f %[1]s", images[file])
 	case o.apply:
 		return o.checkApply(images)
 	case len(o.files)+len(images) == 0:
-		return errors.New("nothing is named: give manifests with -f, or images, as in setup explain example/app:local")
+		return errors.New("no manifest or image is given: give manifests with -f, or images, as in setup explain example/app:local")
 	}
 	return nil
 }
 
-// checkApply returns what is wrong where manifests are to be printed.
+// checkApply is check for --apply.
 func (o *explainOptions) checkApply(images []string) error {
 	switch {
 	case o.format != "yaml":
@@ -96,7 +96,7 @@ func (o *explainOptions) checkApply(images []string) error {
 	return nil
 }
 
-// run explains the images, and the manifests as far as they can be read.
+// run explains the images, and the manifests that can be read.
 func (o *explainOptions) run(ctx context.Context, images []string, stdin io.Reader, stdout io.Writer) error {
 	given, err := o.assumptions()
 	if err != nil {
@@ -123,7 +123,7 @@ func (o *explainOptions) assumptions() (assumptions, error) {
 	return assumptions{rules: &rules}, err
 }
 
-// explain prints what is decided about the templates.
+// explain prints the decisions about the templates.
 func (o *explainOptions) explain(
 	ctx context.Context, by explainer, wanted explainable, given assumptions, stdout io.Writer,
 ) error {
@@ -146,13 +146,13 @@ func (o *explainOptions) explain(
 	return podmanifest.Write(stdout, wanted.documents)
 }
 
-// explainable is what is explained.
+// explainable is what the arguments and the files give to explain.
 type explainable struct {
 	documents []*podmanifest.Document
-	templates []*podmanifest.Template // of the images, which stand in no document, and then of the documents
+	templates []*podmanifest.Template // those of images that are arguments come first, and are in no document
 }
 
-// readExplainable reads the files, and makes pods of the images. With an error, it returns what could be read.
+// readExplainable reads the files, and creates pods of the images. With an error, it also returns what it could read.
 func readExplainable(images, files []string, stdin io.Reader) (explainable, error) {
 	var wanted explainable
 	for _, image := range images {
@@ -168,7 +168,7 @@ func readExplainable(images, files []string, stdin io.Reader) (explainable, erro
 	return wanted, err
 }
 
-// podOf returns a pod with a container of the image. Its pull policy is not set, which means the API server's default.
+// podOf returns a pod with a container of the image. It sets no pull policy, so that the API server's default applies.
 func podOf(image string) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault},

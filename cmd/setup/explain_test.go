@@ -22,12 +22,12 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// held explains by what it says is held of each image, by normalised reference.
-type held map[string]rewrite.Presence
+// presences is a Looker and an explainer with the presence of each image, by normalised reference.
+type presences map[string]rewrite.Presence
 
-// heldApp has one image in the registry, and one on the host only.
-func heldApp() held {
-	return held{
+// appPresences has one image in the registry, and one on the host only.
+func appPresences() presences {
+	return presences{
 		"docker.io/example/app:local":       {OnHost: true, Digest: someDigest.String(), Served: someDigest.String()},
 		"docker.io/example/worker:local":    {OnHost: true},
 		"quay.io/example/broken:1":          {OnHost: true, Refusal: rewrite.Unservable},
@@ -36,14 +36,14 @@ func heldApp() held {
 }
 
 // Lookup implements lookup.Looker.
-func (h held) Lookup(_ context.Context, name rewrite.Name) (rewrite.Presence, error) {
-	return h[name.String()], nil
+func (p presences) Lookup(_ context.Context, name rewrite.Name) (rewrite.Presence, error) {
+	return p[name.String()], nil
 }
 
 // Explain implements explainer.
-func (h held) Explain(ctx context.Context, pods []*corev1.Pod, given assumptions) ([]explain.Explanation, error) {
+func (p presences) Explain(ctx context.Context, pods []*corev1.Pod, given assumptions) ([]explain.Explanation, error) {
 	const registryHost = "localhost:5001"
-	decider := webhook.Decider{RegistryHost: registryHost, Looker: h, Rules: rules.Default}
+	decider := webhook.Decider{RegistryHost: registryHost, Looker: p, Rules: rules.Default}
 	var explained []explain.Explanation
 	for _, pod := range pods {
 		subject := webhook.Subject{
@@ -56,7 +56,7 @@ func (h held) Explain(ctx context.Context, pods []*corev1.Pod, given assumptions
 	return explained, nil
 }
 
-// explainApp returns what setup explain prints with the options of the example's manifests, and of the images.
+// explainApp returns what setup explain prints about the example's manifests and the images.
 func explainApp(t *testing.T, options explainOptions, images ...string) string {
 	t.Helper()
 	options.files = []string{filepath.FromSlash("testdata/explain/app.yaml")}
@@ -66,13 +66,13 @@ func explainApp(t *testing.T, options explainOptions, images ...string) string {
 	}
 	given := assumptions{labels: podmanifest.NamespaceLabels(wanted.documents)}
 	var out bytes.Buffer
-	if err := options.explain(t.Context(), heldApp(), wanted, given, &out); err != nil {
+	if err := options.explain(t.Context(), appPresences(), wanted, given, &out); err != nil {
 		t.Fatal(err)
 	}
 	return out.String()
 }
 
-// compareGolden compares with a file in testdata/golden, or writes it.
+// compareGolden compares got with a file in testdata/golden, or writes the file.
 func compareGolden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", "golden", name)
@@ -111,7 +111,7 @@ func TestExplain_PrintsTheSameInJSONAndYAML(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want, err := yaml.YAMLToJSON([]byte(inJSON)) // JSON is YAML: both are compared as the converter writes it
+	want, err := yaml.YAMLToJSON([]byte(inJSON)) // JSON is YAML, so the converter formats both alike
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,32 +120,32 @@ func TestExplain_PrintsTheSameInJSONAndYAML(t *testing.T) {
 	}
 }
 
-func TestExplain_AppliesTheDecisionsWithoutTheGate(t *testing.T) {
+func TestExplain_AppliesDecisionsWithoutGate(t *testing.T) {
 	t.Parallel()
 	got := explainApp(t, explainOptions{format: "yaml", apply: true})
 	compareGolden(t, "explain-apply.yaml", got)
 	if strings.Contains(got, config.Gate) {
-		t.Errorf("there is a gate in:\n%s", got)
+		t.Errorf("the manifests have a gate:\n%s", got)
 	}
 	again, err := podmanifest.Read([]string{"-"}, strings.NewReader(got))
 	if err != nil || len(again) == 0 {
-		t.Errorf("the manifests that were printed give %d documents, %v", len(again), err)
+		t.Errorf("the printed manifests have %d documents, %v", len(again), err)
 	}
 }
 
-func TestExplain_PrintsAnArrayAlsoOfNothing(t *testing.T) {
+func TestExplain_PrintsEmptyArrayForNoImages(t *testing.T) {
 	t.Parallel()
-	for format, want := range map[string]string{"": "No pod names an image here.\n", "json": "[]\n", "yaml": "[]\n"} {
+	for format, want := range map[string]string{"": "No images found.\n", "json": "[]\n", "yaml": "[]\n"} {
 		options := explainOptions{format: format}
 		var out bytes.Buffer
-		err := options.explain(t.Context(), held{}, explainable{}, assumptions{}, &out)
+		err := options.explain(t.Context(), presences{}, explainable{}, assumptions{}, &out)
 		if err != nil || out.String() != want {
 			t.Errorf("-o %q prints %q, %v; want %q", format, out.String(), err, want)
 		}
 	}
 }
 
-func TestExplainTable_PutsNotesBesideOrBelowAWholeBlock(t *testing.T) {
+func TestExplainTable_PutsNotesBesideOrBelowBlock(t *testing.T) {
 	t.Parallel()
 	at := place{File: "f", Line: 3, Kind: "Pod", Namespace: "default", Name: "p"}
 	short := explainEntry{
@@ -175,7 +175,7 @@ func TestExplainTable_PutsNotesBesideOrBelowAWholeBlock(t *testing.T) {
 	}
 }
 
-func TestReadExplainable_ReturnsWhatIsRightBesideWhatIsWrong(t *testing.T) {
+func TestReadExplainable_ReturnsValidTemplatesWithError(t *testing.T) {
 	t.Parallel()
 	const stdin = "apiVersion: v1\nkind: Pod\nspec: {containers: [{image: a}]}\n---\nname: values\n"
 	wanted, err := readExplainable([]string{"b"}, []string{"-"}, strings.NewReader(stdin))
@@ -191,7 +191,7 @@ func TestReadExplainable_ReturnsWhatIsRightBesideWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestExplain_PrintsNothingWhereNobodyCanExplain(t *testing.T) {
+func TestExplain_PrintsNothingOnError(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	options := explainOptions{format: "json"}
@@ -203,7 +203,7 @@ func TestExplain_PrintsNothingWhereNobodyCanExplain(t *testing.T) {
 
 var errNoExplainer = errors.New("the pusher is gone")
 
-// noExplainer is an explainer that cannot be asked.
+// noExplainer is an explainer that fails.
 type noExplainer struct{}
 
 // Explain implements explainer.

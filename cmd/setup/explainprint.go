@@ -16,11 +16,10 @@ import (
 	"kind-local-registry/webhook/explain"
 )
 
-// explainWidth is how many columns the table may have before it puts what is long on lines of their own.
+// explainWidth is how many columns the table may have. A wider block has its notes on separate lines.
 const explainWidth = 100
 
-// explainEntry is what was decided about one image field. An image that was named, and not read from a manifest, has no
-// place.
+// explainEntry is the decision about one image field. An image that was given as an argument has no place.
 type explainEntry struct {
 	place
 	Field     string         `json:"field,omitempty"`
@@ -28,11 +27,11 @@ type explainEntry struct {
 	Outcome   string         `json:"outcome"`
 	Reason    rewrite.Reason `json:"reason"`
 	Detail    string         `json:"detail,omitempty"`
-	Rewritten string         `json:"rewritten,omitempty"` // "" where the image is left alone
+	Rewritten string         `json:"rewritten,omitempty"` // "" if the image is left alone
 	Digest    string         `json:"digest,omitempty"`
 }
 
-// place is where a pod is described: the object, and the line where the pod begins in its file.
+// place is where a manifest has a pod: the object, and the line at which the pod begins.
 type place struct {
 	File      string `json:"file,omitempty"`
 	Line      int    `json:"line,omitempty"`
@@ -41,9 +40,9 @@ type place struct {
 	Name      string `json:"name,omitempty"`
 }
 
-// newExplainEntries returns an entry for each image field of the templates, which were explained in their order.
+// newExplainEntries returns an entry for each image field of the templates. explained is in their order.
 func newExplainEntries(templates []*podmanifest.Template, explained []explain.Explanation) []explainEntry {
-	entries := []explainEntry{} // an array in JSON also where there are none
+	entries := []explainEntry{} // an empty array in JSON, not null
 	for i, template := range templates {
 		at := place{template.File, template.Line, template.Kind, template.Namespace, template.Name}
 		for _, outcome := range explained[i].Outcomes {
@@ -69,7 +68,7 @@ func newExplainEntry(decision rewrite.Decision) explainEntry {
 	return entry
 }
 
-// outcomeOf says in a word or two what becomes of an image.
+// outcomeOf returns the decision's outcome in a word or two.
 func outcomeOf(decision rewrite.Decision) string {
 	switch {
 	case decision.NeedsPush():
@@ -99,10 +98,10 @@ func printExplained(w io.Writer, entries []explainEntry, format string) error {
 	return err
 }
 
-// explainTable returns a block for each pod, and one for the images that were named.
+// explainTable returns a block for each pod, and one for the images of the arguments.
 func explainTable(entries []explainEntry) string {
 	if len(entries) == 0 {
-		return "No pod names an image here.\n"
+		return "No images found.\n"
 	}
 	var blocks []string
 	for len(entries) > 0 {
@@ -116,8 +115,8 @@ func explainTable(entries []explainEntry) string {
 	return strings.Join(blocks, "\n")
 }
 
-// explainBlock returns a row for each entry of one place, below a line that names it. What an image becomes, or why it is
-// left alone, ends its row, or stands below the image where that would make the block too wide.
+// explainBlock returns a row for each entry of one place, below a line that names the place. The note ends the row, or is below the
+// image if the block would be too wide.
 func explainBlock(entries []explainEntry) string {
 	lines := align(explainRows(entries, true))
 	if slices.ContainsFunc(lines, func(line string) bool { return utf8.RuneCountInString(line) > explainWidth }) {
@@ -135,7 +134,7 @@ func explainBlock(entries []explainEntry) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// explainRows returns the columns of the entries of one place, the notes among them or not.
+// explainRows returns the columns of the entries of one place, with or without the notes.
 func explainRows(entries []explainEntry, notes bool) [][]string {
 	rows := make([][]string, 0, len(entries))
 	for _, entry := range entries {
@@ -151,7 +150,7 @@ func explainRows(entries []explainEntry, notes bool) [][]string {
 	return rows
 }
 
-// noteColumn returns the column below the images, or for images without place a little to the right of their start.
+// noteColumn returns the column of notes: below the images, and for images without a place a little further right.
 func noteColumn(entries []explainEntry) int {
 	column := 2
 	for _, entry := range entries {
@@ -162,7 +161,7 @@ func noteColumn(entries []explainEntry) int {
 	return column
 }
 
-// note says what the image becomes, or why it is left alone where the reason does not say all.
+// note returns the rewritten image, or the detail of why the image is left alone.
 func (e explainEntry) note() string {
 	if e.Rewritten != "" {
 		return shortDigest(e.Rewritten)
@@ -170,7 +169,7 @@ func (e explainEntry) note() string {
 	return strings.Join(strings.Fields(e.Detail), " ")
 }
 
-// align returns a line for each row, with columns two blanks apart.
+// align returns a line for each row, with two spaces between columns.
 func align(rows [][]string) []string {
 	widths := map[int]int{}
 	for _, row := range rows {

@@ -1,5 +1,5 @@
-// Command setup makes images of the host's Docker daemon run in kind clusters: it brings up a registry, a pusher and a
-// webhook, keeps them in agreement, shows how they stand, and takes them away again.
+// Command setup makes images of the host's Docker daemon run in kind clusters. It creates, checks, repairs and removes a registry,
+// a pusher and a webhook.
 package main
 
 import (
@@ -25,9 +25,9 @@ func main() {
 	}
 }
 
-// run is setup with everything that it touches passed in.
+// run is main with its arguments and streams passed in.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	root := newCommand() //nolint:contextcheck // cobra hands the context on
+	root := newCommand() //nolint:contextcheck // cobra passes the context to the commands
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -38,15 +38,15 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 func newCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "setup",
-		Short:         "Run images of the host's Docker daemon in kind clusters, unchanged manifests and all",
+		Short:         "Run images of the host's Docker daemon in kind clusters, with unchanged manifests",
 		Version:       config.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Example: `  setup up                  # registry, cluster, pusher and webhook; safe to repeat
-  setup push example/app    # after docker build: have it in the registry before a pod asks for it
-  setup explain -f app.yaml # what would become of each image, and why
-  setup status              # each piece, and what to do about one that is not right
-  setup down                # take it all away; the registry keeps its images`,
+  setup push example/app    # after docker build: push before a pod needs the image
+  setup explain -f app.yaml # which image each container would run, and why
+  setup status              # check every step, and show how to repair it
+  setup down                # remove everything; the registry keeps its images`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newUpCommand(), newPushCommand(), newExplainCommand(), newStatusCommand(), newDownCommand())

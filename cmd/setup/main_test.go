@@ -23,8 +23,8 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/script"})
 }
 
-// docs/cli.md is what --help says, so that the two cannot differ.
-func TestReference_IsWhatHelpSays(t *testing.T) {
+// docs/cli.md has the output of --help, so the two cannot differ.
+func TestReference_MatchesHelp(t *testing.T) {
 	t.Parallel()
 	const path = "../../docs/cli.md"
 	want := reference(t)
@@ -42,7 +42,7 @@ func TestReference_IsWhatHelpSays(t *testing.T) {
 	}
 }
 
-// reference returns a page with the help of every command.
+// reference returns docs/cli.md: the help of every command.
 func reference(t *testing.T) []byte {
 	t.Helper()
 	var page bytes.Buffer
@@ -60,8 +60,8 @@ func reference(t *testing.T) []byte {
 
 var setupCall = regexp.MustCompile(`(?m)^ *(?:\$ )?(?:bin/)?setup +([^#\n|]*)`)
 
-// Every call of setup that the README and the documentation show is one that setup understands.
-func TestDocumentation_ShowsCallsThatSetupUnderstands(t *testing.T) {
+// Every setup command that the README and the documentation show is valid.
+func TestDocumentation_ShowsValidCommands(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"../../README.md", "../../docs/operations.md", "../../docs/reasons.md", "../../docs/debugging.md", "../../docs/rules.md"} {
 		page, err := os.ReadFile(path)

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/term"
 )
 
-// printer shows the steps to a person: a line a step, and on a terminal what the step is doing while it runs.
+// printer shows the steps: a line for each, and on a terminal its progress while it runs.
 type printer struct {
 	w              io.Writer
 	terminal       bool
@@ -19,19 +19,19 @@ type printer struct {
 	step           string
 }
 
-// clearLine takes the cursor back to the start of the line and empties it (ECMA-48).
+// clearLine moves the cursor to the start of the line and clears the line (ECMA-48).
 const clearLine = "\r\x1b[K"
 
 func (p *printer) to(w io.Writer) { p.w, p.terminal = w, isTerminal(w) }
 
-// waiting says that another process holds up this one.
+// waiting says that setup waits for another process.
 func (p *printer) waiting(holder string) {
 	if !p.quiet {
 		p.printf("Waiting for %s, which is changing the same Docker host.\n", holder)
 	}
 }
 
-// Begin names the step on the current line of a terminal.
+// Begin prints the step's name on a terminal, without a newline.
 func (p *printer) Begin(step string) {
 	p.step = step
 	if p.terminal && !p.quiet {
@@ -39,7 +39,7 @@ func (p *printer) Begin(step string) {
 	}
 }
 
-// Progress shows what the step is doing: in place on a terminal, as a line of its own elsewhere.
+// Progress prints the step's progress: in place on a terminal, as a separate line elsewhere.
 func (p *printer) Progress(line string) {
 	switch {
 	case p.quiet:
@@ -50,7 +50,7 @@ func (p *printer) Progress(line string) {
 	}
 }
 
-// End prints the step's line: whether it went well, what is there now, and how long it took if anything was changed.
+// End prints the step's line: whether it succeeded, its detail, and its duration if it changed anything.
 func (p *printer) End(result step.Result) {
 	if p.quiet {
 		return
@@ -73,12 +73,12 @@ func (p *printer) clear() string {
 	return ""
 }
 
-// printf writes to a person; a screen that is gone is no reason to stop half-way.
+// printf prints. It ignores errors: setup has to finish even if its terminal is closed.
 func (p *printer) printf(format string, args ...any) { _, _ = fmt.Fprintf(p.w, format, args...) }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
 
-// mark is ✓ or ✗, green or red on a terminal unless NO_COLOR is set (no-color.org).
+// mark returns ✓ or ✗, green or red on a terminal unless NO_COLOR is set (no-color.org).
 func mark(w io.Writer, ok bool) string {
 	sign, color := "✓", "32"
 	if !ok {

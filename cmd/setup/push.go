@@ -25,14 +25,14 @@ func newPushCommand() *cobra.Command {
 	var options pushOptions
 	command := &cobra.Command{
 		Use:   "push IMAGE... | --all-local",
-		Short: "Bring images of the Docker daemon into the registry now, before a pod asks for them",
-		Long: `Bring images of the Docker daemon into the registry now, before a pod asks for them; for use after docker build, in place of
-kind load docker-image.
+		Short: "Push images of the Docker daemon to the registry before a pod needs them",
+		Long: `Push images of the Docker daemon to the registry before a pod needs them.
 
-An image that was pushed starts without waiting. One that was not is pushed when the first pod wants it, so this is never
-needed. Only layers that the registry lacks are moved. The exit status is 1 if any image is not in the registry.`,
+Pushing is automatic when a pod is created. To push ahead, as in CI, run setup push IMAGE in place of kind load docker-image: a pod
+whose image is in the registry starts without waiting. Only layers that the registry lacks are copied. The exit status is 1 if any
+image is not in the registry.`,
 		Example: `  setup push example/app:local
-  setup push example/app:local example/worker:local   # both at the same time
+  setup push example/app:local example/worker:local   # both concurrently
   setup push --all-local                              # every image that has a tag
   setup push -o json example/app:local | jq -r '.[].rewritten'`,
 		RunE: func(command *cobra.Command, images []string) error {
@@ -45,25 +45,25 @@ needed. Only layers that the registry lacks are moved. The exit status is 1 if a
 	}
 	addOutputFlags(command, &options.output)
 	flags := command.Flags()
-	flags.BoolVar(&options.allLocal, "all-local", false, "push every tagged image, but for node images and what setup made")
-	flags.StringVarP(&options.format, "output", "o", "", "json, or nothing for a line an image")
+	flags.BoolVar(&options.allLocal, "all-local", false, "push every tagged image, except node images and those of setup")
+	flags.StringVarP(&options.format, "output", "o", "", "json, or nothing for one line per image")
 	return command
 }
 
-// check returns what can be seen to be wrong without asking Docker.
+// check returns what is wrong with the arguments. It does not ask Docker.
 func (o *pushOptions) check(references []string) error {
 	switch {
 	case o.format != "" && o.format != "json":
-		return fmt.Errorf("--output %q is unknown: use json, or leave it out for a line an image", o.format)
+		return fmt.Errorf("--output %q is unknown: use json, or leave it out for one line per image", o.format)
 	case o.allLocal && len(references) > 0:
-		return fmt.Errorf("--all-local pushes every image, and %s is named too: give one of them", references[0])
+		return fmt.Errorf("--all-local pushes every image, and %s is given too: give one of them", references[0])
 	case !o.allLocal && len(references) == 0:
-		return errors.New("no image is named: give one or more, as in setup push example/app:local, or --all-local")
+		return errors.New("no image is given: give one or more, as in setup push example/app:local, or --all-local")
 	}
 	return images.Check(references)
 }
 
-// run pushes the images and shows on stdout what became of each.
+// run pushes the images and prints each outcome to stdout.
 func (o *pushOptions) run(ctx context.Context, references []string, stdout io.Writer) error {
 	system, err := host.Open(ctx, host.Options{})
 	if err != nil {
@@ -90,7 +90,7 @@ func (o *pushOptions) run(ctx context.Context, references []string, stdout io.Wr
 	return o.verdict(pushed)
 }
 
-// verdict returns the error of a push that left images out. Their lines have said why, unless there were none.
+// verdict returns the exit error of a push that failed for some images. It says why only if quiet, as there are no lines then.
 func (o *pushOptions) verdict(pushed []images.Pushed) error {
 	var cancelled, failed, sentences []string
 	for _, p := range pushed {
@@ -105,7 +105,7 @@ func (o *pushOptions) verdict(pushed []images.Pushed) error {
 	}
 	switch {
 	case len(cancelled) > 0:
-		return fmt.Errorf("interrupted: pushing %s was cancelled; nothing half-pushed is visible in the registry, and the next push moves only what is missing",
+		return fmt.Errorf("interrupted: pushing %s was cancelled; the registry shows no incomplete image, and the next push copies only what is missing",
 			strings.Join(cancelled, ", "))
 	case len(failed) == 0:
 		return nil

@@ -21,7 +21,7 @@ import (
 
 const someDigest = digest.Digest("sha256:abcdef012345aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
 
-// pushedApp is an image of which some layers were in the registry.
+// pushedApp is the outcome of an image of which the registry had some layers.
 func pushedApp() images.Pushed {
 	return images.Pushed{
 		Image: "example/app:local", Rewritten: "localhost:5001/example/app:local@" + someDigest.String(),
@@ -30,7 +30,7 @@ func pushedApp() images.Pushed {
 	}
 }
 
-// notOnHost is an image that Docker does not hold.
+// notOnHost is the outcome of an image that Docker does not have.
 func notOnHost() images.Pushed {
 	refusal := &rewrite.Refusal{Reason: rewrite.NotOnHost, Detail: "the Docker daemon has no image docker.io/x/none:1"}
 	return images.Pushed{Image: "x/none:1", Duration: 8 * time.Millisecond, Err: fmt.Errorf("%w; build it first", refusal)}
@@ -48,7 +48,7 @@ func TestHumanSize_HasThreeDigits(t *testing.T) {
 	}
 }
 
-func TestPushResults_PrintALineAnImageInTheOrderOfTheNames(t *testing.T) {
+func TestPushResults_PrintLinesInOrderOfImages(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	results := &pushResults{w: &out, images: []string{"example/app:local", "x/none:1", "y"}}
@@ -56,19 +56,19 @@ func TestPushResults_PrintALineAnImageInTheOrderOfTheNames(t *testing.T) {
 	results.add(&out, 2, present)
 	results.add(&out, 1, notOnHost())
 	if out.Len() != 0 {
-		t.Errorf("before the first image there is printed %q", out.String())
+		t.Errorf("before the first outcome is known, %q is printed", out.String())
 	}
 	results.add(&out, 0, pushedApp())
-	want := `✓ example/app:local  localhost:5001/example/app:local@sha256:abcdef012345…  31.2 MB pushed, 827 MB already there, 0.4 s
+	want := `✓ example/app:local  localhost:5001/example/app:local@sha256:abcdef012345…  31.2 MB pushed, 827 MB already present, 0.4 s
 ✗ x/none:1           NotOnHost: the Docker daemon has no image docker.io/x/none:1; build it first
-✓ y                  localhost:5001/y:latest@sha256:abcdef012345…  all 5 MB already there, 0.0 s
+✓ y                  localhost:5001/y:latest@sha256:abcdef012345…  all 5 MB already present, 0.0 s
 `
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Error(diff)
 	}
 }
 
-func TestPushResults_CallAnImageThatCannotBePushedSkippedAmongAll(t *testing.T) {
+func TestPushResults_SkipUnpushableImagesOfAllLocal(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	broken := images.Pushed{Image: "z", Err: errors.New("the registry is gone")}
@@ -81,14 +81,14 @@ func TestPushResults_CallAnImageThatCannotBePushedSkippedAmongAll(t *testing.T) 
 		t.Error(diff)
 	}
 	if err := options.verdict([]images.Pushed{pushedApp(), notOnHost()}); err != nil {
-		t.Errorf("verdict = %v for one that was skipped, want nil", err)
+		t.Errorf("verdict = %v for a skipped image, want nil", err)
 	}
 	if err := options.verdict([]images.Pushed{pushedApp(), notOnHost(), broken}); err == nil || err.Error() != "1 of 3 images are not in the registry" {
-		t.Errorf("verdict = %v for one that failed", err)
+		t.Errorf("verdict = %v for a failed image", err)
 	}
 }
 
-func TestVerdict_IsAnErrorUnlessEveryImageIsInTheRegistry(t *testing.T) {
+func TestVerdict_IsErrorUnlessAllArePushed(t *testing.T) {
 	t.Parallel()
 	cancelled := images.Pushed{Image: "z", Err: images.ErrCancelled}
 	for name, test := range map[string]struct {
@@ -96,11 +96,11 @@ func TestVerdict_IsAnErrorUnlessEveryImageIsInTheRegistry(t *testing.T) {
 		pushed []images.Pushed
 		want   string
 	}{
-		"all are there":                    {pushed: []images.Pushed{pushedApp()}},
-		"the only one is not":              {pushed: []images.Pushed{notOnHost()}, want: "x/none:1 is not in the registry"},
-		"one of several is not":            {pushed: []images.Pushed{pushedApp(), notOnHost()}, want: "1 of 2 images are not in the registry"},
-		"nothing else has said which":      {quiet: true, pushed: []images.Pushed{pushedApp(), notOnHost()}, want: "x/none:1: NotOnHost: the Docker daemon has no image docker.io/x/none:1; build it first"},
-		"one was cancelled, another wrong": {pushed: []images.Pushed{notOnHost(), cancelled}, want: "interrupted: pushing z was cancelled; nothing half-pushed is visible in the registry, and the next push moves only what is missing"},
+		"all are pushed":                    {pushed: []images.Pushed{pushedApp()}},
+		"the only one failed":               {pushed: []images.Pushed{notOnHost()}, want: "x/none:1 is not in the registry"},
+		"one of several failed":             {pushed: []images.Pushed{pushedApp(), notOnHost()}, want: "1 of 2 images are not in the registry"},
+		"quiet, so no line says which":      {quiet: true, pushed: []images.Pushed{pushedApp(), notOnHost()}, want: "x/none:1: NotOnHost: the Docker daemon has no image docker.io/x/none:1; build it first"},
+		"one was cancelled, another failed": {pushed: []images.Pushed{notOnHost(), cancelled}, want: "interrupted: pushing z was cancelled; the registry shows no incomplete image, and the next push copies only what is missing"},
 	} {
 		options := pushOptions{output: printer{quiet: test.quiet}}
 		var got string
@@ -113,7 +113,7 @@ func TestVerdict_IsAnErrorUnlessEveryImageIsInTheRegistry(t *testing.T) {
 	}
 }
 
-func TestPushResults_AsJSON(t *testing.T) {
+func TestPushResults_PrintJSON(t *testing.T) {
 	t.Parallel()
 	const path = "testdata/golden/push.json"
 	var out bytes.Buffer
@@ -136,7 +136,7 @@ func TestPushResults_AsJSON(t *testing.T) {
 	}
 }
 
-func TestPushResults_AsJSONAreAnArrayAlsoOfNone(t *testing.T) {
+func TestPushResults_PrintEmptyJSONArray(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	if err := (&pushResults{w: &out, format: "json"}).end(nil); err != nil || out.String() != "[]\n" {
@@ -144,7 +144,7 @@ func TestPushResults_AsJSONAreAnArrayAlsoOfNone(t *testing.T) {
 	}
 }
 
-func TestPushState_SaysHowFarAndHowFast(t *testing.T) {
+func TestPushState_ShowsProgressAndRate(t *testing.T) {
 	t.Parallel()
 	start := time.Now()
 	state := &pushState{}
@@ -154,8 +154,8 @@ func TestPushState_SaysHowFarAndHowFast(t *testing.T) {
 		want string
 	}{
 		{0, push.Progress{}, "waiting"},
-		{3 * time.Second, push.Progress{Total: 858_000_000, Present: 27_000_000}, "0 B of 858 MB, 27 MB already there"},
-		{5 * time.Second, push.Progress{Bytes: 312_000_000, Total: 858_000_000, Present: 27_000_000}, "312 MB of 858 MB, 156 MB/s, 27 MB already there"},
+		{3 * time.Second, push.Progress{Total: 858_000_000, Present: 27_000_000}, "0 B of 858 MB, 27 MB already present"},
+		{5 * time.Second, push.Progress{Bytes: 312_000_000, Total: 858_000_000, Present: 27_000_000}, "312 MB of 858 MB, 156 MB/s, 27 MB already present"},
 	} {
 		state.update(step.now, start.Add(step.at))
 		if got := state.text(); got != step.want {
@@ -167,7 +167,7 @@ func TestPushState_SaysHowFarAndHowFast(t *testing.T) {
 	}
 }
 
-func TestPushView_KeepsABarUntilItsResultCanBePrinted(t *testing.T) {
+func TestPushView_KeepsBarUntilResultIsPrinted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var stdout, stderr bytes.Buffer
@@ -179,7 +179,7 @@ func TestPushView_KeepsABarUntilItsResultCanBePrinted(t *testing.T) {
 		view.Pushed(1, pushedApp())
 		time.Sleep(time.Second)
 		if stdout.Len() != 0 {
-			t.Errorf("before the first is through, stdout is %q", stdout.String())
+			t.Errorf("before the first has ended, stdout is %q", stdout.String())
 		}
 		view.Pushed(0, pushedApp())
 		view.close()
@@ -192,7 +192,7 @@ func TestPushView_KeepsABarUntilItsResultCanBePrinted(t *testing.T) {
 	})
 }
 
-// drive shows a push of that many seconds, with four reports a second, and returns what was printed about it.
+// drive shows a push of that many seconds, with four progress reports a second, and returns what was printed.
 func drive(t *testing.T, output *printer, seconds int) (progress, results string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -207,7 +207,7 @@ func drive(t *testing.T, output *printer, seconds int) (progress, results string
 	return stderr.String(), stdout.String()
 }
 
-func TestPushView_ShowsASlowPushByALineNowAndThen(t *testing.T) {
+func TestPushView_PrintsLinesForSlowPush(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		progress, results := drive(t, &printer{}, 9)
@@ -221,7 +221,7 @@ func TestPushView_ShowsASlowPushByALineNowAndThen(t *testing.T) {
 	})
 }
 
-func TestPushView_ShowsAFastPushByItsResultAlone(t *testing.T) {
+func TestPushView_PrintsOnlyResultOfFastPush(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		if progress, results := drive(t, &printer{}, 2); progress != "" || results == "" {
@@ -236,7 +236,7 @@ func TestPushView_ShowsAFastPushByItsResultAlone(t *testing.T) {
 	})
 }
 
-func TestPushView_DrawsABarOnATerminalAndTakesItAway(t *testing.T) {
+func TestPushView_DrawsAndRemovesBarOnTerminal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		progress, results := drive(t, &printer{terminal: true}, 2)

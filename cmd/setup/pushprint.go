@@ -17,20 +17,20 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// pushResults prints what became of each image, in the order in which they were named.
+// pushResults prints the outcomes in the order of the images.
 type pushResults struct {
 	w      io.Writer
-	format string // json, or "" for a line an image
+	format string // json, or "" for one line per image
 	quiet  bool
-	skips  bool // that an image cannot be pushed is no failure
+	skips  bool // an image that can never be pushed is no failure
 	images []string
 
-	ended map[int]images.Pushed // of which the lines wait for those of earlier images
+	ended map[int]images.Pushed // outcomes, whose lines may wait for those of earlier images
 	next  int
 }
 
-// add takes the result of one image and prints, through w, all lines that need not wait any more. It returns how many
-// images, from the first on, are through with that.
+// add takes the outcome of one image, and prints to w all lines that no longer wait. It returns the number of images, from the
+// first, that have ended.
 func (r *pushResults) add(w io.Writer, image int, pushed images.Pushed) int {
 	if r.ended == nil {
 		r.ended = map[int]images.Pushed{}
@@ -41,14 +41,14 @@ func (r *pushResults) add(w io.Writer, image int, pushed images.Pushed) int {
 		if !found {
 			return r.next
 		}
-		// What was cancelled is said once for all of them.
+		// The verdict names all cancelled images once.
 		if !r.quiet && r.format == "" && !errors.Is(ready.Err, images.ErrCancelled) {
-			_, _ = fmt.Fprintln(w, r.line(ready)) // a screen that is gone is no reason to stop half-way
+			_, _ = fmt.Fprintln(w, r.line(ready)) // the pushes have to finish even if the terminal is closed
 		}
 	}
 }
 
-// end prints what is printed at the end only.
+// end prints the JSON.
 func (r *pushResults) end(pushed []images.Pushed) error {
 	if r.format == "" {
 		return nil
@@ -62,19 +62,19 @@ func (r *pushResults) end(pushed []images.Pushed) error {
 	return encoder.Encode(entries)
 }
 
-// line says what became of one image.
+// line returns the line of one image.
 func (r *pushResults) line(p images.Pushed) string {
 	image := r.pad(p.Image)
 	switch {
 	case p.Err == nil:
-		return fmt.Sprintf("%s %s  %s  %s, %s", mark(r.w, true), image, shortDigest(p.Rewritten), moved(p.Result), seconds(p.Duration))
+		return fmt.Sprintf("%s %s  %s  %s, %s", mark(r.w, true), image, shortDigest(p.Rewritten), copied(p.Result), seconds(p.Duration))
 	case r.skips && p.Reason() != "":
 		return fmt.Sprintf("- %s  skipped, %v", image, p.Err)
 	}
 	return fmt.Sprintf("%s %s  %v", mark(r.w, false), image, p.Err)
 }
 
-// pad makes all names as wide as the widest.
+// pad pads a name to the width of the longest.
 func (r *pushResults) pad(image string) string {
 	var width int
 	for _, other := range r.images {
@@ -83,20 +83,20 @@ func (r *pushResults) pad(image string) string {
 	return fmt.Sprintf("%-*s", width, image)
 }
 
-// moved says how much of an image was moved, and how much did not have to be.
-func moved(result push.Result) string {
+// copied says how much of an image was pushed, and how much the registry had already.
+func copied(result push.Result) string {
 	switch {
 	case result.Bytes == 0 && result.PresentBytes == 0:
-		return "already there"
+		return "already present"
 	case result.Bytes == 0:
-		return "all " + humanSize(result.PresentBytes) + " already there"
+		return "all " + humanSize(result.PresentBytes) + " already present"
 	case result.PresentBytes == 0:
 		return humanSize(result.Bytes) + " pushed"
 	}
-	return humanSize(result.Bytes) + " pushed, " + humanSize(result.PresentBytes) + " already there"
+	return humanSize(result.Bytes) + " pushed, " + humanSize(result.PresentBytes) + " already present"
 }
 
-// shortDigest cuts the digest of a reference to the twelve digits that Docker shows.
+// shortDigest cuts the digest of a reference to twelve digits, as Docker shows it.
 func shortDigest(reference string) string {
 	const shown = len("sha256:") + 12
 	name, digest, found := strings.Cut(reference, "@")
@@ -106,14 +106,14 @@ func shortDigest(reference string) string {
 	return name + "@" + digest[:shown] + "…"
 }
 
-// humanSize writes a size with three digits, in units of 1000.
+// humanSize returns a size with three digits, in units of 1000.
 func humanSize(size int64) string {
-	// Rounded first, or 999,999 bytes would be 1e+03 kB.
+	// Without rounding first, 999,999 bytes would be 1e+03 kB.
 	rounded, _ := strconv.ParseFloat(strconv.FormatFloat(float64(size), 'g', 3, 64), 64)
 	return units.CustomSize("%.3g %s", rounded, 1000, []string{"B", "kB", "MB", "GB", "TB"})
 }
 
-// pushEntry is what became of one image, for a script.
+// pushEntry is the outcome of one image in JSON.
 type pushEntry struct {
 	Image        string         `json:"image"`
 	Rewritten    string         `json:"rewritten,omitempty"`

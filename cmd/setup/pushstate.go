@@ -8,15 +8,15 @@ import (
 	"kind-local-registry/internal/push"
 )
 
-// pushState is how far the push of one image is. It may be used by several goroutines at once.
+// pushState is the progress of one push. It is safe for concurrent use.
 type pushState struct {
 	mu                sync.Mutex
 	now               push.Progress
-	end               string    // how it ended, in a word; "" before that
-	begun, moving, at time.Time // when it was asked for, when it was its turn, and when now was reported
+	end               string    // "done" or "failed"; "" before the end
+	begun, moving, at time.Time // when it was requested, when it began to copy, and when now was reported
 }
 
-// update takes the progress that was reported at that time, and returns how long the push has taken by then.
+// update takes the progress that was reported at that time, and returns the duration of the push until then.
 func (s *pushState) update(now push.Progress, at time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -30,7 +30,7 @@ func (s *pushState) update(now push.Progress, at time.Time) time.Duration {
 	return at.Sub(s.begun)
 }
 
-// finish says that the push is over, and whether the image is in the registry now.
+// finish ends the push; pushed says whether it succeeded.
 func (s *pushState) finish(pushed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,7 +40,7 @@ func (s *pushState) finish(pushed bool) {
 	}
 }
 
-// text says how far the push is.
+// text returns the progress in words.
 func (s *pushState) text() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -55,7 +55,7 @@ func (s *pushState) text() string {
 		text += fmt.Sprintf(", %s/s", humanSize(int64(float64(s.now.Bytes)/took)))
 	}
 	if s.now.Present > 0 {
-		text += fmt.Sprintf(", %s already there", humanSize(s.now.Present))
+		text += fmt.Sprintf(", %s already present", humanSize(s.now.Present))
 	}
 	return text
 }

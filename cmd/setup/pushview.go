@@ -13,14 +13,14 @@ import (
 	"kind-local-registry/internal/push"
 )
 
-// Where there are no bars, a push that takes longer than linesAfter is shown by a line, and then by one each linesEvery.
+// Without bars, a push that takes longer than linesAfter has a line then, and another every linesEvery.
 const (
 	linesAfter        = 2 * time.Second
 	linesEvery        = 5 * time.Second
 	verboseLinesEvery = time.Second
 )
 
-// pushView shows pushes under way, and passes their results on. It may be used by several goroutines at once.
+// pushView shows running pushes, and passes their outcomes on. It is safe for concurrent use.
 type pushView struct {
 	output  *printer
 	results *pushResults
@@ -32,7 +32,7 @@ type pushView struct {
 	screen *mpb.Progress // where the bars are; nil for lines
 }
 
-// newPushView returns a view with bars on a terminal, and lines anywhere else.
+// newPushView returns a view with bars on a terminal, and lines elsewhere.
 func newPushView(output *printer, results *pushResults) *pushView {
 	v := &pushView{
 		output: output, results: results,
@@ -44,7 +44,7 @@ func newPushView(output *printer, results *pushResults) *pushView {
 	return v
 }
 
-// barsOn returns where bars are drawn: lines of results that go to a terminal too have to go through them.
+// barsOn returns where bars are drawn. Results on a terminal have to be printed through the bars, so both use one stream.
 func (v *pushView) barsOn() io.Writer {
 	if v.results.format == "" && isTerminal(v.results.w) {
 		return v.results.w
@@ -52,7 +52,7 @@ func (v *pushView) barsOn() io.Writer {
 	return v.output.w
 }
 
-// Pushing shows how far the push of an image is.
+// Pushing shows the progress of an image.
 func (v *pushView) Pushing(image int, now push.Progress) {
 	if v.output.quiet {
 		return
@@ -78,7 +78,7 @@ func (v *pushView) Pushing(image int, now push.Progress) {
 	bar.SetCurrent(now.Bytes)
 }
 
-// line prints a line about the image, if it is time to.
+// line prints a line about the image, unless the last one is too recent.
 func (v *pushView) line(image int, state *pushState, took time.Duration) {
 	at, after, every := time.Now(), linesAfter, linesEvery
 	if v.output.verbose {
@@ -92,16 +92,16 @@ func (v *pushView) line(image int, state *pushState, took time.Duration) {
 	v.output.printf("  %s  %s\n", v.results.pad(v.results.images[image]), state.text())
 }
 
-// bar adds a bar for the image, below those of the images that were named before it. While it is drawn, the state is
-// locked, and nothing else may be.
+// bar adds a bar for the image, below those of earlier images. Drawing locks the state, so the caller must not lock anything that
+// drawing waits for.
 func (v *pushView) bar(image int, state *pushState) *mpb.Bar {
-	// A total of 0 makes it a bar that ends when it is told to.
+	// A bar with a total of 0 does not end by itself.
 	return v.screen.New(0, mpb.BarStyle().Padding(" "), mpb.BarPriority(image), mpb.BarWidth(24),
 		mpb.PrependDecorators(decor.Name("… "+v.results.pad(v.results.images[image])+" ")),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + state.text() })))
 }
 
-// Pushed prints the image's result in place of its bar, after those of the images that were named before it.
+// Pushed prints the image's outcome in place of its bar, after those of earlier images.
 func (v *pushView) Pushed(image int, pushed images.Pushed) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -120,7 +120,7 @@ func (v *pushView) Pushed(image int, pushed images.Pushed) {
 	}
 }
 
-// close ends the drawing.
+// close stops drawing.
 func (v *pushView) close() {
 	if v.screen != nil {
 		v.screen.Wait()

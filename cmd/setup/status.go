@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 
@@ -13,16 +12,13 @@ import (
 	"kind-local-registry/internal/host"
 )
 
-// errNotRight ends status where a piece is not as it should be; the table has said which.
-var errNotRight = errors.New("not everything is right: setup up repairs it")
-
 func newStatusCommand() *cobra.Command {
 	var options host.Options
 	var format string
 	command := &cobra.Command{
 		Use:   "status",
-		Short: "Show each piece, its state, and what to do about one that is not right",
-		Long:  "Show each piece, its state, and what to do about one that is not right. The exit status is 1 if any is not.",
+		Short: "Check every step, and show how to repair those that fail",
+		Long:  "Check every step, and show how to repair those that fail. The exit status is 1 if any check fails.",
 		Example: `  setup status
   setup status -o json | jq -r '.[] | select(.ok | not) | .step'`,
 		Args: cobra.NoArgs,
@@ -34,16 +30,11 @@ func newStatusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			pieces := step.CheckAll(command.Context(), system.Steps())
-			if err := printStatus(command.OutOrStdout(), pieces, format); err != nil {
+			all := step.CheckAll(command.Context(), system.Steps())
+			if err := printStatus(command.OutOrStdout(), all, format); err != nil {
 				return err
 			}
-			for _, piece := range pieces {
-				if !piece.OK {
-					return errNotRight
-				}
-			}
-			return nil
+			return statusError(all)
 		},
 	}
 	addClusterFlags(command, &options)
@@ -51,20 +42,35 @@ func newStatusCommand() *cobra.Command {
 	return command
 }
 
-func printStatus(w io.Writer, pieces []step.Status, format string) error {
+// statusError returns the exit error of status; the table says which checks failed.
+func statusError(all []step.Status) error {
+	var failed int
+	for _, one := range all {
+		if !one.OK {
+			failed++
+		}
+	}
+	if failed == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d of %d checks failed; run `setup up` to repair", failed, len(all))
+}
+
+// printStatus prints the checks in the format: json, or "" for a table.
+func printStatus(w io.Writer, all []step.Status, format string) error {
 	if format == "json" {
 		encoder := json.NewEncoder(w)
 		encoder.SetIndent("", "  ")
-		return encoder.Encode(pieces)
+		return encoder.Encode(all)
 	}
-	for _, piece := range pieces {
-		if _, err := fmt.Fprintf(w, "%s %-14s %s\n", mark(w, piece.OK), piece.Step, piece.Detail); err != nil {
+	for _, one := range all {
+		if _, err := fmt.Fprintf(w, "%s %-14s %s\n", mark(w, one.OK), one.Step, one.Detail); err != nil {
 			return err
 		}
-		if piece.OK || piece.Remedy == "" {
+		if one.OK || one.Remedy == "" {
 			continue
 		}
-		if _, err := fmt.Fprintf(w, "  %-14s -> %s\n", "", piece.Remedy); err != nil {
+		if _, err := fmt.Fprintf(w, "  %-14s -> %s\n", "", one.Remedy); err != nil {
 			return err
 		}
 	}

@@ -18,16 +18,16 @@ func newUpCommand() *cobra.Command {
 	var output printer
 	command := &cobra.Command{
 		Use:   "up",
-		Short: "Bring up registry, cluster, pusher and webhook, or repair them",
-		Long: `Bring up registry, cluster, pusher and webhook, or repair them.
+		Short: "Create or repair registry, cluster, pusher and webhook",
+		Long: `Create or repair registry, cluster, pusher and webhook.
 
-A kind cluster that exists is adopted, one that does not is created. Run it again at any time: what is right is left alone.`,
+An existing kind cluster is adopted; otherwise one is created. up can be repeated at any time: it changes only what fails its check.`,
 		Example: `  setup up
   setup up --cluster dev --config kind.yaml
   setup up --node-image kindest/node:v1.35.0
   setup up --adopt-only --cluster dev          # never create a cluster
   setup up --registry-image registry:2         # instead of the registry that setup carries
-  setup up --rules rules.yaml                  # leave images, namespaces or pods alone`,
+  setup up --rules rules.yaml                  # which images, namespaces or pods to leave alone`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			output.to(command.ErrOrStderr())
@@ -37,15 +37,15 @@ A kind cluster that exists is adopted, one that does not is created. Run it agai
 	addClusterFlags(command, &options)
 	addOutputFlags(command, &output)
 	flags := command.Flags()
-	flags.StringVar(&options.ConfigFile, "config", "", "kind configuration for a cluster that has to be created")
-	flags.StringVar(&options.NodeImage, "node-image", "", "node image for a cluster that has to be created (default kind's)")
-	flags.StringVar(&options.RegistryImage, "registry-image", "", "run this registry image, such as registry:2 (default that of the registry that is there, or the one that setup carries)")
-	flags.StringVar(&options.RulesFile, "rules", "", "file that says which images, namespaces and pods are left alone, see docs/rules.md (default the rules that are in force)")
-	flags.BoolVar(&options.AdoptOnly, "adopt-only", false, "fail where the cluster does not exist")
+	flags.StringVar(&options.ConfigFile, "config", "", "kind configuration for a new cluster")
+	flags.StringVar(&options.NodeImage, "node-image", "", "node image for a new cluster (default kind's)")
+	flags.StringVar(&options.RegistryImage, "registry-image", "", "registry image to run, such as registry:2 (default that of the existing registry, or the one that setup carries)")
+	flags.StringVar(&options.RulesFile, "rules", "", "file with rules for which images, namespaces and pods to leave alone, see docs/rules.md (default the rules in force)")
+	flags.BoolVar(&options.AdoptOnly, "adopt-only", false, "fail if the cluster does not exist")
 	return command
 }
 
-// up brings everything up, and says on stdout how that ended.
+// up applies every step, and prints the outcome to stdout.
 func up(ctx context.Context, options host.Options, output *printer, stdout io.Writer) (err error) {
 	system, unlock, err := host.OpenToChange(ctx, options, output.waiting)
 	if err != nil {

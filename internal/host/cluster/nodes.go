@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/kind/pkg/cluster/nodes"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/host/engine"
 	"kind-local-registry/internal/host/node"
 )
 
@@ -50,7 +51,7 @@ func (c *Cluster) Others(ctx context.Context, registryHost string) ([]string, er
 		if err != nil {
 			return nil, err
 		}
-		pulls, err := c.anyPulls(ctx, members, registryHost)
+		pulls, err := anyPulls(ctx, c.engine, members, registryHost)
 		if err != nil {
 			return nil, fmt.Errorf("checking whether kind cluster %s uses %s: %w", name, config.RegistryContainer, err)
 		}
@@ -62,10 +63,10 @@ func (c *Cluster) Others(ctx context.Context, registryHost string) ([]string, er
 }
 
 // anyPulls reports whether one of the nodes pulls from the registry. The nodes may be stopped, so it copies their hosts.toml.
-func (c *Cluster) anyPulls(ctx context.Context, members []nodes.Node, registryHost string) (bool, error) {
+func anyPulls[N fmt.Stringer](ctx context.Context, docker *engine.Engine, members []N, registryHost string) (bool, error) {
 	file := node.HostsFile(registryHost)
 	for _, member := range members {
-		files, err := c.engine.ReadFiles(ctx, member.String(), file)
+		files, err := docker.ReadFiles(ctx, member.String(), file)
 		if err != nil {
 			return false, err
 		}

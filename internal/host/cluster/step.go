@@ -160,7 +160,7 @@ func withOutput(err error) error {
 }
 
 // start starts the stopped nodes of an existing cluster, waits until its API server answers, and adds the cluster to the
-// kubeconfig if it is not there.
+// kubeconfig unless it has the context.
 func (c *Cluster) start(ctx context.Context) error {
 	stopped, err := c.stoppedNodes(ctx)
 	if err != nil {

@@ -143,8 +143,8 @@ func (n *Network) Delete(ctx context.Context) error {
 	return nil
 }
 
-// Connect connects a container to the network, with the address that is fromTop below the last if Docker gives fixed addresses
-// there.
+// Connect connects a container to the network. Its address is the one that is fromTop below the last, if Docker gives fixed
+// addresses on the network.
 func (n *Network) Connect(ctx context.Context, container string, fromTop int) error {
 	fixed, err := n.fixedAddresses(ctx, fromTop)
 	if err != nil {

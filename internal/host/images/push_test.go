@@ -86,7 +86,7 @@ func TestPush_ReturnsOutcomesInOrderOfImages(t *testing.T) {
 
 	again := Push(t.Context(), by, registryHost, []string{"example/app:local"}, newRecorder())[0].Result
 	if again.Bytes != 0 || again.Uploaded != 0 || again.Present != 3 || again.PresentBytes != results[0].Result.Bytes {
-		t.Errorf("a second push says %+v, want that all %d bytes were there", again, results[0].Result.Bytes)
+		t.Errorf("a second push says %+v, want that the registry had all %d bytes", again, results[0].Result.Bytes)
 	}
 }
 

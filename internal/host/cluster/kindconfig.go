@@ -19,7 +19,7 @@ func readKindConfig(file string, cgroupV1 bool) (*v1alpha4.Cluster, error) {
 	var document []byte
 	if file != "" {
 		var err error
-		if document, err = os.ReadFile(file); err != nil {
+		if document, err = os.ReadFile(file); err != nil { // #nosec G304 -- the user names the file
 			return nil, step.Remedy(fmt.Errorf("reading the kind configuration: %w", err), "name a readable file with --config")
 		}
 	}

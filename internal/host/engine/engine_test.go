@@ -163,6 +163,15 @@ func TestFiles_AreReadAsTheyWereWritten(t *testing.T) {
 	if err != nil || len(got) != len(files) || string(got["a"]) != "1" || len(got["b"]) != 0 || string(got["c"]) != string(files["c"]) {
 		t.Errorf("ReadFiles = %d files, %v; want what was written", len(got), err)
 	}
+	if err := docker.WriteFiles(t.Context(), "none", "/etc", files); err == nil {
+		t.Error("WriteFiles into no container succeeds")
+	}
+}
+
+func TestReadFiles_ReturnsOneFileOrNothing(t *testing.T) {
+	t.Parallel()
+	docker, daemon := open(t)
+	daemon.AddContainer("pusher", nil).Files["/etc/certs/a"] = []byte("1")
 	one, err := docker.ReadFiles(t.Context(), "pusher", "/etc/certs/a")
 	if err != nil || len(one) != 1 || string(one["a"]) != "1" {
 		t.Errorf("ReadFiles of one = %q, %v", one, err)
@@ -172,20 +181,23 @@ func TestFiles_AreReadAsTheyWereWritten(t *testing.T) {
 			t.Errorf("ReadFiles of %s in %s = %q, %v; want nothing", path, container, got, err)
 		}
 	}
-	if err := docker.WriteFiles(t.Context(), "none", "/etc", files); err == nil {
-		t.Error("WriteFiles into no container succeeds")
-	}
 }
 
 func TestImages_OfLabelledContainersAreLeftOut(t *testing.T) {
 	t.Parallel()
 	docker, daemon := open(t)
-	daemon.AddImage("a:1", "sha256:a", "sha256:l1", "sha256:l2")
+	daemon.AddImage("a:1", "sha256:a")
 	daemon.AddImage("b:1", "sha256:b")
 	daemon.AddContainer("node", map[string]string{"label": "x"}).Image = "sha256:b"
 	if all, err := docker.Images(t.Context(), "label"); err != nil || len(all) != 1 || all[0].ID != "sha256:a" {
 		t.Errorf("Images = %+v, %v; want a:1 alone", all, err)
 	}
+}
+
+func TestImage_IsFoundUntilItIsRemoved(t *testing.T) {
+	t.Parallel()
+	docker, daemon := open(t)
+	daemon.AddImage("a:1", "sha256:a", "sha256:l1", "sha256:l2")
 	if id, err := docker.ImageID(t.Context(), "a:1"); id != "sha256:a" || err != nil {
 		t.Errorf("ImageID = %q, %v", id, err)
 	}
@@ -200,8 +212,20 @@ func TestImages_OfLabelledContainersAreLeftOut(t *testing.T) {
 	if id, err := docker.ImageID(t.Context(), "a:1"); id != "" || err != nil {
 		t.Errorf("ImageID = %q, %v after the image was removed", id, err)
 	}
-	if err := docker.LoadImages(t.Context(), strings.NewReader("archive")); err != nil || !slices.Contains(daemon.Requests, "POST /images/load") {
-		t.Errorf("LoadImages = %v with requests %q", err, daemon.Requests)
+}
+
+func TestLoadImages_SendsTheArchive(t *testing.T) {
+	t.Parallel()
+	docker, daemon := open(t)
+	var sent string
+	daemon.Refuse = func(_, path string, body []byte) (int, string) {
+		if path == "/images/load" {
+			sent = string(body)
+		}
+		return 0, ""
+	}
+	if err := docker.LoadImages(t.Context(), strings.NewReader("archive")); err != nil || sent != "archive" {
+		t.Errorf("LoadImages = %v, sent %q", err, sent)
 	}
 }
 
@@ -327,7 +351,7 @@ func TestNetwork_ConnectFallsBackToAnyAddress(t *testing.T) {
 
 func TestFound_ReadsLabelsPortsAndVariables(t *testing.T) {
 	t.Parallel()
-	docker, daemon := open(t)
+	docker, _ := open(t)
 	c := pusher()
 	c.Chosen, c.Env, c.ContainerPort, c.HostPort = "registry:2", []string{"A=1=2", "B="}, 5000, 5001
 	if err := docker.Run(t.Context(), c, nil); err != nil {
@@ -345,6 +369,11 @@ func TestFound_ReadsLabelsPortsAndVariables(t *testing.T) {
 			t.Errorf("Variable(%s) = %q, want %q", name, got, want)
 		}
 	}
+}
+
+func TestFound_AcceptsForeignContainers(t *testing.T) {
+	t.Parallel()
+	docker, daemon := open(t)
 	if got := new(Found).Variable("A"); got != "" || new(Found).Ours() {
 		t.Errorf("Variable = %q for a container without settings, want none", got)
 	}

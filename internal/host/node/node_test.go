@@ -104,7 +104,7 @@ const (
 	hasMirrors   = "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.registry.mirrors.'docker.io']\nendpoint = ['http://mirror']\n"
 )
 
-func TestNode_ConfigureThenRestoreLeavesTheNodeAsItWas(t *testing.T) {
+func TestNode_RestoreUndoesConfigure(t *testing.T) {
 	t.Parallel()
 	hosts := HostsFile(registryHost)
 	const foreign = "# mine: \"quoted\" $HOME `id`\nserver = \"http://other\"\n\n"
@@ -124,26 +124,8 @@ func TestNode_ConfigureThenRestoreLeavesTheNodeAsItWas(t *testing.T) {
 				r.write(t, hosts, test.hosts)
 			}
 			before := r.files(t)
-			node := Node{Name: "node", Runner: r}
-			for range 2 { // a second run finds what the first wrote
-				if err := node.Configure(t.Context(), registryHost); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if got := r.files(t)[hosts]; got != Hosts() {
-				t.Errorf("%s is\n%s\nwant\n%s", hosts, got, Hosts())
-			}
-			if missing, err := node.Check(t.Context(), registryHost); missing != "" || err != nil {
-				t.Errorf("Check after Configure = %q, %v", missing, err)
-			}
-			if got := r.restarts(t); got != test.restarts {
-				t.Errorf("containerd was restarted %d times, want %d", got, test.restarts)
-			}
-			for range 2 {
-				if err := node.Restore(t.Context(), registryHost); err != nil {
-					t.Fatal(err)
-				}
-			}
+			configureTwice(t, r, test.restarts)
+			restoreTwice(t, r, 2*test.restarts)
 			after := r.files(t)
 			if len(after) != len(before) || after[hosts] != before[hosts] || after[ContainerdConfig] != before[ContainerdConfig] {
 				t.Errorf("files are %q, want %q", after, before)
@@ -151,10 +133,42 @@ func TestNode_ConfigureThenRestoreLeavesTheNodeAsItWas(t *testing.T) {
 			if test.hosts == "" && r.exists(filepath.Dir(hosts)) {
 				t.Errorf("%s is left", filepath.Dir(hosts))
 			}
-			if got := r.restarts(t); got != 2*test.restarts {
-				t.Errorf("containerd was restarted %d times, want %d", got, 2*test.restarts)
-			}
 		})
+	}
+}
+
+// configureTwice configures the node, and again: the second run finds what the first wrote. containerd has to be restarted that
+// often.
+func configureTwice(t *testing.T, r root, restarts int) {
+	t.Helper()
+	node := Node{Name: "node", Runner: r}
+	for range 2 {
+		if err := node.Configure(t.Context(), registryHost); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := r.files(t)[HostsFile(registryHost)]; got != Hosts() {
+		t.Errorf("hosts.toml is\n%s\nwant\n%s", got, Hosts())
+	}
+	if missing, err := node.Check(t.Context(), registryHost); missing != "" || err != nil {
+		t.Errorf("Check after Configure = %q, %v", missing, err)
+	}
+	if got := r.restarts(t); got != restarts {
+		t.Errorf("containerd was restarted %d times, want %d", got, restarts)
+	}
+}
+
+// restoreTwice restores the node, and again: the second run finds nothing to restore. containerd has to be restarted that often by
+// then.
+func restoreTwice(t *testing.T, r root, restarts int) {
+	t.Helper()
+	for range 2 {
+		if err := (Node{Name: "node", Runner: r}).Restore(t.Context(), registryHost); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := r.restarts(t); got != restarts {
+		t.Errorf("containerd was restarted %d times, want %d", got, restarts)
 	}
 }
 

@@ -115,13 +115,20 @@ func TestPusher_UndoKeepsItForOtherClusters(t *testing.T) {
 	if detail, err := p.undo(t.Context()); err != nil || detail != "kept: it serves kind cluster other too" || w.daemon.Containers[config.PusherContainer] == nil {
 		t.Errorf("undo = %q, %v", detail, err)
 	}
-	if detail, err := ImagesStep(w.engine).Undo(t.Context()); err != nil || !strings.HasPrefix(detail, "kept: ") || len(w.daemon.Images) != 2 {
-		t.Errorf("undo of the images = %q, %v", detail, err)
-	}
 	w.others = nil
 	if detail, err := p.undo(t.Context()); err != nil || detail != "kind-registry-pusher removed" || w.daemon.Containers[config.PusherContainer] != nil || w.daemon.Volumes[config.PusherContainer] {
 		t.Errorf("undo = %q, %v with volumes %v", detail, err, w.daemon.Volumes)
 	}
+}
+
+func TestImagesStep_UndoKeepsTheImageOfAPusher(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.daemon.AddContainer(config.PusherContainer, nil)
+	if detail, err := ImagesStep(w.engine).Undo(t.Context()); err != nil || !strings.HasPrefix(detail, "kept: ") || len(w.daemon.Images) != 2 {
+		t.Errorf("undo of the images = %q, %v", detail, err)
+	}
+	delete(w.daemon.Containers, config.PusherContainer)
 	if detail, err := ImagesStep(w.engine).Undo(t.Context()); err != nil || detail != WebhookImage()+" removed" || len(w.daemon.Images) != 1 {
 		t.Errorf("undo of the images = %q, %v", detail, err)
 	}

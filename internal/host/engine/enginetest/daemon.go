@@ -51,7 +51,7 @@ type Daemon struct {
 // New starts a daemon that has the networks bridge and kind, and ends with the test.
 func New(t testing.TB) *Daemon {
 	t.Helper()
-	directory, err := os.MkdirTemp("", "docker") // t.TempDir is too long for a socket's address
+	directory, err := os.MkdirTemp("", "docker") //nolint:usetesting // t.TempDir may be too long for a socket's address
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -96,18 +96,18 @@ func (d *Daemon) serveVolume(w http.ResponseWriter, r *http.Request, name string
 
 // serveImage answers a request about images; rest is the path after /images/.
 func (d *Daemon) serveImage(w http.ResponseWriter, r *http.Request, rest string) {
-	switch {
-	case rest == "json":
+	switch rest {
+	case "json":
 		summaries := []image.Summary{}
 		for reference, found := range d.Images {
 			summaries = append(summaries, image.Summary{ID: found.ID, RepoTags: []string{reference}})
 		}
 		answer(w, summaries)
 		return
-	case rest == "load":
+	case "load":
 		answer(w, map[string]string{"stream": "Loaded image"})
 		return
-	case rest == "create":
+	case "create":
 		query := r.URL.Query()
 		d.AddImage(strings.TrimPrefix(query.Get("fromImage"), "docker.io/library/")+":"+query.Get("tag"), "sha256:pulled")
 		answer(w, map[string]string{"status": "Pull complete"})

@@ -115,8 +115,8 @@ func explainTable(entries []explainEntry) string {
 	return strings.Join(blocks, "\n")
 }
 
-// explainBlock returns a row for each entry of one place, below a line that names the place. The note ends the row, or is below the
-// image if the block would be too wide.
+// explainBlock returns a row for each entry of one place, below a line that names the place. The note ends the row, or is below
+// the image if the block would be too wide.
 func explainBlock(entries []explainEntry) string {
 	lines := align(explainRows(entries, true))
 	if slices.ContainsFunc(lines, func(line string) bool { return utf8.RuneCountInString(line) > explainWidth }) {

@@ -1,5 +1,5 @@
-// Command setup makes images of the host's Docker daemon run in kind clusters. It creates, checks, repairs and removes a registry,
-// a pusher and a webhook.
+// Command setup makes images of the host's Docker daemon run in kind clusters. It creates, checks, repairs and removes a
+// registry, a pusher and a webhook.
 package main
 
 import (

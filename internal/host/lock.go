@@ -21,8 +21,8 @@ const (
 	patience = time.Second
 )
 
-// lock waits until no other setup changes the Docker host of that socket, and takes the lock. After a second it calls waiting with a
-// description of the process that has it. The kernel releases the lock when its process ends, however it ends.
+// lock waits until no other setup changes the Docker host of that socket, and takes the lock. After a second it calls waiting
+// with a description of the process that has it. The kernel releases the lock when its process ends, however it ends.
 //
 // It locks the socket's directory: every user of the daemon can open that, and a lock needs no right to write. A lock file would
 // belong to one user, so that another could not open it, and in a shared directory it could be another user's link.

@@ -25,8 +25,8 @@ type System struct {
 	chart    *chart.Chart
 }
 
-// Open connects to Docker and reads the files that the options name. It changes nothing. Its error has a remedy if Docker does not
-// answer or is on another machine, or if a file is invalid.
+// Open connects to Docker and reads the files that the options name. It changes nothing. Its error has a remedy if Docker does
+// not answer or is on another machine, or if a file is invalid.
 func Open(ctx context.Context, options Options) (*System, error) {
 	connected, err := connect(ctx, options)
 	if err != nil {
@@ -35,8 +35,8 @@ func Open(ctx context.Context, options Options) (*System, error) {
 	return connected.open(ctx)
 }
 
-// OpenToChange is Open for commands that change the host. It waits until no other setup changes it. After a second it calls waiting
-// with a description of the other process. unlock, or the end of the process, lets the next setup continue.
+// OpenToChange is Open for commands that change the host. It waits until no other setup changes it. After a second it calls
+// waiting with a description of the other process. unlock, or the end of the process, lets the next setup continue.
 func OpenToChange(ctx context.Context, options Options, waiting func(holder string)) (system *System, unlock func() error, err error) {
 	connected, err := connect(ctx, options)
 	if err != nil {
@@ -126,8 +126,8 @@ func (s *System) LocalImages(ctx context.Context) ([]string, error) {
 	return images.Local(ctx, s.engine, s.RegistryHost())
 }
 
-// Push has the pusher push the images, and returns their outcomes in the same order. The error, with a remedy, says why nothing can
-// be pushed. See images.Push.
+// Push has the pusher push the images, and returns their outcomes in the same order. The error, with a remedy, says why nothing
+// can be pushed. See images.Push.
 func (s *System) Push(ctx context.Context, references []string, observer images.Observer) ([]images.Pushed, error) {
 	client, err := s.ConnectPusher(ctx)
 	if err != nil {

@@ -159,7 +159,7 @@ func TestExplanation_PatchAddsNoGate(t *testing.T) {
 	}
 }
 
-func TestExplain_ReadsClusterLabelsOnlyIfAPodNeedsThem(t *testing.T) {
+func TestExplain_ReadsClusterLabelsOnlyIfNeeded(t *testing.T) {
 	t.Parallel()
 	optedOut := map[string]string{config.RewriteAnnotation: "false"}
 	known := []*corev1.Pod{podOf("apart", "example/app:local"), podOf("kube-system", "example/app:local")}

@@ -51,8 +51,8 @@ func (c *Chart) awaitAdmission(ctx context.Context, progress step.Progress) erro
 	})
 }
 
-// admitProbe creates a pod of the webhook's own image, which host and registry have, as a server-side dry run. It returns the image
-// that the pod would run, and how long the API server took.
+// admitProbe creates a pod of the webhook's own image, which host and registry have, as a server-side dry run. It returns the
+// image that the pod would run, and how long the API server took.
 func (c *Chart) admitProbe(ctx context.Context) (image string, took time.Duration, err error) {
 	kube, err := c.cluster.Kube()
 	if err != nil {

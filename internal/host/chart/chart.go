@@ -24,8 +24,8 @@ type Chart struct {
 	ungate   Ungate
 }
 
-// New returns the webhook of the cluster, which uses the registry and the pusher. docker is the address of the host's Docker daemon,
-// as in DOCKER_HOST. ungate is needed only to undo the chart's step.
+// New returns the webhook of the cluster, which uses the registry and the pusher. docker is the address of the host's Docker
+// daemon, as in DOCKER_HOST. ungate is needed only to undo the chart's step.
 func New(in *cluster.Cluster, docker string, registry *service.Registry, pusher *service.Pusher, ungate Ungate) *Chart {
 	return &Chart{cluster: in, docker: docker, registry: registry, pusher: pusher, ungate: ungate}
 }

@@ -19,8 +19,8 @@ import (
 // caKey is the key of the pusher's CA in the Secret.
 const caKey = "ca.crt"
 
-// CredentialsStep returns the step that gives the cluster its client certificate for the pusher. The chart's step undoes it, as it
-// deletes the namespace.
+// CredentialsStep returns the step that gives the cluster its client certificate for the pusher. The chart's step undoes it, as
+// it deletes the namespace.
 func (c *Chart) CredentialsStep() step.Step {
 	return step.Step{Name: "credentials", InCluster: true, Check: c.checkCredentials, Apply: c.applyCredentials}
 }

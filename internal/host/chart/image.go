@@ -31,8 +31,8 @@ func (c *Chart) checkImage(ctx context.Context) (step.State, error) {
 	return step.State{OK: true, Detail: fmt.Sprintf("%s/%s@%.19s…", c.registry.Host(), service.WebhookImage(), digest)}, nil
 }
 
-// imageDigest returns the digest of the webhook's image in the registry. The error is step.ErrMissing if the registry does not have
-// exactly the image that Docker has.
+// imageDigest returns the digest of the webhook's image in the registry. The error is step.ErrMissing if the registry does not
+// have exactly the image that Docker has.
 func (c *Chart) imageDigest(ctx context.Context) (string, error) {
 	name, err := rewrite.Parse(service.WebhookImage())
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// idLike matches an image ID as Docker prints it, in full or short. An image whose name looks like an ID can be named with its tag.
+// idLike matches an image ID as Docker prints it, in full or short. An image whose name looks like an ID can be named with its
+// tag.
 var idLike = regexp.MustCompile(`^(sha256:[0-9a-f]+|[0-9a-f]{12,64})$`)
 
 // Check reports every reference that cannot name an image. It does not ask Docker.

@@ -46,7 +46,8 @@ func names(all []image.Summary, registryHost string) []string {
 	return found
 }
 
-// wanted reports whether a pod may want the image of that name. Docker lists an untagged image as <none>:<none>, which is no name.
+// wanted reports whether a pod may want the image of that name. Docker lists an untagged image as <none>:<none>, which is no
+// name.
 func wanted(tag, registryHost string) bool {
 	name, err := rewrite.Parse(tag)
 	if err != nil || name.Host() == registryHost {

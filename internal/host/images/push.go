@@ -37,8 +37,8 @@ type Pushed struct {
 // Reason returns why the image can never be pushed; "" if it was pushed, or if a retry may succeed.
 func (p Pushed) Reason() rewrite.Reason { return rewrite.ReasonOf(p.Err) }
 
-// Observer follows the pushes; image is an index into the images. It is called concurrently: Pushing any number of times, but never
-// concurrently for one image, and then Pushed once.
+// Observer follows the pushes; image is an index into the images. It is called concurrently: Pushing any number of times, but
+// never concurrently for one image, and then Pushed once.
 type Observer interface {
 	Pushing(image int, now push.Progress)
 	Pushed(image int, pushed Pushed)
@@ -49,8 +49,8 @@ type Pusher interface {
 	Push(ctx context.Context, name string, progress func(push.Progress)) (push.Result, error)
 }
 
-// Push has the pusher push the images, and returns their outcomes in the same order. When ctx ends, it cancels the running pushes,
-// except one that a pod also waits for. registryHost is the registry's host in image references.
+// Push has the pusher push the images, and returns their outcomes in the same order. When ctx ends, it cancels the running
+// pushes, except one that a pod also waits for. registryHost is the registry's host in image references.
 func Push(ctx context.Context, by Pusher, registryHost string, images []string, observer Observer) []Pushed {
 	outcomes := make([]Pushed, len(images))
 	var group errgroup.Group

@@ -158,8 +158,8 @@ func configureTwice(t *testing.T, r root, restarts int) {
 	}
 }
 
-// restoreTwice restores the node, and again: the second run finds nothing to restore. containerd has to be restarted that often by
-// then.
+// restoreTwice restores the node, and again: the second run finds nothing to restore. containerd has to be restarted that often
+// by then.
 func restoreTwice(t *testing.T, r root, restarts int) {
 	t.Helper()
 	for range 2 {

@@ -16,8 +16,8 @@ const certsDir = "/etc/" + config.PusherContainer
 // renewBefore is how long before their expiry the pusher's certificates are renewed.
 const renewBefore = 90 * 24 * time.Hour
 
-// Credentials returns the certificates and keys of the pusher and its clients. The error is step.ErrMissing if the pusher does not
-// exist.
+// Credentials returns the certificates and keys of the pusher and its clients. The error is step.ErrMissing if the pusher does
+// not exist.
 func (p *Pusher) Credentials(ctx context.Context) (pusher.Credentials, error) {
 	return p.readCredentials(ctx, config.PusherContainer)
 }
@@ -43,8 +43,8 @@ func checkCertificates(credentials pusher.Credentials) error {
 	return credentials.Check(now, now.Add(renewBefore))
 }
 
-// ensureCredentials keeps the certificates in the container's volume. It creates new ones if they are missing, invalid or about to
-// expire.
+// ensureCredentials keeps the certificates in the container's volume. It creates new ones if they are missing, invalid or about
+// to expire.
 func (p *Pusher) ensureCredentials(ctx context.Context, container string) error {
 	if kept, err := p.readCredentials(ctx, container); err == nil && checkCertificates(kept) == nil {
 		return nil

@@ -84,8 +84,8 @@ func (p *Pusher) registryAddress(ctx context.Context) (address string, mounts []
 	return "unix://" + config.RegistrySocket, []string{registrySocketMount}, nil
 }
 
-// imageDirectories returns the directories in which the daemon keeps layers as files. Some may not exist: the result depends on the
-// daemon and not on what the user may read. In a virtual machine they may be anywhere, so it returns none.
+// imageDirectories returns the directories in which the daemon keeps layers as files. Some may not exist: the result depends on
+// the daemon and not on what the user may read. In a virtual machine they may be anywhere, so it returns none.
 func (p *Pusher) imageDirectories() []string {
 	if p.engine.Virtual {
 		return nil

@@ -21,7 +21,7 @@ import (
 	"kind-local-registry/internal/pusher"
 )
 
-func TestPusher_WritesThroughTheSocketOfTheCarriedRegistryOnly(t *testing.T) {
+func TestPusher_UsesSocketOfCarriedRegistryOnly(t *testing.T) {
 	t.Parallel()
 	const socket, address = "unix:///run/kind-registry/registry.sock", "http://kind-registry:5000"
 	ours := func(w *world, image string) { w.openRegistry(t, image).mustApply(t) }

@@ -50,8 +50,8 @@ type Registry struct {
 	others func(ctx context.Context, registryHost string) ([]string, error)
 }
 
-// OpenRegistry returns the registry. It takes what the options leave open from the existing container. others returns the names of
-// the other kind clusters that use the registry.
+// OpenRegistry returns the registry. It takes what the options leave open from the existing container. others returns the names
+// of the other kind clusters that use the registry.
 func OpenRegistry(
 	ctx context.Context, docker *engine.Engine, options RegistryOptions, others func(ctx context.Context, registryHost string) ([]string, error),
 ) (*Registry, error) {

@@ -26,7 +26,7 @@ var ours = map[string]string{
 	"config":                           "",
 	"docs":                             "",
 	"examples/hello":                   "",
-	"hack/bench":                       "",
+	"hack/bench":                       "config",
 	"hack/images":                      "",
 	"internal":                         "",
 	"internal/carried":                 "",

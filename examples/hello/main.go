@@ -1,5 +1,5 @@
-// Command hello is a small service to try the registry with: it answers every request with one line, or, called as
-// "hello --once", prints that line and ends, as an init container does.
+// Command hello is a small service to try the registry with. It answers every request with one line. "hello --once" prints
+// that line and exits, as an init container does.
 package main
 
 import (
@@ -15,7 +15,7 @@ func main() {
 	if greeting == "" {
 		greeting = "hello"
 	}
-	host, _ := os.Hostname() // an empty name is as good a greeting
+	host, _ := os.Hostname() // an empty name is fine
 	if len(os.Args) > 1 && os.Args[1] == "--once" {
 		fmt.Printf("%s once from %s\n", greeting, host)
 		return

@@ -7,9 +7,11 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"kind-local-registry/config"
 )
 
-// label is on all images of the benchmark, by which they are found to be removed.
+// label marks all images of the benchmark for removal.
 const label = "kind-local-registry/bench"
 
 // bench is a run of the benchmark.
@@ -18,26 +20,26 @@ type bench struct {
 
 	progress     io.Writer
 	results      results
-	registryData string   // where the registry's volume is on the host
-	layers       []string // the lowest layers of the case's images, as containerd calls them
-	builds       int      // how many images have been built
+	registryData string   // path of the registry's volume on the host
+	layers       []string // chain IDs of the lowest layers of the case's images
+	builds       int      // number of images built so far
 }
 
 func (b *bench) say(format string, args ...any) { _, _ = fmt.Fprintf(b.progress, format+"\n", args...) }
 
-// run measures the cases. The results are written after each round, so that one that is cut off is not lost.
+// run measures the cases. It writes the results after each round, so that an interrupted run keeps them.
 func (b *bench) run(ctx context.Context, chosen []subject) (err error) {
-	if _, err := b.command(ctx, "", "docker", "container", "inspect", "kind-registry"); err == nil {
-		return errors.New("this host has a registry already, which the benchmark would empty: " +
-			"run it elsewhere, or take the registry away first with bin/setup down --registry")
+	if _, err := b.command(ctx, "", "docker", "container", "inspect", config.RegistryContainer); err == nil {
+		return errors.New("this host already has a registry, and the benchmark would empty it: " +
+			"run it elsewhere, or remove the registry first with bin/setup down --registry")
 	}
 	defer func() { err = errors.Join(err, b.cleanUp(context.WithoutCancel(ctx))) }()
-	b.say("making cluster %s and a registry", cluster)
+	b.say("creating cluster %s and a registry", cluster)
 	if err := b.up(ctx); err != nil {
 		return err
 	}
 	volume := `{{range .Mounts}}{{if eq .Destination "/var/lib/registry"}}{{.Source}}{{end}}{{end}}`
-	if b.registryData, err = b.command(ctx, "", "docker", "container", "inspect", "--format", volume, "kind-registry"); err != nil {
+	if b.registryData, err = b.command(ctx, "", "docker", "container", "inspect", "--format", volume, config.RegistryContainer); err != nil {
 		return err
 	}
 	if b.results.Machine, err = b.machine(ctx); err != nil {
@@ -74,7 +76,7 @@ func (b *bench) measureCase(ctx context.Context, s subject) error {
 	for round := range b.runs {
 		b.say("%s, round %d of %d", s.Name, round+1, b.runs)
 		if err := b.round(ctx, s, round); err != nil {
-			b.say("  broken off, the cluster is made anew: %v", err)
+			b.say("  failed, recreating the cluster: %v", err)
 			faults = append(faults, err)
 			if err := errors.Join(ctx.Err(), b.down(ctx), b.up(ctx)); err != nil {
 				return errors.Join(append(faults, err)...)
@@ -87,7 +89,7 @@ func (b *bench) measureCase(ctx context.Context, s subject) error {
 	return errors.Join(faults...)
 }
 
-// round measures everything once. Which method comes first changes from round to round.
+// round measures everything once. Each round begins with another method.
 func (b *bench) round(ctx context.Context, s subject, round int) error {
 	all := b.methods()
 	turn := round % len(all)
@@ -117,7 +119,7 @@ func (b *bench) round(ctx context.Context, s subject, round int) error {
 	return nil
 }
 
-// keepPeaks keeps the peaks of memory so far.
+// keepPeaks records the peaks of memory so far.
 func (b *bench) keepPeaks(ctx context.Context, s subject) error {
 	for _, container := range containers() {
 		peak, err := b.peak(ctx, container)
@@ -129,40 +131,40 @@ func (b *bench) keepPeaks(ctx context.Context, s subject) error {
 	return nil
 }
 
-// measureMethod measures a method in a cluster that stays as it is.
+// measureMethod measures a method in the current cluster.
 func (b *bench) measureMethod(ctx context.Context, s subject, m method, round int) error {
-	probe := probe{b, s, m, round}
+	trial := trial{b, s, m, round}
 	if err := errors.Join(b.empty(ctx, s), b.forget(m)); err != nil {
 		return err
 	}
-	references, err := probe.deliver(ctx, first, worker, nil)
+	references, err := trial.deliver(ctx, first, worker, nil)
 	if err != nil {
 		return err
 	}
 	if s.has(second) {
-		if _, err := probe.deliver(ctx, second, controlPlane, references); err != nil {
+		if _, err := trial.deliver(ctx, second, controlPlane, references); err != nil {
 			return err
 		}
 	}
 	if !s.has(rebuild) {
 		return nil
 	}
-	if err := probe.run(ctx, first, references, func() error { return errors.Join(b.empty(ctx, s), b.forget(m)) }); err != nil {
+	if err := trial.run(ctx, first, references, func() error { return errors.Join(b.empty(ctx, s), b.forget(m)) }); err != nil {
 		return err
 	}
 	if err := b.makeImages(ctx, s, m); err != nil {
 		return err
 	}
-	if references, err = probe.deliver(ctx, rebuild, worker, nil); err != nil {
+	if references, err = trial.deliver(ctx, rebuild, worker, nil); err != nil {
 		return err
 	}
-	return probe.run(ctx, rebuild, references, func() error { return b.makeImages(ctx, s, m) })
+	return trial.run(ctx, rebuild, references, func() error { return b.makeImages(ctx, s, m) })
 }
 
-// measureRecreated measures a method in a new cluster, of which the other methods' images have been taken off. Images that
-// are in the registry stay there.
+// measureRecreated measures a method in a new cluster, after removing the other methods' images from its nodes. Images stay in
+// the registry.
 func (b *bench) measureRecreated(ctx context.Context, s subject, m method, round int) error {
-	probe := probe{b, s, m, round}
+	trial := trial{b, s, m, round}
 	var references []string
 	if m.upload != nil {
 		var err error
@@ -173,14 +175,14 @@ func (b *bench) measureRecreated(ctx context.Context, s subject, m method, round
 	if err := b.empty(ctx, s); err != nil {
 		return err
 	}
-	references, err := probe.deliver(ctx, recreate, worker, references)
+	references, err := trial.deliver(ctx, recreate, worker, references)
 	if err != nil {
 		return err
 	}
-	return probe.run(ctx, recreate, references, func() error { return b.empty(ctx, s) })
+	return trial.run(ctx, recreate, references, func() error { return b.empty(ctx, s) })
 }
 
-// empty takes the images of the case off all nodes.
+// empty removes the images of the case from all nodes.
 func (b *bench) empty(ctx context.Context, s subject) error {
 	if err := b.removePod(ctx); err != nil {
 		return err
@@ -193,8 +195,8 @@ func (b *bench) empty(ctx context.Context, s subject) error {
 	return errors.Join(b.clear(ctx, worker), b.clear(ctx, controlPlane))
 }
 
-// probe measures one method with one case.
-type probe struct {
+// trial measures one method with one case.
+type trial struct {
 	*bench
 
 	subject subject
@@ -202,8 +204,8 @@ type probe struct {
 	round   int
 }
 
-// deliver measures how long the images take to a node. They are uploaded first unless they have references already.
-func (p *probe) deliver(ctx context.Context, scenario, node string, references []string) ([]string, error) {
+// deliver measures how long the delivery of the images to a node takes. It uploads them first unless references are given.
+func (p *trial) deliver(ctx context.Context, scenario, node string, references []string) ([]string, error) {
 	var uploaded time.Duration
 	err := p.measure(ctx, scenario, "delivery", func() (err error) {
 		if references == nil {
@@ -224,9 +226,9 @@ func (p *probe) deliver(ctx context.Context, scenario, node string, references [
 	return references, err
 }
 
-// run measures how long it takes until a pod runs: after the delivery, which must have been measured just before, or, of
-// a method that delivers on demand, with it, for which prepare makes the world anew as it was before the delivery.
-func (p *probe) run(ctx context.Context, scenario string, references []string, prepare func() error) error {
+// run measures how long it takes until a pod runs. It adds the time of the delivery, which must have been measured just before,
+// unless the method delivers on demand: then prepare restores the state before the delivery, and the pod causes it.
+func (p *trial) run(ctx context.Context, scenario string, references []string, prepare func() error) error {
 	image := references[0]
 	if p.method.onDemand {
 		image = p.subject.references(p.method)[0]
@@ -240,13 +242,13 @@ func (p *probe) run(ctx context.Context, scenario string, references []string, p
 	return p.measure(ctx, scenario, "running", func() error { return p.runPod(ctx, image, p.method.onDemand) })
 }
 
-// measure times what it is given, and keeps the result.
-func (p *probe) measure(ctx context.Context, scenario, figure string, it func() error) error {
+// measure records how long action takes.
+func (p *trial) measure(ctx context.Context, scenario, figure string, action func() error) error {
 	if err := errors.Join(p.warm(ctx, p.subject.references(p.method)), p.settle(ctx)); err != nil {
 		return err
 	}
 	start := time.Now()
-	if err := it(); err != nil {
+	if err := action(); err != nil {
 		return fmt.Errorf("%s: %w", scenario, err)
 	}
 	seconds := time.Since(start).Seconds()
@@ -258,7 +260,7 @@ func (p *probe) measure(ctx context.Context, scenario, figure string, it func() 
 	return nil
 }
 
-// machine says where the benchmark runs, as far as the figures depend on it.
+// machine returns the properties of the machine that the figures depend on.
 func (b *bench) machine(ctx context.Context) (machine, error) {
 	var m machine
 	var faults []error

@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// The floor is what no delivery can do without, done by the plainest tools: the layers, all at the same time, read from
-// where Docker has them and made tars of, hashed, and written to the disk; and then untarred.
+// The floor is the work that every delivery must do, done by basic tools. Upload: read all layers from Docker's directories
+// concurrently, archive them as tar, hash them and write them to disk. Fetch: extract them.
 const (
 	floorUpload = `tar -C %s -cf - . | tee %s/floor%d.hash | dd of=%s/floor%d.tar bs=1M conv=fsync status=none & `
 	floorHash   = `mkfifo %s/floor%d.hash; sha256sum <%s/floor%d.hash >/dev/null & `
 	floorFetch  = `mkdir -p %s/floor%d && tar -C %s/floor%d -xf %s/floor%d.tar & `
 )
 
-// measureFloor measures the floor of each scenario, in the work directory.
+// measureFloor measures the floor of each scenario in the work directory.
 func (b *bench) measureFloor(ctx context.Context, s subject, round int) error {
-	p := probe{b, s, method{Name: floor, tag: ourTag}, round}
-	layers, err := b.layerDirectories(ctx, s.references(p.method)[0])
+	trial := trial{b, s, method{Name: floor, tag: ourTag}, round}
+	layers, err := b.layerDirectories(ctx, s.references(trial.method)[0])
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (b *bench) measureFloor(ctx context.Context, s subject, round int) error {
 			}
 			upload.Reset()
 		}
-		err := p.measure(ctx, scenario, "delivery", func() error {
+		err := trial.measure(ctx, scenario, "delivery", func() error {
 			_, err := b.command(ctx, "", "sh", "-ec", upload.String()+fetch.String())
 			return err
 		})

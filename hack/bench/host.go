@@ -11,16 +11,20 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"kind-local-registry/config"
 )
 
 const (
 	cluster      = "bench"
 	worker       = "bench-worker"
 	controlPlane = "bench-control-plane"
-	registryHost = "localhost:5001"
 )
 
-// command runs a command to its end, and returns what it printed on stdout.
+// registryHost returns the registry's host in references.
+func registryHost() string { return config.RegistryHost(config.RegistryPort) }
+
+// command runs a command and returns its stdout.
 func (b *bench) command(ctx context.Context, stdin, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...) // #nosec G204 -- a benchmark of commands
 	var stderr bytes.Buffer
@@ -37,7 +41,7 @@ func (b *bench) inNode(ctx context.Context, node, script string) (string, error)
 	return b.command(ctx, "", "docker", "exec", node, "sh", "-ec", script)
 }
 
-// up makes the cluster, the registry and the pusher, or what of them is missing.
+// up creates the cluster, the registry and the pusher, or those that are missing.
 func (b *bench) up(ctx context.Context) error {
 	_, err := b.command(ctx, "", b.setup, "up", "--cluster", cluster, "--config", "examples/kind.yaml", "--rules", "hack/bench/rules.yaml",
 		"--node-image", b.nodeImage, "--kubeconfig", b.kubeconfig())
@@ -56,9 +60,8 @@ func (b *bench) down(ctx context.Context, args ...string) error {
 
 func (b *bench) kubeconfig() string { return filepath.Join(b.work, "kubeconfig") }
 
-// clear takes all images off the node that were not there at first, those that the kubelet knows of by crictl and what
-// else kind load has left, until their layers are gone too. The kubelet, which may be removing the same pod, can get in its
-// way: what fails is tried again.
+// clear removes all images from the node that it did not have at first, until their layers are gone: by crictl those that the
+// kubelet knows, and by ctr those that only kind load left. It retries, because the kubelet may be removing the same pod.
 func (b *bench) clear(ctx context.Context, node string) error {
 	const script = `
 set +e
@@ -74,7 +77,7 @@ done
 echo "the layers are still there; what may hold them:"
 crictl ps -a; crictl images; ctr -n k8s.io leases ls
 exit 1`
-	for _, layer := range b.layers { // the lowest: its chain ID is its diffID, and the digest of what we send
+	for _, layer := range b.layers { // of the lowest layer, chain ID, diffID and uncompressed digest are the same
 		if _, err := b.inNode(ctx, node, fmt.Sprintf(script, layer)); err != nil {
 			return fmt.Errorf("clearing %s: %w", node, err)
 		}
@@ -82,7 +85,7 @@ exit 1`
 	return nil
 }
 
-// forget takes from the registry what a method has uploaded there.
+// forget removes a method's images from the registry.
 func (b *bench) forget(m method) error {
 	if m.repositories == "" {
 		return nil
@@ -104,12 +107,12 @@ func (b *bench) forget(m method) error {
 	return os.RemoveAll(repositories)
 }
 
-// podManifest is a pod of the image. Only pods of ours have their images rewritten.
+// podManifest is the manifest of a pod: the value of its rewrite annotation and its image are missing.
 const podManifest = `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bench-pod", "namespace": "default",
-"annotations": {"kind-local-registry/rewrite": "%t"}}, "spec": {"terminationGracePeriodSeconds": 0, "nodeSelector":
+"annotations": {"` + config.RewriteAnnotation + `": "%t"}}, "spec": {"terminationGracePeriodSeconds": 0, "nodeSelector":
 {"kubernetes.io/hostname": "` + worker + `"}, "containers": [{"name": "bench", "image": "%s"}]}}`
 
-// runPod applies the pod of an image, and waits until it runs.
+// runPod creates a pod with an image and waits until it runs. Its image is rewritten only if rewrite is set.
 func (b *bench) runPod(ctx context.Context, image string, rewrite bool) error {
 	if _, err := b.kubectl(ctx, fmt.Sprintf(podManifest, rewrite, image), "apply", "-f", "-"); err != nil {
 		return err
@@ -127,7 +130,7 @@ func (b *bench) kubectl(ctx context.Context, stdin string, args ...string) (stri
 	return b.command(ctx, stdin, "kubectl", append([]string{"--kubeconfig", b.kubeconfig()}, args...)...)
 }
 
-// settle waits until all that was written is on the disk, so that nothing before is paid for by what is measured next.
+// settle waits until all writes are on disk, so that the next measurement does not include them.
 func (b *bench) settle(ctx context.Context) error {
 	_, err := b.command(ctx, "", "sync")
 	if err == nil {
@@ -136,15 +139,15 @@ func (b *bench) settle(ctx context.Context) error {
 	return err
 }
 
-// layerDirectories returns where Docker keeps the files of an image's layers, the topmost first.
+// layerDirectories returns Docker's directories of an image's layers, topmost first.
 func (b *bench) layerDirectories(ctx context.Context, image string) ([]string, error) {
 	const directories = "{{.GraphDriver.Data.UpperDir}}:{{.GraphDriver.Data.LowerDir}}"
 	out, err := b.command(ctx, "", "docker", "image", "inspect", "--format", directories, image)
 	return strings.Split(strings.TrimSuffix(out, ":<no value>"), ":"), err
 }
 
-// warm has the kernel keep the files of the images, as it does of images that were just built: a method may have had it
-// forget those of the layers that the next method's images have too.
+// warm reads the files of the images into the page cache, where those of a new build are: a method may have dropped layers that
+// the next method's images share.
 func (b *bench) warm(ctx context.Context, images []string) error {
 	for _, image := range images {
 		directories, err := b.layerDirectories(ctx, image)
@@ -160,10 +163,10 @@ func (b *bench) warm(ctx context.Context, images []string) error {
 	return nil
 }
 
-// containers are those whose memory is looked at.
-func containers() []string { return []string{"kind-registry-pusher", "kind-registry"} }
+// containers returns the containers whose memory is measured.
+func containers() []string { return []string{config.PusherContainer, config.RegistryContainer} }
 
-// resetPeaks begins to look for peaks anew (proc(5), clear_refs).
+// resetPeaks resets the containers' peaks of memory (proc(5), clear_refs).
 func (b *bench) resetPeaks(ctx context.Context) error {
 	for _, container := range containers() {
 		pid, err := b.command(ctx, "", "docker", "inspect", "--format", "{{.State.Pid}}", container)
@@ -183,13 +186,13 @@ func (b *bench) peak(ctx context.Context, container string) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	status, err := os.ReadFile(filepath.Join("/proc", pid, "status")) // #nosec G304 -- as Docker says
+	status, err := os.ReadFile(filepath.Join("/proc", pid, "status")) // #nosec G304 -- a process ID from Docker
 	if err != nil {
 		return 0, err
 	}
 	found := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(status)
 	if found == nil {
-		return 0, fmt.Errorf("/proc/%s/status has no VmHWM", pid)
+		return 0, fmt.Errorf("reading /proc/%s/status: no VmHWM", pid)
 	}
 	kibibytes, err := strconv.ParseFloat(string(found[1]), 64)
 	return kibibytes / 1024, err

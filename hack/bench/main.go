@@ -1,6 +1,6 @@
-// Command bench measures how long an image takes from the host's Docker daemon to a node of a kind cluster, by kind load,
-// by docker push and a pull, and by kind-local-registry, in turn and in one run. It makes and empties a cluster and a
-// registry of its own; "hack/bench.sh --help" says how it is called.
+// Command bench measures how long an image takes from the host's Docker daemon to a node of a kind cluster with kind load,
+// with docker push and a pull, and with kind-local-registry, one after another in one run. It creates and deletes its own
+// cluster and registry. "hack/bench.sh --help" shows the usage.
 package main
 
 import (
@@ -28,13 +28,13 @@ func main() {
 	}
 }
 
-// options are what can be chosen of a run.
+// options are the flags.
 type options struct {
-	cases     string // names of cases, with commas between
+	cases     string // comma-separated names
 	runs      int
 	out       string // directory of the results
-	work      string // directory for what images are made of
-	setup     string // the program
+	work      string // directory for the files of images
+	setup     string // path of the program setup
 	nodeImage string
 	draw      bool
 	add       bool
@@ -44,14 +44,14 @@ func run(ctx context.Context, args []string, progress io.Writer) error {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(progress)
-	flags.StringVar(&o.cases, "cases", "858MB,100MB,10x80MB,5GB", "what is delivered")
-	flags.IntVar(&o.runs, "runs", 5, "how often each case is measured")
+	flags.StringVar(&o.cases, "cases", "858MB,100MB,10x80MB,5GB", "comma-separated cases to measure")
+	flags.IntVar(&o.runs, "runs", 5, "runs of each case")
 	flags.StringVar(&o.out, "out", "docs/benchmarks", "directory of the results")
-	flags.StringVar(&o.work, "work", "", "directory for what images are made of; as big as the biggest image")
-	flags.StringVar(&o.setup, "setup", "bin/setup", "the program setup")
+	flags.StringVar(&o.work, "work", "", "directory for the files of images; needs the size of the largest image")
+	flags.StringVar(&o.setup, "setup", "bin/setup", "path of the program setup")
 	flags.StringVar(&o.nodeImage, "node-image", "", "kind node image")
-	flags.BoolVar(&o.add, "add", false, "keep the results of other cases that are in the directory already")
-	flags.BoolVar(&o.draw, "draw", false, "only draw the plot and write the table again, from the results that are there")
+	flags.BoolVar(&o.add, "add", false, "keep the existing results of other cases")
+	flags.BoolVar(&o.draw, "draw", false, "only redraw the plot and rewrite the table from the existing results")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, progress io.Writer) error {
 		return err
 	}
 	if o.runs < 1 || o.work == "" {
-		return errors.New("-runs must be at least 1, and -work a directory")
+		return errors.New("want -runs of at least 1 and a directory for -work")
 	}
 	b := &bench{options: o, progress: progress}
 	if o.add {
@@ -79,7 +79,7 @@ func run(ctx context.Context, args []string, progress io.Writer) error {
 	return b.run(ctx, chosen)
 }
 
-// choose returns the cases of those names.
+// choose returns the cases with these names.
 func choose(names string) (chosen []subject, err error) {
 	for name := range strings.SplitSeq(names, ",") {
 		found := false
@@ -89,7 +89,7 @@ func choose(names string) (chosen []subject, err error) {
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("-cases: there is no case %q", name)
+			return nil, fmt.Errorf("parsing -cases: no case %q", name)
 		}
 	}
 	return chosen, nil

@@ -12,19 +12,18 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// method is a way from the daemon to a node.
+// method is a way to deliver images from the daemon to a node.
 type method struct {
 	Name string
-	// tag is that of its images in the daemon.
+	// tag is the tag of the method's images in the daemon.
 	tag string
-	// repositories is what the registry's repositories of the method begin with; "" where it uses no registry.
+	// repositories is the prefix of the method's repositories in the registry; "" if it uses no registry.
 	repositories string
-	// upload brings the images to where nodes can fetch them, and returns by which references; nil where there is no such
-	// place.
+	// upload uploads the images to the registry and returns their references there. It is nil if the method uses no registry.
 	upload func(ctx context.Context, images []string) ([]string, error)
-	// fetch brings the images, by those references, to a node.
+	// fetch delivers the images with these references to a node.
 	fetch func(ctx context.Context, references []string, node string) error
-	// onDemand says that pods bring their images by themselves, under the names that they have in the daemon.
+	// onDemand reports whether a pod with the image's name in the daemon causes the delivery.
 	onDemand bool
 }
 
@@ -37,7 +36,7 @@ const (
 	ourTag = "local"
 )
 
-// methods returns the ways that are compared.
+// methods returns the methods to compare.
 func (b *bench) methods() []method {
 	return []method{
 		{Name: kindLoad, tag: "load", fetch: b.kindLoad},
@@ -46,17 +45,17 @@ func (b *bench) methods() []method {
 	}
 }
 
-// kindLoad copies the images to the node as they are in the daemon.
+// kindLoad copies the images from the daemon to the node.
 func (b *bench) kindLoad(ctx context.Context, images []string, node string) error {
 	args := append([]string{"load", "docker-image", "--name", cluster, "--nodes", node}, images...)
 	_, err := b.command(ctx, "", "kind", args...)
 	return err
 }
 
-// dockerPush tags the images for the registry, and pushes one after the other.
+// dockerPush tags the images for the registry and pushes them one by one.
 func (b *bench) dockerPush(ctx context.Context, images []string) (references []string, err error) {
 	for _, image := range images {
-		reference := registryHost + "/pushed/" + strings.TrimPrefix(image, "bench/")
+		reference := registryHost() + "/pushed/" + strings.TrimPrefix(image, "bench/")
 		if _, err := b.command(ctx, "", "docker", "tag", image, reference); err != nil {
 			return nil, err
 		}
@@ -68,7 +67,7 @@ func (b *bench) dockerPush(ctx context.Context, images []string) (references []s
 	return references, nil
 }
 
-// setupPush is what kind-local-registry has for use after docker build.
+// setupPush pushes the images with setup push.
 func (b *bench) setupPush(ctx context.Context, images []string) (references []string, err error) {
 	out, err := b.command(ctx, "", b.setup, append([]string{"push", "-o", "json"}, images...)...)
 	if err != nil {
@@ -76,7 +75,7 @@ func (b *bench) setupPush(ctx context.Context, images []string) (references []st
 	}
 	var pushed []struct{ Rewritten string }
 	if err := json.Unmarshal([]byte(out), &pushed); err != nil {
-		return nil, fmt.Errorf("reading what setup push says: %w", err)
+		return nil, fmt.Errorf("parsing the output of setup push: %w", err)
 	}
 	for _, p := range pushed {
 		references = append(references, p.Rewritten)
@@ -84,7 +83,7 @@ func (b *bench) setupPush(ctx context.Context, images []string) (references []st
 	return references, nil
 }
 
-// pull has the node pull the images, one after the other, by the same call by which the kubelet does
+// pull makes the node pull the images one by one, with the same call as the kubelet
 // (https://github.com/kubernetes/cri-api, ImageService).
 func (b *bench) pull(ctx context.Context, references []string, node string) (err error) {
 	pid, err := b.command(ctx, "", "docker", "inspect", "--format", "{{.State.Pid}}", node)

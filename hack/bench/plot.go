@@ -11,17 +11,19 @@ import (
 //go:embed plot.svg.tmpl
 var plotTemplate string
 
-// The measures of the plot, in pixels.
+// The dimensions of the plot, in pixels.
 const (
-	plotLeft  = 240 // of the axis
-	plotWidth = 560 // of the axis
+	plotLeft  = 240 // left end of the axis
+	plotWidth = 560 // length of the axis
 	barHeight = 15
 	groupGap  = 18
 	plotTop   = 84
-	fewest    = 0.1 // seconds at the left end of the axis, which is logarithmic
 )
 
-// picture is what the template draws.
+// fewest is the number of seconds at the left end of the axis, which is logarithmic.
+const fewest = 0.1
+
+// picture is the template's data.
 type picture struct {
 	Width, Height, Bottom int
 	Subtitle              string
@@ -39,7 +41,7 @@ type group struct {
 type bar struct {
 	Y, X, Width, Height int
 	Class, Text         string
-	Floor               int // where a mark of the floor stands; 0 for none
+	Floor               int // X of the floor's mark; 0 for none
 }
 
 type tick struct {
@@ -50,7 +52,7 @@ type tick struct {
 // plot draws the medians of all deliveries.
 func (r *results) plot() ([]byte, error) {
 	p := picture{Width: plotLeft + plotWidth + 150, Subtitle: fmt.Sprintf(
-		"seconds from the daemon holding the image to the node holding it, medians, %s; %s CPUs, Docker %s, containerd %s",
+		"seconds from the image in Docker to the image on the node, medians, %s; %s CPUs, Docker %s, containerd %s",
 		r.Machine.Date, r.Machine.CPUs, r.Machine.Docker, r.Machine.Containerd)}
 	most, y := 1.0, plotTop
 	for _, s := range r.Samples {
@@ -100,7 +102,7 @@ func (r *results) group(name, scenario string, y int, most float64) group {
 	return g
 }
 
-// position returns where on the axis a time stands.
+// position returns the offset of a time on the axis, in pixels.
 func position(seconds, most float64) int {
 	return max(1, int(plotWidth*math.Log(max(seconds, fewest)/fewest)/math.Log(most/fewest)))
 }

@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// results is what a run came to, as it is written to results.json.
+// results are the results of a run, as in results.json.
 type results struct {
 	Machine machine  `json:"machine"`
 	Memory  []memory `json:"memory"`
 	Samples []sample `json:"samples"`
 }
 
-// machine is where it ran.
+// machine describes the machine of the run.
 type machine struct {
 	Date       string `json:"date"`
 	CPUs       string `json:"cpus"`
@@ -41,8 +41,8 @@ type sample struct {
 	Case     string `json:"case"`
 	Scenario string `json:"scenario"`
 	Method   string `json:"method"`
-	// Figure is delivery, from the daemon to the node; upload, the part of it up to the registry; or running, from the
-	// beginning of the delivery to a running pod.
+	// Figure is delivery (from the daemon to the node), upload (the part of it up to the registry) or running (from the
+	// beginning of the delivery to a running pod).
 	Figure  string  `json:"figure"`
 	Round   int     `json:"round"`
 	Seconds float64 `json:"seconds"`
@@ -50,7 +50,7 @@ type sample struct {
 
 func (r *results) add(s sample) { r.Samples = append(r.Samples, s) }
 
-// drop drops the results of those cases.
+// drop removes the results of these cases.
 func (r *results) drop(cases []subject) {
 	for _, c := range cases {
 		r.Samples = slices.DeleteFunc(r.Samples, func(s sample) bool { return s.Case == c.Name })
@@ -58,7 +58,7 @@ func (r *results) drop(cases []subject) {
 	}
 }
 
-// addPeak keeps the higher of that peak and the one that is known.
+// addPeak records a peak if it is higher than the known one of the same case and container.
 func (r *results) addPeak(m memory) {
 	for i, known := range r.Memory {
 		if known.Case == m.Case && known.Container == m.Container {
@@ -69,7 +69,7 @@ func (r *results) addPeak(m memory) {
 	r.Memory = append(r.Memory, m)
 }
 
-// last returns the newest of those measurements, in seconds.
+// last returns the latest of these measurements, in seconds.
 func (r *results) last(name, scenario, method, figure string) (seconds float64) {
 	for _, s := range r.Samples {
 		if s.Case == name && s.Scenario == scenario && s.Method == method && s.Figure == figure {
@@ -79,7 +79,7 @@ func (r *results) last(name, scenario, method, figure string) (seconds float64) 
 	return seconds
 }
 
-// median returns the median of those measurements in seconds, and how many there are.
+// median returns the median of these measurements in seconds, and their number.
 func (r *results) median(name, scenario, method, figure string) (seconds float64, n int) {
 	var found []float64
 	for _, s := range r.Samples {
@@ -98,7 +98,7 @@ func (r *results) median(name, scenario, method, figure string) (seconds float64
 	return found[middle], len(found)
 }
 
-// scenarios returns the scenarios of a case that were measured.
+// scenarios returns the measured scenarios of a case.
 func (r *results) scenarios(s subject) (measured []string) {
 	for _, scenario := range s.Scenarios {
 		if _, n := r.median(s.Name, scenario, ours, "delivery"); n > 0 {
@@ -118,7 +118,7 @@ func readResults(directory string) (r results, err error) {
 	return r, json.Unmarshal(content, &r)
 }
 
-// write writes the results, as JSON, table and plot.
+// write writes the results as JSON, table and plot.
 func (r *results) write(directory string) error {
 	content, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {
@@ -138,7 +138,7 @@ func write(directory, name string, content []byte) error {
 	return os.WriteFile(filepath.Join(directory, name), content, 0o644) // #nosec G306 -- documentation
 }
 
-// table returns the medians as Markdown.
+// table returns the medians as Markdown tables.
 func (r *results) table() string {
 	var w strings.Builder
 	m := r.Machine
@@ -146,8 +146,8 @@ func (r *results) table() string {
 	fmt.Fprintf(&w, "%s CPUs, %s GiB, Docker %s (%s), %s, Kubernetes %s, containerd %s; seconds, medians.\n",
 		m.CPUs, m.MemoryGiB, m.Docker, m.Storage, m.Kind, m.Kubernetes, m.Containerd)
 	for _, figure := range []struct{ key, title string }{
-		{"delivery", "From the daemon holding the image to the node holding it"},
-		{"running", "From the daemon holding the image to a running pod (`kubectl apply`)"},
+		{"delivery", "From the image in Docker to the image on the node"},
+		{"running", "From the image in Docker to a running pod (`kubectl apply`)"},
 	} {
 		fmt.Fprintf(&w, "\n## %s\n\n| case | | `kind load` | `docker push` + pull | ours | floor | `kind load` / ours | push / ours | runs |\n", figure.title)
 		w.WriteString("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
@@ -164,7 +164,7 @@ func (r *results) table() string {
 	return w.String()
 }
 
-// row writes one line of a table, if there is anything to say.
+// row writes one row of a table unless a measurement is missing.
 func (r *results) row(w *strings.Builder, name, scenario, figure string) {
 	load, n := r.median(name, scenario, kindLoad, figure)
 	push, _ := r.median(name, scenario, dockerPush, figure)

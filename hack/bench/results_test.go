@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// twoRounds are results of one scenario, with medians 10, 4 and 2 s.
+// twoRounds returns results of one scenario with medians of 10, 4 and 2 s.
 func twoRounds() *results {
 	var r results
 	for method, seconds := range map[string][]float64{kindLoad: {9, 11}, dockerPush: {4, 4}, ours: {1, 3}, floor: {1, 1}} {
@@ -25,11 +25,11 @@ func TestTable_ShowsMediansAndRatios(t *testing.T) {
 	t.Parallel()
 	want := "| 858MB | first delivery | 10.00 | 4.00 | **2.00** | 1.00 | **5.0×** | 2.0× | 2 |"
 	if table := twoRounds().table(); !strings.Contains(table, want) {
-		t.Errorf("table() lacks %q:\n%s", want, table)
+		t.Errorf("table() = %s\nwant a row %q", table, want)
 	}
 }
 
-func TestPlot_IsXMLWithABarAMethod(t *testing.T) {
+func TestPlot_IsXMLWithBarPerMethod(t *testing.T) {
 	t.Parallel()
 	plot, err := twoRounds().plot()
 	if err != nil {
@@ -49,14 +49,14 @@ func TestPlot_IsXMLWithABarAMethod(t *testing.T) {
 	}
 }
 
-func TestPosition_KeepsTheOrderOfTimes(t *testing.T) {
+func TestPosition_KeepsOrderOfTimes(t *testing.T) {
 	t.Parallel()
 	if fast, slow := position(0.2, 100), position(20, 100); fast >= slow || slow > plotWidth {
-		t.Errorf("position = %d and %d, want the shorter time to the left, within %d", fast, slow, plotWidth)
+		t.Errorf("positions of 0.2 s and 20 s = %d and %d, want them in order and at most %d", fast, slow, plotWidth)
 	}
 }
 
-func TestFill_GivesTheSameBytesForTheSameSeed(t *testing.T) {
+func TestFill_WritesSameBytesForSameSeed(t *testing.T) {
 	t.Parallel()
 	a, b := make([]byte, 100), make([]byte, 100)
 	for _, p := range [][]byte{a, b} {
@@ -67,11 +67,11 @@ func TestFill_GivesTheSameBytesForTheSameSeed(t *testing.T) {
 		readStart(t, directory, p)
 	}
 	if string(a) != string(b) || string(a) == string(make([]byte, 100)) {
-		t.Errorf("fill wrote %q and then %q", a, b)
+		t.Errorf("fill wrote %q, then %q, want the same", a, b)
 	}
 }
 
-// readStart fills p from the first file that fill has written.
+// readStart fills p from the first file that fill wrote.
 func readStart(t *testing.T, directory string, p []byte) {
 	t.Helper()
 	file, err := os.Open(filepath.Join(directory, "lib/0"))

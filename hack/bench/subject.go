@@ -12,21 +12,21 @@ import (
 	"strings"
 )
 
-// subject is a case: the images that are delivered, and what is measured with them.
+// subject is a case: the images to deliver and the scenarios to measure.
 type subject struct {
 	Name      string
-	Images    int // how many, which share a base
+	Images    int // number of images, which share a base
 	Base      int // megabytes of the base, in three layers
 	Top       int // megabytes of each image's own layer, which a rebuild changes
 	Scenarios []string
 }
 
-// The scenarios. All but rebuild begin with a node that has nothing of the image.
+// The scenarios. All but rebuild begin with a node that has no layer of the image.
 const (
-	first    = "first delivery" // the registry has nothing of it either
-	rebuild  = "rebuild"        // node and registry have the image, of which one layer has changed since
-	recreate = "recreate"       // the cluster is a new one
-	second   = "second node"    // another node has it already
+	first    = "first delivery" // the registry has no layer either
+	rebuild  = "rebuild"        // one layer has changed since node and registry got the image
+	recreate = "recreate"       // in a new cluster
+	second   = "second node"    // another node has the image
 )
 
 // subjects returns all cases.
@@ -48,8 +48,8 @@ func (s subject) has(scenario string) bool {
 	return false
 }
 
-// references returns what the images of a method are called in the daemon. Each method has images of its own, on the same
-// base: the kubelet does not forget by what name kind load has brought an image.
+// references returns the references of a method's images in the daemon. Each method has its own images, on the same base,
+// because the kubelet remembers the name under which kind load imported an image.
 func (s subject) references(m method) (references []string) {
 	for i := range s.Images {
 		references = append(references, fmt.Sprintf("bench/%s-%d:%s", strings.ToLower(s.Name), i, m.tag))
@@ -59,7 +59,7 @@ func (s subject) references(m method) (references []string) {
 
 func (s subject) baseReference() string { return "bench/" + strings.ToLower(s.Name) + "-base:local" }
 
-// makeBase builds the image that all images of the case begin with: the program that their pods run, and three layers.
+// makeBase builds the base of all images of the case: the program that their pods run, and three layers.
 func (b *bench) makeBase(ctx context.Context, s subject) error {
 	b.say("building an image of %d MB", s.Base)
 	directory := filepath.Join(b.work, "base")
@@ -72,19 +72,19 @@ func (b *bench) makeBase(ctx context.Context, s subject) error {
 		layer := fmt.Sprintf("layer%d", i)
 		dockerfile += "COPY " + layer + " /" + layer + "\n"
 		if err := fill(filepath.Join(directory, layer), int64(s.Base)*1_000_000/3, fmt.Sprint("base", i)); err != nil {
-			return fmt.Errorf("making a layer of %s: %w", s.Name, err)
+			return fmt.Errorf("creating a layer of %s: %w", s.Name, err)
 		}
 	}
 	return b.build(ctx, directory, dockerfile+"ENTRYPOINT [\"/hello\"]\n", s.baseReference())
 }
 
-// makeImages builds the images of the case for a method, each with a top layer that no image had before.
+// makeImages builds the images of the case for a method, each with a new top layer.
 func (b *bench) makeImages(ctx context.Context, s subject, m method) error {
 	for _, reference := range s.references(m) {
 		directory := filepath.Join(b.work, "top")
 		b.builds++
 		if err := fill(filepath.Join(directory, "top"), int64(s.Top)*1_000_000, fmt.Sprint("top", b.builds)); err != nil {
-			return fmt.Errorf("making a layer of %s: %w", reference, err)
+			return fmt.Errorf("creating a layer of %s: %w", reference, err)
 		}
 		err := b.build(ctx, directory, "FROM "+s.baseReference()+"\nCOPY top /top\n", reference)
 		if err := errors.Join(err, os.RemoveAll(directory)); err != nil {
@@ -103,12 +103,12 @@ func (b *bench) build(ctx context.Context, directory, dockerfile, reference stri
 }
 
 const (
-	bigFile  = 8_000_000 // bytes, such as of an archive: cannot be compressed further
-	textFile = 1_000_000 // bytes, such as of a program: can be, to half
+	bigFile  = 8_000_000 // bytes; incompressible, like an archive
+	textFile = 1_000_000 // bytes; compresses to half, like a program
 )
 
-// fill fills a directory with files, half of whose bytes can be compressed. The same seed gives the same bytes. They are
-// few: ext4 is slow to make files for a minute after many were removed, which here happens before each measurement.
+// fill fills a directory with files of size bytes in total; half of them are compressible. The same seed gives the same bytes.
+// The files are few: for a minute after many files were removed, as before each measurement, ext4 creates files slowly.
 func fill(directory string, size int64, seed string) error {
 	var key [32]byte
 	copy(key[:], seed)
@@ -127,10 +127,10 @@ func fill(directory string, size int64, seed string) error {
 	return nil
 }
 
-// text gives text of 16 letters, which compresses to about half.
+// text generates text of 16 letters, which compresses to about half.
 type text struct{ random io.Reader }
 
-// Read reads text.
+// Read fills p with text.
 func (t text) Read(p []byte) (int, error) {
 	n, err := t.random.Read(p)
 	for i := range p[:n] {

@@ -1,5 +1,5 @@
-// Command images packs static binaries into images, one layer and one binary each, and writes them as one archive that
-// docker load reads. The same binaries give the same bytes: no time, no user and no path of the build stands in it.
+// Command images packs static binaries into images, each with one layer and one binary, and writes them as one archive for
+// docker load. The same binaries give the same bytes: the archive has no times, users or build paths.
 //
 //	images -arch amd64 -o images.tar kind-local-registry/webhook:v0.1.0=bin/webhook
 package main
@@ -23,8 +23,8 @@ import (
 )
 
 func main() {
-	arch := flag.String("arch", "amd64", "the binaries' architecture, as Go names it")
-	out := flag.String("o", "images.tar", "the archive to write")
+	arch := flag.String("arch", "amd64", "architecture of the binaries, as in GOARCH")
+	out := flag.String("o", "images.tar", "archive to write")
 	flag.Parse()
 	if err := run(*arch, *out, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "images:", err)
@@ -34,13 +34,13 @@ func main() {
 
 func run(arch, out string, pairs []string) error {
 	if len(pairs) == 0 {
-		return errors.New("nothing to pack: name images as REFERENCE=BINARY")
+		return errors.New("no images given: want REFERENCE=BINARY")
 	}
 	images := map[name.Tag]v1.Image{}
 	for _, pair := range pairs {
 		reference, binary, found := strings.Cut(pair, "=")
 		if !found {
-			return fmt.Errorf("%q is not REFERENCE=BINARY", pair)
+			return fmt.Errorf("parsing %q: want REFERENCE=BINARY", pair)
 		}
 		tag, err := name.NewTag(reference)
 		if err != nil {
@@ -57,9 +57,9 @@ func run(arch, out string, pairs []string) error {
 	return os.Rename(temporary, out)
 }
 
-// pack makes an image whose one layer holds the binary at its root, with that binary as entry point.
+// pack returns an image with one layer, which has the binary in its root directory. The binary is the entrypoint.
 func pack(binary, arch string) (v1.Image, error) {
-	content, err := os.ReadFile(binary) // #nosec G304 -- the caller names what to pack
+	content, err := os.ReadFile(binary) // #nosec G304 -- the caller names the binary
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,6 @@
-// Command kindnetd is not kind's network daemon of that name but a stand-in, for machines that cannot pull it. It does
-// what makes the pods of a kind cluster reach each other and nothing else: it writes this node's CNI configuration and
-// keeps a route to the pod subnet of every other node. It knows one IPv4 subnet a node, and enforces no NetworkPolicy.
+// Command kindnetd replaces kind's network daemon of the same name on machines that cannot pull it. It only connects the pods
+// of a kind cluster: it writes this node's CNI configuration and maintains a route to every other node's pod subnet. It
+// supports one IPv4 subnet per node and enforces no NetworkPolicy.
 package main
 
 import (
@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	interval   = 5 * time.Second // between two looks at the nodes
-	retry      = 1 * time.Second // ... after one that did not succeed
+	interval   = 5 * time.Second // between two updates
+	retry      = 1 * time.Second // after a failed update
 	configPath = "/etc/cni/net.d/10-kindnet.conflist"
 
 	// config is the CNI network configuration list; %q is the pod subnet of the node.
@@ -52,13 +52,13 @@ func main() {
 	err := run(ctx, os.Getenv("HOST_IP"))
 	stop()
 	if err != nil {
-		slog.Error("kindnetd ended", "error", err)
+		slog.Error("kindnetd failed", "error", err)
 		os.Exit(1)
 	}
 }
 
-// run brings the node up to date every interval until ctx ends. Faults are logged, and met anew after retry: at first the
-// API server's service address does not answer, for kube-proxy is not up yet.
+// run updates the node every interval until ctx ends. It logs errors and tries again after retry: until kube-proxy runs, the
+// API server's service address does not answer.
 func run(ctx context.Context, hostIP string) error {
 	clientConfig, err := rest.InClusterConfig()
 	if err != nil {
@@ -67,12 +67,12 @@ func run(ctx context.Context, hostIP string) error {
 	clientConfig.Timeout = interval
 	client, err := kubernetes.NewForConfig(clientConfig)
 	if err != nil {
-		return fmt.Errorf("making the API client: %w", err)
+		return fmt.Errorf("creating the API client: %w", err)
 	}
 	for {
 		pause := interval
 		if err := update(ctx, client, hostIP); err != nil {
-			slog.Warn("node is not up to date", "error", err)
+			slog.Warn("cannot update the node", "error", err)
 			pause = retry
 		}
 		select {
@@ -83,7 +83,7 @@ func run(ctx context.Context, hostIP string) error {
 	}
 }
 
-// update writes the CNI configuration of the node with hostIP, and a route to each of the others.
+// update writes the CNI configuration if a node has hostIP, and sets a route to each other node.
 func update(ctx context.Context, client kubernetes.Interface, hostIP string) error {
 	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -94,7 +94,7 @@ func update(ctx context.Context, client kubernetes.Interface, hostIP string) err
 		node := &nodes.Items[i]
 		subnet, ip := node.Spec.PodCIDR, internalIP(node)
 		switch {
-		case subnet == "" || ip == "": // a node that has just joined: the next turn sees it
+		case subnet == "" || ip == "": // the node has just joined: the next update handles it
 		case ip == hostIP:
 			faults = append(faults, writeConfig(configPath, subnet))
 		default:
@@ -104,7 +104,7 @@ func update(ctx context.Context, client kubernetes.Interface, hostIP string) err
 	return errors.Join(faults...)
 }
 
-// internalIP is the address that the other nodes reach node by, or "".
+// internalIP returns the address at which other nodes reach node, or "".
 func internalIP(node *corev1.Node) string {
 	for _, address := range node.Status.Addresses {
 		if address.Type == corev1.NodeInternalIP {
@@ -114,13 +114,13 @@ func internalIP(node *corev1.Node) string {
 	return ""
 }
 
-// writeConfig writes the CNI configuration for subnet to path, unless that is what it holds.
+// writeConfig writes the CNI configuration for subnet to path unless the file already has it.
 func writeConfig(path, subnet string) error {
 	want := fmt.Sprintf(config, subnet)
 	if got, err := os.ReadFile(path); err == nil && string(got) == want {
 		return nil
 	}
-	// containerd reads the directory at any time: let it see a whole file only
+	// containerd may read the directory at any time and must never see half a file.
 	if err := os.WriteFile(path+".tmp", []byte(want), 0o600); err != nil {
 		return fmt.Errorf("writing CNI configuration: %w", err)
 	}
@@ -131,11 +131,11 @@ func writeConfig(path, subnet string) error {
 	return nil
 }
 
-// route sends what is for subnet to the node at gateway.
+// route sets a route to subnet through the node at gateway.
 func route(subnet, gateway string) error {
 	_, destination, err := net.ParseCIDR(subnet)
 	if err != nil {
-		return fmt.Errorf("reading pod subnet: %w", err)
+		return fmt.Errorf("parsing pod subnet: %w", err)
 	}
 	if err := netlink.RouteReplace(&netlink.Route{Dst: destination, Gw: net.ParseIP(gateway)}); err != nil {
 		return fmt.Errorf("routing %s via %s: %w", subnet, gateway, err)

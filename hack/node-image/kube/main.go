@@ -1,5 +1,5 @@
-// Command kube is Kubernetes in one binary: the control plane's programs, the node's, kubeadm and kubectl. It is the
-// program that it is called by: link or copy it as kube-apiserver, kubelet, kubectl and so on.
+// Command kube is Kubernetes in one binary: the programs of control plane and node, kubeadm and kubectl. Its own file name
+// selects the program: link or copy it as kube-apiserver, kubelet, kubectl and so on.
 package main
 
 import (
@@ -27,8 +27,7 @@ func main() {
 	os.Exit(run(context.Background(), filepath.Base(os.Args[0])))
 }
 
-// run is the main function of the named program; the arguments are read from os.Args, as upstream does. It returns the
-// exit code.
+// run runs the main function of the named program and returns the exit code. Upstream reads the arguments from os.Args.
 func run(ctx context.Context, program string) int {
 	switch program {
 	case "kube-apiserver":
@@ -42,7 +41,7 @@ func run(ctx context.Context, program string) int {
 	case "kubelet":
 		return cli.Run(kubelet.NewKubeletCommand(ctx))
 	case "kubeadm":
-		kubeadmerrors.HandleError(kubeadm.Run()) // prints the error and exits with the code that belongs to it
+		kubeadmerrors.HandleError(kubeadm.Run()) // prints the error and exits with its code
 		return 0
 	case "kubectl":
 		kubectlutil.CheckErr(cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand())) // likewise

@@ -5,34 +5,34 @@ import (
 	"strings"
 )
 
-// names are the names that the images are asked for by, and the version that Kubernetes' own go by.
+// names are the references of the images, and the tag of Kubernetes' own.
 type names struct {
 	kubernetes, etcd, coredns, pause, kindnetd, provisioner, helper string
 }
 
-// image is an image to be made: its name and tag, its entrypoint, and its layers, lowest first.
+// image is an image to build: its reference, its entrypoint, and its layers, lowest first.
 type image struct {
 	name, entrypoint string
 	layers           [][]file
 }
 
-// file is an entry of a layer at path: a copy of the file built, or a symbolic link. Without a path, built is the tar of
-// the whole layer.
+// file is an entry of a layer at path: a copy of the file built, or a symbolic link to link. Without a path, built is the tar
+// of the whole layer.
 type file struct{ path, built, link string }
 
-// applets are the commands of the helper image's busybox: what the storage provisioner's scripts call, and a few that are
-// of use to look around with. wget crashes when given -T.
+// applets are the commands of busybox in the helper image: those that the storage provisioner's scripts call, and a few for
+// debugging. wget crashes with -T.
 const applets = "cat chmod cp date echo env false grep head hostname id ip ls mkdir mv nc nslookup ps rm sed sh sleep " +
 	"tail test touch true uname wget"
 
-// contents says which images each archive holds. kind reads four, by these names; it does not mind what is in which.
+// contents returns the images of each archive. kind reads four archives with these names, with any images.
 func contents(n names) map[string][]image {
 	helper := []file{{path: "bin/busybox", built: "rootfs/busybox"}}
 	for _, applet := range strings.Fields(applets) {
 		helper = append(helper, file{path: "bin/" + applet, link: "busybox"})
 	}
 	return map[string][]image{
-		"kube-apiserver.tar": { // together, for they share a layer
+		"kube-apiserver.tar": { // together, because they share a layer
 			kube("kube-apiserver", n.kubernetes),
 			kube("kube-controller-manager", n.kubernetes),
 			kube("kube-scheduler", n.kubernetes),
@@ -51,7 +51,7 @@ func contents(n names) map[string][]image {
 	}
 }
 
-// kube is the image of one of Kubernetes' programs: the multi-call binary, and a link by which it is that program.
+// kube returns the image of one of Kubernetes' programs: the multi-call binary, and a link to it with the program's name.
 func kube(program, version string, below ...file) image {
 	i := image{name: "registry.k8s.io/" + program + ":" + version, entrypoint: program}
 	if len(below) > 0 {
@@ -63,12 +63,12 @@ func kube(program, version string, below ...file) image {
 	return i
 }
 
-// single is the image of one static binary.
+// single returns the image of one static binary.
 func single(name, path, built string) image {
 	return image{name: name, entrypoint: "/" + path, layers: [][]file{{{path: path, built: built}}}}
 }
 
-// repositories is the index of an archive's images: {"registry.k8s.io/pause": {"3.10": ""}}.
+// repositories returns the index of an archive's images, such as {"registry.k8s.io/pause": {"3.10": ""}}.
 func repositories(images []image) ([]byte, error) {
 	index := map[string]map[string]string{}
 	for _, i := range images {

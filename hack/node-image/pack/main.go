@@ -1,9 +1,9 @@
-// Command pack puts what was built into the images that a kind node preloads, and these into the four archives that
+// Command pack packs binaries into the images that a kind node preloads, and these into the four archives that
 // `kind build node-image --type file` reads:
 //
 //	pack -kubernetes v1.37.2 -etcd IMAGE -coredns IMAGE ... BUILT OUT
 //
-// BUILT is the directory with one directory of results a stage, OUT the one that the archives are written to.
+// BUILT has one directory of binaries per build stage. OUT is the directory for the archives.
 package main
 
 import (
@@ -34,18 +34,18 @@ func main() {
 func run(args []string) error {
 	var n names
 	flags := flag.NewFlagSet("pack", flag.ContinueOnError)
-	flags.StringVar(&n.kubernetes, "kubernetes", "", "Kubernetes `version`, as in v1.37.2")
-	flags.StringVar(&n.etcd, "etcd", "", "`name` of the image that kubeadm runs etcd from")
-	flags.StringVar(&n.coredns, "coredns", "", "`name` of the image that kubeadm runs CoreDNS from")
+	flags.StringVar(&n.kubernetes, "kubernetes", "", "Kubernetes `version`, such as v1.37.2")
+	flags.StringVar(&n.etcd, "etcd", "", "`name` of kubeadm's etcd image")
+	flags.StringVar(&n.coredns, "coredns", "", "`name` of kubeadm's CoreDNS image")
 	flags.StringVar(&n.pause, "pause", "", "`name` of containerd's sandbox image")
 	flags.StringVar(&n.kindnetd, "kindnetd", "", "`name` of the image in kind's CNI manifest")
 	flags.StringVar(&n.provisioner, "provisioner", "", "`name` of the image in kind's storage manifest")
-	flags.StringVar(&n.helper, "helper", "", "`name` of the image that the storage provisioner runs its scripts in")
+	flags.StringVar(&n.helper, "helper", "", "`name` of the image for the storage provisioner's scripts")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if flags.NArg() != 2 {
-		return errors.New("wants two arguments, BUILT and OUT")
+		return errors.New("want two arguments, BUILT and OUT")
 	}
 	built, out := flags.Arg(0), flags.Arg(1)
 	p := packer{built: built, layers: map[string]v1.Layer{}}
@@ -57,23 +57,23 @@ func run(args []string) error {
 	return nil
 }
 
-// packer makes images of the files below built. A layer that several images have is made once.
+// packer builds images of the files below built. It builds a layer that several images share only once.
 type packer struct {
 	built  string
 	layers map[string]v1.Layer
 }
 
-// write writes a Docker archive with images to path. It is led by the entry "repositories": from the manifest at the end
-// kind reads the first image's names only.
+// write writes a Docker archive with images to path. The archive begins with the entry "repositories": of the manifest at the
+// end kind reads only the first image's names.
 func (p *packer) write(path string, images []image) (err error) {
 	tagged := map[name.Tag]v1.Image{}
 	for _, i := range images {
 		tag, err := name.NewTag(i.name)
 		if err != nil {
-			return fmt.Errorf("reading image name: %w", err)
+			return fmt.Errorf("parsing image name: %w", err)
 		}
 		if tagged[tag], err = p.image(i); err != nil {
-			return fmt.Errorf("making image %s: %w", i.name, err)
+			return fmt.Errorf("building image %s: %w", i.name, err)
 		}
 	}
 	file, err := os.Create(path)
@@ -91,7 +91,7 @@ func (p *packer) write(path string, images []image) (err error) {
 	return tarball.MultiWrite(tagged, file)
 }
 
-// image makes the image i.
+// image builds the image i.
 func (p *packer) image(i image) (v1.Image, error) {
 	img := empty.Image
 	for _, files := range i.layers {
@@ -114,7 +114,7 @@ func (p *packer) image(i image) (v1.Image, error) {
 	return mutate.ConfigFile(img, config)
 }
 
-// layer makes a layer of files: the tar that the only one of them is, or a new tar of all.
+// layer returns a layer of files: the tar itself if that is the only one, otherwise a new tar.
 func (p *packer) layer(files []file) (v1.Layer, error) {
 	key := fmt.Sprint(files)
 	if layer, ok := p.layers[key]; ok {
@@ -149,7 +149,7 @@ func (p *packer) tar(out io.Writer, files []file) error {
 		if err != nil {
 			return err
 		}
-		if f.path == "" { // a tar itself
+		if f.path == "" { // already a tar
 			_, err := out.Write(data)
 			return err
 		}
@@ -160,7 +160,7 @@ func (p *packer) tar(out io.Writer, files []file) error {
 	return w.Close()
 }
 
-// writeEntry writes one file, with its padding, and leaves the tar open for more.
+// writeEntry writes one file with its padding. The tar stays open for more.
 func writeEntry(w *tar.Writer, path string, data []byte) error {
 	if err := w.WriteHeader(&tar.Header{Name: path, Mode: 0o755, Size: int64(len(data))}); err != nil {
 		return err

@@ -1,4 +1,4 @@
-// Command pause holds a pod's namespaces open: it waits for a signal, and reaps the pod's orphans where it is process 1.
+// Command pause keeps a pod's namespaces open: it waits for a signal, and reaps the pod's orphans if it is process 1.
 package main
 
 import (
@@ -23,7 +23,7 @@ func main() {
 	}
 }
 
-// reap collects every child that has ended.
+// reap waits for all children that have ended.
 func reap() {
 	for {
 		pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil)

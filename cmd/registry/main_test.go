@@ -26,7 +26,7 @@ func TestRun_AlsoServesOnSocket(t *testing.T) {
 	}
 	defer client.Close()
 	if _, err := client.Held(t.Context(), push.Target{Repository: "a", Reference: "1"}); err != nil {
-		t.Errorf("Held through the socket: %v", err)
+		t.Errorf("looking up an image through the socket: %v", err)
 	}
 	cancel()
 	if err := <-ended; err != nil {

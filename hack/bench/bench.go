@@ -264,18 +264,18 @@ func (p *trial) measure(ctx context.Context, scenario, figure string, action fun
 func (b *bench) machine(ctx context.Context) (machine, error) {
 	var m machine
 	var faults []error
-	ask := func(name string, args ...string) string {
+	output := func(name string, args ...string) string {
 		out, err := b.command(ctx, "", name, args...)
 		faults = append(faults, err)
 		return out
 	}
 	m.Date = time.Now().UTC().Format(time.DateOnly)
-	m.CPUs = ask("nproc")
-	m.MemoryGiB = ask("sh", "-c", `awk '/MemTotal/ { printf "%.0f", $2 / 1048576 }' /proc/meminfo`)
-	m.Docker = ask("docker", "version", "--format", "{{.Server.Version}}")
-	m.Storage = ask("docker", "info", "--format", "{{.Driver}}")
-	m.Kind = ask("sh", "-c", "kind version | cut -d ' ' -f 1,2")
-	m.Kubernetes = ask("docker", "exec", worker, "cat", "/kind/version")
-	m.Containerd = ask("docker", "exec", worker, "sh", "-c", "containerd --version | cut -d ' ' -f 3 | cut -d + -f 1")
+	m.CPUs = output("nproc")
+	m.MemoryGiB = output("sh", "-c", `awk '/MemTotal/ { printf "%.0f", $2 / 1048576 }' /proc/meminfo`)
+	m.Docker = output("docker", "version", "--format", "{{.Server.Version}}")
+	m.Storage = output("docker", "info", "--format", "{{.Driver}}")
+	m.Kind = output("sh", "-c", "kind version | cut -d ' ' -f 1,2")
+	m.Kubernetes = output("docker", "exec", worker, "cat", "/kind/version")
+	m.Containerd = output("docker", "exec", worker, "sh", "-c", "containerd --version | cut -d ' ' -f 3 | cut -d + -f 1")
 	return m, errors.Join(faults...)
 }

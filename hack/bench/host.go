@@ -71,10 +71,10 @@ for try in $(seq 100); do
   crictl images -q | sort -u | comm -13 /bench-ids - | xargs -r crictl --timeout 5m rmi
   ctr -n k8s.io images ls -q | sort | comm -13 /bench-names - | xargs -r ctr -n k8s.io images rm --sync
   ctr -n k8s.io leases create --id bench; ctr -n k8s.io leases rm --sync bench # collects garbage
-  held=$(ctr -n k8s.io snapshots ls && ctr -n k8s.io content ls -q) && case $held in *%s*) ;; *) exit 0 ;; esac
+  left=$(ctr -n k8s.io snapshots ls && ctr -n k8s.io content ls -q) && case $left in *%s*) ;; *) exit 0 ;; esac
   sleep 0.3
 done
-echo "the layers are still there; what may hold them:"
+echo "the layers are still there; what may use them:"
 crictl ps -a; crictl images; ctr -n k8s.io leases ls
 exit 1`
 	for _, layer := range b.layers { // of the lowest layer, chain ID, diffID and uncompressed digest are the same

@@ -98,7 +98,7 @@ func TestDecide_ReturnsReferenceAndReason(t *testing.T) {
 
 func TestDecide_KeepsImageIfLookupFails(t *testing.T) {
 	t.Parallel()
-	got := rewrite.Decide(ask("a/b:local"), func(rewrite.Name) (rewrite.Presence, error) {
+	got := rewrite.Decide(newQuestion("a/b:local"), func(rewrite.Name) (rewrite.Presence, error) {
 		return rewrite.Presence{}, errors.New("no route to host")
 	})
 	want := rewrite.Decision{
@@ -115,7 +115,7 @@ func TestDecide_NeverLooksUpUnmappableImages(t *testing.T) {
 		"not an image": rewrite.InvalidReference,
 		"HOST/image":   rewrite.Unmappable,
 	} {
-		got := rewrite.Decide(ask(image), func(name rewrite.Name) (rewrite.Presence, error) {
+		got := rewrite.Decide(newQuestion(image), func(name rewrite.Name) (rewrite.Presence, error) {
 			t.Errorf("Lookup(%s) called", name)
 			return rewrite.Presence{}, nil
 		})
@@ -127,7 +127,7 @@ func TestDecide_NeverLooksUpUnmappableImages(t *testing.T) {
 
 func TestDecide_ReturnsReasonOfRefusedLookup(t *testing.T) {
 	t.Parallel()
-	got := rewrite.Decide(ask("a/b:local"), func(rewrite.Name) (rewrite.Presence, error) {
+	got := rewrite.Decide(newQuestion("a/b:local"), func(rewrite.Name) (rewrite.Presence, error) {
 		return rewrite.Presence{}, fmt.Errorf("asking: %w", &rewrite.Refusal{Reason: rewrite.ExcludedByRule, Detail: "a rule"})
 	})
 	if got.Reason != rewrite.ExcludedByRule || got.Detail != "a rule" || got.Changed() {
@@ -137,7 +137,7 @@ func TestDecide_ReturnsReasonOfRefusedLookup(t *testing.T) {
 
 func TestDecide_NeverLooksUpExcludedImages(t *testing.T) {
 	t.Parallel()
-	question := ask("nginx")
+	question := newQuestion("nginx")
 	question.ExcludedBy = func(name rewrite.Name) string { return "rule for " + name.String() }
 	got := rewrite.Decide(question, func(name rewrite.Name) (rewrite.Presence, error) {
 		t.Errorf("Lookup(%s) called", name)
@@ -154,19 +154,19 @@ func BenchmarkDecide(b *testing.B) {
 		return rewrite.Presence{OnHost: true, Digest: someDigest}, nil
 	}
 	for b.Loop() {
-		rewrite.Decide(ask("laconicnetwork/agave:local"), lookup)
+		rewrite.Decide(newQuestion("laconicnetwork/agave:local"), lookup)
 	}
 }
 
-// ask returns a question about image with nothing else set.
-func ask(image string) rewrite.Question {
+// newQuestion returns a question about image with nothing else set.
+func newQuestion(image string) rewrite.Question {
 	return rewrite.Question{Image: image, RegistryHost: registryHost}
 }
 
 func TestDecide_UsesServedImageOnlyFromRegistry(t *testing.T) {
 	t.Parallel()
 	served := func(rewrite.Name) (rewrite.Presence, error) { return rewrite.Presence{Served: imageID}, nil }
-	question := ask("a/b:1")
+	question := newQuestion("a/b:1")
 	if got := rewrite.Decide(question, served); got.Reason != rewrite.NotOnHost || got.Changed() {
 		t.Errorf("Decide at admission = %+v, want %s", got, rewrite.NotOnHost)
 	}

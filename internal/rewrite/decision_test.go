@@ -31,8 +31,8 @@ func TestAfterPush_AgreesWithLaterLookup(t *testing.T) {
 		inRegistry := func(rewrite.Name) (rewrite.Presence, error) {
 			return rewrite.Presence{OnHost: true, Digest: someDigest, Served: someDigest}, nil
 		}
-		got, err := rewrite.Decide(ask(image), onHost).AfterPush(someDigest, nil)
-		want := rewrite.Decide(ask(image), inRegistry)
+		got, err := rewrite.Decide(newQuestion(image), onHost).AfterPush(someDigest, nil)
+		want := rewrite.Decide(newQuestion(image), inRegistry)
 		if err != nil || got.Rewritten != want.Rewritten || got.Reason != want.Reason {
 			t.Errorf("AfterPush of Decide(%q) = %+v, %v, want %+v", image, got, err, want)
 		}

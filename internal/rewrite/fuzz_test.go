@@ -77,8 +77,8 @@ func FuzzDecide(f *testing.F) {
 			}
 			return presence, nil
 		}
-		first := rewrite.Decide(ask(image), lookup)
-		if second := rewrite.Decide(ask(first.Rewritten), lookup); second.Changed() {
+		first := rewrite.Decide(newQuestion(image), lookup)
+		if second := rewrite.Decide(newQuestion(first.Rewritten), lookup); second.Changed() {
 			t.Errorf("%q is rewritten to %q, and that to %q", image, first.Rewritten, second.Rewritten)
 		}
 		if first.Changed() && !strings.HasPrefix(first.Rewritten, registryHost+"/") {

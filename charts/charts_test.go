@@ -18,7 +18,6 @@ import (
 	"k8s.io/pod-security-admission/policy"
 	"sigs.k8s.io/yaml"
 
-	"kind-local-registry/charts"
 	"kind-local-registry/charts/charttest"
 	"kind-local-registry/config"
 )
@@ -188,17 +187,5 @@ func TestRBAC_MatchesGolden(t *testing.T) {
 	}
 	if diff := cmp.Diff(string(want), string(got)); diff != "" {
 		t.Errorf("rights (-want +got):\n%s", diff)
-	}
-}
-
-func TestRegistryHost_IsTheDefaultOfTheProgram(t *testing.T) {
-	t.Parallel()
-	chart, err := charts.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	registry, _ := chart.Values["registry"].(map[string]any)
-	if want := config.RegistryHost(config.RegistryPort); registry["host"] != want {
-		t.Errorf("registry.host = %v, want %s", registry["host"], want)
 	}
 }

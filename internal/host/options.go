@@ -14,9 +14,9 @@ import (
 type Options struct {
 	// Cluster is the kind cluster's name; "" for the one in the configuration, else config.Cluster.
 	Cluster string
-	// ConfigFile is a kind configuration for a cluster that has to be created; "" for kind's default.
+	// ConfigFile is a kind configuration for a new cluster; "" for kind's default.
 	ConfigFile string
-	// NodeImage is the node image for a cluster that has to be created; "" for kind's default.
+	// NodeImage is the node image for a new cluster; "" for kind's default.
 	NodeImage string
 	// AdoptOnly forbids creating the cluster.
 	AdoptOnly bool

@@ -98,7 +98,7 @@ func exempt(pod *corev1.Pod) bool { return slices.Contains(config.ExemptNamespac
 // unchanged returns the outcomes of a pod in an exempt namespace.
 func unchanged(subject webhook.Subject) []webhook.Outcome {
 	outcomes := make([]webhook.Outcome, 0, len(subject.Fields))
-	detail := "the webhook is never asked about pods of namespace " + subject.Namespace
+	detail := "exempt namespace " + subject.Namespace
 	for _, field := range subject.Fields {
 		decision := rewrite.Unchanged(field.Image, rewrite.ExcludedByRule, detail)
 		outcomes = append(outcomes, webhook.Outcome{Field: field, Decision: decision})

@@ -114,7 +114,7 @@ func TestExplain_LooksUpNothingForExemptNamespaces(t *testing.T) {
 	explainer, counted := newExplainer(t)
 	for _, namespace := range config.ExemptNamespaces() {
 		decision := explainer.Explain(t.Context(), []*corev1.Pod{podOf(namespace, "example/app:local")})[0].Outcomes[0].Decision
-		want := rewrite.Unchanged("example/app:local", rewrite.ExcludedByRule, "the webhook is never asked about pods of namespace "+namespace)
+		want := rewrite.Unchanged("example/app:local", rewrite.ExcludedByRule, "exempt namespace "+namespace)
 		if diff := cmp.Diff(want, decision); diff != "" {
 			t.Errorf("decision in %s (-want +got):\n%s", namespace, diff)
 		}

@@ -29,9 +29,9 @@ const labelsTimeout = time.Second
 type Options struct {
 	// Name is the cluster's name; "" for the one in the kind configuration, else config.Cluster.
 	Name string
-	// ConfigFile is a kind configuration for a cluster that has to be created; "" for kind's default.
+	// ConfigFile is a kind configuration for a new cluster; "" for kind's default.
 	ConfigFile string
-	// NodeImage is the node image for a cluster that has to be created; "" for kind's default.
+	// NodeImage is the node image for a new cluster; "" for kind's default.
 	NodeImage string
 	// AdoptOnly forbids creating the cluster.
 	AdoptOnly bool

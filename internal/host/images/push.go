@@ -100,7 +100,7 @@ func advice(reason rewrite.Reason) string {
 	case rewrite.NotOnHost:
 		return "build it first, or compare name and tag with docker image ls"
 	case rewrite.DigestNotHeld:
-		return "name it by its tag, without a digest"
+		return "use its tag, without a digest"
 	case rewrite.WrongPlatform:
 		return "build it with docker build --platform linux/" + runtime.GOARCH
 	case rewrite.Unservable:

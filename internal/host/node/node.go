@@ -20,7 +20,7 @@ func (n Node) Check(ctx context.Context, registryHost string) (missing string, e
 	file := HostsFile(registryHost)
 	content, err := n.read(ctx, file)
 	if err != nil {
-		return fmt.Sprintf("node %s does not run, or cannot be read", n.Name), nil //nolint:nilerr // a state, not a failure
+		return fmt.Sprintf("node %s is not running, or its files cannot be read", n.Name), nil //nolint:nilerr // a state, not a failure
 	}
 	if content != Hosts() {
 		return fmt.Sprintf("node %s does not have our %s", n.Name, file), nil

@@ -217,7 +217,7 @@ func TestNode_CheckSaysWhatIsMissing(t *testing.T) {
 	for want, runner := range map[string]Runner{
 		"node n does not have our /etc/containerd/certs.d/localhost:5001/hosts.toml": newRoot(t, readsIt),
 		"containerd on node n does not read /etc/containerd/certs.d":                 withHosts,
-		"node n does not run, or cannot be read":                                     stopped{},
+		"node n is not running, or its files cannot be read":                         stopped{},
 	} {
 		if got, err := (Node{Name: "n", Runner: runner}).Check(t.Context(), registryHost); got != want || err != nil {
 			t.Errorf("Check = %q, %v; want %q", got, err, want)

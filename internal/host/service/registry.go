@@ -269,7 +269,7 @@ func (r *Registry) checkPortFree(ctx context.Context) error {
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(r.options.Port))
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
-		return step.Remedy(fmt.Errorf("port %d of 127.0.0.1 is taken by something other than %s", r.options.Port, config.RegistryContainer),
+		return step.Remedy(fmt.Errorf("port %d of 127.0.0.1 is used by a process other than %s", r.options.Port, config.RegistryContainer),
 			"stop what listens there (ss -ltnp), or choose another with --registry-port")
 	}
 	return listener.Close()

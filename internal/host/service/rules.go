@@ -46,7 +46,7 @@ func (p *Pusher) rulesEnv() []string {
 func (p *Pusher) Rules() (rules.Rules, error) {
 	kept, err := rules.Parse("rules of "+config.PusherContainer, []byte(p.rules))
 	if err != nil {
-		return rules.Rules{}, step.Remedy(err, "give others with setup up --rules FILE")
+		return rules.Rules{}, step.Remedy(err, "set valid rules with setup up --rules FILE")
 	}
 	return kept, nil
 }

@@ -1,0 +1,77 @@
+package certs
+
+import (
+	"crypto/rand"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"kind-local-registry/config"
+)
+
+const (
+	caLife = 10 * 365 * 24 * time.Hour
+	// certLife and renewAhead are those of Let's Encrypt. Renewal is cheap, so it happens often enough to be known to work; and
+	// a computer that was off for a month starts with a valid certificate.
+	certLife   = 90 * 24 * time.Hour
+	renewAhead = 30 * 24 * time.Hour
+	// skew is how far in the past a certificate begins: clocks differ.
+	skew = time.Hour
+
+	caName = config.Name + "-ca"
+)
+
+// Made returns the content of a Secret as a Keeper makes it at now: a CA, a certificate for the names (at least one), and a
+// token.
+func Made(dnsNames []string, now time.Time) (map[string][]byte, error) {
+	made, _, err := material(nil).renewed(dnsNames, now)
+	return made, err
+}
+
+// renewed returns the material with each part recreated that is missing, broken, for other names, about to expire or not yet
+// valid at now. It reports whether it recreated any. A clock that was ahead leaves certificates that begin in the future.
+func (m material) renewed(dnsNames []string, now time.Time) (material, bool, error) {
+	soon := now.Add(renewAhead)
+	caValid := m.caValid(now) && m.caValid(soon)
+	certValid := caValid && m.servesAll(dnsNames, now) && m.servesAll(dnsNames, soon)
+	if certValid && m.tokenValid() {
+		return m, false, nil
+	}
+	next := material{}
+	maps.Copy(next, m)
+	if !m.tokenValid() {
+		next[token] = []byte(strings.ToLower(rand.Text()))
+	}
+	if certValid {
+		return next, true, nil
+	}
+	if err := next.certify(dnsNames, caValid, now); err != nil {
+		return nil, false, err
+	}
+	return next, true, nil
+}
+
+// certify makes a serving certificate, and a CA first unless the material's is valid.
+func (m material) certify(dnsNames []string, caValid bool, now time.Time) error {
+	maker := maker(dnsNames)
+	if !caValid {
+		ca, err := maker.CreateCACert(now.Add(-skew), now.Add(caLife))
+		if err != nil {
+			return fmt.Errorf("making the CA: %w", err)
+		}
+		m[caCert], m[caPrivateKey] = ca.CertPEM, ca.KeyPEM
+	}
+	ca, err := m.ca()
+	if err != nil {
+		return fmt.Errorf("reading the CA: %w", err)
+	}
+	cert, key, err := maker.CreateCertPEM(ca, now.Add(-skew), now.Add(certLife))
+	if err != nil {
+		return fmt.Errorf("making the serving certificate: %w", err)
+	}
+	m[corev1.TLSCertKey], m[corev1.TLSPrivateKeyKey] = cert, key
+	return nil
+}

@@ -16,13 +16,11 @@ const label = "kind-local-registry/bench"
 
 // bench is a run of the benchmark.
 type bench struct {
-	options
+	host
 
-	progress     io.Writer
-	results      results
-	registryData string   // path of the registry's volume on the host
-	layers       []string // chain IDs of the lowest layers of the case's images
-	builds       int      // number of images built so far
+	progress io.Writer
+	results  results
+	builds   int // number of images built so far
 }
 
 func (b *bench) say(format string, args ...any) { _, _ = fmt.Fprintf(b.progress, format+"\n", args...) }

@@ -24,8 +24,16 @@ const (
 // registryHost returns the registry's host in references.
 func registryHost() string { return config.RegistryHost(config.RegistryPort) }
 
+// host is the machine that is measured: its Docker daemon, the cluster and the registry.
+type host struct {
+	options
+
+	registryData string   // path of the registry's volume on the host
+	layers       []string // chain IDs of the lowest layers of the case's images
+}
+
 // command runs a command and returns its stdout.
-func (b *bench) command(ctx context.Context, stdin, name string, args ...string) (string, error) {
+func (h *host) command(ctx context.Context, stdin, name string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, name, args...) // #nosec G204 -- a benchmark of commands
 	var stderr bytes.Buffer
 	cmd.Stdin, cmd.Stderr = strings.NewReader(stdin), &stderr
@@ -37,32 +45,32 @@ func (b *bench) command(ctx context.Context, stdin, name string, args ...string)
 }
 
 // inNode runs a shell script in a node.
-func (b *bench) inNode(ctx context.Context, node, script string) (string, error) {
-	return b.command(ctx, "", "docker", "exec", node, "sh", "-ec", script)
+func (h *host) inNode(ctx context.Context, node, script string) (string, error) {
+	return h.command(ctx, "", "docker", "exec", node, "sh", "-ec", script)
 }
 
 // up creates the cluster, the registry and the pusher, or those that are missing.
-func (b *bench) up(ctx context.Context) error {
-	_, err := b.command(ctx, "", b.setup, "up", "--cluster", cluster, "--config", "examples/kind.yaml", "--rules", "hack/bench/rules.yaml",
-		"--node-image", b.nodeImage, "--kubeconfig", b.kubeconfig())
+func (h *host) up(ctx context.Context) error {
+	_, err := h.command(ctx, "", h.setup, "up", "--cluster", cluster, "--config", "examples/kind.yaml", "--rules", "hack/bench/rules.yaml",
+		"--node-image", h.nodeImage, "--kubeconfig", h.kubeconfig())
 	for _, node := range []string{worker, controlPlane} {
 		if err == nil {
-			_, err = b.inNode(ctx, node, "ctr -n k8s.io images ls -q | sort >/bench-names; crictl images -q | sort -u >/bench-ids")
+			_, err = h.inNode(ctx, node, "ctr -n k8s.io images ls -q | sort >/bench-names; crictl images -q | sort -u >/bench-ids")
 		}
 	}
 	return err
 }
 
-func (b *bench) down(ctx context.Context, args ...string) error {
-	_, err := b.command(ctx, "", b.setup, append([]string{"down", "--cluster", cluster, "--kubeconfig", b.kubeconfig()}, args...)...)
+func (h *host) down(ctx context.Context, args ...string) error {
+	_, err := h.command(ctx, "", h.setup, append([]string{"down", "--cluster", cluster, "--kubeconfig", h.kubeconfig()}, args...)...)
 	return err
 }
 
-func (b *bench) kubeconfig() string { return filepath.Join(b.work, "kubeconfig") }
+func (h *host) kubeconfig() string { return filepath.Join(h.work, "kubeconfig") }
 
 // clear removes all images from the node that it did not have at first, until their layers are gone: by crictl those that the
 // kubelet knows, and by ctr those that only kind load left. It retries, because the kubelet may be removing the same pod.
-func (b *bench) clear(ctx context.Context, node string) error {
+func (h *host) clear(ctx context.Context, node string) error {
 	const script = `
 set +e
 exec 2>/dev/null
@@ -77,8 +85,8 @@ done
 echo "the layers are still there; what may use them:"
 crictl ps -a; crictl images; ctr -n k8s.io leases ls
 exit 1`
-	for _, layer := range b.layers { // of the lowest layer, chain ID, diffID and uncompressed digest are the same
-		if _, err := b.inNode(ctx, node, fmt.Sprintf(script, layer)); err != nil {
+	for _, layer := range h.layers { // of the lowest layer, chain ID, diffID and uncompressed digest are the same
+		if _, err := h.inNode(ctx, node, fmt.Sprintf(script, layer)); err != nil {
 			return fmt.Errorf("clearing %s: %w", node, err)
 		}
 	}
@@ -86,11 +94,11 @@ exit 1`
 }
 
 // forget removes a method's images from the registry.
-func (b *bench) forget(m method) error {
+func (h *host) forget(m method) error {
 	if m.repositories == "" {
 		return nil
 	}
-	store := filepath.Join(b.registryData, "docker/registry/v2")
+	store := filepath.Join(h.registryData, "docker/registry/v2")
 	repositories := filepath.Join(store, "repositories", m.repositories)
 	for _, links := range []string{"*/_layers/sha256/*", "*/_manifests/revisions/sha256/*"} {
 		found, err := filepath.Glob(filepath.Join(repositories, links))
@@ -113,26 +121,26 @@ const podManifest = `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "b
 {"kubernetes.io/hostname": "` + worker + `"}, "containers": [{"name": "bench", "image": "%s"}]}}`
 
 // runPod creates a pod with an image and waits until it runs. Its image is rewritten only if rewrite is set.
-func (b *bench) runPod(ctx context.Context, image string, rewrite bool) error {
-	if _, err := b.kubectl(ctx, fmt.Sprintf(podManifest, rewrite, image), "apply", "-f", "-"); err != nil {
+func (h *host) runPod(ctx context.Context, image string, rewrite bool) error {
+	if _, err := h.kubectl(ctx, fmt.Sprintf(podManifest, rewrite, image), "apply", "-f", "-"); err != nil {
 		return err
 	}
-	_, err := b.kubectl(ctx, "", "wait", "--for=jsonpath={.status.phase}=Running", "pod/bench-pod", "--timeout=600s")
+	_, err := h.kubectl(ctx, "", "wait", "--for=jsonpath={.status.phase}=Running", "pod/bench-pod", "--timeout=600s")
 	return err
 }
 
-func (b *bench) removePod(ctx context.Context) error {
-	_, err := b.kubectl(ctx, "", "delete", "pod", "bench-pod", "--ignore-not-found", "--wait")
+func (h *host) removePod(ctx context.Context) error {
+	_, err := h.kubectl(ctx, "", "delete", "pod", "bench-pod", "--ignore-not-found", "--wait")
 	return err
 }
 
-func (b *bench) kubectl(ctx context.Context, stdin string, args ...string) (string, error) {
-	return b.command(ctx, stdin, "kubectl", append([]string{"--kubeconfig", b.kubeconfig()}, args...)...)
+func (h *host) kubectl(ctx context.Context, stdin string, args ...string) (string, error) {
+	return h.command(ctx, stdin, "kubectl", append([]string{"--kubeconfig", h.kubeconfig()}, args...)...)
 }
 
 // settle waits until all writes are on disk, so that the next measurement does not include them.
-func (b *bench) settle(ctx context.Context) error {
-	_, err := b.command(ctx, "", "sync")
+func (h *host) settle(ctx context.Context) error {
+	_, err := h.command(ctx, "", "sync")
 	if err == nil {
 		time.Sleep(2 * time.Second)
 	}
@@ -140,22 +148,22 @@ func (b *bench) settle(ctx context.Context) error {
 }
 
 // layerDirectories returns Docker's directories of an image's layers, topmost first.
-func (b *bench) layerDirectories(ctx context.Context, image string) ([]string, error) {
+func (h *host) layerDirectories(ctx context.Context, image string) ([]string, error) {
 	const directories = "{{.GraphDriver.Data.UpperDir}}:{{.GraphDriver.Data.LowerDir}}"
-	out, err := b.command(ctx, "", "docker", "image", "inspect", "--format", directories, image)
+	out, err := h.command(ctx, "", "docker", "image", "inspect", "--format", directories, image)
 	return strings.Split(strings.TrimSuffix(out, ":<no value>"), ":"), err
 }
 
 // warm reads the files of the images into the page cache, where those of a new build are: a method may have dropped layers that
 // the next method's images share.
-func (b *bench) warm(ctx context.Context, images []string) error {
+func (h *host) warm(ctx context.Context, images []string) error {
 	for _, image := range images {
-		directories, err := b.layerDirectories(ctx, image)
+		directories, err := h.layerDirectories(ctx, image)
 		if err != nil {
 			return err
 		}
 		for _, directory := range directories {
-			if _, err := b.command(ctx, "", "sh", "-c", "find "+directory+" -type f -exec cat {} + >/dev/null"); err != nil {
+			if _, err := h.command(ctx, "", "sh", "-c", "find "+directory+" -type f -exec cat {} + >/dev/null"); err != nil {
 				return err
 			}
 		}
@@ -167,9 +175,9 @@ func (b *bench) warm(ctx context.Context, images []string) error {
 func containers() []string { return []string{config.PusherContainer, config.RegistryContainer} }
 
 // resetPeaks resets the containers' peaks of memory (proc(5), clear_refs).
-func (b *bench) resetPeaks(ctx context.Context) error {
+func (h *host) resetPeaks(ctx context.Context) error {
 	for _, container := range containers() {
-		pid, err := b.command(ctx, "", "docker", "inspect", "--format", "{{.State.Pid}}", container)
+		pid, err := h.command(ctx, "", "docker", "inspect", "--format", "{{.State.Pid}}", container)
 		if err != nil {
 			return err
 		}
@@ -181,8 +189,8 @@ func (b *bench) resetPeaks(ctx context.Context) error {
 }
 
 // peak returns the peak resident set of a container's first process in MiB (proc(5), VmHWM).
-func (b *bench) peak(ctx context.Context, container string) (float64, error) {
-	pid, err := b.command(ctx, "", "docker", "inspect", "--format", "{{.State.Pid}}", container)
+func (h *host) peak(ctx context.Context, container string) (float64, error) {
+	pid, err := h.command(ctx, "", "docker", "inspect", "--format", "{{.State.Pid}}", container)
 	if err != nil {
 		return 0, err
 	}

@@ -69,7 +69,7 @@ func run(ctx context.Context, args []string, progress io.Writer) error {
 	if o.runs < 1 || o.work == "" {
 		return errors.New("want -runs of at least 1 and a directory for -work")
 	}
-	b := &bench{options: o, progress: progress}
+	b := &bench{host: host{options: o}, progress: progress}
 	if o.add {
 		if b.results, err = readResults(o.out); err != nil {
 			return err

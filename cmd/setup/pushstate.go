@@ -30,7 +30,7 @@ func (s *pushState) update(now push.Progress, at time.Time) time.Duration {
 	return at.Sub(s.begun)
 }
 
-// finish ends the push; pushed says whether it succeeded.
+// finish ends the push; pushed reports whether it succeeded.
 func (s *pushState) finish(pushed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -55,7 +55,7 @@ func install(ctx context.Context, configuration *action.Configuration, wanted pl
 	return err
 }
 
-// hooks says whether Helm runs the chart's hooks.
+// hooks reports whether Helm runs the chart's hooks.
 type hooks bool
 
 const (

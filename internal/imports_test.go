@@ -63,7 +63,7 @@ var ours = map[string]string{
 	"webhook/app":                      "config internal/rules webhook webhook/certs webhook/delivery webhook/endpoint webhook/lookup webhook/podimage webhook/uninstall",
 	"webhook/certs":                    "config",
 	"webhook/delivery":                 "config internal/rewrite webhook webhook/podimage",
-	"webhook/endpoint":                 "internal/httpserver webhook webhook/certs",
+	"webhook/endpoint":                 "internal/httpserver webhook",
 	"webhook/explain":                  "config internal/rewrite internal/rules webhook webhook/lookup webhook/podimage",
 	"webhook/lookup":                   "internal/coalesce internal/rewrite",
 	"webhook/podimage":                 "config internal/rewrite",

@@ -78,7 +78,7 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 	}
 	defer unexpose()
 	port := &endpoint.Port{
-		Number: options.WebhookPort, Handler: endpoint.New(admitting.handler, keeper.Token), Keeper: keeper, Log: log,
+		Number: options.WebhookPort, Handler: endpoint.New(admitting.handler, keeper.Token), Certificates: keeper, Log: log,
 	}
 	err = errors.Join(keeper.SetupWithManager(mgr), deliverer.SetupWithManager(mgr), addUninstall(mgr, options), addPort(mgr, port))
 	if err != nil {

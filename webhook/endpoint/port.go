@@ -14,7 +14,6 @@ import (
 	"github.com/go-logr/logr"
 
 	"kind-local-registry/internal/httpserver"
-	"kind-local-registry/webhook/certs"
 )
 
 const (
@@ -28,14 +27,22 @@ const (
 	dialTimeout = 5 * time.Second
 )
 
+// Certificates is the source of the serving certificate, a *certs.Keeper.
+type Certificates interface {
+	// GetCertificate is tls.Config.GetCertificate.
+	GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
+	// Ready is a healthz.Checker. It fails until a certificate is served.
+	Ready(request *http.Request) error
+}
+
 // Port serves a Handler over HTTPS, in HTTP/1.1 as the API server asks for. It is a manager.Runnable.
 type Port struct {
 	// Number is the TCP port, on all addresses.
 	Number int
 	// Handler answers the requests.
 	Handler *Handler
-	// Keeper provides the serving certificate.
-	Keeper *certs.Keeper
+	// Certificates provides the serving certificate.
+	Certificates Certificates
 	// Log takes errors.
 	Log logr.Logger
 }
@@ -68,7 +75,7 @@ func (p *Port) Start(ctx context.Context) error {
 	}
 	server.Protocols.SetHTTP1(true)
 	security := &tls.Config{
-		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: p.Keeper.GetCertificate,
+		MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: p.Certificates.GetCertificate,
 	}
 	if err := httpserver.Until(ctx, server, tls.NewListener(listener, security)); err != nil {
 		return fmt.Errorf("serving the webhook: %w", err)
@@ -78,7 +85,7 @@ func (p *Port) Start(ctx context.Context) error {
 
 // Ready is a healthz.Checker. It succeeds while the webhook would answer the API server's next call.
 func (p *Port) Ready(request *http.Request) error {
-	if err := p.Keeper.Ready(request); err != nil {
+	if err := p.Certificates.Ready(request); err != nil {
 		return err // without a certificate nothing serves
 	}
 	dialer := tls.Dialer{

@@ -19,8 +19,8 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// path returns the path with the token that the Secret has.
-func path(t *testing.T) string {
+// webhookPath returns the webhook's path with the token from its Secret.
+func webhookPath(t *testing.T) string {
 	t.Helper()
 	secret := &corev1.Secret{}
 	if err := shared.Get(t.Context(), client.ObjectKey{Namespace: config.Name, Name: config.ServingSecret}, secret); err != nil {
@@ -29,21 +29,21 @@ func path(t *testing.T) string {
 	return "/pods/" + string(secret.Data["token"])
 }
 
-// called reports whether the API server calls that path for every webhook.
-func called(t *testing.T, path string) bool {
+// callsPath reports whether every webhook of the configuration has that path.
+func callsPath(t *testing.T, path string) bool {
 	t.Helper()
-	for _, asked := range configuration(t).Webhooks {
-		if !strings.HasSuffix(*asked.ClientConfig.URL, path) {
+	for _, webhook := range configuration(t).Webhooks {
+		if !strings.HasSuffix(*webhook.ClientConfig.URL, path) {
 			return false
 		}
 	}
 	return true
 }
 
-// It takes the path away, so it is not parallel.
-func TestCaller_IsKnownAgainWhenThePathIsWiped(t *testing.T) {
-	want := path(t)
-	await(t, "published", func() bool { return called(t, want) })
+// This test removes the path, so it is not parallel.
+func TestCaller_PathIsRepublishedWhenItIsWiped(t *testing.T) {
+	want := webhookPath(t)
+	await(t, "published", func() bool { return callsPath(t, want) })
 	changed := configuration(t)
 	for i := range changed.Webhooks {
 		changed.Webhooks[i].ClientConfig.URL = new(fmt.Sprintf("https://localhost:%d/pods", shared.options.WebhookPort))
@@ -51,59 +51,59 @@ func TestCaller_IsKnownAgainWhenThePathIsWiped(t *testing.T) {
 	if err := shared.Update(t.Context(), changed); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "published again", func() bool { return called(t, want) })
-	if got := path(t); got != want {
-		t.Errorf("the path is now %s, want %s", got, want)
+	await(t, "republished", func() bool { return callsPath(t, want) })
+	if got := webhookPath(t); got != want {
+		t.Errorf("path = %s, want %s", got, want)
 	}
 }
 
-// The API server tests the path of a Service more strictly than that of a URL.
-func TestCaller_HasAPathThatAServiceMayHave(t *testing.T) {
+// The API server validates the path of a Service more strictly than the path of a URL.
+func TestCaller_PathIsValidForAService(t *testing.T) {
 	t.Parallel()
-	name := namespace(t)
-	asked := &admissionv1.MutatingWebhookConfiguration{
+	name := newNamespace(t)
+	webhook := &admissionv1.MutatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Webhooks: []admissionv1.MutatingWebhook{{
 			Name: "test.kind-local-registry.dev", AdmissionReviewVersions: []string{"v1"},
 			SideEffects: new(admissionv1.SideEffectClassNone),
 			ClientConfig: admissionv1.WebhookClientConfig{
-				Service: &admissionv1.ServiceReference{Namespace: name, Name: name, Path: new(path(t))},
+				Service: &admissionv1.ServiceReference{Namespace: name, Name: name, Path: new(webhookPath(t))},
 			},
 		}},
 	}
-	if err := shared.Create(t.Context(), asked, client.DryRunAll); err != nil {
+	if err := shared.Create(t.Context(), webhook, client.DryRunAll); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestCaller_ThatIsAPodGetsAnAnswerAndCausesNothing(t *testing.T) {
+func TestCaller_StrangerIsAnsweredWithoutEventOrPush(t *testing.T) {
 	t.Parallel()
-	ns := namespace(t)
-	shared.host.have("forged/app:local", image{inRegistry: true})
-	shared.host.have("forged/volume:local", image{})
-	shared.host.have("forged/unfit:local", image{unfit: rewrite.WrongPlatform})
+	ns := newNamespace(t)
+	shared.host.add("forged/app:local", image{inRegistry: true})
+	shared.host.add("forged/volume:local", image{})
+	shared.host.add("forged/refused:local", image{lookupRefusal: rewrite.WrongPlatform})
 	review := `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"some-uid","operation":"CREATE",
 		"resource":{"version":"v1","resource":"pods"},"namespace":"` + ns + `","object":{"metadata":{"name":"forged"},"spec":{
-		"containers":[{"name":"a","image":"forged/app:local"},{"name":"b","image":"forged/unfit:local"}],
+		"containers":[{"name":"a","image":"forged/app:local"},{"name":"b","image":"forged/refused:local"}],
 		"volumes":[{"name":"v","image":{"reference":"forged/volume:local"}}]}}}}`
-	anyone := &http.Client{Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // #nosec G402 -- as a pod that trusts anyone
+	stranger := &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // #nosec G402 -- a pod that calls the webhook does not know its CA
 	}}
-	t.Cleanup(anyone.CloseIdleConnections)
+	t.Cleanup(stranger.CloseIdleConnections)
 	for _, path := range []string{"/pods", "/pods/abcdefghijklmnopqrstuvwxyz"} {
-		answer, err := anyone.Post(fmt.Sprintf("https://localhost:%d%s", shared.options.WebhookPort, path), "application/json", strings.NewReader(review))
+		answer, err := stranger.Post(fmt.Sprintf("https://localhost:%d%s", shared.options.WebhookPort, path), "application/json", strings.NewReader(review))
 		if err != nil {
 			t.Fatal(err)
 		}
 		_ = answer.Body.Close()
 		if answer.StatusCode != http.StatusOK {
-			t.Errorf("%s: status %s, want an answer", path, answer.Status)
+			t.Errorf("POST %s: status %s, want 200 OK", path, answer.Status)
 		}
 	}
-	// Events are written in order: that of a pod which the API server asks about comes after those of the others.
-	admitted := create(t, pod(ns, "forged/unfit:local"))
+	// Events are written in order: the Event of a pod that the API server admits comes after those of the forged reviews.
+	admitted := create(t, pod(ns, "forged/refused:local"))
 	var events eventsv1.EventList
-	await(t, "told of", func() bool {
+	await(t, "reported by an Event", func() bool {
 		if err := shared.List(t.Context(), &events, client.InNamespace(ns)); err != nil {
 			t.Fatal(err)
 		}
@@ -111,10 +111,10 @@ func TestCaller_ThatIsAPodGetsAnAnswerAndCausesNothing(t *testing.T) {
 	})
 	for _, event := range events.Items {
 		if event.Regarding.Name != admitted.Name {
-			t.Errorf("there is an Event about %s: %s", event.Regarding.Name, event.Note)
+			t.Errorf("got an Event about %s: %s, want none", event.Regarding.Name, event.Note)
 		}
 	}
-	if n := shared.host.pushed("forged/volume:local"); n != 0 {
-		t.Errorf("the image was pushed %d times, want not at all", n)
+	if n := shared.host.pushesBegun("forged/volume:local"); n != 0 {
+		t.Errorf("the image was pushed %d times, want 0", n)
 	}
 }

@@ -21,20 +21,20 @@ import (
 	"kind-local-registry/webhook/certs"
 )
 
-// The tests of this file take the certificate away, so they are not parallel.
+// The tests in this file replace the certificate, so they are not parallel.
 
-func TestCertificate_SurvivesAnUpgradeOfTheChart(t *testing.T) {
-	before := bundle(t)
+func TestCertificate_SurvivesAChartUpgrade(t *testing.T) {
+	before := caBundle(t)
 	if err := shared.install(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if after := bundle(t); !bytes.Equal(before, after) {
-		t.Errorf("caBundle after the upgrade = %q, want the one before, %q", after, before)
+	if after := caBundle(t); !bytes.Equal(before, after) {
+		t.Errorf("caBundle after the upgrade = %q, want %q", after, before)
 	}
 }
 
-func TestCertificate_IsPublishedAgainWhenTheBundleIsWiped(t *testing.T) {
-	before := bundle(t)
+func TestCertificate_IsRepublishedWhenTheCABundleIsWiped(t *testing.T) {
+	before := caBundle(t)
 	configuration := configuration(t)
 	for i := range configuration.Webhooks {
 		configuration.Webhooks[i].ClientConfig.CABundle = nil
@@ -42,16 +42,16 @@ func TestCertificate_IsPublishedAgainWhenTheBundleIsWiped(t *testing.T) {
 	if err := shared.Update(t.Context(), configuration); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "published again", func() bool { now := bundle(t); return len(now) > 0 && bytes.HasPrefix(before, now) })
+	await(t, "republished", func() bool { now := caBundle(t); return len(now) > 0 && bytes.HasPrefix(before, now) })
 }
 
-func TestCertificate_IsOneForTwoReplicasAndRenewedForBoth(t *testing.T) {
+func TestCertificate_IsSharedAndRenewedByTwoReplicas(t *testing.T) {
 	second := shared.process()
 	second.options.Identity = "second"
 	if err := freePorts(&second.options); err != nil {
 		t.Fatal(err)
 	}
-	stop, err := serve(second)
+	stop, err := startProcess(second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +60,7 @@ func TestCertificate_IsOneForTwoReplicasAndRenewedForBoth(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	before := served(t, second.options.WebhookPort)
+	before := servedCertificate(t, second.options.WebhookPort)
 
 	secret := &corev1.Secret{}
 	key := client.ObjectKey{Namespace: config.Name, Name: config.ServingSecret}
@@ -73,23 +73,23 @@ func TestCertificate_IsOneForTwoReplicasAndRenewedForBoth(t *testing.T) {
 	}
 
 	await(t, "renewed", func() bool {
-		one, two := served(t, shared.options.WebhookPort), served(t, second.options.WebhookPort)
+		one, two := servedCertificate(t, shared.options.WebhookPort), servedCertificate(t, second.options.WebhookPort)
 		return one.Equal(two) && !one.Equal(before)
 	})
 	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(bundle(t))
-	for name, cert := range map[string]*x509.Certificate{"new": served(t, second.options.WebhookPort), "old": before} {
+	roots.AppendCertsFromPEM(caBundle(t))
+	for name, cert := range map[string]*x509.Certificate{"new": servedCertificate(t, second.options.WebhookPort), "old": before} {
 		if _, err := cert.Verify(x509.VerifyOptions{Roots: roots, DNSName: "localhost"}); err != nil {
-			t.Errorf("the %s certificate is not trusted by caBundle: %v", name, err)
+			t.Errorf("caBundle does not trust the %s certificate: %v", name, err)
 		}
 	}
-	shared.host.have("cert/app:local", image{inRegistry: true})
-	wantImages(t, create(t, pod(namespace(t), "cert/app:local")), pinned("cert/app:local"))
+	shared.host.add("cert/app:local", image{inRegistry: true})
+	wantImages(t, create(t, pod(newNamespace(t), "cert/app:local")), pinned("cert/app:local"))
 }
 
-// An uninstallation takes the configuration first, and the Secret while processes still run.
-func TestCertificate_IsNotMadeAnewWhileThereIsNoConfiguration(t *testing.T) {
-	secret := client.ObjectKey{Namespace: namespace(t), Name: config.ServingSecret}
+// Uninstalling deletes the configuration first, and the Secret while processes still run.
+func TestCertificate_IsNotRecreatedWithoutAWebhookConfiguration(t *testing.T) {
+	secret := client.ObjectKey{Namespace: newNamespace(t), Name: config.ServingSecret}
 	keeper := &certs.Keeper{Client: shared, Secret: secret, Configuration: secret.Namespace, DNSNames: []string{"localhost"}}
 	reconcileOnce := func() error {
 		if _, err := keeper.Reconcile(t.Context(), reconcile.Request{}); err != nil {
@@ -98,18 +98,18 @@ func TestCertificate_IsNotMadeAnewWhileThereIsNoConfiguration(t *testing.T) {
 		return shared.Get(t.Context(), secret, &corev1.Secret{})
 	}
 	if err := reconcileOnce(); !apierrors.IsNotFound(err) {
-		t.Errorf("without the configuration, the Secret: %v, want none", err)
+		t.Errorf("getting the Secret without the configuration: %v, want not found", err)
 	}
 	configuration := &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: keeper.Configuration}}
 	if err := shared.Create(t.Context(), configuration); err != nil {
 		t.Fatal(err)
 	}
 	if err := reconcileOnce(); err != nil {
-		t.Errorf("with the configuration, the Secret: %v, want one", err)
+		t.Errorf("getting the Secret with the configuration: %v", err)
 	}
 }
 
-// configuration returns the webhook configuration as it is now.
+// configuration returns the current webhook configuration.
 func configuration(t *testing.T) *admissionv1.MutatingWebhookConfiguration {
 	t.Helper()
 	found := &admissionv1.MutatingWebhookConfiguration{}
@@ -119,8 +119,8 @@ func configuration(t *testing.T) *admissionv1.MutatingWebhookConfiguration {
 	return found
 }
 
-// bundle returns the caBundle as it is now, which is that of every webhook, or nil where they differ.
-func bundle(t *testing.T) []byte {
+// caBundle returns the current caBundle, or nil if the webhooks of the configuration have different ones.
+func caBundle(t *testing.T) []byte {
 	t.Helper()
 	webhooks := configuration(t).Webhooks
 	first := webhooks[0].ClientConfig.CABundle
@@ -132,10 +132,10 @@ func bundle(t *testing.T) []byte {
 	return first
 }
 
-// served returns the certificate that the process on the port serves.
-func served(t *testing.T, port int) *x509.Certificate {
+// servedCertificate returns the certificate that the process on the port serves.
+func servedCertificate(t *testing.T, port int) *x509.Certificate {
 	t.Helper()
-	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} // #nosec G402 -- to look at it
+	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} // #nosec G402 -- the test inspects the certificate
 	conn, err := dialer.DialContext(t.Context(), "tcp", fmt.Sprintf("localhost:%d", port))
 	if err != nil {
 		t.Fatal(err)
@@ -144,12 +144,12 @@ func served(t *testing.T, port int) *x509.Certificate {
 	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0]
 }
 
-// await waits until the condition holds.
-func await(t *testing.T, what string, holds func() bool) {
+// await waits until the condition is true, and fails the test after patience.
+func await(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !holds(); {
+	for deadline := time.Now().Add(patience); !condition(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("not %s after %s", what, patience)
+			t.Fatalf("not %s within %s", what, patience)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

@@ -24,10 +24,10 @@ import (
 	"kind-local-registry/webhook/app"
 )
 
-// startTime is how long the process may take to be ready.
-const startTime = 30 * time.Second
+// startTimeout is how long the process may take to become ready.
+const startTimeout = 30 * time.Second
 
-// cluster is an API server with the chart in it, and the webhook's process beside it.
+// cluster is an API server with the chart installed, and the webhook's process beside it.
 type cluster struct {
 	client.Client
 
@@ -38,7 +38,7 @@ type cluster struct {
 	stop    func() error
 }
 
-// process is what is needed to run the webhook's process.
+// process is the configuration of one process of the webhook.
 type process struct {
 	access  *rest.Config
 	options app.Options
@@ -46,16 +46,16 @@ type process struct {
 	log     logr.Logger
 }
 
-// newCluster makes what installing the chart would.
+// newCluster installs the chart on the API server.
 func newCluster(ctx context.Context, access *rest.Config, log logr.Logger) (*cluster, error) {
 	c, err := client.New(access, client.Options{})
 	if err != nil {
-		return nil, fmt.Errorf("making a client: %w", err)
+		return nil, fmt.Errorf("creating a client: %w", err)
 	}
 	options := app.Defaults()
 	options.DNSNames = []string{"localhost"}
 	options.PushDeadline = time.Hour
-	options.Drain = 0 // no API server keeps on calling one that was stopped
+	options.Drain = 0 // no API server calls a stopped process
 	if err := freePorts(&options); err != nil {
 		return nil, err
 	}
@@ -63,11 +63,12 @@ func newCluster(ctx context.Context, access *rest.Config, log logr.Logger) (*clu
 	if err := c.Create(ctx, namespace); err != nil {
 		return nil, fmt.Errorf("creating the namespace: %w", err)
 	}
-	made := &cluster{Client: c, access: access, options: options, host: newHost(), log: log}
-	return made, made.install(ctx)
+	created := &cluster{Client: c, access: access, options: options, host: newHost(), log: log}
+	return created, created.install(ctx)
 }
 
-// install applies the chart as Helm does, but for its hooks, and for the webhook's address: no Service leads to this process.
+// install applies the chart as Helm does, but without its hooks, and with a URL in place of the webhook's Service, as no
+// Service leads to this process.
 func (c *cluster) install(ctx context.Context) error {
 	objects, err := charttest.ObjectsIn(c.access, map[string]any{"pusher": map[string]any{"address": "172.18.255.253"}})
 	if err != nil {
@@ -79,11 +80,11 @@ func (c *cluster) install(ctx context.Context) error {
 	}
 	for _, object := range objects {
 		if object.GetAnnotations()["helm.sh/hook"] != "" {
-			continue // there is nobody here to run a pod
+			continue // no kubelet runs the hook's pod
 		}
 		webhooks, _ := object.Object["webhooks"].([]any)
-		for _, asked := range webhooks {
-			asked.(map[string]any)["clientConfig"] = map[string]any{"url": url}
+		for _, webhook := range webhooks {
+			webhook.(map[string]any)["clientConfig"] = map[string]any{"url": url}
 		}
 		if err := c.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("helm")); err != nil {
 			return fmt.Errorf("applying %s %s: %w", object.GetKind(), object.GetName(), err)
@@ -92,7 +93,7 @@ func (c *cluster) install(ctx context.Context) error {
 	return nil
 }
 
-// url returns the webhook's URL. Its path is the one that is there, as the chart leaves that to the webhook.
+// url returns the webhook's URL. It keeps the path of an existing configuration: the webhook sets it, the chart does not.
 func (c *cluster) url(ctx context.Context) (string, error) {
 	found := &admissionv1.MutatingWebhookConfiguration{}
 	err := c.Get(ctx, client.ObjectKey{Name: config.Name}, found)
@@ -105,56 +106,56 @@ func (c *cluster) url(ctx context.Context) (string, error) {
 	return *found.Webhooks[0].ClientConfig.URL, nil
 }
 
-// process returns the process as the chart runs it: with the rights of the chart's ServiceAccount, and no more.
+// process returns the configuration with which the chart runs the process: with the rights of its ServiceAccount only.
 func (c *cluster) process() process {
 	access := rest.CopyConfig(c.access)
 	access.Impersonate.UserName = config.ServiceAccountUser()
 	return process{access: access, options: c.options, pusher: c.host, log: c.log}
 }
 
-// replace stops the process and runs another one until the test ends. Tests that use it are not parallel.
-func (c *cluster) replace(t *testing.T, change func(*process)) {
+// replaceProcess runs a changed process until the test ends. Tests that use it are not parallel.
+func (c *cluster) replaceProcess(t *testing.T, change func(*process)) {
 	t.Helper()
 	other := c.process()
 	change(&other)
-	c.restart(t, other)
-	t.Cleanup(func() { c.restart(t, c.process()) })
+	c.restartProcess(t, other)
+	t.Cleanup(func() { c.restartProcess(t, c.process()) })
 }
 
-// restart stops the process that runs and runs another one.
-func (c *cluster) restart(t *testing.T, next process) {
+// restartProcess stops the running process and starts the next one.
+func (c *cluster) restartProcess(t *testing.T, next process) {
 	t.Helper()
 	if err := c.stop(); err != nil {
 		t.Fatalf("stopping the process: %v", err)
 	}
-	stop, err := serve(next)
+	stop, err := startProcess(next)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.stop = stop
 }
 
-// serve starts a process and waits until it is ready. The function that it returns stops it.
-func serve(p process) (stop func() error, err error) {
+// startProcess starts a process and waits until it is ready. Call stop to stop it.
+func startProcess(p process) (stop func() error, err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- app.Run(ctx, p.access, p.options, p.pusher, p.log) }()
 	stop = func() error { cancel(); return <-done }
-	deadline := time.After(startTime)
+	deadline := time.After(startTimeout)
 	for !ready(p.options) {
 		select {
 		case err := <-done:
 			cancel()
 			return nil, fmt.Errorf("serving: %w", err)
 		case <-deadline:
-			return nil, errors.Join(fmt.Errorf("the process is not ready after %s", startTime), stop())
+			return nil, errors.Join(fmt.Errorf("the process is not ready after %s", startTimeout), stop())
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 	return stop, nil
 }
 
-// ready says whether the process is ready.
+// ready reports whether the process is ready.
 func ready(options app.Options) bool {
 	response, err := http.Get(fmt.Sprintf("http://localhost:%d/readyz", options.HealthPort))
 	if err != nil {
@@ -164,12 +165,12 @@ func ready(options app.Options) bool {
 	return response.StatusCode == http.StatusOK
 }
 
-// freePorts gives the options ports that nobody listens on.
+// freePorts sets the options' ports to free ones.
 func freePorts(options *app.Options) error {
 	for _, port := range []*int{&options.WebhookPort, &options.HealthPort, &options.MetricsPort} {
 		listener, err := net.Listen("tcp", "localhost:0")
 		if err != nil {
-			return fmt.Errorf("looking for a free port: %w", err)
+			return fmt.Errorf("finding a free port: %w", err)
 		}
 		defer func() { _ = listener.Close() }()
 		*port = listener.Addr().(*net.TCPAddr).Port

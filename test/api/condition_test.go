@@ -22,8 +22,8 @@ import (
 	"kind-local-registry/config"
 )
 
-// countCalls has the API server call another webhook about the pods of a namespace, under the rules and conditions of ours,
-// and returns the number of calls so far.
+// countCalls registers another webhook for the pods of a namespace, with our rules and match conditions, and returns the
+// counter of its calls.
 func countCalls(t *testing.T, ns string) *atomic.Int64 {
 	t.Helper()
 	calls := &atomic.Int64{}
@@ -50,7 +50,7 @@ func countCalls(t *testing.T, ns string) *atomic.Int64 {
 		CABundle: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
 	}
 	counting.Webhooks[0].NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: ns}}
-	counting.Webhooks[0].FailurePolicy = new(admissionv1.Fail) // so that a condition that cannot be evaluated is seen
+	counting.Webhooks[0].FailurePolicy = new(admissionv1.Fail) // a match condition that cannot be evaluated then fails the request
 	if err := shared.Create(t.Context(), counting); err != nil {
 		t.Fatal(err)
 	}
@@ -66,8 +66,8 @@ func countCalls(t *testing.T, ns string) *atomic.Int64 {
 	return calls
 }
 
-// many returns a pod of n containers and n init containers.
-func many(ns string, n int) *corev1.Pod {
+// largePod returns a pod of n containers and n init containers.
+func largePod(ns string, n int) *corev1.Pod {
 	p := pod(ns)
 	for i := range n {
 		image := fmt.Sprintf("registry.invalid/else:%d", i)
@@ -79,48 +79,48 @@ func many(ns string, n int) *corev1.Pod {
 
 func TestConditions_CallTheWebhookOnlyIfAnImageChanges(t *testing.T) {
 	t.Parallel()
-	ns := namespace(t)
+	ns := newNamespace(t)
 	calls := countCalls(t, ns)
-	p := many(ns, 300)
+	p := largePod(ns, 300)
 	p.Annotations = map[string]string{config.RewriteAnnotation: "false"}
 	plain := pod(ns, "registry.invalid/else:1")
 	plain.Name = "plain"
 	for _, created := range []*corev1.Pod{p, plain} {
-		wantCalls(t, "creation", calls, true, func() error { return shared.Create(t.Context(), created) })
+		wantCalled(t, "creation", calls, true, func() error { return shared.Create(t.Context(), created) })
 	}
-	own := withItsRights(t)
+	ours := webhookClient(t)
 	patch := func(c client.Client, p *corev1.Pod, patch string) func() error {
 		return func() error {
 			return c.Patch(t.Context(), p.DeepCopy(), client.RawPatch(types.JSONPatchType, []byte(patch)))
 		}
 	}
-	const other = `[{"op":"replace","path":"/spec/%s/0/image","value":"%s"}]`
-	fail(t, plain)
+	const replace = `[{"op":"replace","path":"/spec/%s/0/image","value":"%s"}]`
+	failPulls(t, plain)
 	for name, tt := range map[string]struct {
 		update func() error
 		want   bool
 	}{
-		"a label":                {patch(shared, p, `[{"op":"add","path":"/metadata/labels","value":{"a":"b"}}]`), false},
-		"nothing":                {patch(shared, p, `[{"op":"replace","path":"/spec/containers/1/image","value":"registry.invalid/else:1"}]`), false},
-		"a container's image":    {patch(shared, p, fmt.Sprintf(other, "containers", "registry.invalid/a:1")), true},
-		"an init container's":    {patch(shared, p, fmt.Sprintf(other, "initContainers", "registry.invalid/b:1")), true},
-		"an image, by ourselves": {patch(own, plain, fmt.Sprintf(other, "containers", "localhost:5001/else:1")), false},
-		"the status":             {func() error { fail(t, p); return nil }, false},
-		"an ephemeral container": {func() error { debug(t, p.DeepCopy(), "one", "registry.invalid/else:1"); return nil }, true},
+		"a label":                 {patch(shared, p, `[{"op":"add","path":"/metadata/labels","value":{"a":"b"}}]`), false},
+		"no field":                {patch(shared, p, `[{"op":"replace","path":"/spec/containers/1/image","value":"registry.invalid/else:1"}]`), false},
+		"a container's image":     {patch(shared, p, fmt.Sprintf(replace, "containers", "registry.invalid/a:1")), true},
+		"an init container's":     {patch(shared, p, fmt.Sprintf(replace, "initContainers", "registry.invalid/b:1")), true},
+		"an image by the webhook": {patch(ours, plain, fmt.Sprintf(replace, "containers", "localhost:5001/else:1")), false},
+		"the status":              {func() error { failPulls(t, p); return nil }, false},
+		"an ephemeral container":  {func() error { debug(t, p.DeepCopy(), "one", "registry.invalid/else:1"); return nil }, true},
 	} {
-		wantCalls(t, "update of "+name, calls, tt.want, tt.update)
+		wantCalled(t, "update of "+name, calls, tt.want, tt.update)
 	}
 }
 
-// wantCalls fails the test unless the request makes the API server call the webhook, or not. It may call it twice, if the pod
-// in its cache is an old one.
-func wantCalls(t *testing.T, what string, calls *atomic.Int64, want bool, request func() error) {
+// wantCalled fails the test unless the request makes the API server call the webhook, or not, as wanted. The API server may
+// call it twice, if the pod in its cache is stale.
+func wantCalled(t *testing.T, what string, calls *atomic.Int64, want bool, request func() error) {
 	t.Helper()
 	before := calls.Load()
 	if err := request(); err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
 	if got := calls.Load() > before; got != want {
-		t.Errorf("%s: the webhook is called: %v, want %v", what, got, want)
+		t.Errorf("%s: webhook called = %v, want %v", what, got, want)
 	}
 }

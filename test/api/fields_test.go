@@ -26,79 +26,79 @@ func debug(t *testing.T, p *corev1.Pod, name, image string) {
 	}
 }
 
-func TestAdmission_RewritesEphemeralContainersEachOnce(t *testing.T) {
+func TestAdmission_RewritesEachEphemeralContainerOnce(t *testing.T) {
 	t.Parallel()
-	shared.host.have("debug/held:local", image{inRegistry: true})
-	shared.host.have("debug/new:local", image{})
-	p := create(t, pod(namespace(t), "registry.invalid/else:1"))
+	shared.host.add("debug/present:local", image{inRegistry: true})
+	shared.host.add("debug/new:local", image{})
+	p := create(t, pod(newNamespace(t), "registry.invalid/else:1"))
 
-	debug(t, p, "one", "debug/held:local")
+	debug(t, p, "one", "debug/present:local")
 	debug(t, p, "two", "debug/new:local")
 	debug(t, p, "three", "registry.invalid/else:1")
-	want := []string{pinned("debug/held:local"), pinned("debug/new:local"), "registry.invalid/else:1"}
+	want := []string{pinned("debug/present:local"), pinned("debug/new:local"), "registry.invalid/else:1"}
 	for i, c := range p.Spec.EphemeralContainers {
 		if c.Image != want[i] {
-			t.Errorf("ephemeral container %s has %s, want %s", c.Name, c.Image, want[i])
+			t.Errorf("image of ephemeral container %s = %s, want %s", c.Name, c.Image, want[i])
 		}
 	}
 	if len(p.Annotations) > 0 {
 		t.Errorf("annotations = %v, want none", p.Annotations)
 	}
-	if n := shared.host.done("debug/new:local"); n == 0 { // the API server may ask twice about one update
+	if n := shared.host.pushesDone("debug/new:local"); n == 0 { // the API server may call the webhook twice for one update
 		t.Error("the image was not pushed")
 	}
 }
 
-func TestAdmission_AddsAnEphemeralContainerToAPodThatItNeverSaw(t *testing.T) {
+func TestAdmission_RewritesAnEphemeralContainerOfAnUnrewrittenPod(t *testing.T) {
 	t.Parallel()
-	shared.host.have("debug/unseen:local", image{inRegistry: true})
-	p := pod(namespace(t), "debug/unseen:local")
+	shared.host.add("debug/unrewritten:local", image{inRegistry: true})
+	p := pod(newNamespace(t), "debug/unrewritten:local")
 	p.Annotations = map[string]string{config.RewriteAnnotation: "false"}
 	create(t, p)
 	delete(p.Annotations, config.RewriteAnnotation)
 	if err := shared.Update(t.Context(), p); err != nil {
 		t.Fatal(err)
 	}
-	debug(t, p, "one", "debug/unseen:local")
-	wantImages(t, p, "debug/unseen:local")
-	if got := p.Spec.EphemeralContainers[0].Image; got != pinned("debug/unseen:local") {
-		t.Errorf("the ephemeral container has %s", got)
+	debug(t, p, "one", "debug/unrewritten:local")
+	wantImages(t, p, "debug/unrewritten:local")
+	if got := p.Spec.EphemeralContainers[0].Image; got != pinned("debug/unrewritten:local") {
+		t.Errorf("image of the ephemeral container = %s, want %s", got, pinned("debug/unrewritten:local"))
 	}
 }
 
-func TestAdmission_HasAnEphemeralContainerWaitForASlowPushOnlyALittle(t *testing.T) {
+func TestAdmission_BoundsTheWaitForAnEphemeralContainersPush(t *testing.T) {
 	t.Parallel()
-	pushing := make(chan struct{})
-	shared.host.have("debug/slow:local", image{pushing: pushing})
-	p := create(t, pod(namespace(t), "registry.invalid/else:1"))
+	unblock := make(chan struct{})
+	shared.host.add("debug/slow:local", image{unblock: unblock})
+	p := create(t, pod(newNamespace(t), "registry.invalid/else:1"))
 	debug(t, p, "one", "debug/slow:local")
-	close(pushing)
+	close(unblock)
 	if got, want := p.Spec.EphemeralContainers[0].Image, "localhost:5001/debug/slow:local"; got != want {
-		t.Errorf("the ephemeral container has %s, want %s", got, want)
+		t.Errorf("image of the ephemeral container = %s, want %s", got, want)
 	}
-	await(t, "pushed", func() bool { return shared.host.done("debug/slow:local") == 1 })
+	await(t, "pushed", func() bool { return shared.host.pushesDone("debug/slow:local") == 1 })
 }
 
-// withVolume returns a pod with an image as a volume.
-func withVolume(t *testing.T, reference string) *corev1.Pod {
-	p := pod(namespace(t), "registry.invalid/else:1")
+// createWithImageVolume creates a pod that has an image volume.
+func createWithImageVolume(t *testing.T, reference string) *corev1.Pod {
+	p := pod(newNamespace(t), "registry.invalid/else:1")
 	p.Spec.Volumes = []corev1.Volume{{Name: "model", VolumeSource: corev1.VolumeSource{
 		Image: &corev1.ImageVolumeSource{Reference: reference, PullPolicy: corev1.PullIfNotPresent},
 	}}}
 	return create(t, p)
 }
 
-// volumeReference returns what the pod's volume names.
-func volumeReference(p *corev1.Pod) string { return p.Spec.Volumes[0].Image.Reference }
+// volumeImage returns the image reference of the pod's volume.
+func volumeImage(p *corev1.Pod) string { return p.Spec.Volumes[0].Image.Reference }
 
-func TestAdmission_RewritesImageVolumesByDigestAtOnce(t *testing.T) {
+func TestAdmission_PinsImageVolumesImmediately(t *testing.T) {
 	t.Parallel()
-	for _, held := range []bool{true, false} {
-		name := map[bool]string{true: "volume/held:local", false: "volume/new:local"}[held]
-		shared.host.have(name, image{inRegistry: held})
-		p := withVolume(t, name)
-		if got := volumeReference(p); got != pinned(name) || gated(p) {
-			t.Errorf("the volume has %s and the pod's gates are %v, want %s and none", got, p.Spec.SchedulingGates, pinned(name))
+	for _, present := range []bool{true, false} {
+		name := map[bool]string{true: "volume/present:local", false: "volume/new:local"}[present]
+		shared.host.add(name, image{inRegistry: present})
+		p := createWithImageVolume(t, name)
+		if got := volumeImage(p); got != pinned(name) || gated(p) {
+			t.Errorf("volume image = %s, gates = %v, want %s and no gate", got, p.Spec.SchedulingGates, pinned(name))
 		}
 		if got, want := p.Annotations[config.OriginalsAnnotation], `{"spec.volumes{model}":"`+name+`"}`; got != want {
 			t.Errorf("originals = %s, want %s", got, want)
@@ -106,42 +106,42 @@ func TestAdmission_RewritesImageVolumesByDigestAtOnce(t *testing.T) {
 	}
 }
 
-func TestDelivery_HoldsAPodUntilASlowImageVolumeIsPushed(t *testing.T) {
+func TestDelivery_GatesAPodUntilItsVolumeIsPushed(t *testing.T) {
 	t.Parallel()
-	pushing := make(chan struct{})
-	shared.host.have("volume/slow:local", image{pushing: pushing})
-	p := withVolume(t, "volume/slow:local")
+	unblock := make(chan struct{})
+	shared.host.add("volume/slow:local", image{unblock: unblock})
+	p := createWithImageVolume(t, "volume/slow:local")
 	if !gated(p) {
 		t.Error("the pod is not gated")
 	}
-	close(pushing)
-	eventually(t, p, "free", free)
-	if got, want := volumeReference(p), "localhost:5001/volume/slow:local"; got != want {
-		t.Errorf("the volume has %s, want %s, as nobody may change it", got, want)
+	close(unblock)
+	eventually(t, p, "ungated", ungated)
+	if got, want := volumeImage(p), "localhost:5001/volume/slow:local"; got != want {
+		t.Errorf("volume image = %s, want %s, as the field is immutable", got, want)
 	}
 }
 
-func TestAdmission_LeavesAnImageVolumeAloneThatCannotBePushed(t *testing.T) {
+func TestAdmission_KeepsAnImageVolumeThatCannotBePushed(t *testing.T) {
 	t.Parallel()
-	shared.host.have("volume/refused:local", image{refusal: rewrite.Unservable})
-	p := withVolume(t, "volume/refused:local")
-	if got := volumeReference(p); got != "volume/refused:local" || gated(p) {
-		t.Errorf("the volume has %s and the pod's gates are %v, want it as it was written, and no gate", got, p.Spec.SchedulingGates)
+	shared.host.add("volume/refused:local", image{pushRefusal: rewrite.Unservable})
+	p := createWithImageVolume(t, "volume/refused:local")
+	if got := volumeImage(p); got != "volume/refused:local" || gated(p) {
+		t.Errorf("volume image = %s, gates = %v, want the original image and no gate", got, p.Spec.SchedulingGates)
 	}
 }
 
-func TestAdmission_LeavesANamespaceAloneThatAsksForIt(t *testing.T) {
+func TestAdmission_SkipsNamespacesThatOptOut(t *testing.T) {
 	t.Parallel()
-	shared.host.have("label/app:local", image{inRegistry: true})
+	shared.host.add("label/app:local", image{inRegistry: true})
 	ns := &corev1.Namespace{}
-	if err := shared.Get(t.Context(), client.ObjectKey{Name: namespace(t)}, ns); err != nil {
+	if err := shared.Get(t.Context(), client.ObjectKey{Name: newNamespace(t)}, ns); err != nil {
 		t.Fatal(err)
 	}
 	ns.Labels[config.RewriteAnnotation] = "false"
 	if err := shared.Update(t.Context(), ns); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "left alone", func() bool { // the webhook's cache learns of it in a moment
+	await(t, "exempt", func() bool { // the webhook's cache sees the label a moment later
 		p := pod(ns.Name, "label/app:local")
 		p.Name, p.GenerateName = "", "app-"
 		return images(create(t, p)) == "label/app:local"

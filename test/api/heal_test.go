@@ -12,8 +12,8 @@ import (
 	"kind-local-registry/config"
 )
 
-// createUnseen creates pods while there is no webhook. Tests that use it are not parallel.
-func createUnseen(t *testing.T, pods ...*corev1.Pod) {
+// createWithoutWebhook creates pods while the webhook is stopped. Tests that use it are not parallel.
+func createWithoutWebhook(t *testing.T, pods ...*corev1.Pod) {
 	t.Helper()
 	if err := shared.stop(); err != nil {
 		t.Fatal(err)
@@ -21,15 +21,15 @@ func createUnseen(t *testing.T, pods ...*corev1.Pod) {
 	for _, p := range pods {
 		create(t, p)
 	}
-	stop, err := serve(shared.process())
+	stop, err := startProcess(shared.process())
 	if err != nil {
 		t.Fatal(err)
 	}
 	shared.stop = stop
 }
 
-// fail has the pod be one whose images the kubelet cannot pull.
-func fail(t *testing.T, p *corev1.Pod) {
+// failPulls sets the pod's status as if the kubelet could not pull its images.
+func failPulls(t *testing.T, p *corev1.Pod) {
 	t.Helper()
 	if err := shared.Get(t.Context(), client.ObjectKeyFromObject(p), p); err != nil {
 		t.Fatal(err)
@@ -50,94 +50,94 @@ func fail(t *testing.T, p *corev1.Pod) {
 	}
 }
 
-func TestHeal_GivesPodsTheHostsImagesThatWereCreatedWithoutTheWebhook(t *testing.T) {
-	shared.host.have("heal/held:local", image{inRegistry: true})
-	shared.host.have("heal/new:local", image{})
-	ns := namespace(t)
-	p := pod(ns, "heal/held:local", "registry.invalid/else:1")
+func TestHeal_RewritesPodsCreatedWithoutTheWebhook(t *testing.T) {
+	shared.host.add("heal/present:local", image{inRegistry: true})
+	shared.host.add("heal/new:local", image{})
+	ns := newNamespace(t)
+	p := pod(ns, "heal/present:local", "registry.invalid/else:1")
 	p.Spec.InitContainers = []corev1.Container{{Name: "init", Image: "heal/new:local"}}
-	out := pod(ns, "heal/held:local")
-	out.Name, out.Annotations = "out", map[string]string{config.RewriteAnnotation: "false"}
-	createUnseen(t, p, out)
-	fail(t, out)
-	fail(t, p)
+	optedOut := pod(ns, "heal/present:local")
+	optedOut.Name, optedOut.Annotations = "opted-out", map[string]string{config.RewriteAnnotation: "false"}
+	createWithoutWebhook(t, p, optedOut)
+	failPulls(t, optedOut)
+	failPulls(t, p)
 
 	eventually(t, p, "healed", func(p *corev1.Pod) bool {
-		return images(p) == strings.Join([]string{pinned("heal/new:local"), pinned("heal/held:local"), "registry.invalid/else:1"}, " ")
+		return images(p) == strings.Join([]string{pinned("heal/new:local"), pinned("heal/present:local"), "registry.invalid/else:1"}, " ")
 	})
-	want := `{"spec.containers{c0}":"heal/held:local","spec.initContainers{init}":"heal/new:local"}`
+	want := `{"spec.containers{c0}":"heal/present:local","spec.initContainers{init}":"heal/new:local"}`
 	if got := p.Annotations[config.OriginalsAnnotation]; got != want {
 		t.Errorf("originals = %s, want %s", got, want)
 	}
-	wantEvent(t, p, corev1.EventTypeNormal, "ImageHealed", "heal/held:local")
-	if err := shared.Get(t.Context(), client.ObjectKeyFromObject(out), out); err != nil {
+	wantEvent(t, p, corev1.EventTypeNormal, "ImageHealed", "heal/present:local")
+	if err := shared.Get(t.Context(), client.ObjectKeyFromObject(optedOut), optedOut); err != nil {
 		t.Fatal(err)
 	}
-	wantImages(t, out, "heal/held:local")
+	wantImages(t, optedOut, "heal/present:local")
 }
 
-func TestHeal_PushesAgainWhatTheRegistryHasLost(t *testing.T) {
+func TestHeal_PushesAnImageThatTheRegistryLost(t *testing.T) {
 	t.Parallel()
-	shared.host.have("heal/lost:local", image{inRegistry: true})
-	p := create(t, pod(namespace(t), "heal/lost:local"))
+	shared.host.add("heal/lost:local", image{inRegistry: true})
+	p := create(t, pod(newNamespace(t), "heal/lost:local"))
 	wantImages(t, p, pinned("heal/lost:local"))
-	shared.host.have("heal/lost:local", image{})
-	fail(t, p)
+	shared.host.add("heal/lost:local", image{})
+	failPulls(t, p)
 
-	// By another reference to the same manifest, as the kubelet backs off from the one that it knows.
+	// Another reference to the same image manifest, as the kubelet is in back-off for the old one.
 	want := strings.Replace(pinned("heal/lost:local"), ":local@", "@", 1)
 	eventually(t, p, "healed", func(p *corev1.Pod) bool { return images(p) == want })
-	if n := shared.host.done("heal/lost:local"); n == 0 {
+	if n := shared.host.pushesDone("heal/lost:local"); n == 0 {
 		t.Error("the image was not pushed")
 	}
 }
 
-func TestHeal_GivesUpAfterAFewTimes(t *testing.T) {
+func TestHeal_GivesUpAfterThreeTimes(t *testing.T) {
 	t.Parallel()
-	shared.host.have("heal/never:local", image{inRegistry: true})
-	p := pod(namespace(t), "heal/never:local")
+	shared.host.add("heal/never:local", image{inRegistry: true})
+	p := pod(newNamespace(t), "heal/never:local")
 	p.Annotations = map[string]string{config.HealedAnnotation: `{"times":3,"last":"2026-01-01T00:00:00Z"}`}
 	create(t, p)
 	before := images(p)
-	fail(t, p)
+	failPulls(t, p)
 	wantEvent(t, p, corev1.EventTypeWarning, "ImageHealFailed", "3 times")
 	wantImages(t, p, before)
 }
 
-func TestHeal_WaitsForTheKubeletToTryTheImageThatItGave(t *testing.T) {
+func TestHeal_WaitsForTheKubeletsNextAttempt(t *testing.T) {
 	t.Parallel()
-	shared.host.have("heal/twice:local", image{inRegistry: true})
-	shared.host.have("heal/once:local", image{inRegistry: true})
-	ns := namespace(t)
+	shared.host.add("heal/twice:local", image{inRegistry: true})
+	shared.host.add("heal/once:local", image{inRegistry: true})
+	ns := newNamespace(t)
 	p, other := create(t, pod(ns, "heal/twice:local")), pod(ns, "heal/once:local")
 	other.Name = "other"
 	create(t, other)
-	fail(t, p)
+	failPulls(t, p)
 	untagged := strings.Replace(pinned("heal/twice:local"), ":local@", "@", 1)
 	eventually(t, p, "healed", func(p *corev1.Pod) bool { return images(p) == untagged })
 	if got := p.Annotations[config.HealedAnnotation]; !strings.HasPrefix(got, `{"times":1,"last":"`) {
-		t.Errorf("annotation %s = %s, want that it was healed once", config.HealedAnnotation, got)
+		t.Errorf("annotation %s = %s, want times 1", config.HealedAnnotation, got)
 	}
-	fail(t, p) // of the new image, as the kubelet says at first
+	failPulls(t, p) // as the kubelet reports at first, also for the new image
 
-	// What came later is healed, and the pod was not a second time until then.
-	fail(t, other)
+	// Once a later pod is healed, a second healing of this pod would have happened.
+	failPulls(t, other)
 	eventually(t, other, "healed", func(p *corev1.Pod) bool { return images(p) != pinned("heal/once:local") })
-	eventually(t, p, "as it was healed", func(p *corev1.Pod) bool { return images(p) == untagged })
+	eventually(t, p, "healed once only", func(p *corev1.Pod) bool { return images(p) == untagged })
 }
 
-func TestHeal_LeavesTheSystemAlone(t *testing.T) {
+func TestHeal_SkipsKubeSystem(t *testing.T) {
 	t.Parallel()
-	shared.host.have("heal/system:local", image{inRegistry: true})
-	shared.host.have("heal/other:local", image{inRegistry: true})
+	shared.host.add("heal/system:local", image{inRegistry: true})
+	shared.host.add("heal/other:local", image{inRegistry: true})
 	p := pod("kube-system", "heal/system:local")
 	p.GenerateName, p.Name = "system-", ""
-	fail(t, create(t, p))
+	failPulls(t, create(t, p))
 
-	// What came later is healed, and the pod of the system was not until then.
-	other := create(t, pod(namespace(t), "heal/other:local"))
+	// Once a later pod is healed, healing the pod in kube-system would have happened.
+	other := create(t, pod(newNamespace(t), "heal/other:local"))
 	before := images(other)
-	fail(t, other)
+	failPulls(t, other)
 	eventually(t, other, "healed", func(p *corev1.Pod) bool { return images(p) != before })
 	if err := shared.Get(t.Context(), client.ObjectKeyFromObject(p), p); err != nil {
 		t.Fatal(err)

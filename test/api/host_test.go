@@ -13,57 +13,56 @@ import (
 	"kind-local-registry/webhook"
 )
 
-// image is an image on the host of a test.
+// image is an image on the fake host.
 type image struct {
-	// inRegistry says that the registry has it before any push.
+	// inRegistry means that the image is present in the registry before any push.
 	inRegistry bool
-	// hang keeps every look-up of it from an answer.
-	hang bool
-	// unfit is why it cannot be pushed, where a look-up can tell.
-	unfit rewrite.Reason
-	// refusal is why it can never be pushed, where only the push can.
-	refusal rewrite.Reason
+	// hangLookup makes every lookup of it hang.
+	hangLookup bool
+	// lookupRefusal is why it cannot be pushed, if a lookup can detect that.
+	lookupRefusal rewrite.Reason
+	// pushRefusal is why it cannot be pushed, if only the push can detect that.
+	pushRefusal rewrite.Reason
 	// failures is how many pushes of it fail before one succeeds.
 	failures int
-	// pushing, where it is not nil, holds pushes back until it is closed.
-	pushing chan struct{}
-	// progress is how far pushes are while they are held back.
+	// unblock, if not nil, blocks pushes until it is closed.
+	unblock chan struct{}
+	// progress is the progress that blocked pushes report.
 	progress webhook.Progress
 }
 
-// host stands where the pusher stands: it says what the host has, and pushes it. Everything behind it is not under test
-// here.
+// host is a fake pusher: it looks up and pushes the images of a fake host. These tests do not cover what is behind a pusher.
 type host struct {
 	mu     sync.Mutex
 	images map[string]*image
-	pushes map[string]int // that were begun
-	ended  map[string]int // that succeeded
+	begun  map[string]int // pushes, by image
+	done   map[string]int // successful pushes, by image
 }
 
 func newHost() *host {
-	return &host{images: map[string]*image{}, pushes: map[string]int{}, ended: map[string]int{}}
+	return &host{images: map[string]*image{}, begun: map[string]int{}, done: map[string]int{}}
 }
 
-// have puts an image on the host, which was never pushed.
-func (h *host) have(name string, i image) {
+// add puts an image on the host and resets its count of pushes.
+func (h *host) add(name string, i image) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.images[normal(name)] = &i
-	h.pushes[normal(name)] = 0
+	h.begun[normal(name)] = 0
 }
 
-// pushed returns how often a push of the image was begun.
-func (h *host) pushed(name string) int {
+// pushesBegun returns how many pushes of the image have begun.
+func (h *host) pushesBegun(name string) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.pushes[normal(name)]
+	return h.begun[normal(name)]
 }
 
-// done returns how many pushes of the image succeeded.
-func (h *host) done(name string) int {
+// pushesDone returns how many pushes of the image succeeded.
+func (h *host) pushesDone(name string) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.ended[normal(name)]
+	return h.done[normal(name)]
 }
 
 // Lookup implements lookup.Looker.
@@ -74,13 +73,13 @@ func (h *host) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence,
 	switch {
 	case !ok:
 		return rewrite.Presence{}, nil
-	case found.hang:
+	case found.hangLookup:
 		<-ctx.Done()
 		return rewrite.Presence{}, ctx.Err()
 	case found.inRegistry:
 		return rewrite.Presence{OnHost: true, Digest: digestOf(name.String()), Served: digestOf(name.String())}, nil
 	}
-	return rewrite.Presence{OnHost: true, Refusal: found.unfit}, nil
+	return rewrite.Presence{OnHost: true, Refusal: found.lookupRefusal}, nil
 }
 
 // Push implements webhook.Pusher.
@@ -92,20 +91,20 @@ func (h *host) Push(ctx context.Context, name string, progress func(webhook.Prog
 	if progress != nil {
 		progress(found.progress)
 	}
-	if found.pushing != nil {
+	if found.unblock != nil {
 		select {
-		case <-found.pushing:
+		case <-found.unblock:
 		case <-ctx.Done():
 			return "", ctx.Err()
 		}
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.ended[normal(name)]++
+	h.done[normal(name)]++
 	return digestOf(name), nil
 }
 
-// begin counts a push, and fails it where it is to fail.
+// begin counts a push, and returns an error if the push is to fail.
 func (h *host) begin(name string) (image, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -113,13 +112,13 @@ func (h *host) begin(name string) (image, error) {
 	if !ok {
 		return image{}, &rewrite.Refusal{Reason: rewrite.NotOnHost, Detail: name}
 	}
-	h.pushes[normal(name)]++
-	if found.refusal != "" {
-		return image{}, &rewrite.Refusal{Reason: found.refusal, Detail: "in a test"}
+	h.begun[normal(name)]++
+	if found.pushRefusal != "" {
+		return image{}, &rewrite.Refusal{Reason: found.pushRefusal, Detail: "in a test"}
 	}
 	if found.failures > 0 {
 		found.failures--
-		return image{}, errors.New("the registry is not there, in a test")
+		return image{}, errors.New("the registry is unavailable, in a test")
 	}
 	return *found, nil
 }
@@ -133,7 +132,7 @@ func normal(name string) string {
 	return parsed.String()
 }
 
-// digestOf returns the digest that the registry of a test has the image under.
+// digestOf returns the image's digest in the fake registry.
 func digestOf(name string) string {
 	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(normal(name))))
 }

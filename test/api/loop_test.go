@@ -17,13 +17,13 @@ import (
 
 func TestAdmission_StopsRewritingForAnOperatorThatComparesImages(t *testing.T) {
 	t.Parallel()
-	shared.host.have("loop/db:local", image{inRegistry: true})
-	ns := namespace(t)
+	shared.host.add("loop/db:local", image{inRegistry: true})
+	ns := newNamespace(t)
 	operator := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "operator"}}
 	if err := shared.Create(t.Context(), operator); err != nil {
 		t.Fatal(err)
 	}
-	// An operator deletes a pod whose image is not the one that it wrote, and makes it anew.
+	// An operator that compares images deletes a pod whose image is not the original one, and recreates it.
 	for recreations := range 20 {
 		p := pod(ns, "loop/db:local")
 		p.OwnerReferences = []metav1.OwnerReference{{
@@ -31,7 +31,7 @@ func TestAdmission_StopsRewritingForAnOperatorThatComparesImages(t *testing.T) {
 		}}
 		if create(t, p); images(p) == "loop/db:local" {
 			if recreations != 6 {
-				t.Errorf("left alone after %d recreations, want 6", recreations)
+				t.Errorf("not rewritten after %d recreations, want 6", recreations)
 			}
 			wantOwnerEvent(t, operator, "LoopGuard")
 			return
@@ -40,13 +40,13 @@ func TestAdmission_StopsRewritingForAnOperatorThatComparesImages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	t.Error("the pod is rewritten for ever")
+	t.Error("the pod is rewritten after 20 recreations, want the original image")
 }
 
-func TestAdmission_TellsTheOwnerOfAPodThatCannotRunTheHostsImage(t *testing.T) {
+func TestAdmission_WarnsThePodsOwnerOfAWrongPlatform(t *testing.T) {
 	t.Parallel()
-	shared.host.have("event/app:local", image{unfit: rewrite.WrongPlatform})
-	ns := namespace(t)
+	shared.host.add("event/app:local", image{lookupRefusal: rewrite.WrongPlatform})
+	ns := newNamespace(t)
 	owner := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "owner"}}
 	if err := shared.Create(t.Context(), owner); err != nil {
 		t.Fatal(err)
@@ -59,10 +59,10 @@ func TestAdmission_TellsTheOwnerOfAPodThatCannotRunTheHostsImage(t *testing.T) {
 	wantOwnerEvent(t, owner, "WrongPlatform")
 }
 
-// wantOwnerEvent fails the test unless the owner gets a Warning of that reason.
+// wantOwnerEvent fails the test unless the owner gets a Warning Event with that reason.
 func wantOwnerEvent(t *testing.T, owner *corev1.ConfigMap, reason string) {
 	t.Helper()
-	await(t, "told by an Event", func() bool {
+	await(t, "reported by an Event", func() bool {
 		var events eventsv1.EventList
 		if err := shared.List(t.Context(), &events, client.InNamespace(owner.Namespace)); err != nil {
 			t.Fatal(err)
@@ -73,39 +73,39 @@ func wantOwnerEvent(t *testing.T, owner *corev1.ConfigMap, reason string) {
 	})
 }
 
-// longestAdded is how much longer the creation of a pod may take with the webhook, in one of a hundred cases.
-const longestAdded = 20 * time.Millisecond
+// maxAddedLatency is the most that the webhook may add to the creation of a pod, at the 99th percentile.
+const maxAddedLatency = 20 * time.Millisecond
 
-// It runs alone: what it measures is time.
-func TestAdmission_TakesLittleTime(t *testing.T) {
-	shared.host.have("time/app:local", image{inRegistry: true})
-	ns := namespace(t)
+// This test measures time, so it is not parallel.
+func TestAdmission_AddsLittleLatency(t *testing.T) {
+	shared.host.add("time/app:local", image{inRegistry: true})
+	ns := newNamespace(t)
 	const pods = 1000
 	var with, without []time.Duration
-	for range pods { // in turn, so that both see the same machine
-		asked := pod(ns, "time/app:local", "registry.invalid/else:1")
-		asked.Name, asked.GenerateName = "", "asked-"
-		with = append(with, creating(t, asked))
-		wantImages(t, asked, pinned("time/app:local"), "registry.invalid/else:1")
+	for range pods { // alternating, so that both see the same load
+		eligible := pod(ns, "time/app:local", "registry.invalid/else:1")
+		eligible.Name, eligible.GenerateName = "", "eligible-"
+		with = append(with, timeCreate(t, eligible))
+		wantImages(t, eligible, pinned("time/app:local"), "registry.invalid/else:1")
 
-		unasked := pod("kube-system", "time/app:local", "registry.invalid/else:1")
-		unasked.Name, unasked.GenerateName = "", "unasked-"
-		without = append(without, creating(t, unasked))
-		wantImages(t, unasked, "time/app:local", "registry.invalid/else:1")
+		exempt := pod("kube-system", "time/app:local", "registry.invalid/else:1")
+		exempt.Name, exempt.GenerateName = "", "exempt-"
+		without = append(without, timeCreate(t, exempt))
+		wantImages(t, exempt, "time/app:local", "registry.invalid/else:1")
 	}
 	var list corev1.PodList
 	if err := shared.List(t.Context(), &list, client.InNamespace(ns)); err != nil {
 		t.Fatal(err)
 	}
 	if len(list.Items) != pods {
-		t.Errorf("%d pods are there, want %d", len(list.Items), pods)
+		t.Errorf("%d pods exist, want %d", len(list.Items), pods)
 	}
 	slices.Sort(with)
 	slices.Sort(without)
 	p99 := with[pods*99/100] - without[pods*99/100]
-	t.Logf("creating a pod takes %s with the webhook and %s without (median); p99 %s and %s: %s are added",
+	t.Logf("creating a pod takes %s with the webhook and %s without (median); p99 %s and %s: %s added",
 		with[pods/2], without[pods/2], with[pods*99/100], without[pods*99/100], p99)
-	if p99 > longestAdded {
-		t.Errorf("p99 of what is added = %s, want at most %s", p99, longestAdded)
+	if p99 > maxAddedLatency {
+		t.Errorf("added latency (p99) = %s, want at most %s", p99, maxAddedLatency)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
-// shared is the cluster of all tests. TestMain sets it; tests read it.
+// shared is the cluster of all tests. TestMain sets it.
 var shared *cluster
 
 func TestMain(m *testing.M) {
@@ -27,12 +27,11 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// run runs the tests between the start and the stop of the API server. With API_TEST_LOG set, the process's log goes to
-// stderr.
+// run starts the API server, runs the tests and stops it. With API_TEST_LOG set, it writes the process's log to stderr.
 func run(m *testing.M) (code int, err error) {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		return 0, errors.New("set KUBEBUILDER_ASSETS to a directory with kube-apiserver, kubectl and etcd; " +
-			"hack/node-image.sh --envtest makes one and prints it")
+			"hack/node-image.sh --envtest creates one and prints its path")
 	}
 	log := logr.Discard()
 	if os.Getenv("API_TEST_LOG") != "" {
@@ -48,7 +47,7 @@ func run(m *testing.M) (code int, err error) {
 	if shared, err = newCluster(context.Background(), access, log); err != nil {
 		return 0, err
 	}
-	stop, err := serve(shared.process())
+	stop, err := startProcess(shared.process())
 	if err != nil {
 		return 0, err
 	}

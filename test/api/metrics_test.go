@@ -12,10 +12,10 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-func TestMetrics_TellDecisionsAndTheCertificatesEnd(t *testing.T) {
+func TestMetrics_ReportDecisionsAndCertificateExpiry(t *testing.T) {
 	t.Parallel()
-	shared.host.have("metrics/app:local", image{inRegistry: true})
-	create(t, pod(namespace(t), "metrics/app:local"))
+	shared.host.add("metrics/app:local", image{inRegistry: true})
+	create(t, pod(newNamespace(t), "metrics/app:local"))
 	response, err := http.Get(fmt.Sprintf("http://localhost:%d/metrics", shared.options.MetricsPort))
 	if err != nil {
 		t.Fatal(err)
@@ -39,16 +39,16 @@ func TestMetrics_TellDecisionsAndTheCertificatesEnd(t *testing.T) {
 	}
 }
 
-// wantMetric fails the test unless the page has the metric, and more than 0 of it where it is to be positive.
+// wantMetric fails the test unless the page has the metric, with a value above 0 if positive.
 func wantMetric(t *testing.T, page, name string, positive bool) {
 	t.Helper()
 	for line := range strings.Lines(page) {
 		if value, found := strings.CutPrefix(line, name+" "); found {
 			if positive && strings.TrimSpace(value) == "0" {
-				t.Errorf("%s is 0", name)
+				t.Errorf("%s = 0, want more", name)
 			}
 			return
 		}
 	}
-	t.Errorf("there is no metric %s", name)
+	t.Errorf("the page has no metric %s", name)
 }

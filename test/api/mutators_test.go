@@ -19,9 +19,9 @@ import (
 	"kind-local-registry/config"
 )
 
-// inject has the API server ask another mutating webhook about the pods of a namespace: one that adds a container of the
-// image, as a service mesh does, unless it is there. The API server asks webhooks in the order of their names.
-func inject(t *testing.T, name, ns, image string) {
+// addInjector registers another mutating webhook for the pods of a namespace. Like a service mesh, it adds a container of the
+// image to a pod that has none of that name. The API server calls webhooks in the order of their names.
+func addInjector(t *testing.T, name, ns, image string) {
 	t.Helper()
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -45,12 +45,12 @@ func inject(t *testing.T, name, ns, image string) {
 		_ = json.NewEncoder(w).Encode(review)
 	}))
 	t.Cleanup(server.Close)
-	bundle := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	caBundle := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	configuration := &admissionv1.MutatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Webhooks: []admissionv1.MutatingWebhook{{
 			Name:                    name + ".example.com",
-			ClientConfig:            admissionv1.WebhookClientConfig{URL: &server.URL, CABundle: bundle},
+			ClientConfig:            admissionv1.WebhookClientConfig{URL: &server.URL, CABundle: caBundle},
 			AdmissionReviewVersions: []string{"v1"},
 			SideEffects:             new(admissionv1.SideEffectClassNone),
 			ReinvocationPolicy:      new(admissionv1.IfNeededReinvocationPolicy),
@@ -71,15 +71,15 @@ func inject(t *testing.T, name, ns, image string) {
 	})
 }
 
-func TestAdmission_GetsAlongWithOtherMutatorsBeforeAndAfter(t *testing.T) {
-	shared.host.have("mesh/app:local", image{})
-	shared.host.have("mesh/first:local", image{inRegistry: true})
-	shared.host.have("mesh/last:local", image{inRegistry: true})
-	ns := namespace(t)
-	inject(t, "a-first", ns, "mesh/first:local")
-	inject(t, "z-last", ns, "mesh/last:local")
+func TestAdmission_RewritesContainersInjectedByOtherWebhooks(t *testing.T) {
+	shared.host.add("mesh/app:local", image{})
+	shared.host.add("mesh/first:local", image{inRegistry: true})
+	shared.host.add("mesh/last:local", image{inRegistry: true})
+	ns := newNamespace(t)
+	addInjector(t, "a-first", ns, "mesh/first:local")
+	addInjector(t, "z-last", ns, "mesh/last:local")
 
-	// The API server learns of the two webhooks a moment after they are there.
+	// The API server sees the two webhooks a moment after their creation.
 	var p *corev1.Pod
 	await(t, "injected by both", func() bool {
 		p = pod(ns, "mesh/app:local")
@@ -87,13 +87,13 @@ func TestAdmission_GetsAlongWithOtherMutatorsBeforeAndAfter(t *testing.T) {
 		return len(create(t, p).Spec.Containers) >= 3
 	})
 	if !gated(p) || len(p.Spec.SchedulingGates) != 1 {
-		t.Errorf("gates = %v, want ours once", p.Spec.SchedulingGates)
+		t.Errorf("gates = %v, want our gate only", p.Spec.SchedulingGates)
 	}
-	eventually(t, p, "free", free)
+	eventually(t, p, "ungated", ungated)
 	for _, c := range p.Spec.Containers {
 		want := map[string]string{"a-first": "mesh/first:local", "z-last": "mesh/last:local", "c0": "mesh/app:local"}[c.Name]
 		if c.Image != pinned(want) {
-			t.Errorf("container %s has %s, want %s", c.Name, c.Image, pinned(want))
+			t.Errorf("image of container %s = %s, want %s", c.Name, c.Image, pinned(want))
 		}
 	}
 	var originals map[string]string

@@ -16,20 +16,20 @@ import (
 	"kind-local-registry/config"
 )
 
-// patience is how long the delivery controller may take for what takes it milliseconds.
+// patience is how long a test waits for what the delivery controller does in milliseconds.
 const patience = 20 * time.Second
 
-// namespace makes a namespace for one test.
-func namespace(t *testing.T) string {
+// newNamespace creates a namespace for one test.
+func newNamespace(t *testing.T) string {
 	t.Helper()
-	made := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
-	if err := shared.Create(t.Context(), made); err != nil {
+	created := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
+	if err := shared.Create(t.Context(), created); err != nil {
 		t.Fatal(err)
 	}
-	return made.Name
+	return created.Name
 }
 
-// pod returns a pod of the given images, which is not created yet.
+// pod returns a pod of the given images, without creating it.
 func pod(namespace string, images ...string) *corev1.Pod {
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "pod"}}
 	for i, image := range images {
@@ -38,7 +38,7 @@ func pod(namespace string, images ...string) *corev1.Pod {
 	return p
 }
 
-// create creates the pod, and fails the test if that is refused.
+// create creates the pod.
 func create(t *testing.T, p *corev1.Pod, options ...client.CreateOption) *corev1.Pod {
 	t.Helper()
 	if err := shared.Create(t.Context(), p, options...); err != nil {
@@ -47,27 +47,27 @@ func create(t *testing.T, p *corev1.Pod, options ...client.CreateOption) *corev1
 	return p
 }
 
-// eventually reads the pod until the condition holds.
-func eventually(t *testing.T, p *corev1.Pod, what string, holds func(*corev1.Pod) bool) {
+// eventually reads the pod until the condition is true, and fails the test after patience.
+func eventually(t *testing.T, p *corev1.Pod, what string, condition func(*corev1.Pod) bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; {
 		if err := shared.Get(t.Context(), client.ObjectKeyFromObject(p), p); err != nil {
 			t.Fatal(err)
 		}
-		if holds(p) {
+		if condition(p) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the pod is not %s after %s:\nimages %v\ngates %v", what, patience, images(p), p.Spec.SchedulingGates)
+			t.Fatalf("the pod is not %s within %s:\nimages %v\ngates %v", what, patience, images(p), p.Spec.SchedulingGates)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
 }
 
-// free says whether our gate does not hold the pod.
-func free(p *corev1.Pod) bool { return !gated(p) }
+// ungated reports whether the pod does not have our gate.
+func ungated(p *corev1.Pod) bool { return !gated(p) }
 
-// gated says whether our gate holds the pod.
+// gated reports whether the pod has our gate.
 func gated(p *corev1.Pod) bool {
 	for _, g := range p.Spec.SchedulingGates {
 		if g.Name == config.Gate {
@@ -77,7 +77,7 @@ func gated(p *corev1.Pod) bool {
 	return false
 }
 
-// images returns the images of the pod: those of init containers, then those of containers.
+// images returns the images of the pod's init containers and containers, in that order.
 func images(p *corev1.Pod) string {
 	var all []string
 	for _, c := range append(p.Spec.InitContainers[:len(p.Spec.InitContainers):len(p.Spec.InitContainers)], p.Spec.Containers...) {
@@ -86,10 +86,10 @@ func images(p *corev1.Pod) string {
 	return strings.Join(all, " ")
 }
 
-// pinned returns what the image becomes.
+// pinned returns the rewritten image, with its digest.
 func pinned(image string) string { return "localhost:5001/" + image + "@" + digestOf(image) }
 
-// wantImages fails the test if the pod has other images.
+// wantImages fails the test unless the pod has exactly these images.
 func wantImages(t *testing.T, p *corev1.Pod, want ...string) {
 	t.Helper()
 	if got, want := images(p), strings.Join(want, " "); got != want {
@@ -97,7 +97,7 @@ func wantImages(t *testing.T, p *corev1.Pod, want ...string) {
 	}
 }
 
-// wantEvent fails the test unless the pod gets an Event of this type and reason.
+// wantEvent fails the test unless the pod gets an Event of this type and reason whose note contains note.
 func wantEvent(t *testing.T, p *corev1.Pod, kind, reason, note string) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; {

@@ -21,47 +21,47 @@ import (
 	"kind-local-registry/webhook/uninstall"
 )
 
-// The tests of this file take the webhook configuration away, so they are not parallel.
+// The tests in this file delete the webhook configuration, so they are not parallel.
 
-// waiting creates a pod that is gated until the test ends.
-func waiting(t *testing.T, name string) *corev1.Pod {
+// createGated creates a pod that stays gated until the test ends.
+func createGated(t *testing.T, name string) *corev1.Pod {
 	t.Helper()
-	pushing := make(chan struct{})
-	t.Cleanup(func() { close(pushing) })
-	shared.host.have(name, image{pushing: pushing})
-	p := create(t, pod(namespace(t), name, "registry.invalid/else:1"))
+	unblock := make(chan struct{})
+	t.Cleanup(func() { close(unblock) })
+	shared.host.add(name, image{unblock: unblock})
+	p := create(t, pod(newNamespace(t), name, "registry.invalid/else:1"))
 	if !gated(p) {
 		t.Fatal("the pod is not gated")
 	}
 	return p
 }
 
-// installAgain has the chart installed again when the test ends. The API server learns of the configuration a moment later.
-func installAgain(t *testing.T) {
+// reinstallAfterwards installs the chart again when the test ends, and waits until the API server calls the webhook.
+func reinstallAfterwards(t *testing.T) {
 	t.Helper()
 	t.Cleanup(func() {
 		if err := shared.install(context.Background()); err != nil {
 			t.Fatal(err)
 		}
-		shared.host.have("asked/again:local", image{inRegistry: true})
-		await(t, "asked again", func() bool {
-			p := pod(metav1.NamespaceDefault, "asked/again:local")
-			return shared.Create(context.Background(), p, client.DryRunAll) == nil && images(p) == pinned("asked/again:local")
+		shared.host.add("reinstalled/app:local", image{inRegistry: true})
+		await(t, "called by the API server again", func() bool {
+			p := pod(metav1.NamespaceDefault, "reinstalled/app:local")
+			return shared.Create(context.Background(), p, client.DryRunAll) == nil && images(p) == pinned("reinstalled/app:local")
 		})
 	})
 }
 
-// wantNoConfiguration fails the test if there is a webhook configuration of ours.
+// wantNoConfiguration fails the test if our webhook configuration exists.
 func wantNoConfiguration(t *testing.T) {
 	t.Helper()
 	err := shared.Get(t.Context(), client.ObjectKey{Name: config.Name}, &admissionv1.MutatingWebhookConfiguration{})
 	if !apierrors.IsNotFound(err) {
-		t.Errorf("the webhook configuration: %v, want it gone", err)
+		t.Errorf("getting the webhook configuration: %v, want not found", err)
 	}
 }
 
-// withItsRights returns a client with the rights of the chart's ServiceAccount, and no more.
-func withItsRights(t *testing.T) client.Client {
+// webhookClient returns a client with the rights of the webhook's ServiceAccount only.
+func webhookClient(t *testing.T) client.Client {
 	t.Helper()
 	c, err := client.New(shared.process().access, client.Options{})
 	if err != nil {
@@ -70,51 +70,51 @@ func withItsRights(t *testing.T) client.Client {
 	return c
 }
 
-func TestExit_ReleaseLetsPodsGoAsTheyWereWritten(t *testing.T) {
-	p := waiting(t, "release/app:local")
-	installAgain(t)
+func TestUninstall_UngatesPodsWithTheirOriginalImages(t *testing.T) {
+	p := createGated(t, "uninstall/app:local")
+	reinstallAfterwards(t)
 
-	released, err := uninstall.Run(t.Context(), withItsRights(t), shared.options.RegistryHost)
-	if err != nil || !slices.Contains(released, client.ObjectKeyFromObject(p)) {
-		t.Errorf("Release = %v, %v, want the pod among them", released, err)
+	ungatedPods, err := uninstall.Run(t.Context(), webhookClient(t), shared.options.RegistryHost)
+	if err != nil || !slices.Contains(ungatedPods, client.ObjectKeyFromObject(p)) {
+		t.Errorf("uninstall.Run() = %v, %v, want the pod among them", ungatedPods, err)
 	}
-	eventually(t, p, "free", free)
-	wantImages(t, p, "release/app:local", "registry.invalid/else:1")
+	eventually(t, p, "ungated", ungated)
+	wantImages(t, p, "uninstall/app:local", "registry.invalid/else:1")
 	wantNoConfiguration(t)
-	if released, err := uninstall.Run(t.Context(), withItsRights(t), shared.options.RegistryHost); err != nil || len(released) > 0 {
-		t.Errorf("a second Release = %v, %v, want none", released, err)
+	if again, err := uninstall.Run(t.Context(), webhookClient(t), shared.options.RegistryHost); err != nil || len(again) > 0 {
+		t.Errorf("second uninstall.Run() = %v, %v, want no pod", again, err)
 	}
 }
 
-func TestExit_TheNamespacesDeletionLetsPodsGo(t *testing.T) {
-	p := waiting(t, "terminating/app:local")
-	installAgain(t)
-	t.Cleanup(func() { namespaceAgain(t) })
+func TestUninstall_NamespaceDeletionUngatesPods(t *testing.T) {
+	p := createGated(t, "terminating/app:local")
+	reinstallAfterwards(t)
+	t.Cleanup(func() { recreateNamespace(t) })
 	if err := shared.Delete(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: config.Name}}); err != nil {
 		t.Fatal(err)
 	}
 
-	eventually(t, p, "free", free)
+	eventually(t, p, "ungated", ungated)
 	wantImages(t, p, "terminating/app:local", "registry.invalid/else:1")
 	wantNoConfiguration(t)
 }
 
-func TestExit_APodThatCannotBeLetGoDoesNotKeepTheOthers(t *testing.T) {
-	stuck, p := waiting(t, "stuck/app:local"), waiting(t, "others/app:local")
-	installAgain(t)
+func TestUninstall_OneStuckPodDoesNotBlockTheOthers(t *testing.T) {
+	stuck, p := createGated(t, "stuck/app:local"), createGated(t, "others/app:local")
+	reinstallAfterwards(t)
 	refuseUpdates(t, stuck)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 
-	released, err := uninstall.Run(ctx, withItsRights(t), shared.options.RegistryHost)
-	if !errors.Is(err, uninstall.ErrPodsLeft) || slices.Contains(released, client.ObjectKeyFromObject(stuck)) {
-		t.Errorf("Release = %v, %v, want %v and not %s", released, err, uninstall.ErrPodsLeft, client.ObjectKeyFromObject(stuck))
+	ungatedPods, err := uninstall.Run(ctx, webhookClient(t), shared.options.RegistryHost)
+	if !errors.Is(err, uninstall.ErrPodsLeft) || slices.Contains(ungatedPods, client.ObjectKeyFromObject(stuck)) {
+		t.Errorf("uninstall.Run() = %v, %v, want %v without %s", ungatedPods, err, uninstall.ErrPodsLeft, client.ObjectKeyFromObject(stuck))
 	}
-	eventually(t, p, "free", free)
+	eventually(t, p, "ungated", ungated)
 }
 
-// refuseUpdates has the API server refuse every update of pods in the namespace of this one: the webhook that it asks about
-// them is not there.
+// refuseUpdates makes the API server refuse every update of pods in the pod's namespace: it registers a validating webhook
+// that is unreachable.
 func refuseUpdates(t *testing.T, p *corev1.Pod) {
 	t.Helper()
 	configuration := &admissionv1.ValidatingWebhookConfiguration{
@@ -146,8 +146,8 @@ func refuseUpdates(t *testing.T, p *corev1.Pod) {
 	})
 }
 
-// namespaceAgain makes our namespace anew, after ending what nothing here ends: its deletion.
-func namespaceAgain(t *testing.T) {
+// recreateNamespace finishes the deletion of our namespace, as no controller does here, and recreates it.
+func recreateNamespace(t *testing.T) {
 	t.Helper()
 	ctx := context.Background()
 	terminating := &corev1.Namespace{}
@@ -163,7 +163,7 @@ func namespaceAgain(t *testing.T) {
 	}
 }
 
-func TestExit_WhatIsOutsideTheNamespaceGoesWithIt(t *testing.T) {
+func TestUninstall_NamespaceOwnsTheClusterScopedObjects(t *testing.T) {
 	owner := &corev1.Namespace{}
 	if err := shared.Get(t.Context(), client.ObjectKey{Name: config.Name}, owner); err != nil {
 		t.Fatal(err)
@@ -177,10 +177,10 @@ func TestExit_WhatIsOutsideTheNamespaceGoesWithIt(t *testing.T) {
 			return slices.Equal(object.GetOwnerReferences(), []metav1.OwnerReference{want})
 		}
 	}
-	called := metav1.ObjectMeta{Name: config.Name}
+	named := metav1.ObjectMeta{Name: config.Name}
 	objects := []client.Object{
-		&admissionv1.MutatingWebhookConfiguration{ObjectMeta: called}, &rbacv1.ClusterRole{ObjectMeta: called},
-		&rbacv1.ClusterRoleBinding{ObjectMeta: called},
+		&admissionv1.MutatingWebhookConfiguration{ObjectMeta: named}, &rbacv1.ClusterRole{ObjectMeta: named},
+		&rbacv1.ClusterRoleBinding{ObjectMeta: named},
 	}
 	for _, name := range []string{config.PodPolicy, config.RightsPolicy} {
 		meta := metav1.ObjectMeta{Name: name}
@@ -195,7 +195,7 @@ func TestExit_WhatIsOutsideTheNamespaceGoesWithIt(t *testing.T) {
 	}
 	for _, object := range objects {
 		if !owned(object)() {
-			t.Errorf("owners of %T after an upgrade = %v, want the namespace", object, object.GetOwnerReferences())
+			t.Errorf("owners of %T after the upgrade = %v, want the namespace", object, object.GetOwnerReferences())
 		}
 	}
 }

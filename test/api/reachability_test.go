@@ -16,7 +16,7 @@ import (
 	"kind-local-registry/webhook/reachability"
 )
 
-// awaitReady asks as the chart's Job does, with the rights of its ServiceAccount, until the time is over.
+// awaitReady awaits reachability as the chart's Job does, with the rights of its ServiceAccount, until the limit.
 func awaitReady(t *testing.T, limit time.Duration) (answeredBy string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -26,27 +26,27 @@ func awaitReady(t *testing.T, limit time.Duration) (answeredBy string, err error
 	})
 }
 
-// withoutProcess runs the test's part while nobody answers. Tests that use it are not parallel.
-func withoutProcess(t *testing.T, part func()) {
+// withoutProcess runs step while the process is stopped. Tests that use it are not parallel.
+func withoutProcess(t *testing.T, step func()) {
 	t.Helper()
 	if err := shared.stop(); err != nil {
 		t.Fatal(err)
 	}
-	part()
-	stop, err := serve(shared.process())
+	step()
+	stop, err := startProcess(shared.process())
 	if err != nil {
 		t.Fatal(err)
 	}
 	shared.stop = stop
 }
 
-func TestReady_MeansThatTheNextPodIsRewritten(t *testing.T) {
-	shared.host.have("ready/app:local", image{inRegistry: true})
-	ns := namespace(t)
+func TestReachability_NextPodIsRewritten(t *testing.T) {
+	shared.host.add("ready/app:local", image{inRegistry: true})
+	ns := newNamespace(t)
 	withoutProcess(t, func() {})
 	answeredBy, err := awaitReady(t, patience)
 	if err != nil || answeredBy == "" {
-		t.Fatalf("Await = %q, %v, want who answered", answeredBy, err)
+		t.Fatalf("Await() = %q, %v, want a name and no error", answeredBy, err)
 	}
 	wantImages(t, create(t, pod(ns, "ready/app:local")), pinned("ready/app:local"))
 	var stored corev1.ConfigMapList
@@ -54,22 +54,22 @@ func TestReady_MeansThatTheNextPodIsRewritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(stored.Items) != 0 {
-		t.Errorf("%d probes are stored, want none", len(stored.Items))
+		t.Errorf("%d probes are stored, want 0", len(stored.Items))
 	}
 }
 
-func TestReady_SaysWhyNoCallArrives(t *testing.T) {
+func TestReachability_ReportsWhyNoCallArrives(t *testing.T) {
 	withoutProcess(t, func() {
 		_, err := awaitReady(t, 3*time.Second)
 		for _, want := range []string{"0 of 5 consecutive calls reached the webhook within 3s", config.ProbeWebhookName, "connection refused"} {
 			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("Await = %v, want an error with %q", err, want)
+				t.Errorf("Await() = %v, want an error with %q", err, want)
 			}
 		}
 	})
 }
 
-func TestReady_SaysThatTheWebhookIsNotAskedWithoutItsConfiguration(t *testing.T) {
+func TestReachability_ReportsAMissingWebhookConfiguration(t *testing.T) {
 	found := configuration(t)
 	if err := shared.Delete(t.Context(), found); err != nil {
 		t.Fatal(err)
@@ -79,22 +79,22 @@ func TestReady_SaysThatTheWebhookIsNotAskedWithoutItsConfiguration(t *testing.T)
 		t.Fatal(err)
 	}
 	if err == nil || !strings.Contains(err.Error(), "did not call the webhook") {
-		t.Errorf("Await = %v, want that the API server did not ask", err)
+		t.Errorf("Await() = %v, want an error with \"did not call the webhook\"", err)
 	}
 	if _, err := awaitReady(t, patience); err != nil {
-		t.Errorf("Await with the configuration again = %v", err)
+		t.Errorf("Await() with the configuration again = %v", err)
 	}
 }
 
-func TestReady_RefusesNoOtherConfigMapWithoutTheProcess(t *testing.T) {
-	ns := namespace(t)
+func TestReachability_AllowsOtherConfigMapsWithoutTheProcess(t *testing.T) {
+	ns := newNamespace(t)
 	withoutProcess(t, func() {
 		for name, created := range map[string]metav1.ObjectMeta{
-			"ours, without the label":      {Namespace: config.Name, Name: "other"},
-			"with the label, of another's": {Namespace: ns, Name: "other", Labels: map[string]string{config.ProbeLabel: "true"}},
+			"in our namespace, without the label":  {Namespace: config.Name, Name: "other"},
+			"with the label, in another namespace": {Namespace: ns, Name: "other", Labels: map[string]string{config.ProbeLabel: "true"}},
 		} {
 			if err := shared.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: created}, client.DryRunAll); err != nil {
-				t.Errorf("creating a ConfigMap %s: %v", name, err)
+				t.Errorf("creating a ConfigMap %s: %v, want no error", name, err)
 			}
 		}
 	})

@@ -1,2 +1,2 @@
-// Package shape makes images that have broken one tool or another, for the tests with real daemons and real nodes.
+// Package shape builds unusual images that have broken tools before, for the tests with real daemons and real nodes.
 package shape

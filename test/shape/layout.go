@@ -13,10 +13,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 )
 
-// Child is an image in an index, for the platform that it is made for itself.
+// Child is an image in an index. Its platform is that of its config.
 type Child struct {
 	Image       v1.Image
-	Attestation bool // it is none that could run, but tells where the others come from
+	Attestation bool // not a runnable image: it describes the provenance of the others
 }
 
 // Layout returns the archive of an OCI image layout with an index of the images, as docker buildx writes it.

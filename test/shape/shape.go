@@ -22,12 +22,12 @@ type File struct {
 	tar.Header
 
 	Content string
-	// Binary says that the size in the header is a binary number, as of a file of 8 GiB or more, for which the octal digits
-	// do not suffice.
+	// Binary means that the size in the header is a binary number, as for a file of 8 GiB or more, which the octal field
+	// cannot represent.
 	Binary bool
 }
 
-// All returns the images, by what is odd about them: the files of each layer, the lowest first.
+// All returns images, keyed by what is unusual about them, as the files of each layer, lowest layer first.
 func All() map[string][][]File {
 	numbered := func(n int) (layers [][]File) {
 		for i := range n {
@@ -37,14 +37,14 @@ func All() map[string][][]File {
 	}
 	long := strings.Repeat("n", 255)
 	return map[string][][]File{
-		"one layer": numbered(1),
-		"125 layers, the most that overlay2 takes":      numbered(125),
-		"a layer that is there twice":                   {numbered(1)[0], {Regular("other", "x")}, numbered(1)[0]},
-		"an empty layer":                                {{Regular("a", "x")}, {}},
-		"a size that is written as those from 8 GiB on": {{Regular("a", "x"), binarySize("b", "content"), Regular("c", "y")}},
-		"empty files":                                   {{Regular("a", ""), Regular("b", "")}},
-		"hard links":                                    {{Regular("a", "x"), {Header: tar.Header{Name: "b", Linkname: "a", Typeflag: tar.TypeLink}}}},
-		"symbolic links out of the image":               {{{Header: tar.Header{Name: "a", Linkname: "../../../../etc/passwd", Typeflag: tar.TypeSymlink}}, Regular("b", "x")}},
+		"one layer":                               numbered(1),
+		"125 layers, the maximum of overlay2":     numbered(125),
+		"the same layer twice":                    {numbered(1)[0], {Regular("other", "x")}, numbered(1)[0]},
+		"an empty layer":                          {{Regular("a", "x")}, {}},
+		"a file size in binary, as from 8 GiB on": {{Regular("a", "x"), binarySize("b", "content"), Regular("c", "y")}},
+		"empty files":                             {{Regular("a", ""), Regular("b", "")}},
+		"hard links":                              {{Regular("a", "x"), {Header: tar.Header{Name: "b", Linkname: "a", Typeflag: tar.TypeLink}}}},
+		"symbolic links out of the image":         {{{Header: tar.Header{Name: "a", Linkname: "../../../../etc/passwd", Typeflag: tar.TypeSymlink}}, Regular("b", "x")}},
 		"extended attributes": {{{Header: tar.Header{
 			Name: "a", Typeflag: tar.TypeReg, Mode: 0o755, Size: 1, Format: tar.FormatPAX,
 			PAXRecords: map[string]string{"SCHILY.xattr.user.note": "kept", "SCHILY.xattr.security.capability": "\x01\x00\x00\x02\x00\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"},
@@ -57,17 +57,17 @@ func All() map[string][][]File {
 			{Directory("d"), Regular("d/a", "x"), Regular("d/b", "x"), Directory("e"), Regular("e/a", "x")},
 			{Regular("d/.wh.a", ""), Directory("e"), Regular("e/.wh..wh..opq", ""), Regular("e/new", "y")},
 		},
-		"files deleted and added again":     {{Regular("a", "1")}, {Regular(".wh.a", "")}, {Regular("a", "2")}},
-		"names of 255 bytes":                {{Directory(long), Regular(long+"/"+long, "x")}},
-		"names that are not ASCII":          {{Regular("größe-日本語", "x"), Regular("caf\xe9 (Latin-1)", "y")}},
-		"names with a dot and a slash":      {{Regular("./a", "x"), Regular("/b", "y"), Directory("./c/")}},
-		"owners and times beyond the usual": {{{Header: tar.Header{Name: "a", Typeflag: tar.TypeReg, Size: 1, Uid: 1 << 21, Gid: 1 << 22, ModTime: time.Unix(-5, 7), Format: tar.FormatPAX}, Content: "x"}}},
-		"set-user-ID and sticky bits":       {{{Header: tar.Header{Name: "a", Typeflag: tar.TypeReg, Mode: 0o4755, Size: 1}, Content: "x"}, {Header: tar.Header{Name: "tmp/", Typeflag: tar.TypeDir, Mode: 0o1777}}}},
-		"files of several megabytes":        {{Regular("a", strings.Repeat("0123456789abcdef", 1<<18)), Regular("b", strings.Repeat("x", 1<<20+1))}},
+		"files deleted and added again":       {{Regular("a", "1")}, {Regular(".wh.a", "")}, {Regular("a", "2")}},
+		"names of 255 bytes":                  {{Directory(long), Regular(long+"/"+long, "x")}},
+		"non-ASCII names":                     {{Regular("größe-日本語", "x"), Regular("caf\xe9 (Latin-1)", "y")}},
+		"names with a dot and a slash":        {{Regular("./a", "x"), Regular("/b", "y"), Directory("./c/")}},
+		"large owner IDs and a negative time": {{{Header: tar.Header{Name: "a", Typeflag: tar.TypeReg, Size: 1, Uid: 1 << 21, Gid: 1 << 22, ModTime: time.Unix(-5, 7), Format: tar.FormatPAX}, Content: "x"}}},
+		"set-user-ID and sticky bits":         {{{Header: tar.Header{Name: "a", Typeflag: tar.TypeReg, Mode: 0o4755, Size: 1}, Content: "x"}, {Header: tar.Header{Name: "tmp/", Typeflag: tar.TypeDir, Mode: 0o1777}}}},
+		"files of several megabytes":          {{Regular("a", strings.Repeat("0123456789abcdef", 1<<18)), Regular("b", strings.Repeat("x", 1<<20+1))}},
 	}
 }
 
-// Regular returns a file with that content.
+// Regular returns a regular file.
 func Regular(name, content string) File {
 	return File{Header: tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(content))}, Content: content}
 }
@@ -83,7 +83,7 @@ func binarySize(name, content string) File {
 	return f
 }
 
-// Layer returns the tar of those files.
+// Layer returns the tar archive of the files.
 func Layer(t testing.TB, files []File) []byte {
 	t.Helper()
 	var layer bytes.Buffer
@@ -110,12 +110,12 @@ func Layer(t testing.TB, files []File) []byte {
 	return layer.Bytes()
 }
 
-// writeBinary writes a header's size in base 256, and its checksum anew
+// writeBinary replaces a header's size by its base-256 form, and updates the checksum
 // (https://www.gnu.org/software/tar/manual/html_node/Extensions.html).
 func writeBinary(header []byte, size int64) {
 	field, checksum := header[124:136], header[148:156]
 	binary.BigEndian.PutUint32(field, 0x80<<24)
-	binary.BigEndian.PutUint64(field[4:], uint64(size)) // #nosec G115 -- of a content
+	binary.BigEndian.PutUint64(field[4:], uint64(size)) // #nosec G115 -- the length of a string
 	copy(checksum, "        ")
 	sum := 0
 	for _, b := range header[:512] {
@@ -124,14 +124,14 @@ func writeBinary(header []byte, size int64) {
 	copy(checksum, fmt.Sprintf("%06o\x00", sum))
 }
 
-// Image returns an image of those layers, which are tars, for this machine's platform.
+// Image returns an image of the layers, which are tar archives, for this machine's platform.
 func Image(t testing.TB, layers ...[]byte) v1.Image {
 	t.Helper()
 	image := empty.Image
 	for _, content := range layers {
 		layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content)), nil })
 		if err != nil {
-			t.Fatalf("making a layer: %v", err)
+			t.Fatalf("creating a layer: %v", err)
 		}
 		if image, err = mutate.AppendLayers(image, layer); err != nil {
 			t.Fatalf("appending a layer: %v", err)
@@ -140,7 +140,7 @@ func Image(t testing.TB, layers ...[]byte) v1.Image {
 	return For(t, "linux/"+runtime.GOARCH, image)
 }
 
-// For returns the image as one for that platform.
+// For returns the image with that platform in its config.
 func For(t testing.TB, platform string, image v1.Image) v1.Image {
 	t.Helper()
 	config, err := image.ConfigFile()

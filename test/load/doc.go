@@ -1,7 +1,6 @@
-// Package load measures admission under load: it sends AdmissionReviews, as the API server would, to a webhook that is a
-// process of its own on one processor, and looks at how long the answers take, what they are, and how much memory the
-// process has had. The tests run one after another, or they would measure each other. Whatever else the machine does is
-// measured too.
+// Package load measures admission under load. It sends AdmissionReviews, as the API server does, to a webhook in a process
+// of its own on one processor, and measures latency, answers and peak memory. The tests run one after another, so as not to
+// measure each other. Other load on the machine affects the results.
 //
-// It needs the build tag load (make test-load). LOAD_DURATION says for how long each test sends, 10s where it is not set.
+// It needs the build tag load (make test-load). LOAD_DURATION is how long each test sends, 10s by default.
 package load

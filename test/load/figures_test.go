@@ -9,32 +9,32 @@ import (
 	"time"
 )
 
-// sample is what became of one request.
+// sample is the outcome of one request.
 type sample struct {
-	// latency is the time from when the request was due to the end of its answer.
+	// latency is the time from when the request was due until the end of its answer.
 	latency time.Duration
-	// err is why there was no answer that the API server could take.
+	// err is why the API server would not accept the answer.
 	err error
-	// allowed says that the pod may be created, and rewritten that the answer has a patch.
+	// allowed means that the pod may be created, rewritten that the answer has a patch.
 	allowed, rewritten bool
 }
 
-// figures are what the samples of a run come to.
+// figures are the results of a run.
 type figures struct {
 	requests, errors, denied, rewritten int
 	p50, p99, max                       time.Duration
-	first                               error // of the errors
+	firstError                          error
 }
 
-// measure returns the figures of the samples, of which there is one at least.
+// measure returns the figures of at least one sample.
 func measure(samples []sample) figures {
 	f := figures{requests: len(samples)}
 	var latencies []time.Duration
 	for _, s := range samples {
 		latencies = append(latencies, s.latency)
 		switch {
-		case s.err != nil && f.first == nil:
-			f.first = s.err
+		case s.err != nil && f.firstError == nil:
+			f.firstError = s.err
 			f.errors++
 		case s.err != nil:
 			f.errors++
@@ -52,22 +52,21 @@ func measure(samples []sample) figures {
 // String returns the figures on one line.
 func (f figures) String() string {
 	return fmt.Sprintf("%d requests, %d errors, %d denied, %d rewritten, p50 %s, p99 %s, max %s",
-		f.requests, f.errors, f.denied, f.rewritten, tidy(f.p50), tidy(f.p99), tidy(f.max))
+		f.requests, f.errors, f.denied, f.rewritten, rounded(f.p50), rounded(f.p99), rounded(f.max))
 }
 
-// tidy rounds to what can be told apart.
-func tidy(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
+// rounded returns the duration, rounded to 10 µs.
+func rounded(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
 
-// wantAllAllowed fails the test unless every request was answered, and no pod denied.
+// wantAllAllowed fails the test unless every request was answered and every pod allowed.
 func (f figures) wantAllAllowed(t *testing.T) {
 	t.Helper()
 	if f.errors > 0 || f.denied > 0 {
-		t.Errorf("%d errors, the first %v; %d pods denied; want none", f.errors, f.first, f.denied)
+		t.Errorf("%d errors, first %v, %d pods denied, want none", f.errors, f.firstError, f.denied)
 	}
 }
 
-// wantAllRewritten fails the test unless every pod was answered with a patch: what is fast because nobody was asked is
-// no answer.
+// wantAllRewritten fails the test unless every answer has a patch: an answer without a lookup is fast, and useless.
 func (f figures) wantAllRewritten(t *testing.T) {
 	t.Helper()
 	f.wantAllAllowed(t)

@@ -15,14 +15,14 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// fakePusher is a pusher that knows every image, as far as look-ups go.
+// fakePusher is a pusher that answers lookups only.
 type fakePusher struct {
 	address     string
 	credentials pusher.Credentials
 }
 
-// startPusher starts a pusher with that answer to look-ups, which ends with the test.
-func startPusher(t *testing.T, answer http.HandlerFunc) fakePusher {
+// startPusher starts a pusher whose lookups the handler answers. It stops with the test.
+func startPusher(t *testing.T, handler http.HandlerFunc) fakePusher {
 	t.Helper()
 	credentials, err := pusher.NewCredentials(time.Now())
 	if err != nil {
@@ -32,20 +32,20 @@ func startPusher(t *testing.T, answer http.HandlerFunc) fakePusher {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewUnstartedServer(answer)
+	server := httptest.NewUnstartedServer(handler)
 	server.TLS = security
-	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // the server process is killed amid its calls
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // the webhook's process is killed during its calls
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return fakePusher{server.Listener.Addr().String(), credentials}
 }
 
-// answering has the registry hold the image, and takes a millisecond to say so.
-func answering(w http.ResponseWriter, _ *http.Request) {
+// answer reports every image as present in the registry, after a millisecond.
+func answer(w http.ResponseWriter, _ *http.Request) {
 	time.Sleep(time.Millisecond)
 	digest := "sha256:" + strings.Repeat("0", 64)
 	_ = json.NewEncoder(w).Encode(rewrite.Presence{OnHost: true, ImageID: digest, Digest: digest, Served: digest})
 }
 
-// hanging gives no answer.
-func hanging(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+// hang never answers.
+func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }

@@ -22,8 +22,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// sendSteadily creates that many pods a second, whether or not those before are answered (an open loop), and returns a
-// sample of each, in order.
+// sendSteadily sends perSecond reviews per second without waiting for earlier answers (an open loop), and returns a sample of
+// each, in order.
 func (s server) sendSteadily(t *testing.T, perSecond int, during time.Duration, padding int) []sample {
 	t.Helper()
 	samples := make([]sample, int(during.Seconds()*float64(perSecond)))
@@ -39,8 +39,8 @@ func (s server) sendSteadily(t *testing.T, perSecond int, during time.Duration, 
 	return samples
 }
 
-// sendAtOnce has that many callers create pods, each the next when the last is answered.
-func (s server) sendAtOnce(t *testing.T, callers int, during time.Duration, padding int) (samples []sample) {
+// sendConcurrently runs that many callers, each of which sends its next review after the previous answer.
+func (s server) sendConcurrently(t *testing.T, callers int, during time.Duration, padding int) (samples []sample) {
 	t.Helper()
 	var mu sync.Mutex
 	var sending sync.WaitGroup
@@ -60,7 +60,7 @@ func (s server) sendAtOnce(t *testing.T, callers int, during time.Duration, padd
 	return samples
 }
 
-// send sends one review that was due then.
+// send sends one review and measures its latency from when it was due.
 func (s server) send(ctx context.Context, body []byte, due time.Time) (got sample) {
 	response, err := s.post(ctx, body)
 	got.latency = time.Since(due)
@@ -72,7 +72,7 @@ func (s server) send(ctx context.Context, body []byte, due time.Time) (got sampl
 	return got
 }
 
-// post sends a review and returns the response in the answer.
+// post sends a review and returns its response.
 func (s server) post(ctx context.Context, body []byte) (*admissionv1.AdmissionResponse, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, bytes.NewReader(body))
 	if err != nil {
@@ -84,22 +84,22 @@ func (s server) post(ctx context.Context, body []byte) (*admissionv1.AdmissionRe
 		return nil, err
 	}
 	defer func() { _ = answer.Body.Close() }()
-	content, err := io.ReadAll(answer.Body) // to its end, or the connection is not used again
+	content, err := io.ReadAll(answer.Body) // to its end, so that the connection is reused
 	if err != nil {
-		return nil, fmt.Errorf("reading an answer with status %s: %w", answer.Status, err)
+		return nil, fmt.Errorf("reading the answer with status %s: %w", answer.Status, err)
 	}
 	var reviewed admissionv1.AdmissionReview
 	if err := json.Unmarshal(content, &reviewed); err != nil {
-		return nil, fmt.Errorf("reading an answer with status %s: %w", answer.Status, err)
+		return nil, fmt.Errorf("reading the answer with status %s: %w", answer.Status, err)
 	}
 	if answer.StatusCode != http.StatusOK || reviewed.Response == nil || reviewed.Response.UID == "" {
-		return nil, fmt.Errorf("answered with status %s: %+v", answer.Status, reviewed.Response)
+		return nil, fmt.Errorf("unexpected answer with status %s: %+v", answer.Status, reviewed.Response)
 	}
 	return reviewed.Response, nil
 }
 
-// review returns an AdmissionReview of the pod with that number, which has about that many bytes beside its image. No other
-// pod has the image, so that nothing is known of it before.
+// review returns an AdmissionReview of the pod with that number, with about padding bytes beside its image. Every pod has an
+// image of its own, so that no lookup is cached.
 func review(t *testing.T, number, padding int) []byte {
 	t.Helper()
 	name := fmt.Sprintf("pod-%d", number)
@@ -128,7 +128,7 @@ func review(t *testing.T, number, padding int) []byte {
 	return body
 }
 
-// environment returns variables of about that size in bytes, as JSON. Many small values take more memory than a large one.
+// environment returns variables of about padding bytes as JSON. Many small values take more memory than a large one.
 func environment(padding int) (variables []corev1.EnvVar) {
 	const each = 100
 	for i := range padding / each {

@@ -32,23 +32,23 @@ import (
 	"kind-local-registry/webhook/lookup"
 )
 
-// serverVariable is the environment variable that makes the test's program the server.
+// serverVariable is the environment variable with which the test binary runs as the server.
 const serverVariable = "LOAD_SERVER"
 
-// token makes the requests those of an API server.
+// token identifies the API server's requests.
 const token = "some-token"
 
-// order is what the server is told on its standard input.
-type order struct {
+// parameters are what the server reads from its standard input.
+type parameters struct {
 	// Pusher is the address of the pusher.
 	Pusher string
 	// Credentials are for the pusher. The server's certificate in them is also the webhook's.
 	Credentials pusher.Credentials
-	// Plain says that the server is to answer as newPlainHandler's does, not as the webhook.
+	// Plain selects newPlainHandler in place of the webhook.
 	Plain bool
 }
 
-// serverMain is the server's main.
+// serverMain runs the server and returns its exit status.
 func serverMain() int {
 	if err := serve(context.Background(), os.Stdin, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -57,18 +57,18 @@ func serverMain() int {
 	return 0
 }
 
-// serve serves the webhook until stdin ends. It tells its address on stdout, and logs to stderr.
+// serve serves the webhook until stdin ends. It prints its address to stdout and logs to stderr.
 func serve(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error {
-	orders := json.NewDecoder(stdin)
-	var told order
-	if err := orders.Decode(&told); err != nil {
-		return fmt.Errorf("reading what to do: %w", err)
+	decoder := json.NewDecoder(stdin)
+	var params parameters
+	if err := decoder.Decode(&params); err != nil {
+		return fmt.Errorf("reading the parameters: %w", err)
 	}
-	handler, err := newHandler(ctx, told, logr.FromSlogHandler(slog.NewJSONHandler(stderr, nil)))
+	handler, err := newHandler(ctx, params, logr.FromSlogHandler(slog.NewJSONHandler(stderr, nil)))
 	if err != nil {
 		return err
 	}
-	certificate, err := tls.X509KeyPair(told.Credentials.ServerCert, told.Credentials.ServerKey)
+	certificate, err := tls.X509KeyPair(params.Credentials.ServerCert, params.Credentials.ServerKey)
 	if err != nil {
 		return fmt.Errorf("reading the serving certificate: %w", err)
 	}
@@ -76,10 +76,10 @@ func serve(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
-	// The times are those of controller-runtime's server.
+	// The timeouts are those of controller-runtime's server.
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 32 * time.Second, IdleTimeout: 90 * time.Second}
 	go func() {
-		_ = orders.Decode(&told) // there is no second order: it returns when stdin ends
+		_ = decoder.Decode(&params) // returns when stdin ends
 		_ = server.Close()
 	}()
 	if _, err := fmt.Fprintln(stdout, listener.Addr()); err != nil {
@@ -92,19 +92,19 @@ func serve(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error
 	return nil
 }
 
-// newHandler returns the webhook as webhook/app puts it together, with the pusher behind it.
-func newHandler(ctx context.Context, told order, log logr.Logger) (http.Handler, error) {
-	c := told.Credentials
+// newHandler returns the webhook as webhook/app composes it.
+func newHandler(ctx context.Context, params parameters, log logr.Logger) (http.Handler, error) {
+	c := params.Credentials
 	security, err := pusher.ClientTLS(c.CA, c.ClientCert, c.ClientKey)
 	if err != nil {
 		return nil, err
 	}
-	behind := pusher.NewClient(told.Pusher, security)
-	if told.Plain {
-		return newPlainHandler(behind), nil
+	backend := pusher.NewClient(params.Pusher, security)
+	if params.Plain {
+		return newPlainHandler(backend), nil
 	}
 	counted := webhook.NewMetrics()
-	lookups := lookup.NewCache(ctx, behind, counted.LookedUp)
+	lookups := lookup.NewCache(ctx, backend, counted.LookedUp)
 	return endpoint.New(&webhook.Handler{
 		Decider: &webhook.Decider{
 			RegistryHost: config.RegistryHost(config.RegistryPort), Looker: lookups, Rules: rules.Default,
@@ -116,14 +116,13 @@ func newHandler(ctx context.Context, told order, log logr.Logger) (http.Handler,
 	}, func() string { return token }), nil
 }
 
-// newPlainHandler returns what nothing can answer faster than: it asks the pusher about one image, and allows the pod as
-// it is. What it takes is the machine's doing.
-func newPlainHandler(behind *pusher.Client) http.Handler {
+// newPlainHandler returns the baseline: it looks up one image and allows the pod unchanged.
+func newPlainHandler(backend *pusher.Client) http.Handler {
 	app, _ := rewrite.Parse("load/app:local") // a valid reference
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, err := io.Copy(io.Discard, r.Body)
 		if err == nil {
-			_, err = behind.Lookup(r.Context(), app)
+			_, err = backend.Lookup(r.Context(), app)
 		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -140,19 +139,19 @@ type server struct {
 	client *http.Client
 }
 
-// startServer starts the webhook in a process on one processor. It asks that pusher and ends with the test.
-func startServer(t *testing.T, behind fakePusher) server {
+// startWebhook starts the webhook with that pusher, in a process on one processor. It stops with the test.
+func startWebhook(t *testing.T, backend fakePusher) server {
 	t.Helper()
-	return start(t, order{Pusher: behind.address, Credentials: behind.credentials})
+	return start(t, parameters{Pusher: backend.address, Credentials: backend.credentials})
 }
 
-// startPlainServer is startServer, with the plain handler in place of the webhook.
-func startPlainServer(t *testing.T, behind fakePusher) server {
+// startPlainServer is startWebhook, with the plain handler in place of the webhook.
+func startPlainServer(t *testing.T, backend fakePusher) server {
 	t.Helper()
-	return start(t, order{Pusher: behind.address, Credentials: behind.credentials, Plain: true})
+	return start(t, parameters{Pusher: backend.address, Credentials: backend.credentials, Plain: true})
 }
 
-func start(t *testing.T, told order) server {
+func start(t *testing.T, params parameters) server {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), os.Args[0])
 	command.Env = append(os.Environ(), serverVariable+"=1", "GOMAXPROCS=1", "GOMEMLIMIT=48MiB") // the limit is the chart's
@@ -168,18 +167,18 @@ func start(t *testing.T, told order) server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = command.Wait() }) // killed with the test's context
-	if err := json.NewEncoder(stdin).Encode(told); err != nil {
+	if err := json.NewEncoder(stdin).Encode(params); err != nil {
 		t.Fatal(err)
 	}
 	address, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
-		t.Fatalf("the server has not started: %v", err)
+		t.Fatalf("reading the server's address: %v", err)
 	}
-	return server{command.Process.Pid, "https://" + strings.TrimSpace(address) + webhook.Path + "/" + token, newClient(t, told.Credentials)}
+	return server{command.Process.Pid, "https://" + strings.TrimSpace(address) + webhook.Path + "/" + token, newClient(t, params.Credentials)}
 }
 
-// newClient returns a client that behaves as the API server's: HTTP/1.1, and up to 25 connections that wait for the next
-// request (k8s.io/client-go/transport). It waits as long as the chart has the API server wait.
+// newClient returns a client like the API server's: HTTP/1.1, up to 25 idle connections (k8s.io/client-go/transport), and the
+// timeout of the chart's webhook configuration.
 func newClient(t *testing.T, c pusher.Credentials) *http.Client {
 	t.Helper()
 	security, err := pusher.ClientTLS(c.CA, c.ClientCert, c.ClientKey)
@@ -191,7 +190,7 @@ func newClient(t *testing.T, c pusher.Credentials) *http.Client {
 	return &http.Client{Transport: transport, Timeout: 5 * time.Second}
 }
 
-// peak returns the most memory that the process has had at a time: VmHWM of proc_pid_status(5).
+// peak returns the peak memory of the process: VmHWM of proc_pid_status(5).
 func (s server) peak(t *testing.T) size {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid))

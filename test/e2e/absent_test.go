@@ -12,25 +12,25 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// atOnce is how long the creation of a pod may take when a piece of ours is gone: less than a person notices.
-const atOnce = 2 * time.Second
+// maxCreateTime is how long the creation of a pod may take while one of our components is down.
+const maxCreateTime = 2 * time.Second
 
-func TestPods_AreCreatedAtOnceWithTheWebhookScaledToZero(t *testing.T) {
+func TestPods_AreCreatedImmediatelyWithoutTheWebhook(t *testing.T) {
 	image := buildImage(t, "e2e/no-webhook:local", "hello")
 	t.Cleanup(func() { scale(t, 1) })
 	scale(t, 0)
-	createAtOnce(t, "no-webhook", image)
+	createImmediately(t, "no-webhook", image)
 }
 
-func TestPods_AreCreatedAtOnceWithThePusherStopped(t *testing.T) {
-	withStopped(t, "kind-registry-pusher")
+func TestPods_AreCreatedImmediatelyWithoutThePusher(t *testing.T) {
+	createWithStopped(t, "kind-registry-pusher")
 }
 
-func TestPods_AreCreatedAtOnceWithTheRegistryStopped(t *testing.T) {
-	withStopped(t, "kind-registry")
+func TestPods_AreCreatedImmediatelyWithoutTheRegistry(t *testing.T) {
+	createWithStopped(t, "kind-registry")
 }
 
-func withStopped(t *testing.T, container string) {
+func createWithStopped(t *testing.T, container string) {
 	t.Helper()
 	image := buildImage(t, "e2e/stopped-"+container+":local", "hello")
 	docker(t, "stop", "-t", "2", container)
@@ -40,25 +40,25 @@ func withStopped(t *testing.T, container string) {
 		}
 		eventuallyRewrites(t)
 	})
-	createAtOnce(t, "stopped-"+container, image)
+	createImmediately(t, "stopped-"+container, image)
 }
 
-// createAtOnce creates pods, all of which must be there, as written, without anybody noticing a delay.
-func createAtOnce(t *testing.T, prefix, image string) {
+// createImmediately creates pods, each of which must keep its original image and be created within maxCreateTime.
+func createImmediately(t *testing.T, prefix, image string) {
 	t.Helper()
 	for i := range 5 {
 		pod, took := createPod(t, fmt.Sprintf("%s-%d", prefix, i), namespace, podSpec(image))
-		t.Logf("pod %s was created in %d ms", pod.Name, took.Milliseconds())
-		if took > atOnce {
-			t.Errorf("creating pod %s took %s, want at most %s", pod.Name, took, atOnce)
+		t.Logf("created pod %s in %d ms", pod.Name, took.Milliseconds())
+		if took > maxCreateTime {
+			t.Errorf("creating pod %s took %s, want at most %s", pod.Name, took, maxCreateTime)
 		}
 		if got := pod.Spec.Containers[0].Image; got != image {
-			t.Errorf("pod %s has image %s, want %s as written", pod.Name, got, image)
+			t.Errorf("image of pod %s = %s, want the original %s", pod.Name, got, image)
 		}
 	}
 }
 
-// scale sets the webhook's replicas, and waits until that many stand behind its Service.
+// scale sets the webhook's replicas. It waits until pods are rewritten again, or until no webhook pod is left.
 func scale(t *testing.T, replicas int32) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -77,13 +77,13 @@ func scale(t *testing.T, replicas int32) {
 			return
 		}
 		if ctx.Err() != nil {
-			t.Fatalf("the webhook does not scale to 0: %v", err)
+			t.Fatalf("scaling the webhook to 0: pods are left: %v", err)
 		}
 		time.Sleep(200 * time.Millisecond)
 	}
 }
 
-// eventuallyRewrites waits, also in a clean-up, until setup status says that pods are rewritten again.
+// eventuallyRewrites waits until setup status finds everything healthy. It may run in a cleanup.
 func eventuallyRewrites(t *testing.T) {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
@@ -93,7 +93,7 @@ func eventuallyRewrites(t *testing.T) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("not healthy again within a minute:\n%s", out)
+			t.Fatalf("setup status: not healthy within a minute:\n%s", out)
 		}
 	}
 }

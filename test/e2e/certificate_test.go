@@ -29,7 +29,7 @@ import (
 
 const day = 24 * time.Hour
 
-func TestCertificate_RotatedUnderLoadFailsNoCall(t *testing.T) {
+func TestCertificate_RotationUnderLoadFailsNoCall(t *testing.T) {
 	rotations := count(5, 50)
 	load := startTraffic(t, "rotated", 100)
 	for range rotations {
@@ -45,8 +45,8 @@ func TestCertificate_RotatedUnderLoadFailsNoCall(t *testing.T) {
 	t.Logf("%d rotations of the CA and the certificate: %s", rotations, load.end(t))
 }
 
-// The clock of a node cannot be moved, so the certificate is: to where it would be 60 days on.
-func TestCertificate_NearItsEndIsRenewedWithinAMinute(t *testing.T) {
+// A node's clock cannot be changed, so the test installs a certificate that was issued 60 days ago.
+func TestCertificate_NearExpiryIsRenewedWithinAMinute(t *testing.T) {
 	aged, err := certs.Made(app.ServiceNames(ours, ours), time.Now().Add(-60*day))
 	if err != nil {
 		t.Fatal(err)
@@ -59,16 +59,16 @@ func TestCertificate_NearItsEndIsRenewedWithinAMinute(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	awaitServed(t, "a certificate made anew by the same CA", func(secret *corev1.Secret) bool {
+	awaitServed(t, "a certificate renewed by the same CA", func(secret *corev1.Secret) bool {
 		return bytes.Equal(secret.Data[corev1.ServiceAccountRootCAKey], aged[corev1.ServiceAccountRootCAKey]) &&
 			time.Until(notAfter(t, secret.Data[corev1.TLSCertKey])) > 89*day
 	})
 	took := time.Since(start)
 	load.await(t, 100)
-	t.Logf("renewed and served %.1f s after it was due, with no hand step: %s", took.Seconds(), load.end(t))
+	t.Logf("renewed and served %.1f s after it was due, without a manual step: %s", took.Seconds(), load.end(t))
 }
 
-// servingSecret returns the Secret with the webhook's certificate and its CA.
+// servingSecret returns the Secret with the webhook's serving certificate and its CA.
 func servingSecret(ctx context.Context, t *testing.T) *corev1.Secret {
 	t.Helper()
 	secret, err := suite.kube.CoreV1().Secrets(ours).Get(ctx, config.ServingSecret, metav1.GetOptions{})
@@ -78,49 +78,48 @@ func servingSecret(ctx context.Context, t *testing.T) *corev1.Secret {
 	return secret
 }
 
-// awaitServed waits until the Secret's certificate is as wanted, the API server is told to trust its CA, and the webhook
-// serves it.
+// awaitServed waits until the Secret has a wanted certificate, caBundle has its CA, and the webhook serves it.
 func awaitServed(t *testing.T, what string, wanted func(*corev1.Secret) bool) {
 	t.Helper()
 	pod := webhookPod(t).Name
 	eventually(t, time.Minute, what+" is served", func(ctx context.Context) string {
 		secret := servingSecret(ctx, t)
 		if len(secret.Data[corev1.TLSCertKey]) == 0 || !wanted(secret) {
-			return "it is not in the Secret"
+			return "not in the Secret"
 		}
 		hook, err := suite.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, ours, metav1.GetOptions{})
 		if err != nil {
 			return err.Error()
 		}
 		if !bytes.HasPrefix(hook.Webhooks[0].ClientConfig.CABundle, secret.Data[corev1.ServiceAccountRootCAKey]) {
-			return "its CA is not in the webhook configuration"
+			return "its CA is not in caBundle"
 		}
-		return notServedUntil(ctx, t, pod, notAfter(t, secret.Data[corev1.TLSCertKey]))
+		return checkServedUntil(ctx, t, pod, notAfter(t, secret.Data[corev1.TLSCertKey]))
 	})
 }
 
-// notServedUntil returns "" where the certificate that the webhook's pod serves, as its metrics tell, ends at that moment, of
-// which no two certificates have the same.
-func notServedUntil(ctx context.Context, t *testing.T, pod string, want time.Time) string {
+// checkServedUntil returns "" if the certificate that the webhook's pod serves expires at that moment, according to its
+// metrics. No two certificates expire at the same moment.
+func checkServedUntil(ctx context.Context, t *testing.T, pod string, want time.Time) string {
 	t.Helper()
-	asked := time.Now()
+	sent := time.Now()
 	page, err := suite.kube.CoreV1().Pods(ours).ProxyGet("http", pod, "8080", "/metrics", nil).DoRaw(ctx)
 	if err != nil {
 		return err.Error()
 	}
-	answered := time.Now()
-	if answered.Sub(asked) > time.Second {
-		return "the metrics took too long to tell"
+	received := time.Now()
+	if received.Sub(sent) > time.Second {
+		return "reading the metrics took more than a second"
 	}
 	remaining := time.Duration(sample(t, page, "kind_local_registry_certificate_expiry_seconds") * float64(time.Second))
 	const rounding = 10 * time.Millisecond
-	if want.Before(asked.Add(remaining-rounding)) || want.After(answered.Add(remaining+rounding)) {
-		return fmt.Sprintf("the one that is served ends in %s, and the new one in %s", remaining, time.Until(want))
+	if want.Before(sent.Add(remaining-rounding)) || want.After(received.Add(remaining+rounding)) {
+		return fmt.Sprintf("the served certificate expires in %s, the new one in %s", remaining, time.Until(want))
 	}
 	return ""
 }
 
-// webhookPod returns the webhook's one pod; one that is on its way out does not count.
+// webhookPod returns the webhook's only pod, not counting a terminating one.
 func webhookPod(t *testing.T) corev1.Pod {
 	t.Helper()
 	list, err := suite.kube.CoreV1().Pods(ours).List(t.Context(), metav1.ListOptions{})
@@ -134,12 +133,12 @@ func webhookPod(t *testing.T) corev1.Pod {
 	return staying[0]
 }
 
-// notAfter returns when a certificate ends.
+// notAfter returns when a certificate expires.
 func notAfter(t *testing.T, certificate []byte) time.Time {
 	t.Helper()
 	block, _ := pem.Decode(certificate)
 	if block == nil {
-		t.Fatal("no certificate in PEM")
+		t.Fatal("the certificate is not PEM")
 	}
 	parsed, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
@@ -148,19 +147,19 @@ func notAfter(t *testing.T, certificate []byte) time.Time {
 	return parsed.NotAfter
 }
 
-func TestPusherCertificate_NearItsEndIsToldAndRenewed(t *testing.T) {
+func TestPusherCertificate_NearExpiryIsReportedAndRenewed(t *testing.T) {
 	image, want := pushedImage(t, "before-renewal")
 	webhook := webhookPod(t)
 	upAfterwards(t)
 	useAgedCredentials(t)
-	eventually(t, 3*time.Minute, "the webhook works with the certificate that is near its end", func(ctx context.Context) string {
-		return notRewritten(ctx, image, want)
+	eventually(t, 3*time.Minute, "the webhook works with the certificate near expiry", func(ctx context.Context) string {
+		return checkRewritten(ctx, image, want)
 	})
 
 	out, err := suite.run(t.Context(), "status", "--cluster", clusterName)
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(out, "certificates of "+config.PusherContainer) {
-		t.Errorf("setup status ended with %v, want exit status 1 and a line about the pusher's certificates:\n%s", err, out)
+		t.Errorf("setup status = %v, want exit status 1 and a line about the pusher's certificates:\n%s", err, out)
 	}
 	start := time.Now()
 	up(t)
@@ -170,11 +169,11 @@ func TestPusherCertificate_NearItsEndIsToldAndRenewed(t *testing.T) {
 	createPod(t, "after-renewal", namespace, podSpec(buildImage(t, "e2e/after-renewal:local", "hello")))
 	awaitRunning(t, "after-renewal", time.Minute)
 	if now := webhookPod(t); now.UID != webhook.UID || now.Status.ContainerStatuses[0].RestartCount != webhook.Status.ContainerStatuses[0].RestartCount {
-		t.Error("the webhook was restarted")
+		t.Error("the webhook was restarted, want it to reload its certificate")
 	}
 }
 
-// useAgedCredentials gives the pusher and the webhook certificates that end in 60 days.
+// useAgedCredentials gives the pusher and the webhook certificates that expire in 60 days.
 func useAgedCredentials(t *testing.T) {
 	t.Helper()
 	made, err := pusher.NewCredentials(time.Now())

@@ -18,10 +18,10 @@ import (
 	"kind-local-registry/config"
 )
 
-// crowdTime is how long hundreds of pods may take until the last of them runs. Most of it is the kubelets' own.
-const crowdTime = 10 * time.Minute
+// crowdTimeout is how long hundreds of pods may take until all run. Most of that time is the kubelets' own.
+const crowdTimeout = 10 * time.Minute
 
-func TestCrowd_OfOneNewImageIsOnePush(t *testing.T) {
+func TestCrowd_PushesOneNewImageOnce(t *testing.T) {
 	const app = "one-image"
 	image, pods := loadImage(t, "e2e/one-image:local", 3), count(60, 200)
 	uploads := blobUploads(t)
@@ -30,24 +30,24 @@ func TestCrowd_OfOneNewImageIsOnePush(t *testing.T) {
 	start := time.Now()
 	var creating sync.WaitGroup
 	for i := range pods {
-		creating.Go(func() { createOf(t, app, fmt.Sprintf("%s-%d", app, i), image) })
+		creating.Go(func() { createLabelled(t, app, fmt.Sprintf("%s-%d", app, i), image) })
 	}
 	creating.Wait()
 	if t.Failed() {
-		t.FailNow() // there will never be as many
+		t.FailNow() // the expected number of pods will never exist
 	}
 	created := time.Since(start)
-	running := awaitPodsWithin(t, crowdTime, app, pods, image)
+	running := awaitPodsWithin(t, crowdTimeout, app, pods, image)
 	took := time.Since(start)
 
-	t.Logf("%d pods of one new image were created within %.1f s, and all ran %.1f s after the first creation; %d of them had to be healed",
-		pods, created.Seconds(), took.Seconds(), healedOf(running))
+	t.Logf("%d pods of one new image: created within %.1f s, all running %.1f s after the first creation, %d healed",
+		pods, created.Seconds(), took.Seconds(), countHealed(running))
 	if got := blobUploads(t) - uploads; got != newBlobs {
-		t.Errorf("%d blobs were uploaded, want the %d of the image, once", got, newBlobs)
+		t.Errorf("%d blobs were uploaded, want the image's %d", got, newBlobs)
 	}
 }
 
-func TestCrowd_OfManyNewImagesIsServedInOrder(t *testing.T) {
+func TestCrowd_PushesManyNewImagesInOrder(t *testing.T) {
 	const app = "many-images"
 	pods := count(60, 200)
 	var images []string
@@ -56,51 +56,51 @@ func TestCrowd_OfManyNewImagesIsServedInOrder(t *testing.T) {
 	}
 
 	start := time.Now()
-	createPods(t, app, pods, images...) // one after the other, so that there is an order: the first pods want an image each
-	awaitLifted(t, crowdTime, app)
-	lifted := time.Since(start)
-	running := awaitPodsWithin(t, crowdTime, app, pods, "")
+	createPods(t, app, pods, images...) // one after the other, so that their order is known: each of the first pods has an image of its own
+	awaitUngated(t, crowdTimeout, app)
+	ungated := time.Since(start)
+	running := awaitPodsWithin(t, crowdTimeout, app, pods, "")
 	took := time.Since(start)
 
-	begun, most := pushesSince(t, start, images)
-	displaced := wantServedInOrder(t, images, begun)
-	t.Logf("%d pods of %d new images of 5 MB: %.1f s after the first creation none was gated, after %.1f s all ran, and %d had to be healed; "+
-		"at most %d images were copied at once, and none was served more than %d places out of its turn",
-		pods, len(images), lifted.Seconds(), took.Seconds(), healedOf(running), most, displaced)
-	// The pusher copies 2 at once. A copy's end is logged after its slot is free, so that 2 more may seem to run.
+	begun, most := readPushes(t, start, images)
+	displaced := wantPushedInOrder(t, images, begun)
+	t.Logf("%d pods of %d new images of 5 MB: none gated %.1f s after the first creation, all running after %.1f s, %d healed; "+
+		"at most %d concurrent pushes, none more than %d places out of order",
+		pods, len(images), ungated.Seconds(), took.Seconds(), countHealed(running), most, displaced)
+	// The pusher runs 2 pushes concurrently. It logs the end of a push after its slot is free, so that 2 more may seem to run.
 	if most > 4 {
-		t.Errorf("%d images were copied at once, want 2", most)
+		t.Errorf("%d concurrent pushes, want 2", most)
 	}
 }
 
-// wantServedInOrder fails the test unless images were begun in the order in which they were wanted, and returns by how many
-// places one was out of its turn at most.
+// wantPushedInOrder fails the test unless the pushes began in the order in which the images were requested, and returns how
+// many places an image was out of order at most.
 //
-// The controller takes each pod as it comes and asks for its image at once, and the pusher serves those who wait in the
-// order in which they came: only what happens between the two can put one before another, and that is a matter of a few
-// places. In a random order of 50 images there is one further out of its turn, nearly always.
-func wantServedInOrder(t *testing.T, wanted, begun []string) int {
+// The controller requests the push of each pod immediately, and the pusher queues requests in their order of arrival, so only
+// the connection between the two can reorder them, by a few places. A random order of 50 images nearly always moves an image
+// further.
+func wantPushedInOrder(t *testing.T, requested, begun []string) int {
 	t.Helper()
 	const tolerated = 15
 	most := 0
-	for place, image := range wanted {
+	for place, image := range requested {
 		got := slices.Index(begun, image)
 		if got < 0 {
-			t.Errorf("the pusher's log does not say when it began to push %s", image)
+			t.Errorf("the pusher's log has no beginning of a push of %s", image)
 			continue
 		}
 		displaced := max(got-place, place-got)
 		if displaced > tolerated {
-			t.Errorf("%s was wanted at place %d and begun at place %d, want at most %d between them", image, place, got, tolerated)
+			t.Errorf("%s was requested at place %d and begun at place %d, want at most %d places apart", image, place, got, tolerated)
 		}
 		most = max(most, displaced)
 	}
 	return most
 }
 
-// pushesSince reads in the pusher's log, from start on, in which order the images were first begun, and how many of them
-// were being copied at once at most.
-func pushesSince(t *testing.T, start time.Time, images []string) (begun []string, most int) {
+// readPushes reads the pusher's log from start on. It returns the images in the order in which their pushes began, and the
+// most concurrent pushes.
+func readPushes(t *testing.T, start time.Time, images []string) (begun []string, most int) {
 	t.Helper()
 	log, err := backgroundCommand("docker", "logs", "--since", start.Format(time.RFC3339Nano), config.PusherContainer)
 	if err != nil {
@@ -127,18 +127,18 @@ func pushesSince(t *testing.T, start time.Time, images []string) (begun []string
 	return begun, most
 }
 
-// createPods creates n pods of the images in turn, one after the other, all labelled app=name and named after it. They are
-// gone when the test has ended.
+// createPods creates n pods of the images in turn, one after the other, with the label app=APP and names APP-0 and so on. They
+// are deleted with the test.
 func createPods(t *testing.T, app string, n int, images ...string) {
 	t.Helper()
 	t.Cleanup(func() { deletePods(t, app) })
 	for i := range n {
-		createOf(t, app, fmt.Sprintf("%s-%d", app, i), images[i%len(images)])
+		createLabelled(t, app, fmt.Sprintf("%s-%d", app, i), images[i%len(images)])
 	}
 }
 
-// createOf creates one pod, labelled app=name, of a crowd which deletePods deletes.
-func createOf(t *testing.T, app, name, image string) {
+// createLabelled creates one pod with the label app=APP, for deletePods to delete.
+func createLabelled(t *testing.T, app, name, image string) {
 	t.Helper()
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": app}}, Spec: podSpec(image)}
 	if _, err := suite.kube.CoreV1().Pods(namespace).Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
@@ -146,8 +146,8 @@ func createOf(t *testing.T, app, name, image string) {
 	}
 }
 
-// gatedPods returns how many of the pods labelled app=name our gate holds.
-func gatedPods(ctx context.Context, app string) (int, error) {
+// listGated returns how many pods with the label app=APP have our gate.
+func listGated(ctx context.Context, app string) (int, error) {
 	list, err := suite.kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=" + app})
 	if err != nil {
 		return 0, fmt.Errorf("listing the pods of %s: %w", app, err)
@@ -161,33 +161,33 @@ func gatedPods(ctx context.Context, app string) (int, error) {
 	return gated, nil
 }
 
-// gatedNow is gatedPods, which must be known.
-func gatedNow(t *testing.T, app string) int {
+// countGated is listGated, but fails the test on an error.
+func countGated(t *testing.T, app string) int {
 	t.Helper()
-	gated, err := gatedPods(t.Context(), app)
+	gated, err := listGated(t.Context(), app)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return gated
 }
 
-// awaitLifted waits until our gate holds none of the pods labelled app=name.
-func awaitLifted(t *testing.T, limit time.Duration, app string) {
+// awaitUngated waits until no pod with the label app=APP has our gate.
+func awaitUngated(t *testing.T, limit time.Duration, app string) {
 	t.Helper()
-	eventually(t, limit, "no pod of "+app+" is gated any more", func(ctx context.Context) string {
-		gated, err := gatedPods(ctx, app)
+	eventually(t, limit, "all pods of "+app+" are ungated", func(ctx context.Context) string {
+		gated, err := listGated(ctx, app)
 		if err != nil {
 			return err.Error()
 		}
 		if gated > 0 {
-			return fmt.Sprintf("%d are", gated)
+			return fmt.Sprintf("%d are gated", gated)
 		}
 		return ""
 	})
 }
 
-// healedOf returns how many of the pods were given another image, as the kubelet could not pull the one that they had.
-func healedOf(pods []corev1.Pod) int {
+// countHealed returns how many of the pods were healed.
+func countHealed(pods []corev1.Pod) int {
 	healed := 0
 	for i := range pods {
 		if pods[i].Annotations[config.HealedAnnotation] != "" {
@@ -197,13 +197,13 @@ func healedOf(pods []corev1.Pod) int {
 	return healed
 }
 
-// deletePods deletes the pods labelled app=name, and waits, also in a clean-up, until their nodes have none of them any more.
+// deletePods deletes the pods with the label app=APP, and waits until the API server has none. It may run in a cleanup.
 func deletePods(t *testing.T, app string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	pods, selected := suite.kube.CoreV1().Pods(namespace), metav1.ListOptions{LabelSelector: "app=" + app}
-	// With no grace at all the API server would forget them before the kubelets have stopped them.
+	// With a grace period of 0, the API server would delete them before the kubelets have stopped them.
 	if err := pods.DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: new(int64(1))}, selected); err != nil {
 		t.Errorf("deleting the pods of %s: %v", app, err)
 		return
@@ -214,7 +214,7 @@ func deletePods(t *testing.T, app string) {
 			return err.Error()
 		}
 		if len(list.Items) > 0 {
-			return fmt.Sprintf("%d pods are still there", len(list.Items))
+			return fmt.Sprintf("%d pods are left", len(list.Items))
 		}
 		return ""
 	})

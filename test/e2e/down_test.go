@@ -10,16 +10,16 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// The cluster of this suite was created by setup, and down would delete it whole: taking our parts out of a cluster is
-// shown on one that was only adopted, and whose containerd did not look where ours has to.
-func TestDown_LeavesNothingButTheRegistryInAnAdoptedCluster(t *testing.T) {
+// Setup created the cluster of this suite, so down would delete it. The test makes it an adopted cluster, whose containerd had
+// another config_path before.
+func TestDown_OfAnAdoptedClusterLeavesOnlyTheRegistry(t *testing.T) {
 	label(t, "created-by-setup-")
 	t.Cleanup(func() { label(t, "created-by-setup=true") })
 	upAfterwards(t)
-	foreign := lookElsewhere(t, clusterName+"-worker")
+	foreign := setForeignConfigPath(t, clusterName+"-worker")
 	up(t)
 	if got := containerdConfig(t, clusterName+"-worker"); got == foreign {
-		t.Error("setup up left a containerd that does not read its hosts.toml")
+		t.Error("setup up left containerd's foreign config_path, want our own")
 	}
 
 	waiting := waitingPods(t, 3)
@@ -28,35 +28,34 @@ func TestDown_LeavesNothingButTheRegistryInAnAdoptedCluster(t *testing.T) {
 	}
 
 	if got := docker(t, "ps", "-a", "--format", "{{.Names}}", "--filter", "label="+ours); got != "kind-registry" {
-		t.Errorf("containers of ours: %q, want kind-registry alone", got)
+		t.Errorf("our containers = %q, want kind-registry only", got)
 	}
 	if got := docker(t, "volume", "ls", "-q", "--filter", "name=kind-registry"); got != "kind-registry\nkind-registry-socket" {
-		t.Errorf("volumes of ours: %q, want those of kind-registry alone", got)
+		t.Errorf("our volumes = %q, want those of kind-registry only", got)
 	}
 	if got := containerdConfig(t, clusterName+"-worker"); got != foreign {
-		t.Errorf("containerd's configuration is now\n%s\nwant\n%s", got, foreign)
+		t.Errorf("containerd's configuration =\n%s\nwant\n%s", got, foreign)
 	}
 	for _, node := range nodeNames(t) {
 		left := docker(t, "exec", node, "sh", "-c", "ls -d /etc/containerd/certs.d/localhost:5001 /etc/containerd/*kind-local-registry* 2>/dev/null || true")
 		if left != "" {
-			t.Errorf("node %s still has %s", node, left)
+			t.Errorf("files left on node %s: %s, want none", node, left)
 		}
 	}
-	nothingOfTheChart(t, time.Second)
+	wantChartGone(t, time.Second)
 	if _, err := suite.kube.CoreV1().ConfigMaps("kube-public").Get(t.Context(), "local-registry-hosting", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
-		t.Errorf("the ConfigMap local-registry-hosting: %v, want it gone", err)
+		t.Errorf("getting the ConfigMap local-registry-hosting: %v, want not found", err)
 	}
 	for _, pod := range waiting {
-		awaitLetGo(t, pod, time.Second)
+		awaitRestored(t, pod, time.Second)
 	}
 	if status, err := suite.run(t.Context(), "status", "--cluster", clusterName); err == nil {
-		t.Errorf("setup status finds nothing wrong after down:\n%s", status)
+		t.Errorf("setup status after down succeeded, want an error:\n%s", status)
 	}
 }
 
-// lookElsewhere makes containerd on the node read host configurations from a directory of somebody else's, and returns the
-// configuration file that says so.
-func lookElsewhere(t *testing.T, node string) string {
+// setForeignConfigPath sets config_path of the node's containerd to a foreign directory, and returns the configuration file.
+func setForeignConfigPath(t *testing.T, node string) string {
 	t.Helper()
 	docker(t, "exec", node, "sh", "-ec", `printf '\n[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "/etc/docker/certs.d"\n' \
 		>>/etc/containerd/config.toml; systemctl restart containerd`)
@@ -68,7 +67,7 @@ func containerdConfig(t *testing.T, node string) string {
 	return docker(t, "exec", node, "cat", "/etc/containerd/config.toml")
 }
 
-// label changes the mark on the nodes by which setup knows a cluster that it created.
+// label changes the nodes' label by which setup recognises a cluster that it created.
 func label(t *testing.T, change string) {
 	t.Helper()
 	out, err := backgroundCommand("kubectl", "--kubeconfig", suite.kubeconfig, "label", "nodes", "--all", ours+"/"+change)

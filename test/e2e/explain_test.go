@@ -11,14 +11,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// explainEntry is what setup explain -o json says of one image field.
+// explainEntry is an entry of setup explain -o json: one image field.
 type explainEntry struct {
 	Kind, Namespace, Name, Field   string
 	Image, Outcome, Reason, Detail string
 	Rewritten, Digest              string
 }
 
-// setupExplain runs setup explain with manifests on stdin, and returns what it prints on stdout.
+// setupExplain runs setup explain with manifests on stdin, and returns its stdout.
 func setupExplain(t *testing.T, manifests string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), suite.setup, append([]string{"explain", "--cluster", clusterName}, args...)...)
@@ -32,19 +32,19 @@ func setupExplain(t *testing.T, manifests string, args ...string) string {
 	return string(out)
 }
 
-// explain returns what setup explain -o json says.
+// explain returns the entries of setup explain -o json.
 func explain(t *testing.T, manifests string, args ...string) []explainEntry {
 	t.Helper()
 	out := setupExplain(t, manifests, append(args, "-o", "json")...)
 	var entries []explainEntry
 	if err := json.Unmarshal([]byte(out), &entries); err != nil {
-		t.Fatalf("setup explain -o json prints something else: %v\n%s", err, out)
+		t.Fatalf("parsing the output of setup explain -o json: %v\n%s", err, out)
 	}
 	return entries
 }
 
-// stream is a Deployment, a CronJob and a pod in kube-system, all of one image.
-const stream = `# an application
+// manifestStream has a Deployment, a CronJob and a pod in kube-system, all of one image.
+const manifestStream = `# an application
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: explained}
@@ -54,7 +54,7 @@ spec:
     metadata: {labels: {app: explained}}
     spec:
       containers:
-        - name: app # which only the host has
+        - name: app # host-only
           image: IMAGE
           imagePullPolicy: Never
 ---
@@ -70,7 +70,7 @@ spec:
           restartPolicy: Never
           containers:
             - {name: app, image: IMAGE}
-            - {name: other, image: "example.invalid/nobody/has-this:1"}
+            - {name: other, image: "example.invalid/not/on-host:1"}
 ---
 apiVersion: v1
 kind: Pod
@@ -80,14 +80,14 @@ spec:
     - {name: app, image: IMAGE}
 `
 
-func TestExplain_SaysOfEachImageWhatWouldRunAndWhy(t *testing.T) {
+func TestExplain_ReportsRewriteAndReasonOfEachImage(t *testing.T) {
 	image := buildImage(t, "e2e/explained:local", "explained")
-	manifests := strings.ReplaceAll(stream, "IMAGE", image)
+	manifests := strings.ReplaceAll(manifestStream, "IMAGE", image)
 	tag := registry + "/" + image
 	want := []explainEntry{
 		{Kind: "Deployment", Namespace: "default", Reason: "RewrittenPushing", Outcome: "pushed first", Rewritten: tag},
 		{Kind: "CronJob", Namespace: "default", Reason: "RewrittenPushing", Outcome: "pushed first", Rewritten: tag},
-		{Kind: "CronJob", Namespace: "default", Field: "spec.containers{other}", Image: "example.invalid/nobody/has-this:1", Reason: "NotOnHost", Outcome: "left alone"},
+		{Kind: "CronJob", Namespace: "default", Field: "spec.containers{other}", Image: "example.invalid/not/on-host:1", Reason: "NotOnHost", Outcome: "left alone"},
 		{
 			Kind: "Pod", Namespace: "kube-system", Reason: "ExcludedByRule", Outcome: "left alone",
 			Detail: "exempt namespace kube-system",
@@ -113,7 +113,7 @@ func TestExplain_SaysOfEachImageWhatWouldRunAndWhy(t *testing.T) {
 	}
 }
 
-func TestExplain_SaysForAnImageWhatThePodThenRuns(t *testing.T) {
+func TestExplain_PredictsTheImageOfAPod(t *testing.T) {
 	image := buildImage(t, "e2e/explained-image:local", "explained")
 	mustPush(t, image)
 	explained := explain(t, "", image)
@@ -122,7 +122,7 @@ func TestExplain_SaysForAnImageWhatThePodThenRuns(t *testing.T) {
 	}
 	pod, _ := createPod(t, "explained-image", namespace, podSpec(image))
 	if got := pod.Spec.Containers[0].Image; got != explained[0].Rewritten {
-		t.Errorf("the pod has %s, and setup explain said %s", got, explained[0].Rewritten)
+		t.Errorf("image of the pod = %s, want %s, as setup explain reports", got, explained[0].Rewritten)
 	}
 }
 
@@ -134,21 +134,21 @@ func TestExplain_PrintsManifestsThatRun(t *testing.T) {
 			if pushed {
 				want = mustPush(t, image)[0].Rewritten
 			}
-			deployment, _, _ := strings.Cut(stream, "---\n")
+			deployment, _, _ := strings.Cut(manifestStream, "---\n")
 			manifests := strings.NewReplacer("IMAGE", image, "explained", name).Replace(deployment)
 			applied := setupExplain(t, manifests, "-f", "-", "-o", "yaml", "--apply")
-			if !strings.Contains(applied, "image: "+want+"\n") || strings.Contains(applied, "image-push") || !strings.Contains(applied, "# which only the host has") {
-				t.Errorf("setup explain prints another image than %s, a gate, or no comment:\n%s", want, applied)
+			if !strings.Contains(applied, "image: "+want+"\n") || strings.Contains(applied, "image-push") || !strings.Contains(applied, "# host-only") {
+				t.Errorf("setup explain --apply: want image %s, no gate and the comment:\n%s", want, applied)
 			}
 			apply(t, name, applied)
 			if got := proxy(t, awaitPods(t, name, 1, "")[0].Name); !strings.HasPrefix(got, name) {
-				t.Errorf("the pod answers %q, want %s", got, name)
+				t.Errorf("pod answers %q, want %q first", got, name)
 			}
 		})
 	}
 }
 
-// apply has kubectl apply the manifests of the Deployment of that name, and deletes that with the test.
+// apply applies the manifest of the Deployment of that name with kubectl, and deletes it with the test.
 func apply(t *testing.T, name, manifests string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "kubectl", "--kubeconfig", suite.kubeconfig, "apply", "-f", "-")

@@ -18,7 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-func TestDebug_RunsAnImageThatOnlyTheHostHasTwiceOnOnePod(t *testing.T) {
+func TestKubectlDebug_RunsTwoHostOnlyImagesInOnePod(t *testing.T) {
 	tools := buildImage(t, "e2e/tools:local", "tools")
 	other := buildImage(t, "e2e/other-tools:local", "other tools")
 	createPod(t, "debugged", namespace, podSpec(buildImage(t, "e2e/debugged:local", "hello")))
@@ -28,14 +28,14 @@ func TestDebug_RunsAnImageThatOnlyTheHostHasTwiceOnOnePod(t *testing.T) {
 		command(t, "kubectl", "--kubeconfig", suite.kubeconfig, "debug", "debugged", "--image", image, "--profile", "general",
 			"--", "/hello", "--once")
 	}
-	eventually(t, time.Minute, "both debug containers have run", func(ctx context.Context) string {
+	eventually(t, time.Minute, "both debug containers exit with 0", func(ctx context.Context) string {
 		pod, err := suite.kube.CoreV1().Pods(namespace).Get(ctx, "debugged", metav1.GetOptions{})
 		if err != nil {
 			return err.Error()
 		}
 		for i, image := range []string{tools, other} {
 			if got := pod.Spec.EphemeralContainers[i].Image; !strings.HasPrefix(got, registry+"/"+image) {
-				t.Fatalf("debug container %d has %s, want %s of the registry", i, got, image)
+				t.Fatalf("image of debug container %d = %s, want %s from the registry", i, got, image)
 			}
 		}
 		ended := 0
@@ -51,7 +51,7 @@ func TestDebug_RunsAnImageThatOnlyTheHostHasTwiceOnOnePod(t *testing.T) {
 	})
 }
 
-func TestImageVolume_MountsAnImageThatOnlyTheHostHas(t *testing.T) {
+func TestImageVolume_MountsAHostOnlyImage(t *testing.T) {
 	app := buildImage(t, "e2e/mounting:local", "hello")
 	spec := podSpec(app)
 	spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{
@@ -63,15 +63,15 @@ func TestImageVolume_MountsAnImageThatOnlyTheHostHas(t *testing.T) {
 
 	pod := awaitRunning(t, "mounting", time.Minute)
 	if got := pod.Spec.Volumes[0].Image.Reference; !strings.HasPrefix(got, registry+"/e2e/mounted:local@sha256:") {
-		t.Errorf("the volume names %s, want the registry's image by digest", got)
+		t.Errorf("volume image = %s, want it from the registry, with digest", got)
 	}
 	if got := proxy(t, "mounting"); !strings.HasPrefix(got, "hello from") {
-		t.Errorf("the pod answers %q", got)
+		t.Errorf("pod answers %q, want \"hello from\" first", got)
 	}
 }
 
-// TestControllers_RunImagesThatOnlyTheHostHas has a Job, a CronJob, a StatefulSet and a DaemonSet make the pods.
-func TestControllers_RunImagesThatOnlyTheHostHas(t *testing.T) {
+// TestControllers_RunHostOnlyImages covers a Job, a CronJob, a StatefulSet and a DaemonSet.
+func TestControllers_RunHostOnlyImages(t *testing.T) {
 	once := func(spec corev1.PodSpec) corev1.PodSpec {
 		spec.Containers[0].Args, spec.RestartPolicy = []string{"--once"}, corev1.RestartPolicyNever
 		return spec
@@ -105,21 +105,21 @@ func TestControllers_RunImagesThatOnlyTheHostHas(t *testing.T) {
 		if err := cluster.Create(t.Context(), object); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { // with the pods, before their images go
+		t.Cleanup(func() { // with the pods, before their images are removed
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
 			_ = cluster.Delete(ctx, object, client.PropagationPolicy(metav1.DeletePropagationForeground))
 		})
 	}
 	for name := range objects {
-		eventually(t, 2*time.Minute, "a pod "+name+" runs or has run", func(ctx context.Context) string {
-			return ranFromRegistry(ctx, name)
+		eventually(t, 2*time.Minute, "pod "+name+" runs or has succeeded", func(ctx context.Context) string {
+			return checkRanFromRegistry(ctx, name)
 		})
 	}
 }
 
-// ranFromRegistry returns "" where the pods of that label run, or have run, by digest from the registry.
-func ranFromRegistry(ctx context.Context, label string) string {
+// checkRanFromRegistry returns "" if all pods with that label run, or have succeeded, with an image from the registry by digest.
+func checkRanFromRegistry(ctx context.Context, label string) string {
 	list, err := suite.kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=" + label})
 	if err != nil {
 		return err.Error()
@@ -137,17 +137,17 @@ func ranFromRegistry(ctx context.Context, label string) string {
 	return ""
 }
 
-// newClient returns a client for objects of every kind.
+// newClient returns a client for all built-in kinds.
 func newClient(t *testing.T) client.Client {
 	t.Helper()
-	made, err := client.New(suite.access, client.Options{Scheme: knownTypes(t)})
+	created, err := client.New(suite.access, client.Options{Scheme: newScheme(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return made
+	return created
 }
 
-func knownTypes(t *testing.T) *runtime.Scheme {
+func newScheme(t *testing.T) *runtime.Scheme {
 	t.Helper()
 	known := runtime.NewScheme()
 	if err := scheme.AddToScheme(known); err != nil {

@@ -16,46 +16,46 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func TestController_AwayLeavesGatedPodsThatGoOnceItIsBack(t *testing.T) {
+func TestController_UngatesPodsAfterAnOutage(t *testing.T) {
 	const app, pods = "gated", 20
-	away := time.Duration(count(30, 600)) * time.Second // 10 minutes are the deadline of a push, from the pod's creation
+	down := time.Duration(count(30, 600)) * time.Second // a push has a deadline of 10 minutes from the pod's creation
 	var images []string
 	for i := range pods {
 		images = append(images, loadImage(t, fmt.Sprintf("e2e/gated-%d:local", i), 5))
 	}
-	giveBack := holdDelivery(t)
+	resume := pauseDelivery(t)
 	createPods(t, app, pods, images...)
 	wantGated(t, app, pods)
 	scale(t, 0)
-	time.Sleep(away) // the fault
+	time.Sleep(down) // the fault
 	wantGated(t, app, pods)
-	giveBack()
+	resume()
 
 	start := time.Now()
 	scale(t, 1)
-	awaitLifted(t, 30*time.Second-time.Since(start), app)
-	lifted := time.Since(start)
+	awaitUngated(t, 30*time.Second-time.Since(start), app)
+	ungated := time.Since(start)
 	running := awaitPodsWithin(t, time.Minute, app, pods, "")
-	t.Logf("%d pods were gated while the controller was away for %s; %.1f s after its start none was gated, after %.1f s all ran",
-		pods, away, lifted.Seconds(), time.Since(start).Seconds())
+	t.Logf("%d pods were gated while the controller was down for %s; none gated %.1f s after its start, all running after %.1f s",
+		pods, down, ungated.Seconds(), time.Since(start).Seconds())
 	for i := range running {
 		if got := running[i].Spec.Containers[0].Image; !strings.HasPrefix(got, registry+"/e2e/gated-") || !strings.Contains(got, "@sha256:") {
-			t.Errorf("pod %s runs %s, want it from the registry, by digest", running[i].Name, got)
+			t.Errorf("image of pod %s = %s, want it from the registry, by digest", running[i].Name, got)
 		}
 	}
 }
 
-func TestImage_RemovedFromTheHostWhileItsPodIsGated(t *testing.T) {
+func TestGatedPod_IsRestoredWhenItsImageIsRemoved(t *testing.T) {
 	const app, pod, limit = "removed", "removed-0", 15 * time.Second
 	image := loadImage(t, "e2e/removed:local", 1)
-	giveBack := holdDelivery(t)
+	resume := pauseDelivery(t)
 	createPods(t, app, 1, image)
 	wantGated(t, app, 1)
 	removeImage(t, image)
 
 	start := time.Now()
-	giveBack()
-	eventually(t, limit, "the pod has what its author wrote", func(ctx context.Context) string {
+	resume()
+	eventually(t, limit, "the pod is ungated with its original image", func(ctx context.Context) string {
 		restored, err := suite.kube.CoreV1().Pods(namespace).Get(ctx, pod, metav1.GetOptions{})
 		if err != nil {
 			return err.Error()
@@ -65,14 +65,14 @@ func TestImage_RemovedFromTheHostWhileItsPodIsGated(t *testing.T) {
 		}
 		return ""
 	})
-	eventually(t, limit-time.Since(start), "a Warning Event says why", func(ctx context.Context) string {
-		return warned(ctx, pod, "ImagePushFailed", "NotOnHost", "running the original image")
+	eventually(t, limit-time.Since(start), "a Warning Event reports why", func(ctx context.Context) string {
+		return checkWarned(ctx, pod, "ImagePushFailed", "NotOnHost", "running the original image")
 	})
-	t.Logf("%.1f s after the controller was back, the pod had what its author wrote, and an Event that said why", time.Since(start).Seconds())
+	t.Logf("the pod was restored, with a Warning Event, %.1f s after the controller was back", time.Since(start).Seconds())
 }
 
-// warned returns "" where a Warning Event of that reason regards the pod and has all the words.
-func warned(ctx context.Context, pod, reason string, words ...string) string {
+// checkWarned returns "" if the pod has a Warning Event of that reason whose note has all the words.
+func checkWarned(ctx context.Context, pod, reason string, words ...string) string {
 	events, err := suite.kube.EventsV1().Events(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return err.Error()
@@ -91,26 +91,26 @@ func warned(ctx context.Context, pod, reason string, words ...string) string {
 			return ""
 		}
 	}
-	return fmt.Sprintf("none has %s among %q", strings.Join(words, ", "), notes)
+	return fmt.Sprintf("no note has %s: %q", strings.Join(words, ", "), notes)
 }
 
-// wantGated fails the test unless our gate holds all n pods labelled app=name.
+// wantGated fails the test unless n pods with the label app=APP have our gate.
 func wantGated(t *testing.T, app string, n int) {
 	t.Helper()
-	if got := gatedNow(t, app); got != n {
-		t.Fatalf("%d pods of %s are gated, want all %d", got, app, n)
+	if got := countGated(t, app); got != n {
+		t.Fatalf("%d pods of %s are gated, want %d", got, app, n)
 	}
 }
 
-// holdDelivery takes the Lease that lets one webhook deliver, until the function that it returns is called: pods are admitted
-// as ever, and those that are gated stay so, whatever there is to push.
-func holdDelivery(t *testing.T) (giveBack func()) {
+// pauseDelivery takes the Lease of the delivery controller until resume is called. Pods are still admitted, and gated pods stay
+// gated.
+func pauseDelivery(t *testing.T) (resume func()) {
 	t.Helper()
 	scale(t, 0)
-	dropLease(t)
-	giveBack = sync.OnceFunc(func() { dropLease(t) })
+	deleteLease(t)
+	resume = sync.OnceFunc(func() { deleteLease(t) })
 	t.Cleanup(func() {
-		giveBack()
+		resume()
 		scale(t, 1)
 	})
 	now := metav1.NowMicro()
@@ -121,11 +121,11 @@ func holdDelivery(t *testing.T) (giveBack func()) {
 		t.Fatalf("taking the Lease: %v", err)
 	}
 	scale(t, 1)
-	return giveBack
+	return resume
 }
 
-// dropLease deletes the Lease, whoever has it, also in a clean-up.
-func dropLease(t *testing.T) {
+// deleteLease deletes the Lease of any holder. It may run in a cleanup.
+func deleteLease(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

@@ -15,7 +15,7 @@ import (
 	"kind-local-registry/config"
 )
 
-func TestPods_CreatedWhileTheWebhookIsAwayRunOnceItIsBack(t *testing.T) {
+func TestHeal_RunsPodsCreatedDuringAWebhookOutage(t *testing.T) {
 	image := buildImage(t, "e2e/unseen:local", "hello")
 	t.Cleanup(func() { scale(t, 1) })
 	scale(t, 0)
@@ -26,7 +26,7 @@ func TestPods_CreatedWhileTheWebhookIsAwayRunOnceItIsBack(t *testing.T) {
 			spec.InitContainers = []corev1.Container{{Name: "prepare", Image: image, Args: []string{"--once"}}}
 		}
 		if created, _ := createPod(t, fmt.Sprintf("unseen-%d", i), namespace, spec); created.Spec.Containers[0].Image != image {
-			t.Fatalf("pod %s was rewritten without a webhook", created.Name)
+			t.Fatalf("pod %s was rewritten while the webhook was down", created.Name)
 		}
 	}
 	awaitUnpullable(t, "unseen-1")
@@ -36,16 +36,16 @@ func TestPods_CreatedWhileTheWebhookIsAwayRunOnceItIsBack(t *testing.T) {
 	for i := range pods {
 		pod := awaitRunning(t, fmt.Sprintf("unseen-%d", i), time.Minute-time.Since(start))
 		if got := pod.Spec.Containers[0].Image; !strings.HasPrefix(got, registry+"/"+image+"@sha256:") {
-			t.Errorf("pod %s has %s, want the registry's image by digest, given once", pod.Name, got)
+			t.Errorf("image of pod %s = %s, want it from the registry, by digest, healed once", pod.Name, got)
 		}
 	}
-	t.Logf("%d pods run %s after the webhook was back", pods, time.Since(start).Round(time.Second))
+	t.Logf("all %d pods ran %s after the webhook was back", pods, time.Since(start).Round(time.Second))
 }
 
-// awaitUnpullable waits until the kubelet says that it cannot pull an image of the pod.
+// awaitUnpullable waits until the kubelet reports that it cannot pull an image of the pod.
 func awaitUnpullable(t *testing.T, name string) {
 	t.Helper()
-	eventually(t, time.Minute, "the kubelet cannot pull", func(ctx context.Context) string {
+	eventually(t, time.Minute, "the kubelet reports ImagePull errors", func(ctx context.Context) string {
 		pod, err := suite.kube.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err.Error()
@@ -57,29 +57,29 @@ func awaitUnpullable(t *testing.T, name string) {
 	})
 }
 
-func TestPod_RunsAfterTheRegistryLostItsImage(t *testing.T) {
+func TestHeal_RunsAPodWhoseImageTheRegistryLost(t *testing.T) {
 	image := buildImage(t, "e2e/lost:local", "hello")
 	command(t, suite.setup, "push", image)
 	spec := podSpec(image)
-	spec.NodeSelector = map[string]string{"waits": "for-its-node"} // not scheduled, so not pulled, until it is lost
+	spec.NodeSelector = map[string]string{"waits": "for-its-node"} // not scheduled, so not pulled, until the registry is empty
 	pod, _ := createPod(t, "lost", namespace, spec)
 	if got := pod.Spec.Containers[0].Image; !strings.HasPrefix(got, registry+"/"+image+"@sha256:") {
-		t.Fatalf("the pod has %s", got)
+		t.Fatalf("image of the pod = %s, want it from the registry, by digest", got)
 	}
-	emptyRegistry(t)
+	replaceRegistry(t)
 	labelWorker(t, "waits", "for-its-node")
 	awaitRunning(t, "lost", time.Minute)
 }
 
-// emptyRegistry takes the registry and all its images away, and makes a new one.
-func emptyRegistry(t *testing.T) {
+// replaceRegistry removes the registry with its volume, and creates an empty one.
+func replaceRegistry(t *testing.T) {
 	t.Helper()
 	docker(t, "rm", "-f", config.RegistryContainer)
 	docker(t, "volume", "rm", config.RegistryContainer)
 	up(t)
 }
 
-// labelWorker gives the worker a label until the test ends.
+// labelWorker labels the worker until the test ends.
 func labelWorker(t *testing.T, key, value string) {
 	t.Helper()
 	node := "node/" + clusterName + "-worker"

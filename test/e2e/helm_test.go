@@ -17,17 +17,17 @@ import (
 	"kind-local-registry/charts"
 )
 
-// rolloutTime is how long Helm may wait for the webhook.
-const rolloutTime = 3 * time.Minute
+// rolloutTimeout is how long Helm waits for the webhook.
+const rolloutTimeout = 3 * time.Minute
 
-// release is the chart as it is installed, in the hands of somebody who uses Helm.
+// release is the installed chart, for a user of Helm.
 type release struct {
 	helm   *action.Configuration
 	chart  *chart.Chart
-	values map[string]any // that setup installed it with
+	values map[string]any // of setup's installation
 }
 
-func installed(t *testing.T) release {
+func installedRelease(t *testing.T) release {
 	t.Helper()
 	settings := cli.New()
 	settings.KubeConfig = suite.kubeconfig
@@ -51,7 +51,7 @@ func (r release) upgrade(t *testing.T, values map[string]any) {
 	t.Helper()
 	upgrade := action.NewUpgrade(r.helm)
 	upgrade.Namespace, upgrade.ServerSideApply, upgrade.ForceConflicts = ours, "true", true
-	upgrade.WaitStrategy, upgrade.Timeout = kube.StatusWatcherStrategy, rolloutTime
+	upgrade.WaitStrategy, upgrade.Timeout = kube.StatusWatcherStrategy, rolloutTimeout
 	if _, err := upgrade.RunWithContext(t.Context(), ours, r.chart, values); err != nil {
 		t.Fatalf("helm upgrade: %v", err)
 	}
@@ -61,28 +61,28 @@ func (r release) install(t *testing.T) {
 	t.Helper()
 	install := action.NewInstall(r.helm)
 	install.ReleaseName, install.Namespace = ours, ours
-	install.ForceConflicts, install.TakeOwnership = true, true // of a Secret that the last webhook made again as it went
-	install.WaitStrategy, install.Timeout = kube.StatusWatcherStrategy, rolloutTime
+	install.ForceConflicts, install.TakeOwnership = true, true // a terminating webhook may have recreated its Secret
+	install.WaitStrategy, install.Timeout = kube.StatusWatcherStrategy, rolloutTimeout
 	if _, err := install.RunWithContext(t.Context(), r.chart, r.values); err != nil {
 		t.Fatalf("helm install: %v", err)
 	}
 }
 
-// uninstall removes the release, and waits until its last pod is gone too.
+// uninstall uninstalls the release, and waits until its last pod is deleted.
 func (r release) uninstall(t *testing.T) {
 	t.Helper()
 	uninstall := action.NewUninstall(r.helm)
-	uninstall.WaitStrategy, uninstall.Timeout = kube.StatusWatcherStrategy, rolloutTime
+	uninstall.WaitStrategy, uninstall.Timeout = kube.StatusWatcherStrategy, rolloutTimeout
 	if _, err := uninstall.Run(ours); err != nil {
 		t.Fatalf("helm uninstall: %v", err)
 	}
-	eventually(t, time.Minute, "the webhook is gone", func(ctx context.Context) string {
+	eventually(t, time.Minute, "the webhook's pods are deleted", func(ctx context.Context) string {
 		pods, err := suite.kube.CoreV1().Pods(ours).List(ctx, metav1.ListOptions{})
 		if err != nil {
 			return err.Error()
 		}
 		if len(pods.Items) > 0 {
-			return pods.Items[0].Name + " is still there"
+			return pods.Items[0].Name + " is left"
 		}
 		return ""
 	})

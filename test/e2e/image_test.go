@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// buildImage builds an image that exists in the host's Docker daemon only: the program hello, the greeting that it
-// gives, and one layer a size (in MB) of random bytes. Another greeting is another build under the same name.
+// buildImage builds a host-only image of the program hello, its greeting, and one layer of random bytes for each size in MB.
+// Another greeting gives another build of the same reference.
 func buildImage(t *testing.T, name, greeting string, megabytes ...int) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -35,15 +35,15 @@ func buildImage(t *testing.T, name, greeting string, megabytes ...int) string {
 			t.Fatal(err)
 		}
 	}
-	t.Setenv("DOCKER_BUILDKIT", "0") // the builder that every Docker has
+	t.Setenv("DOCKER_BUILDKIT", "0") // the classic builder works on every Docker
 	id := docker(t, "build", "-q", "-t", name, dir)
-	t.Cleanup(func() { removeImage(t, id) }) // by its ID: a later build may have taken the name from it
+	t.Cleanup(func() { removeImage(t, id) }) // by its ID: a later build may have taken its tag
 	return name
 }
 
 func removeImage(t *testing.T, name string) {
 	t.Helper()
-	// The test's own context is over when its clean-up runs.
+	// t.Context is cancelled when cleanups run.
 	if out, err := backgroundCommand("docker", "image", "rm", "-f", name); err != nil && !strings.Contains(out, "No such image") {
 		t.Errorf("removing image %s: %v\n%s", name, err, out)
 	}
@@ -73,7 +73,7 @@ func writeRandom(t *testing.T, path string, megabytes int) {
 	}
 }
 
-// buildProgram builds an image of the program testdata/NAME that exists in the host's Docker daemon only.
+// buildProgram builds a host-only image of the program testdata/NAME.
 func buildProgram(t *testing.T, name string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -86,7 +86,7 @@ func buildProgram(t *testing.T, name string) string {
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("DOCKER_BUILDKIT", "0") // the builder that every Docker has
+	t.Setenv("DOCKER_BUILDKIT", "0") // the classic builder works on every Docker
 	reference := "e2e/" + name + ":local"
 	id := docker(t, "build", "-q", "-t", reference, dir)
 	t.Cleanup(func() { removeImage(t, id) })

@@ -19,28 +19,28 @@ import (
 	"kind-local-registry/config"
 )
 
-// killer kills a piece of ours, calls whileAway before that is back, and has it started again.
-type killer func(t *testing.T, whileAway func())
+// killer kills one of our components, calls whileDown, and restarts the component.
+type killer func(t *testing.T, whileDown func())
 
-func TestWebhook_KilledOverAndOverDuringPushesLosesNoPod(t *testing.T) {
-	killOverAndOver(t, "webhook", killWebhook)
+func TestWebhook_KilledDuringPushesLosesNoPod(t *testing.T) {
+	killRepeatedly(t, "webhook", killWebhook)
 }
 
-func TestPusher_KilledOverAndOverDuringPushesLosesNoPod(t *testing.T) {
+func TestPusher_KilledDuringPushesLosesNoPod(t *testing.T) {
 	t.Cleanup(func() { startPusher(t) })
-	killOverAndOver(t, "pusher", func(t *testing.T, whileAway func()) {
+	killRepeatedly(t, "pusher", func(t *testing.T, whileDown func()) {
 		t.Helper()
 		docker(t, "kill", "-s", "KILL", config.PusherContainer)
-		whileAway()
+		whileDown()
 		startPusher(t)
 	})
 }
 
-// killWebhook kills the webhook, which the kubelet starts again.
-func killWebhook(t *testing.T, whileAway func()) {
+// killWebhook kills the webhook, which the kubelet restarts.
+func killWebhook(t *testing.T, whileDown func()) {
 	t.Helper()
-	onWebhook(t, `kill -9 ${p#/proc/}; echo killed`)
-	whileAway()
+	onWebhookProcess(t, `kill -9 ${p#/proc/}; echo killed`)
+	whileDown()
 }
 
 func startPusher(t *testing.T) {
@@ -50,53 +50,53 @@ func startPusher(t *testing.T) {
 	}
 }
 
-// killOverAndOver kills a piece of ours, again and again, while the images of pods are pushed. All pods must run a minute
-// later, each time: those that were gated, and the one that was created while it was away.
-func killOverAndOver(t *testing.T, piece string, kill killer) {
+// killRepeatedly kills one of our components repeatedly while images are pushed. Each time, all pods must run within a minute:
+// the gated ones, and one that was created while the component was down.
+func killRepeatedly(t *testing.T, component string, kill killer) {
 	t.Helper()
-	random, rounds := seeded(t), count(5, 50)
+	random, rounds := newRandom(t), count(5, 50)
 	slowRegistry(t)
 	var longest time.Duration
 	cut := 0
 	for round := range rounds {
 		t.Run(fmt.Sprintf("kill %d", round+1), func(t *testing.T) {
 			moment := time.Duration(random.Int64N(int64(1500 * time.Millisecond)))
-			gated, took := killOnce(t, fmt.Sprintf("%s-killed-%d", piece, round), moment, kill)
-			t.Logf("killed %d ms after the creation, with %d pods gated: all pods ran %.1f s later", moment.Milliseconds(), gated, took.Seconds())
+			gated, took := killOnce(t, fmt.Sprintf("%s-killed-%d", component, round), moment, kill)
+			t.Logf("killed %d ms after the creation, %d pods gated: all pods ran %.1f s later", moment.Milliseconds(), gated, took.Seconds())
 			longest = max(longest, took)
 			if gated > 0 {
 				cut++
 			}
 		})
 	}
-	t.Logf("the %s was killed %d times, %d of them while pods waited for their images; the longest until all pods ran was %.1f s",
-		piece, rounds, cut, longest.Seconds())
+	t.Logf("the %s was killed %d times, %d of them while pods were gated; all pods ran at most %.1f s later",
+		component, rounds, cut, longest.Seconds())
 	if cut == 0 {
-		t.Error("no kill came while an image was pushed, which shows nothing")
+		t.Error("no kill interrupted a push, want at least one")
 	}
-	emptyRegistry(t) // which has gigabytes by now, in the long run
+	replaceRegistry(t) // a full run leaves gigabytes in it
 }
 
-// slowRegistry gives the registry so little of the processors that a push of some megabytes lasts for a second, until the test
-// ends: else hardly a kill would come in the middle of one.
+// slowRegistry limits the registry's CPU until the test ends, so that a push of some megabytes takes a second: without that, a
+// kill would rarely interrupt a push.
 func slowRegistry(t *testing.T) {
 	t.Helper()
 	docker(t, "update", "--cpus", "0.1", config.RegistryContainer)
 	t.Cleanup(func() {
 		all := strconv.Itoa(runtime.NumCPU())
 		if out, err := backgroundCommand("docker", "update", "--cpus", all, config.RegistryContainer); err != nil {
-			t.Errorf("giving the registry its processors again: %v\n%s", err, out)
+			t.Errorf("restoring the registry's CPU limit: %v\n%s", err, out)
 		}
 	})
 }
 
-// killOnce creates pods of new images, kills a piece of ours after that time, and creates one more pod while that is away. It
-// returns how many pods were gated then, and how long after the kill all pods ran.
+// killOnce creates pods of new images, kills one of our components after that time, and creates one more pod while it is down.
+// It returns how many pods were gated at that moment, and how long after the kill all pods ran.
 func killOnce(t *testing.T, app string, after time.Duration, kill killer) (gated int, took time.Duration) {
 	t.Helper()
 	eventuallyRewrites(t)
 	var running []corev1.Pod
-	t.Cleanup(func() { dropImages(running) })
+	t.Cleanup(func() { removeFromNodes(running) })
 	var images []string
 	for i := range 3 {
 		images = append(images, loadImage(t, fmt.Sprintf("e2e/%s-%d:local", app, i), 30))
@@ -106,23 +106,23 @@ func killOnce(t *testing.T, app string, after time.Duration, kill killer) (gated
 	var killed time.Time
 	kill(t, func() {
 		killed = time.Now()
-		gated = gatedNow(t, app)
-		createOf(t, app, app+"-away", images[0])
+		gated = countGated(t, app)
+		createLabelled(t, app, app+"-down", images[0])
 	})
 	running = awaitPodsWithin(t, time.Minute, app, len(images)+1, "")
 	return gated, time.Since(killed)
 }
 
-// dropImages takes the images of those pods from the nodes.
-func dropImages(pods []corev1.Pod) {
+// removeFromNodes removes the pods' images from their nodes.
+func removeFromNodes(pods []corev1.Pod) {
 	for i := range pods {
-		// An image that is not there is an error, and means no harm.
+		// The error of a missing image does no harm.
 		_, _ = backgroundCommand("docker", "exec", pods[i].Spec.NodeName, "crictl", "rmi", pods[i].Spec.Containers[0].Image)
 	}
 }
 
-// seeded returns random numbers, the same ones again for a seed that the log of an earlier run gives.
-func seeded(t *testing.T) *rand.Rand {
+// newRandom returns a random source. Set E2E_SEED to the seed in the log of an earlier run to repeat it.
+func newRandom(t *testing.T) *rand.Rand {
 	t.Helper()
 	seed, err := strconv.ParseUint(cmp.Or(os.Getenv("E2E_SEED"), strconv.FormatUint(rand.Uint64(), 10)), 10, 64)
 	if err != nil {
@@ -132,7 +132,7 @@ func seeded(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-func TestTwoReplicas_TakeOverFromOneThatIsKilled(t *testing.T) {
+func TestTwoReplicas_FailOverWhenTheLeaderIsKilled(t *testing.T) {
 	const app = "taken-over"
 	t.Cleanup(func() { scale(t, 1) })
 	scale(t, 2)
@@ -142,7 +142,7 @@ func TestTwoReplicas_TakeOverFromOneThatIsKilled(t *testing.T) {
 			return err.Error()
 		}
 		if deployed.Status.ReadyReplicas != 2 {
-			return fmt.Sprintf("%d are", deployed.Status.ReadyReplicas)
+			return fmt.Sprintf("%d are ready", deployed.Status.ReadyReplicas)
 		}
 		return ""
 	})
@@ -150,26 +150,26 @@ func TestTwoReplicas_TakeOverFromOneThatIsKilled(t *testing.T) {
 	for i := range 8 {
 		images = append(images, loadImage(t, fmt.Sprintf("e2e/taken-over-%d:local", i), 30))
 	}
-	delivering := leader(t)
+	killedLeader := leader(t)
 	slowRegistry(t)
 	createPods(t, app, len(images), images...)
-	onWebhook(t, `if tr '\0' '\n' <$p/environ | grep -qx HOSTNAME=`+delivering+`; then kill -9 ${p#/proc/}; echo killed; fi`)
+	onWebhookProcess(t, `if tr '\0' '\n' <$p/environ | grep -qx HOSTNAME=`+killedLeader+`; then kill -9 ${p#/proc/}; echo killed; fi`)
 	killed := time.Now()
-	kubectl(t, "delete", "pod", delivering, "--namespace", ours, "--force", "--grace-period=0") // it shall not be started again
-	gated := gatedNow(t, app)
+	kubectl(t, "delete", "pod", killedLeader, "--namespace", ours, "--force", "--grace-period=0") // so that the kubelet does not restart it
+	gated := countGated(t, app)
 	if gated == 0 {
-		t.Error("no pod was gated when the replica was killed, which shows nothing")
+		t.Error("no pod was gated when the leader was killed, want at least one")
 	}
 	awaitPodsWithin(t, time.Minute, app, len(images), "")
 	took, successor := time.Since(killed), leader(t)
-	if successor == delivering {
-		t.Errorf("%s delivers, which was killed and deleted", successor)
+	if successor == killedLeader {
+		t.Errorf("the leader is still %s, which was killed and deleted", successor)
 	}
-	t.Logf("%d of %d pods were gated when the replica that delivers was killed and deleted; the other one had them all run %.1f s later",
+	t.Logf("%d of %d pods were gated when the leader was killed and deleted; with the other replica all ran %.1f s later",
 		gated, len(images), took.Seconds())
 }
 
-// leader returns the name of the webhook's pod that delivers, which is that of the holder of the Lease.
+// leader returns the name of the webhook's pod that has the Lease.
 func leader(t *testing.T) string {
 	t.Helper()
 	var holder string
@@ -179,7 +179,7 @@ func leader(t *testing.T) string {
 			return err.Error()
 		}
 		if lease.Spec.HolderIdentity == nil || *lease.Spec.HolderIdentity == "" {
-			return "nobody has it"
+			return "no holder"
 		}
 		holder = *lease.Spec.HolderIdentity
 		return ""

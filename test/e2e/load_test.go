@@ -20,11 +20,11 @@ import (
 	"kind-local-registry/test/shape"
 )
 
-// newBlobs is how many blobs an image of loadImage has that no registry has: its configuration and its one layer.
+// newBlobs is how many blobs of loadImage's image are new to every registry: its config and its only layer.
 const newBlobs = 2
 
-// loadImage gives the host's Docker daemon a new image: one layer of the program hello and of random bytes. It is what
-// buildImage makes, in a tenth of the time.
+// loadImage loads a new host-only image: one layer of the program hello and random bytes. It takes a tenth of the time of
+// buildImage.
 func loadImage(t *testing.T, reference string, megabytes int) string {
 	t.Helper()
 	ballast := make([]byte, megabytes*1_000_000)
@@ -48,7 +48,7 @@ func loadImage(t *testing.T, reference string, megabytes int) string {
 	return reference
 }
 
-// helloFile is the program hello, as a file of a layer.
+// helloFile returns the program hello as a file of a layer.
 func helloFile(t *testing.T) shape.File {
 	t.Helper()
 	program, err := os.ReadFile(suite.hello)

@@ -33,9 +33,9 @@ func TestUp_WaitsForAnotherSetup(t *testing.T) {
 		unchanged += strings.Count(r.out, "Nothing to change")
 	}
 	if waited != 1 || unchanged != 1 {
-		t.Errorf("%d waited and %d found nothing to change, want one of them", waited, unchanged)
+		t.Errorf("%d waited and %d found nothing to change, want 1 and 1", waited, unchanged)
 	}
-	eventually(t, 30*time.Second, "all is as it should be", func(ctx context.Context) string {
+	eventually(t, 30*time.Second, "setup status finds everything healthy", func(ctx context.Context) string {
 		if out, err := suite.run(ctx, "status", "--cluster", clusterName); err != nil {
 			return out
 		}

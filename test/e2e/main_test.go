@@ -27,8 +27,8 @@ const (
 	ours        = "kind-local-registry"
 )
 
-// world is what every test works on: the programs, the cluster and its API server.
-type world struct {
+// environment is what all tests share: the programs, the cluster and its API server.
+type environment struct {
 	setup      string
 	hello      string // path of the program of examples/hello, which every image runs
 	nodeImage  string
@@ -37,10 +37,10 @@ type world struct {
 	kube       kubernetes.Interface
 }
 
-var suite world
+var suite environment
 
 func TestMain(m *testing.M) {
-	log.SetLogger(logr.Discard()) // of the client's library
+	log.SetLogger(logr.Discard()) // of client-go
 	code, err := runSuite(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
@@ -59,7 +59,7 @@ func runSuite(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(temporary)) }()
-	suite = world{
+	suite = environment{
 		setup: filepath.Join(root, "bin", "setup"), hello: filepath.Join(temporary, "hello"),
 		nodeImage: os.Getenv("NODE_IMAGE"), kubeconfig: filepath.Join(temporary, "kubeconfig"),
 	}
@@ -80,8 +80,7 @@ func runSuite(m *testing.M) (code int, err error) {
 	return code, nil
 }
 
-// count is how often a test does what takes long: few times, or with E2E_FULL set, as by make e2e-full, as often as
-// docs/reliability.md says.
+// count returns how often a test repeats a long step: few, or full with E2E_FULL set (make e2e-full, docs/reliability.md).
 func count(few, full int) int {
 	if os.Getenv("E2E_FULL") != "" {
 		return full
@@ -89,31 +88,31 @@ func count(few, full int) int {
 	return few
 }
 
-// run runs setup and returns all that it printed.
-func (w *world) run(ctx context.Context, args ...string) (string, error) {
-	args = append(args, "--kubeconfig", w.kubeconfig)
-	out, err := exec.CommandContext(ctx, w.setup, args...).CombinedOutput()
+// run runs setup and returns its output.
+func (e *environment) run(ctx context.Context, args ...string) (string, error) {
+	args = append(args, "--kubeconfig", e.kubeconfig)
+	out, err := exec.CommandContext(ctx, e.setup, args...).CombinedOutput()
 	return string(out), err
 }
 
-// up runs setup up, and connects to the cluster, which may be a new one.
-func (w *world) up(ctx context.Context, args ...string) (string, error) {
-	args = append([]string{"up", "--cluster", clusterName, "--config", "testdata/kind.yaml", "--node-image", w.nodeImage}, args...)
-	out, err := w.run(ctx, args...)
+// up runs setup up and connects to the cluster, which may be new.
+func (e *environment) up(ctx context.Context, args ...string) (string, error) {
+	args = append([]string{"up", "--cluster", clusterName, "--config", "testdata/kind.yaml", "--node-image", e.nodeImage}, args...)
+	out, err := e.run(ctx, args...)
 	if err != nil {
 		return out, err
 	}
-	access, err := clientcmd.BuildConfigFromFlags("", w.kubeconfig)
+	access, err := clientcmd.BuildConfigFromFlags("", e.kubeconfig)
 	if err != nil {
 		return out, err
 	}
 	access.QPS, access.Burst = 100, 200
-	w.access = access
-	w.kube, err = kubernetes.NewForConfig(access)
+	e.access = access
+	e.kube, err = kubernetes.NewForConfig(access)
 	return out, err
 }
 
-// up brings the whole system back to how setup up leaves it.
+// up restores the installation with setup up.
 func up(t *testing.T) string {
 	t.Helper()
 	out, err := suite.up(t.Context())
@@ -123,7 +122,7 @@ func up(t *testing.T) string {
 	return out
 }
 
-// upAfterwards is up, once the test is over.
+// upAfterwards runs up when the test ends.
 func upAfterwards(t *testing.T) {
 	t.Helper()
 	t.Cleanup(func() {
@@ -133,7 +132,7 @@ func upAfterwards(t *testing.T) {
 	})
 }
 
-// command runs a command to its end and returns what it printed on stdout.
+// command runs a command and returns its stdout.
 func command(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
@@ -151,7 +150,7 @@ func docker(t *testing.T, args ...string) string {
 	return command(t, "docker", args...)
 }
 
-// eventually calls check until it returns "", and fails with what it returned last when the time is over.
+// eventually calls check until it returns "". After the limit it fails the test with the last problem.
 func eventually(t *testing.T, limit time.Duration, what string, check func(context.Context) string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -161,7 +160,7 @@ func eventually(t *testing.T, limit time.Duration, what string, check func(conte
 	}
 }
 
-// await calls check until it returns "" or ctx is over, and returns what it returned last.
+// await calls check until it returns "" or ctx is done, and returns the last problem.
 func await(ctx context.Context, check func(context.Context) string) string {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()

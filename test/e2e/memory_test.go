@@ -13,10 +13,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func TestWebhook_StaysSmallUnder200CreationsAtOnce(t *testing.T) {
+func TestWebhook_StaysSmallUnder200ConcurrentCreations(t *testing.T) {
 	image := buildImage(t, "e2e/crowd:local", "hello")
 	command(t, suite.setup, "push", image)
-	const rounds, callers, most = 5, 200, 64 << 10 // KiB
+	const rounds, callers, limit = 5, 200, 64 << 10 // KiB
 	for range rounds {
 		var creating sync.WaitGroup
 		for i := range callers {
@@ -26,23 +26,23 @@ func TestWebhook_StaysSmallUnder200CreationsAtOnce(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				} else if got := made.Spec.Containers[0].Image; !strings.HasPrefix(got, registry+"/"+image+"@") {
-					t.Errorf("a pod has %s, want it rewritten", got)
+					t.Errorf("image of a pod = %s, want it rewritten", got)
 				}
 			})
 		}
 		creating.Wait()
 	}
 	peak := webhookPeak(t)
-	t.Logf("the webhook had %d KiB at most", peak)
-	if peak > most {
-		t.Errorf("the webhook had %d KiB at most, want no more than %d", peak, most)
+	t.Logf("peak memory of the webhook: %d KiB", peak)
+	if peak > limit {
+		t.Errorf("peak memory of the webhook = %d KiB, want at most %d", peak, limit)
 	}
 }
 
-// webhookPeak returns the most memory in KiB that the webhook's process has had: VmHWM of proc_pid_status(5).
+// webhookPeak returns the peak memory of the webhook's process in KiB: VmHWM of proc_pid_status(5).
 func webhookPeak(t *testing.T) int {
 	t.Helper()
-	out := onWebhook(t, `sed -n 's/VmHWM: *\t* *//p' $p/status`)
+	out := onWebhookProcess(t, `sed -n 's/VmHWM: *\t* *//p' $p/status`)
 	kib, err := strconv.Atoi(strings.Fields(out)[0])
 	if err != nil {
 		t.Fatalf("reading %q: %v", out, err)
@@ -50,9 +50,9 @@ func webhookPeak(t *testing.T) int {
 	return kib
 }
 
-// onWebhook runs a shell command for each process of the webhook, on the node that it runs on, where it is /proc/PID, which
-// $p stands for. It returns what that printed, which must be something.
-func onWebhook(t *testing.T, command string) string {
+// onWebhookProcess runs a shell command on the node of each process of the webhook, with $p set to its /proc/PID. It returns
+// the output, and fails the test if that is empty.
+func onWebhookProcess(t *testing.T, command string) string {
 	t.Helper()
 	find := `for p in /proc/[0-9]*; do if tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -q '^/webhook serve'; then ` + command + `; fi; done`
 	var printed strings.Builder
@@ -60,7 +60,7 @@ func onWebhook(t *testing.T, command string) string {
 		printed.WriteString(docker(t, "exec", node, "sh", "-c", find))
 	}
 	if printed.Len() == 0 {
-		t.Fatalf("no process of the webhook answers %s", command)
+		t.Fatalf("no output for a process of the webhook from %s", command)
 	}
 	return printed.String()
 }

@@ -15,7 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// backgroundCommand runs a command outside any test's context and returns all that it printed.
+// backgroundCommand runs a command outside any test's context, as in a cleanup, and returns its output.
 func backgroundCommand(name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -23,7 +23,7 @@ func backgroundCommand(name string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// podSpec is a pod of one container, allowed on every node, as a person would write it.
+// podSpec returns an ordinary pod of one container that may run on every node.
 func podSpec(image string) corev1.PodSpec {
 	return corev1.PodSpec{
 		Containers:                    []corev1.Container{{Name: "app", Image: image, ImagePullPolicy: corev1.PullIfNotPresent}},
@@ -32,7 +32,7 @@ func podSpec(image string) corev1.PodSpec {
 	}
 }
 
-// createPod creates a pod and returns it as the API server stored it, with how long that took.
+// createPod creates a pod, and returns it as stored and how long the creation took.
 func createPod(t *testing.T, name, ns string, spec corev1.PodSpec) (*corev1.Pod, time.Duration) {
 	t.Helper()
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: ns}, Spec: spec}
@@ -53,7 +53,7 @@ func deletePod(t *testing.T, name, ns string) {
 	_ = suite.kube.CoreV1().Pods(ns).Delete(ctx, name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
 }
 
-// awaitRunning waits until the pod runs, all of its containers ready, and returns it.
+// awaitRunning waits until the pod's phase is Running, and returns the pod.
 func awaitRunning(t *testing.T, name string, limit time.Duration) *corev1.Pod {
 	t.Helper()
 	var running *corev1.Pod
@@ -71,7 +71,7 @@ func awaitRunning(t *testing.T, name string, limit time.Duration) *corev1.Pod {
 	return running
 }
 
-// describe says in a line how a pod stands, for a test's failure.
+// describe returns a pod's state on one line, for a failure message.
 func describe(pod *corev1.Pod) string {
 	parts := []string{string(pod.Status.Phase), pod.Spec.Containers[0].Image}
 	for _, gate := range pod.Spec.SchedulingGates {
@@ -85,7 +85,7 @@ func describe(pod *corev1.Pod) string {
 	return strings.Join(parts, "; ")
 }
 
-// deployment is an ordinary Deployment that spreads over the nodes.
+// deployment returns a Deployment that spreads over the nodes.
 func deployment(name, image string, replicas int32) *appsv1.Deployment {
 	labels := map[string]string{"app": name}
 	spec := podSpec(image)
@@ -103,7 +103,7 @@ func deployment(name, image string, replicas int32) *appsv1.Deployment {
 	}
 }
 
-// createDeployment creates it, and deletes it with the test.
+// createDeployment creates the Deployment, and deletes it with the test.
 func createDeployment(t *testing.T, d *appsv1.Deployment) {
 	t.Helper()
 	if _, err := suite.kube.AppsV1().Deployments(namespace).Create(t.Context(), d, metav1.CreateOptions{}); err != nil {
@@ -116,13 +116,13 @@ func createDeployment(t *testing.T, d *appsv1.Deployment) {
 	})
 }
 
-// awaitPods waits until exactly n pods labelled app=name exist, all running an image other than not, and returns them.
+// awaitPods waits until exactly n pods with the label app=NAME exist, all running an image other than not, and returns them.
 func awaitPods(t *testing.T, name string, n int, not string) []corev1.Pod {
 	t.Helper()
 	return awaitPodsWithin(t, 2*time.Minute, name, n, not)
 }
 
-// awaitPodsWithin is awaitPods, for as long as limit.
+// awaitPodsWithin is awaitPods with a limit.
 func awaitPodsWithin(t *testing.T, limit time.Duration, name string, n int, not string) []corev1.Pod {
 	t.Helper()
 	var pods []corev1.Pod
@@ -146,7 +146,7 @@ func awaitPodsWithin(t *testing.T, limit time.Duration, name string, n int, not 
 	return pods
 }
 
-// proxy returns what the pod answers, asked through the API server.
+// proxy returns the pod's answer to a request through the API server.
 func proxy(t *testing.T, pod string) string {
 	t.Helper()
 	var answer string

@@ -13,7 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-func TestRebuild_IsInTheRegistryBeforeAPodWantsIt(t *testing.T) {
+func TestRebuild_IsPushedBeforeAPodNeedsIt(t *testing.T) {
 	const name = "prepushed"
 	image := buildImage(t, "e2e/prepushed:local", "first build")
 	createDeployment(t, deployment(name, image, 2))
@@ -32,9 +32,9 @@ func TestRebuild_IsInTheRegistryBeforeAPodWantsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, pod := range awaitPods(t, name, 2, first.Spec.Containers[0].Image) {
-		wantLogged(t, pod.Name, `"reason":"Rewritten"`) // a pod that was gated would say RewrittenPushing
+		wantLogged(t, pod.Name, `"reason":"Rewritten"`) // a gated pod would have RewrittenPushing
 		if got := proxy(t, pod.Name); !strings.HasPrefix(got, "second build") {
-			t.Errorf("pod %s answers %q", pod.Name, got)
+			t.Errorf("pod %s answers %q, want \"second build\" first", pod.Name, got)
 		}
 	}
 }

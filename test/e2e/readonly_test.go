@@ -14,8 +14,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func TestRegistry_IsReadOnlyForPodsAndNotForTheHost(t *testing.T) {
-	image := buildProgram(t, "ask")
+func TestRegistry_IsReadOnlyExceptForTheHost(t *testing.T) {
+	image := buildProgram(t, "request")
 	own := registry + "/e2e/by-hand:local"
 	docker(t, "tag", image, own)
 	t.Cleanup(func() { removeImage(t, own) })
@@ -34,22 +34,22 @@ func TestRegistry_IsReadOnlyForPodsAndNotForTheHost(t *testing.T) {
 		spec := podSpec(image)
 		spec.RestartPolicy, spec.HostNetwork, spec.Containers[0].Args = corev1.RestartPolicyNever, hostNetwork, args
 		createPod(t, name, namespace, spec)
-		if diff := cmp.Diff(want, logOf(t, name)); diff != "" {
-			t.Errorf("asked by pod %s, the registry answers (-want +got):\n%s", name, diff)
+		if diff := cmp.Diff(want, awaitLog(t, name)); diff != "" {
+			t.Errorf("answers of the registry to pod %s (-want +got):\n%s", name, diff)
 		}
 	}
 }
 
-// address returns a container's address on the kind network.
+// address returns a container's IP address on the kind network.
 func address(t *testing.T, container string) string {
 	t.Helper()
 	return docker(t, "inspect", "--format", "{{.NetworkSettings.Networks.kind.IPAddress}}", container)
 }
 
-// logOf waits until the pod has ended, and returns what it printed.
-func logOf(t *testing.T, name string) string {
+// awaitLog waits until the pod has succeeded, and returns its log.
+func awaitLog(t *testing.T, name string) string {
 	t.Helper()
-	eventually(t, time.Minute, "pod "+name+" ends", func(ctx context.Context) string {
+	eventually(t, time.Minute, "pod "+name+" succeeds", func(ctx context.Context) string {
 		pod, err := suite.kube.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err.Error()

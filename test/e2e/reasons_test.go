@@ -18,8 +18,8 @@ import (
 	"kind-local-registry/config"
 )
 
-// TestLog_AnswersWhyUnderThePodsFullName is what a person does: take the name from kubectl get pods, and look for it.
-func TestLog_AnswersWhyUnderThePodsFullName(t *testing.T) {
+// TestLog_ExplainsAPodByItsFullName takes the name from kubectl get pods and searches the log for it, as a user does.
+func TestLog_ExplainsAPodByItsFullName(t *testing.T) {
 	image := buildImage(t, "e2e/named:local", "hello")
 	d := deployment("named", image, 1)
 	d.Spec.Template.Spec.InitContainers = []corev1.Container{{Name: "prepare", Image: image, Args: []string{"--once"}}}
@@ -32,42 +32,42 @@ func TestLog_AnswersWhyUnderThePodsFullName(t *testing.T) {
 	if _, err := suite.kube.AppsV1().Deployments(namespace).Patch(t.Context(), "named", types.StrategicMergePatchType, []byte(deployed), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, time.Minute, "a second pod is explained", func(ctx context.Context) string {
+	eventually(t, time.Minute, "the log explains the second pod", func(ctx context.Context) string {
 		list, err := suite.kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=named"})
 		if err != nil {
 			return err.Error()
 		}
 		for _, second := range list.Items {
 			if second.Name != pod.Name {
-				return logged(ctx, second.Name, `"reason":"Rewritten"`)
+				return checkLogged(ctx, second.Name, `"reason":"Rewritten"`)
 			}
 		}
 		return "no second pod"
 	})
 }
 
-// TestLog_AnswersWhyForEachReason makes a pod for each reason that a cluster can show. WrongPlatform it cannot, as Docker's
-// own store refuses images of other systems, nor MirrorPod, as the API server does not ask about such pods.
-func TestLog_AnswersWhyForEachReason(t *testing.T) {
-	held := buildImage(t, "e2e/why-held:local", "hello")
-	command(t, suite.setup, "push", held)
-	unasked := buildImage(t, "e2e/why-unasked:local", "hello") // the webhook remembers answers for a second
-	opted := map[string]string{config.RewriteAnnotation: "false"}
+// TestLog_ExplainsEachReason creates a pod for each reason that a cluster can show: not WrongPlatform, as Docker's own store
+// refuses images of other platforms, and not MirrorPod, as the API server does not call the webhook for mirror pods.
+func TestLog_ExplainsEachReason(t *testing.T) {
+	present := buildImage(t, "e2e/why-present:local", "hello")
+	command(t, suite.setup, "push", present)
+	uncached := buildImage(t, "e2e/why-uncached:local", "hello") // the webhook caches lookups for a second
+	optedOut := map[string]string{config.RewriteAnnotation: "false"}
 	for reason, tt := range map[string]struct {
 		image  string
 		change func(*corev1.Pod)
 	}{
-		"Rewritten":           {image: held},
+		"Rewritten":           {image: present},
 		"RewrittenPushing":    {image: buildImage(t, "e2e/why-new:local", "hello")},
-		"AlreadyLocal":        {image: registry + "/" + held},
+		"AlreadyLocal":        {image: registry + "/" + present},
 		"AlreadyLocalPushing": {image: registry + "/" + buildImage(t, "e2e/why-itself:local", "hello")},
 		"NotOnHost":           {image: "example.invalid/why/none:1"},
 		"DigestNotHeld":       {image: "example.invalid/why/none@sha256:" + strings.Repeat("0", 64)},
 		"Unservable":          {image: buildEmpty(t, "e2e/why-empty:local")},
 		"InvalidReference":    {image: "Not/An-Image"},
 		"Unmappable":          {image: "Host.invalid/why:1"},
-		"ExcludedByRule":      {image: held, change: func(p *corev1.Pod) { p.Labels = map[string]string{"cnpg.io/podRole": "instance"} }},
-		"OptedOut":            {image: held, change: func(p *corev1.Pod) { p.Annotations = opted }},
+		"ExcludedByRule":      {image: present, change: func(p *corev1.Pod) { p.Labels = map[string]string{"cnpg.io/podRole": "instance"} }},
+		"OptedOut":            {image: present, change: func(p *corev1.Pod) { p.Annotations = optedOut }},
 		"AlwaysUpstream": {image: pulledImage(t), change: func(p *corev1.Pod) {
 			p.Spec.Containers[0].ImagePullPolicy = corev1.PullAlways
 		}},
@@ -93,13 +93,13 @@ func TestLog_AnswersWhyForEachReason(t *testing.T) {
 			}
 			eventuallyRewrites(t)
 		})
-		createPod(t, "why-lookupunavailable", namespace, podSpec(unasked))
+		createPod(t, "why-lookupunavailable", namespace, podSpec(uncached))
 		wantLogged(t, "why-lookupunavailable", `"reason":"LookupUnavailable"`)
 	})
-	t.Run("LoopGuard", func(t *testing.T) { wantLoopGuarded(t, held) })
+	t.Run("LoopGuard", func(t *testing.T) { wantLoopGuarded(t, present) })
 }
 
-// wantLoopGuarded plays an operator that deletes its pod as its image is another, and makes it anew, until it is left alone.
+// wantLoopGuarded deletes and recreates a pod, as an operator that compares images does, until the pod keeps its original image.
 func wantLoopGuarded(t *testing.T, image string) {
 	t.Helper()
 	owner, err := suite.kube.CoreV1().ConfigMaps(namespace).Create(t.Context(),
@@ -117,7 +117,7 @@ func wantLoopGuarded(t *testing.T, image string) {
 		var created *corev1.Pod
 		eventually(t, time.Minute, "the pod is created", func(ctx context.Context) string {
 			if created, err = suite.kube.CoreV1().Pods(namespace).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
-				return err.Error() // the one before is not gone yet
+				return err.Error() // the previous pod is not deleted yet
 			}
 			return ""
 		})
@@ -127,7 +127,7 @@ func wantLoopGuarded(t *testing.T, image string) {
 			return
 		}
 	}
-	t.Error("the pod is rewritten for ever")
+	t.Error("the pod is rewritten after 10 creations, want the original image")
 }
 
 // buildEmpty builds an image without any layer.
@@ -143,7 +143,7 @@ func buildEmpty(t *testing.T, name string) string {
 	return name
 }
 
-// pulledImage returns an image that the daemon pulled from another registry, which runs until the test ends.
+// pulledImage returns an image that the daemon pulled from another registry. That registry runs until the test ends.
 func pulledImage(t *testing.T) string {
 	t.Helper()
 	const upstream = "e2e-upstream"
@@ -151,7 +151,7 @@ func pulledImage(t *testing.T) string {
 	docker(t, "run", "-d", "--name", upstream, "-p", "127.0.0.1:5077:5000", "-v", "/var/lib/registry", image)
 	t.Cleanup(func() { _, _ = backgroundCommand("docker", "rm", "-fv", upstream) })
 	built := buildImage(t, "localhost:5077/why/pulled:1", "hello")
-	eventually(t, time.Minute, "the other registry takes the image", func(ctx context.Context) string {
+	eventually(t, time.Minute, "the other registry accepts the image", func(ctx context.Context) string {
 		if out, err := exec.CommandContext(ctx, "docker", "push", built).CombinedOutput(); err != nil {
 			return string(out)
 		}
@@ -163,16 +163,16 @@ func pulledImage(t *testing.T) string {
 	return built
 }
 
-// wantLogged waits until what a person types answers with a line that has all the words.
+// wantLogged waits until the log has a line about the pod with all the words.
 func wantLogged(t *testing.T, pod string, words ...string) {
 	t.Helper()
 	eventually(t, 20*time.Second, "the log explains "+pod, func(ctx context.Context) string {
-		return logged(ctx, pod, words...)
+		return checkLogged(ctx, pod, words...)
 	})
 }
 
-// logged returns "" where kubectl logs, for the Deployment, has a line with the pod's name and all the words.
-func logged(ctx context.Context, pod string, words ...string) string {
+// checkLogged returns "" if kubectl logs of the Deployment has a line with the pod's name and all the words.
+func checkLogged(ctx context.Context, pod string, words ...string) string {
 	out, err := exec.CommandContext(ctx, "kubectl", "--kubeconfig", suite.kubeconfig, "logs", "deployment/"+ours, "-n", ours).CombinedOutput()
 	if err != nil {
 		return string(out)

@@ -12,10 +12,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// backWithin is how long nodes that are started may take until they are Ready and pods are rewritten, with no hand step.
-const backWithin = 2 * time.Minute
+// recoveryTimeout is how long started nodes may take until they are Ready and pods are rewritten, without a manual step.
+const recoveryTimeout = 2 * time.Minute
 
-func TestNodes_StoppedAndStartedRewriteAgain(t *testing.T) {
+func TestNodes_RewriteAgainAfterAStopAndStart(t *testing.T) {
 	image, want := pushedImage(t, "nodes-restarted")
 	nodes := nodeNames(t)
 	slices.Sort(nodes)
@@ -24,35 +24,35 @@ func TestNodes_StoppedAndStartedRewriteAgain(t *testing.T) {
 		docker(t, append([]string{"stop", "-t", "10"}, nodes...)...)
 		start := time.Now()
 		docker(t, append([]string{"start"}, nodes...)...)
-		took = append(took, awaitBack(t, start, image, want))
-		t.Logf("stopped and started, the nodes were Ready and pods rewritten after %s", took[len(took)-1])
+		took = append(took, awaitRecovery(t, start, image, want))
+		t.Logf("nodes Ready and pods rewritten %s after the start", took[len(took)-1])
 	}
-	t.Logf("%d stops and starts of all nodes: %s at most until all was back", len(took), slices.Max(took))
+	t.Logf("%d stops and starts of all nodes: recovered within %s at most", len(took), slices.Max(took))
 }
 
-// awaitBack waits until every node is Ready and pods of the image are rewritten, and returns how long that was since the
-// given moment. What the API server knew of a node before it does not count.
-func awaitBack(t *testing.T, since time.Time, image, want string) time.Duration {
+// awaitRecovery waits until every node is Ready and pods of the image are rewritten, and returns the time since the given
+// moment. A node's state from before that moment does not count.
+func awaitRecovery(t *testing.T, since time.Time, image, want string) time.Duration {
 	t.Helper()
-	eventually(t, backWithin-time.Since(since), "the nodes are Ready and pods are rewritten", func(ctx context.Context) string {
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second) // a connection from before may hang
+	eventually(t, recoveryTimeout-time.Since(since), "the nodes are Ready and pods are rewritten", func(ctx context.Context) string {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second) // an older connection may hang
 		defer cancel()
-		if problem := nodesBack(ctx, since); problem != "" {
+		if problem := checkNodesBack(ctx, since); problem != "" {
 			return problem
 		}
-		return notRewritten(ctx, image, want)
+		return checkRewritten(ctx, image, want)
 	})
 	return time.Since(since).Round(100 * time.Millisecond)
 }
 
-// nodesBack returns "" where both nodes are Ready and have renewed their leases since the given moment.
-func nodesBack(ctx context.Context, since time.Time) string {
+// checkNodesBack returns "" if both nodes are Ready and have renewed their Leases since the given moment.
+func checkNodesBack(ctx context.Context, since time.Time) string {
 	list, err := suite.kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return err.Error()
 	}
 	if len(list.Items) != 2 {
-		return "not two nodes"
+		return "the cluster does not have two nodes"
 	}
 	for _, node := range list.Items {
 		ready := slices.ContainsFunc(node.Status.Conditions, func(c corev1.NodeCondition) bool {
@@ -69,14 +69,14 @@ func nodesBack(ctx context.Context, since time.Time) string {
 	return ""
 }
 
-// notRewritten returns "" where a pod of the image that is created now would run want.
-func notRewritten(ctx context.Context, image, want string) string {
-	got, err := admit(ctx, suite.kube, image)
+// checkRewritten returns "" if a new pod of the image would run want.
+func checkRewritten(ctx context.Context, image, want string) string {
+	got, err := dryRun(ctx, suite.kube, image)
 	if err != nil {
 		return err.Error()
 	}
 	if got != want {
-		return "a pod has " + got
+		return "image of a new pod: " + got
 	}
 	return ""
 }

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-func TestDeployment_RunsAnImageThatOnlyTheHostHasOnBothNodes(t *testing.T) {
+func TestDeployment_RunsAHostOnlyImageOnBothNodes(t *testing.T) {
 	image := buildImage(t, "e2e/both-nodes:local", "hello from both")
 	createDeployment(t, deployment("both-nodes", image, 2))
 
@@ -20,10 +20,10 @@ func TestDeployment_RunsAnImageThatOnlyTheHostHasOnBothNodes(t *testing.T) {
 	for _, pod := range awaitPods(t, "both-nodes", 2, "") {
 		nodes[pod.Spec.NodeName] = true
 		if got, want := pod.Spec.Containers[0].Image, registry+"/"+image+"@sha256:"; !strings.HasPrefix(got, want) {
-			t.Errorf("pod %s runs %s, want %s…", pod.Name, got, want)
+			t.Errorf("image of pod %s = %s, want %s…", pod.Name, got, want)
 		}
 		if got := proxy(t, pod.Name); !strings.HasPrefix(got, "hello from both") {
-			t.Errorf("pod %s answers %q", pod.Name, got)
+			t.Errorf("pod %s answers %q, want \"hello from both\" first", pod.Name, got)
 		}
 	}
 	if len(nodes) != 2 {
@@ -31,7 +31,7 @@ func TestDeployment_RunsAnImageThatOnlyTheHostHasOnBothNodes(t *testing.T) {
 	}
 }
 
-func TestInitContainer_RunsAnImageThatOnlyTheHostHas(t *testing.T) {
+func TestInitContainer_RunsAHostOnlyImage(t *testing.T) {
 	image := buildImage(t, "e2e/init:local", "hello")
 	spec := podSpec(image)
 	spec.InitContainers = []corev1.Container{{Name: "prepare", Image: image, Args: []string{"--once"}}}
@@ -39,22 +39,22 @@ func TestInitContainer_RunsAnImageThatOnlyTheHostHas(t *testing.T) {
 
 	pod := awaitRunning(t, "init", time.Minute)
 	if got := pod.Spec.InitContainers[0].Image; !strings.HasPrefix(got, registry+"/"+image+"@sha256:") {
-		t.Errorf("the init container runs %s", got)
+		t.Errorf("image of the init container = %s, want it from the registry, by digest", got)
 	}
 	if status := pod.Status.InitContainerStatuses[0]; status.State.Terminated == nil || status.State.Terminated.ExitCode != 0 {
-		t.Errorf("the init container ended as %+v", status.State)
+		t.Errorf("state of the init container = %+v, want exit code 0", status.State)
 	}
 }
 
-func TestPod_WithAnImageThatTheHostDoesNotHaveIsLeftAlone(t *testing.T) {
-	const image = "example.invalid/nobody/has-this:1"
+func TestPod_KeepsAnImageMissingOnTheHost(t *testing.T) {
+	const image = "example.invalid/not/on-host:1"
 	pod, _ := createPod(t, "not-on-host", namespace, podSpec(image))
 
 	if got := pod.Spec.Containers[0].Image; got != image {
 		t.Errorf("image = %s, want %s", got, image)
 	}
 	if len(pod.Spec.SchedulingGates) != 0 || len(pod.Annotations) != 0 {
-		t.Errorf("the pod was changed: gates %v, annotations %v", pod.Spec.SchedulingGates, pod.Annotations)
+		t.Errorf("gates = %v, annotations = %v, want none", pod.Spec.SchedulingGates, pod.Annotations)
 	}
 }
 
@@ -64,7 +64,7 @@ func TestRolloutRestart_RunsTheRebuiltImageUnderTheSameTag(t *testing.T) {
 	createDeployment(t, deployment(name, image, 1))
 	first := awaitPods(t, name, 1, "")[0]
 	if got := proxy(t, first.Name); !strings.HasPrefix(got, "first build") {
-		t.Fatalf("the first build answers %q", got)
+		t.Fatalf("pod answers %q, want \"first build\" first", got)
 	}
 
 	buildImage(t, image, "second build")
@@ -75,15 +75,15 @@ func TestRolloutRestart_RunsTheRebuiltImageUnderTheSameTag(t *testing.T) {
 
 	second := awaitPods(t, name, 1, first.Spec.Containers[0].Image)[0]
 	if got := proxy(t, second.Name); !strings.HasPrefix(got, "second build") {
-		t.Errorf("the second build answers %q", got)
+		t.Errorf("pod answers %q, want \"second build\" first", got)
 	}
 }
 
-func TestKubeSystem_IsNeverTouched(t *testing.T) {
+func TestKubeSystem_IsNeverRewritten(t *testing.T) {
 	image := buildImage(t, "e2e/system:local", "hello")
 	pod, _ := createPod(t, "untouched", metav1.NamespaceSystem, podSpec(image))
 	if got := pod.Spec.Containers[0].Image; got != image {
-		t.Errorf("a pod in kube-system was rewritten to %s", got)
+		t.Errorf("image of a pod in kube-system = %s, want the original %s", got, image)
 	}
 	all, err := suite.kube.CoreV1().Pods(metav1.NamespaceSystem).List(t.Context(), metav1.ListOptions{})
 	if err != nil {
@@ -91,12 +91,12 @@ func TestKubeSystem_IsNeverTouched(t *testing.T) {
 	}
 	for _, pod := range all.Items {
 		if strings.Contains(strings.Join(images(&pod), " "), registry) || pod.Annotations[ours+"/original-images"] != "" {
-			t.Errorf("pod %s of kube-system carries marks of ours", pod.Name)
+			t.Errorf("pod %s in kube-system was rewritten, want it unchanged", pod.Name)
 		}
 	}
 }
 
-func TestStack_RunsAsLaconicSoWritesIt(t *testing.T) {
+func TestStack_RunsFromTheManifestOfLaconicSo(t *testing.T) {
 	buildImage(t, "example/hello:local", "hello")
 	command(t, "kubectl", "--kubeconfig", suite.kubeconfig, "apply", "-f", "../../examples/stack/deployment.yaml")
 	t.Cleanup(func() {
@@ -104,7 +104,7 @@ func TestStack_RunsAsLaconicSoWritesIt(t *testing.T) {
 	})
 	pod := awaitPods(t, "laconic-9d1c4a7be2f05c36", 1, "")[0]
 	if got := proxy(t, pod.Name); !strings.HasPrefix(got, "hello from a stack") {
-		t.Errorf("the stack answers %q", got)
+		t.Errorf("stack answers %q, want \"hello from a stack\" first", got)
 	}
 }
 

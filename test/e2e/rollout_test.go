@@ -14,13 +14,13 @@ import (
 	"kind-local-registry/config"
 )
 
-// perSecond is how many pods are created a second while the webhook is replaced.
+// perSecond is the number of pods created per second during a rollout.
 const perSecond = 20
 
 func TestUpgrade_UnderLoadLosesNoAdmission(t *testing.T) {
 	t.Run("of the chart by Helm", func(t *testing.T) {
 		upAfterwards(t)
-		chart := installed(t)
+		chart := installedRelease(t)
 		changed := maps.Clone(chart.values)
 		changed["resources"] = map[string]any{"requests": map[string]any{"cpu": "21m"}}
 		watchRollouts(t, "helm-upgrade", func() { chart.upgrade(t, changed) }, func() { chart.upgrade(t, chart.values) })
@@ -37,25 +37,25 @@ func TestUpgrade_UnderLoadLosesNoAdmission(t *testing.T) {
 	})
 }
 
-// watchRollouts creates pods all the while that the webhook is replaced by another and by the one that was there, and
-// fails the test if one was not rewritten, or the webhook not replaced.
-func watchRollouts(t *testing.T, name string, there, back func()) {
+// watchRollouts creates pods while the webhook is upgraded and downgraded. It fails the test if a pod is not rewritten, or if
+// the webhook's Deployment does not change.
+func watchRollouts(t *testing.T, name string, upgrade, downgrade func()) {
 	t.Helper()
 	load := startTraffic(t, name, perSecond)
 	var took []time.Duration
-	for _, replace := range []func(){there, back} {
+	for _, roll := range []func(){upgrade, downgrade} {
 		before, start := webhookGeneration(t), time.Now()
-		replace()
+		roll()
 		took = append(took, time.Since(start).Round(100*time.Millisecond))
 		if webhookGeneration(t) == before {
-			t.Error("the webhook's Deployment is the same as before")
+			t.Error("the webhook's Deployment is unchanged, want a rollout")
 		}
 	}
 	load.await(t, count(400, 1000))
-	t.Logf("replaced in %s and put back in %s: %s", took[0], took[1], load.end(t))
+	t.Logf("upgraded in %s, downgraded in %s: %s", took[0], took[1], load.end(t))
 }
 
-// webhookGeneration returns the generation of the webhook's Deployment, which grows with every change of it.
+// webhookGeneration returns the generation of the webhook's Deployment.
 func webhookGeneration(t *testing.T) int64 {
 	t.Helper()
 	deployment, err := suite.kube.AppsV1().Deployments(ours).Get(t.Context(), ours, metav1.GetOptions{})
@@ -65,8 +65,7 @@ func webhookGeneration(t *testing.T) int64 {
 	return deployment.Generation
 }
 
-// buildSetup builds a setup of another version, whose images are others too, and returns its path. The test takes those
-// images away at its end.
+// buildSetup builds setup and its images with another version, and returns its path. The images are removed with the test.
 func buildSetup(t *testing.T, version string) string {
 	t.Helper()
 	out := t.TempDir()
@@ -80,21 +79,21 @@ func buildSetup(t *testing.T, version string) string {
 func TestInstall_FirstPodIsRewritten(t *testing.T) {
 	image, want := pushedImage(t, "first-pod")
 	upAfterwards(t)
-	chart := installed(t)
+	chart := installedRelease(t)
 	var took []time.Duration
 	for i := range count(2, 30) {
 		chart.uninstall(t)
-		if got, err := admit(t.Context(), suite.kube, image); err != nil || got != image {
-			t.Fatalf("without the chart a pod has %s, %v; want %s as written", got, err, image)
+		if got, err := dryRun(t.Context(), suite.kube, image); err != nil || got != image {
+			t.Fatalf("without the chart: dryRun() = %s, %v, want the original %s", got, err, image)
 		}
 		start := time.Now()
 		chart.install(t)
-		got, err := admit(t.Context(), suite.kube, image)
+		got, err := dryRun(t.Context(), suite.kube, image)
 		took = append(took, time.Since(start).Round(100*time.Millisecond))
 		if err != nil || got != want {
-			t.Errorf("after install %d the first pod has %s, %v; want %s", i+1, got, err, want)
+			t.Errorf("after install %d: dryRun() = %s, %v, want %s", i+1, got, err, want)
 		}
 	}
 	slices.Sort(took)
-	t.Logf("%d installs: from helm install to the first pod, rewritten, %s (median), %s at most", len(took), took[len(took)/2], took[len(took)-1])
+	t.Logf("%d installs: from helm install to the first rewritten pod %s (median), %s at most", len(took), took[len(took)/2], took[len(took)-1])
 }

@@ -23,19 +23,19 @@ import (
 	"kind-local-registry/config"
 )
 
-func TestUp_TwiceChangesNothing(t *testing.T) {
+func TestUp_SecondRunChangesNothing(t *testing.T) {
 	up(t)
 	before := snapshot(t)
 	out := up(t)
 	if !strings.Contains(out, "Nothing to change") {
-		t.Errorf("the second setup up says:\n%s", out)
+		t.Errorf("second setup up prints no \"Nothing to change\":\n%s", out)
 	}
 	if after := snapshot(t); after != before {
-		t.Errorf("the second setup up changed something:\n%s\n%s", before, after)
+		t.Errorf("state after the second setup up =\n%s\nwant\n%s", after, before)
 	}
 }
 
-// snapshot is everything that setup makes, with what changes when it is made anew.
+// snapshot returns the identity of everything that setup creates, which changes if setup recreates or updates it.
 func snapshot(t *testing.T) string {
 	t.Helper()
 	parts := []string{docker(t, "ps", "-a", "--no-trunc", "--format", "{{.Names}} {{.ID}} {{.Status}}", "--filter", "label="+ours)}
@@ -55,13 +55,13 @@ func snapshot(t *testing.T) string {
 	return regexp.MustCompile(`Up .*`).ReplaceAllString(strings.Join(parts, "\n"), "Up")
 }
 
-func TestUp_GoesOnAfterARunThatWasKilled(t *testing.T) {
+func TestUp_RecoversFromAKilledRun(t *testing.T) {
 	scale(t, 0) // so that setup up has a chart to upgrade
 	cmd := exec.CommandContext(t.Context(), suite.setup, "up", "--cluster", clusterName, "--kubeconfig", suite.kubeconfig)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 30*time.Second, "Helm's release is pending", func(ctx context.Context) string {
+	eventually(t, 30*time.Second, "the Helm release is pending", func(ctx context.Context) string {
 		pending, err := suite.kube.CoreV1().Secrets(ours).List(ctx, metav1.ListOptions{LabelSelector: "owner=helm,status=pending-upgrade"})
 		if err != nil {
 			return err.Error()
@@ -78,7 +78,7 @@ func TestUp_GoesOnAfterARunThatWasKilled(t *testing.T) {
 
 	up(t)
 	if out, err := suite.run(t.Context(), "status", "--cluster", clusterName); err != nil {
-		t.Errorf("setup status after that:\n%s", out)
+		t.Errorf("setup status after setup up: %v\n%s", err, out)
 	}
 }
 
@@ -97,15 +97,15 @@ func TestRecreatedCluster_RunsTheSamePodsAndUploadsNoBlob(t *testing.T) {
 
 	for _, pod := range awaitPods(t, "recreated", 2, "") {
 		if got := pod.Spec.Containers[0].Image; got != want {
-			t.Errorf("pod %s runs %s, want %s as before", pod.Name, got, want)
+			t.Errorf("image of pod %s = %s, want %s as before", pod.Name, got, want)
 		}
 	}
 	if got := blobUploads(t); got != uploads {
-		t.Errorf("%d blobs were uploaded, want none since %d", got, uploads)
+		t.Errorf("%d blob uploads, want still %d", got, uploads)
 	}
 }
 
-// blobUploads returns how many blobs the registry has taken since it was started, as it counts them itself.
+// blobUploads returns the registry's own count of blob uploads since its start.
 func blobUploads(t *testing.T) int {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:5001/metrics", nil)
@@ -122,7 +122,7 @@ func blobUploads(t *testing.T) int {
 	}
 	match := regexp.MustCompile(`(?m)^kind_local_registry_blob_uploads_total (\d+)$`).FindSubmatch(body)
 	if match == nil {
-		t.Fatalf("the registry does not count its uploads:\n%s", body)
+		t.Fatalf("the registry's metrics have no blob uploads:\n%s", body)
 	}
 	uploads, err := strconv.Atoi(string(match[1]))
 	if err != nil {
@@ -131,20 +131,20 @@ func blobUploads(t *testing.T) int {
 	return uploads
 }
 
-func TestDockerRestart_BringsTheRegistryBackAndMovesNoNode(t *testing.T) {
+func TestDockerRestart_KeepsTheRegistryAndAllAddresses(t *testing.T) {
 	if _, err := os.Stat("/run/kind-local-registry/dockerd.pid"); err != nil {
-		t.Skip("SKIP: this Docker was not started by hack/docker.sh, so it is not ours to restart")
+		t.Skip("SKIP: hack/docker.sh did not start this Docker, so the test must not restart it")
 	}
 	image, want := pushedImage(t, "docker-restarted")
 	before := addresses(t)
 	var took []time.Duration
 	for range count(1, 10) {
 		command(t, "../../hack/docker.sh", "restart")
-		took = append(took, awaitBack(t, time.Now(), image, want))
-		t.Logf("after a restart of Docker the nodes were Ready and pods rewritten after %s", took[len(took)-1])
+		took = append(took, awaitRecovery(t, time.Now(), image, want))
+		t.Logf("nodes Ready and pods rewritten %s after the restart of Docker", took[len(took)-1])
 		wantAddresses(t, before)
 	}
-	t.Logf("%d restarts of Docker: %s at most until all was back", len(took), slices.Max(took))
+	t.Logf("%d restarts of Docker: recovered within %s at most", len(took), slices.Max(took))
 	eventuallyRewrites(t)
 
 	unpushed := buildImage(t, "e2e/after-restart:local", "hello")
@@ -152,25 +152,25 @@ func TestDockerRestart_BringsTheRegistryBackAndMovesNoNode(t *testing.T) {
 	awaitRunning(t, "after-restart", 3*time.Minute)
 }
 
-// wantAddresses fails the test where one of our containers has moved, or the nodes have other addresses among them.
+// wantAddresses fails the test if one of our containers has another address, or if the nodes' set of addresses differs.
 func wantAddresses(t *testing.T, before map[string]string) {
 	t.Helper()
 	after := addresses(t)
 	for _, container := range []string{"kind-registry", "kind-registry-pusher"} {
 		if before[container] != after[container] {
-			t.Errorf("%s moved from %s to %s", container, before[container], after[container])
+			t.Errorf("address of %s = %s, want %s", container, after[container], before[container])
 		}
 	}
 	if got, want := nodeAddresses(after), nodeAddresses(before); !equalSets(got, want) {
-		t.Errorf("the nodes have the addresses %v, want %v", got, want)
+		t.Errorf("addresses of the nodes = %v, want %v", got, want)
 	}
 }
 
-// addresses returns the IPv4 address on the kind network of every container there, by name.
+// addresses returns the IPv4 address of every container on the kind network, by name.
 func addresses(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
-	eventually(t, time.Minute, "all containers are back", func(ctx context.Context) string {
+	eventually(t, time.Minute, "all containers are on the kind network", func(ctx context.Context) string {
 		out, err := exec.CommandContext(ctx, "docker", "network", "inspect", "kind").Output()
 		if err != nil {
 			return err.Error()
@@ -219,13 +219,13 @@ func equalSets(a, b map[string]bool) bool {
 	return len(a) == len(b)
 }
 
-func TestUp_KeepsTheRegistryImageThatWasChosen(t *testing.T) {
+func TestUp_KeepsTheChosenRegistryImage(t *testing.T) {
 	const chosen = "e2e/another-registry:1"
 	version := strings.TrimPrefix(docker(t, "inspect", "--format", "{{.Config.Image}}", "kind-registry"), "sha256:")
 	docker(t, "tag", version, chosen)
 	t.Cleanup(func() { removeImage(t, chosen) })
 	upAfterwards(t)
-	t.Cleanup(func() { _, _ = backgroundCommand("docker", "rm", "-f", config.RegistryContainer) }) // so that up chooses anew
+	t.Cleanup(func() { _, _ = backgroundCommand("docker", "rm", "-f", config.RegistryContainer) }) // so that up uses the default image again
 	image := buildImage(t, "e2e/kept:local", "hello")
 	createPod(t, "before-choice", namespace, podSpec(image))
 	awaitRunning(t, "before-choice", time.Minute)
@@ -234,13 +234,13 @@ func TestUp_KeepsTheRegistryImageThatWasChosen(t *testing.T) {
 		t.Fatalf("setup up: %v\n%s", err, out)
 	}
 	if got := docker(t, "inspect", "--format", `{{index .Config.Labels "kind-local-registry/image"}}`, "kind-registry"); got != chosen {
-		t.Errorf("kind-registry runs image %q, want %q", got, chosen)
+		t.Errorf("image of kind-registry = %q, want %q", got, chosen)
 	}
 	if out := up(t); !strings.Contains(out, "Nothing to change") {
-		t.Errorf("setup up without a choice does not keep the one that was made:\n%s", out)
+		t.Errorf("setup up without --registry-image changes something, want the chosen image kept:\n%s", out)
 	}
 	pod, _ := createPod(t, "after-choice", namespace, podSpec(image))
 	if got := pod.Spec.Containers[0].Image; !strings.HasPrefix(got, registry+"/"+image+"@sha256:") {
-		t.Errorf("the image is not in the registry any more: a new pod runs %s", got)
+		t.Errorf("image of a new pod = %s, want it from the registry, by digest", got)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"kind-local-registry/test/shape"
 )
 
-// TestPods_RunImagesOfEveryShape gives each odd image a program, in a layer below the odd ones, and runs it.
+// TestPods_RunImagesOfEveryShape adds a program to each unusual image, in a layer below the unusual ones, and runs it.
 func TestPods_RunImagesOfEveryShape(t *testing.T) {
 	program := helloFile(t)
 	number := 0
@@ -29,27 +29,27 @@ func TestPods_RunImagesOfEveryShape(t *testing.T) {
 	for pod, kind := range pods {
 		running := awaitRunning(t, pod, 3*time.Minute)
 		if image := running.Spec.Containers[0].Image; !strings.HasPrefix(image, registry+"/shapes/"+pod+":local@sha256:") {
-			t.Errorf("%s runs as %s, want it from the registry, by digest", kind, image)
+			t.Errorf("%s: image = %s, want it from the registry, by digest", kind, image)
 		}
 	}
 	checkWhiteouts(t, pods)
 }
 
-// checkWhiteouts fails the test if a file that a layer deletes is there.
+// checkWhiteouts fails the test if a file that a layer deletes exists.
 func checkWhiteouts(t *testing.T, pods map[string]string) {
 	t.Helper()
 	for pod, kind := range pods {
 		if kind != "whiteouts and opaque directories" {
 			continue
 		}
-		if got := strings.TrimSpace(listed(t, pod)); got != "d/b e/new" {
-			t.Errorf("%s: the files in d and e are %q, want d/b e/new", kind, got)
+		if got := strings.TrimSpace(listDirectories(t, pod)); got != "d/b e/new" {
+			t.Errorf("%s: files in d and e = %q, want \"d/b e/new\"", kind, got)
 		}
 	}
 }
 
-// listed returns what is in the directories d and e of the pod's container, seen from its node.
-func listed(t *testing.T, pod string) string {
+// listDirectories lists the directories d and e of the pod's container, from its node.
+func listDirectories(t *testing.T, pod string) string {
 	t.Helper()
 	running := awaitRunning(t, pod, time.Minute)
 	id := strings.TrimPrefix(running.Status.ContainerStatuses[0].ContainerID, "containerd://")
@@ -57,16 +57,16 @@ func listed(t *testing.T, pod string) string {
 	return docker(t, "exec", running.Spec.NodeName, "sh", "-c", script)
 }
 
-// loadShape loads an image of those layers into the host's Docker daemon.
+// loadShape loads an image of the layers into the host's Docker daemon.
 func loadShape(t *testing.T, reference string, files [][]shape.File) {
 	t.Helper()
 	if len(files) > 125 {
-		files = files[:125] // Docker takes no more
+		files = files[:125] // the maximum of overlay2
 	}
 	load(t, reference, runnable(t, files))
 }
 
-// runnable returns an image of those layers, one of which has the program hello.
+// runnable returns an image of the layers, one of which must have the program hello.
 func runnable(t *testing.T, files [][]shape.File) v1.Image {
 	t.Helper()
 	var layers [][]byte

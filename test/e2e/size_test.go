@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// An 858 MB image of three layers goes through the pusher, which must never hold a layer in memory.
+// The pusher pushes an 858 MB image of three layers, and must never have a whole layer in memory.
 func TestPusher_DeliversALargeImageInLittleMemory(t *testing.T) {
 	const limit = 64 << 20
 	image := buildImage(t, "e2e/large:local", "hello", 286, 286, 286)
@@ -28,7 +28,7 @@ func TestPusher_DeliversALargeImageInLittleMemory(t *testing.T) {
 	}
 }
 
-// peakMemory returns VmHWM, the peak resident set of a container's first process, in bytes (proc(5)).
+// peakMemory returns the peak resident set (VmHWM, proc(5)) of a container's first process in bytes.
 func peakMemory(t *testing.T, container string) int {
 	t.Helper()
 	pid := docker(t, "inspect", "--format", "{{.State.Pid}}", container)

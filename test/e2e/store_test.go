@@ -15,8 +15,8 @@ import (
 	"kind-local-registry/test/shape"
 )
 
-// TestPods_RunImagesOfTheContainerdStore is for shapes that Docker's own store cannot hold. A daemon beside the host's has
-// the images, and the pusher's service brings them into the cluster's registry from there.
+// TestPods_RunImagesOfTheContainerdStore covers shapes that Docker's own store cannot store. A second daemon has the images, and
+// the pusher's service pushes them from it to the cluster's registry.
 func TestPods_RunImagesOfTheContainerdStore(t *testing.T) {
 	daemon, err := dockerd.Start(dockerd.Containerd, nil)
 	if err != nil {
@@ -39,18 +39,18 @@ func TestPods_RunImagesOfTheContainerdStore(t *testing.T) {
 			daemon.Load(t, shape.Layout(t, reference, children...))
 			result, err := service.Push(t.Context(), reference, nil)
 			if err != nil {
-				t.Fatalf("Push: %v", err)
+				t.Fatalf("Push(%q) = %v", reference, err)
 			}
 			createPod(t, pod, namespace, podSpec(registry+"/"+reference))
 			running := awaitRunning(t, pod, time.Minute)
 			if got, want := running.Status.ContainerStatuses[0].ImageID, registry+"/store/"+pod+"@"+result.Digest.String(); got != want {
-				t.Errorf("runs %s, want %s", got, want)
+				t.Errorf("imageID = %s, want %s", got, want)
 			}
 		})
 	}
 }
 
-// helloImage returns an image that runs, of that many layers.
+// helloImage returns a runnable image of that many layers.
 func helloImage(t *testing.T, layers int) v1.Image {
 	t.Helper()
 	files := [][]shape.File{{helloFile(t)}}
@@ -60,7 +60,7 @@ func helloImage(t *testing.T, layers int) v1.Image {
 	return runnable(t, files)
 }
 
-// noProgram returns an image that cannot run.
+// noProgram returns an image without a program.
 func noProgram(t *testing.T, platform, content string) v1.Image {
 	t.Helper()
 	return shape.For(t, platform, shape.Image(t, shape.Layer(t, []shape.File{shape.Regular("content", content)})))

@@ -21,20 +21,20 @@ import (
 	"kind-local-registry/config"
 )
 
-// traffic is pods of one image that are created as dry runs at a steady rate, each of which must be rewritten.
+// traffic creates pods of one image at a steady rate, as dry runs, each of which must be rewritten.
 type traffic struct {
 	kube        kubernetes.Interface
 	image, want string
 	start       time.Time
-	failedOpen  float64 // what the API server had counted at the start
-	stop        func()  // ends the traffic and waits for what is under way
+	failedOpen  float64 // failOpenCount at the start
+	stop        func()  // stops sending and waits for pending calls
 
 	mu     sync.Mutex
-	took   []time.Duration // of each call
-	faults []string        // what went wrong, and when
+	took   []time.Duration // latency of each call
+	faults []string        // with the time since start
 }
 
-// startTraffic creates so many pods a second, of an image of its own, which the registry has, until the test ends it.
+// startTraffic creates perSecond pods per second until end is called. Their image is new, and present in the registry.
 func startTraffic(t *testing.T, name string, perSecond int) *traffic {
 	t.Helper()
 	image, want := pushedImage(t, name)
@@ -56,7 +56,7 @@ func startTraffic(t *testing.T, name string, perSecond int) *traffic {
 	return started
 }
 
-// send makes a call a tick until ctx ends, and lets those under way come to their end.
+// send makes a call per tick until ctx is done, and waits for pending calls.
 func (s *traffic) send(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -76,7 +76,7 @@ func (s *traffic) call(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	start := time.Now()
-	got, err := admit(ctx, s.kube, s.image)
+	got, err := dryRun(ctx, s.kube, s.image)
 	took := time.Since(start)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,11 +86,11 @@ func (s *traffic) call(ctx context.Context) {
 	case err != nil:
 		s.faults = append(s.faults, fmt.Sprintf("after %s: %v", at, err))
 	case got != s.want:
-		s.faults = append(s.faults, fmt.Sprintf("after %s: a pod has %s, want %s", at, got, s.want))
+		s.faults = append(s.faults, fmt.Sprintf("after %s: image = %s, want %s", at, got, s.want))
 	}
 }
 
-// await waits until so many calls were answered.
+// await waits until that many calls are answered.
 func (s *traffic) await(t *testing.T, calls int) {
 	t.Helper()
 	eventually(t, 2*time.Minute, fmt.Sprintf("%d calls", calls), func(context.Context) string {
@@ -103,8 +103,8 @@ func (s *traffic) await(t *testing.T, calls int) {
 	})
 }
 
-// end ends the traffic, fails the test for every call that failed and every pod that was not rewritten, and returns the
-// figures. The API server itself tells how often it went on without the webhook.
+// end stops the traffic and returns its figures. It fails the test if a call failed, if a pod was not rewritten, or if the API
+// server counted a fail-open.
 func (s *traffic) end(t *testing.T) string {
 	t.Helper()
 	s.stop()
@@ -113,26 +113,26 @@ func (s *traffic) end(t *testing.T) string {
 		t.Fatal("no call was made")
 	}
 	if len(s.faults) > 0 {
-		t.Errorf("%d of %d pods were not created or not rewritten, the first and last:\n%s\n%s",
+		t.Errorf("%d of %d pods were not created or not rewritten, first and last:\n%s\n%s",
 			len(s.faults), len(s.took), s.faults[0], s.faults[len(s.faults)-1])
 	}
 	if grown := failOpenCount(t) - s.failedOpen; grown != 0 {
-		t.Errorf("the API server went on without the webhook %v times, want never", grown)
+		t.Errorf("the API server failed open %v times, want 0", grown)
 	}
 	slices.Sort(s.took)
-	return fmt.Sprintf("%d pods in %d s, %.0f a second, %d not created or not rewritten; 99 of 100 calls took at most %d ms",
+	return fmt.Sprintf("%d pods in %d s, %.0f per second, %d not created or not rewritten; p99 %d ms",
 		len(s.took), int(lasted.Seconds()), float64(len(s.took))/lasted.Seconds(), len(s.faults), s.took[len(s.took)*99/100].Milliseconds())
 }
 
-// pushedImage builds an image that the registry has too, and returns its name, and the reference that its pods run.
+// pushedImage builds and pushes an image, and returns the original and the rewritten image.
 func pushedImage(t *testing.T, name string) (image, rewritten string) {
 	t.Helper()
 	image = buildImage(t, "e2e/"+name+":local", name)
 	return image, mustPush(t, image)[0].Rewritten
 }
 
-// admit creates a pod of the image as a dry run, and returns the image that it would run.
-func admit(ctx context.Context, kube kubernetes.Interface, image string) (string, error) {
+// dryRun creates a pod of the image as a dry run, and returns the image that it would run.
+func dryRun(ctx context.Context, kube kubernetes.Interface, image string) (string, error) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{GenerateName: "dry-run-"}, Spec: podSpec(image)}
 	made, err := kube.CoreV1().Pods(namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	if err != nil {
@@ -141,7 +141,7 @@ func admit(ctx context.Context, kube kubernetes.Interface, image string) (string
 	return made.Spec.Containers[0].Image, nil
 }
 
-// failOpenCount returns how often the API server could not call our webhook and let the pod be created as it was written.
+// failOpenCount returns how often the API server could not call our webhook and created the pod with its original images.
 func failOpenCount(t *testing.T) float64 {
 	t.Helper()
 	page, err := suite.kube.CoreV1().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
@@ -149,12 +149,12 @@ func failOpenCount(t *testing.T) float64 {
 		t.Fatalf("reading the API server's metrics: %v", err)
 	}
 	if !strings.Contains(string(page), "apiserver_admission_webhook_request_total") {
-		t.Fatal("the API server does not count calls of webhooks")
+		t.Fatal("the API server's metrics do not count webhook calls")
 	}
 	return sample(t, page, `apiserver_admission_webhook_fail_open_count\{name="`+regexp.QuoteMeta(config.WebhookName)+`",[^}]*\}`)
 }
 
-// sample returns the sum of the samples in a page of metrics that match; 0 where there is none.
+// sample returns the sum of the matching samples in a page of metrics, or 0 if none matches.
 func sample(t *testing.T, page []byte, expression string) float64 {
 	t.Helper()
 	var sum float64

@@ -15,22 +15,22 @@ import (
 	"kind-local-registry/config"
 )
 
-// gone is how long it may take until nothing of ours is left.
-const gone = time.Minute
+// uninstallTimeout is how long an uninstall may take.
+const uninstallTimeout = time.Minute
 
-// TestUninstall_InAnyOrderLetsPodsGoAndLeavesNothing takes the webhook away while pods wait for their image, in every order in
-// which a person may do that. Our namespace goes last, unless it goes first.
-func TestUninstall_InAnyOrderLetsPodsGoAndLeavesNothing(t *testing.T) {
+// TestUninstall_InAnyOrderUngatesPodsAndLeavesNothing uninstalls the webhook while pods are gated, in every order that a
+// user may choose. Our namespace is deleted last, unless it is first.
+func TestUninstall_InAnyOrderUngatesPodsAndLeavesNothing(t *testing.T) {
 	for name, uninstall := range map[string]func(t *testing.T){
-		"the chart first":     func(t *testing.T) { installed(t).uninstall(t) },
+		"the chart first":     func(t *testing.T) { installedRelease(t).uninstall(t) },
 		"the namespace first": func(*testing.T) {},
 		"the webhook's pods first": func(t *testing.T) {
 			kubectl(t, "delete", "pods", "--namespace", ours, "--all", "--force", "--grace-period=0")
-			installed(t).uninstall(t)
+			installedRelease(t).uninstall(t)
 		},
 		"the webhook, then the chart": func(t *testing.T) {
 			scale(t, 0)
-			installed(t).uninstall(t)
+			installedRelease(t).uninstall(t)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -40,10 +40,10 @@ func TestUninstall_InAnyOrderLetsPodsGoAndLeavesNothing(t *testing.T) {
 			uninstall(t)
 			kubectl(t, "delete", "namespace", ours, "--wait=false")
 			for _, pod := range pods {
-				awaitLetGo(t, pod, gone-time.Since(start))
+				awaitRestored(t, pod, uninstallTimeout-time.Since(start))
 			}
-			nothingOfTheChart(t, gone-time.Since(start))
-			t.Logf("nothing is left %s after the uninstall began", time.Since(start).Round(time.Second))
+			wantChartGone(t, uninstallTimeout-time.Since(start))
+			t.Logf("uninstalled within %s", time.Since(start).Round(time.Second))
 		})
 	}
 }
@@ -53,8 +53,8 @@ func kubectl(t *testing.T, args ...string) {
 	command(t, "kubectl", append([]string{"--kubeconfig", suite.kubeconfig}, args...)...)
 }
 
-// waitingPods creates pods as admission leaves those whose image is being pushed, and returns their names. Their push does not
-// end: the pusher is paused as long as the test runs.
+// waitingPods creates gated pods, as admission leaves them for a push, and returns their names. The push never ends: the pusher
+// is paused until the test ends.
 func waitingPods(t *testing.T, n int) []string {
 	t.Helper()
 	docker(t, "pause", config.PusherContainer)
@@ -78,13 +78,13 @@ func waitingPods(t *testing.T, n int) []string {
 	return names
 }
 
-// waitingImage is the image of waitingPods, as it was written.
+// waitingImage is the original image of waitingPods.
 const waitingImage = "e2e/waiting:local"
 
-// awaitLetGo waits until no gate holds the pod, which then has the image that its author wrote.
-func awaitLetGo(t *testing.T, name string, limit time.Duration) {
+// awaitRestored waits until the pod is ungated with its original image.
+func awaitRestored(t *testing.T, name string, limit time.Duration) {
 	t.Helper()
-	eventually(t, limit, "pod "+name+" is let go", func(ctx context.Context) string {
+	eventually(t, limit, "pod "+name+" is ungated with its original image", func(ctx context.Context) string {
 		pod, err := suite.kube.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return err.Error()
@@ -96,11 +96,11 @@ func awaitLetGo(t *testing.T, name string, limit time.Duration) {
 	})
 }
 
-// nothingOfTheChart waits until the cluster has nothing that the chart made, in our namespace or outside of it.
-func nothingOfTheChart(t *testing.T, limit time.Duration) {
+// wantChartGone waits until no object of the chart is left, inside or outside our namespace.
+func wantChartGone(t *testing.T, limit time.Duration) {
 	t.Helper()
 	named := metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + ours}
-	eventually(t, limit, "nothing of the chart is left", func(ctx context.Context) string {
+	eventually(t, limit, "all objects of the chart are deleted", func(ctx context.Context) string {
 		hooks, err := suite.kube.AdmissionregistrationV1().MutatingWebhookConfigurations().List(ctx, metav1.ListOptions{})
 		if err != nil || len(hooks.Items) > 0 {
 			return fmt.Sprintf("%d webhook configurations, %v", len(hooks.Items), err)

@@ -17,7 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// podManifest writes the manifest of a pod of one container and returns the file's path.
+// podManifest writes the manifest of a pod of one container, and returns the file's path.
 func podManifest(t *testing.T, name, image string) string {
 	t.Helper()
 	manifest := fmt.Sprintf(`apiVersion: v1
@@ -35,7 +35,7 @@ spec:
 	return file
 }
 
-func TestPod_GoesOnRunningWhenItIsAppliedAgain(t *testing.T) {
+func TestPod_KeepsRunningWhenReapplied(t *testing.T) {
 	const image = "e2e/applied:local"
 	for name, again := range map[string][]string{
 		"apply":             {"apply", "-f", "FILE"},
@@ -54,26 +54,26 @@ func TestPod_GoesOnRunningWhenItIsAppliedAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got, want := after.Spec.Containers[0].Image, before.Spec.Containers[0].Image; got != want || !strings.HasPrefix(got, registry+"/") {
-				t.Errorf("image = %s, want %s, the one that runs", got, want)
+				t.Errorf("image = %s, want %s, the running one", got, want)
 			}
-			wantSteady(t, name, 0)
+			wantStable(t, name, 0)
 		})
 	}
 }
 
-// wantSteady fails the test unless the pod's container has been restarted as often as told, and stays as it is for longer than
-// the kubelet takes to act on a change of its pod.
-func wantSteady(t *testing.T, name string, restarts int32) {
+// wantStable fails the test unless the pod's container has that number of restarts and stays ready for 5 s, longer than the
+// kubelet takes to act on a change.
+func wantStable(t *testing.T, name string, restarts int32) {
 	t.Helper()
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Second) {
 		pod := awaitRunning(t, name, time.Minute)
 		if got := pod.Status.ContainerStatuses[0]; got.RestartCount != restarts || !got.Ready {
-			t.Fatalf("pod %s: %d restarts, ready: %v, want %d, true", name, got.RestartCount, got.Ready, restarts)
+			t.Fatalf("pod %s: restarts = %d, ready = %v, want %d and true", name, got.RestartCount, got.Ready, restarts)
 		}
 	}
 }
 
-func TestPod_RunsTheHostsImageThatAnUpdateNames(t *testing.T) {
+func TestPod_RunsTheHostsImageAfterAnUpdate(t *testing.T) {
 	first := buildImage(t, "e2e/update-one:local", "one")
 	second := buildImage(t, "e2e/update-two:local", "two", 40)
 	createPod(t, "updated", namespace, podSpec(first))
@@ -88,12 +88,12 @@ func TestPod_RunsTheHostsImageThatAnUpdateNames(t *testing.T) {
 	})
 	pod := awaitRunning(t, "updated", time.Minute)
 	if got := pod.Spec.Containers[0].Image; !strings.HasPrefix(got, registry+"/"+second) {
-		t.Errorf("image = %s, want the registry's", got)
+		t.Errorf("image = %s, want it from the registry", got)
 	}
 }
 
-// A container of a running pod whose image went from its node and from the registry heals.
-func TestPod_HealsWhenItWasUpdatedWithoutTheWebhook(t *testing.T) {
+// A running pod is updated to a host-only image while the webhook is down, so that the kubelet cannot pull it.
+func TestHeal_RunsAPodUpdatedWithoutTheWebhook(t *testing.T) {
 	first := buildImage(t, "e2e/heal-one:local", "one")
 	second := buildImage(t, "e2e/heal-two:local", "two")
 	t.Cleanup(func() { scale(t, 1) })
@@ -115,7 +115,7 @@ func TestPod_HealsWhenItWasUpdatedWithoutTheWebhook(t *testing.T) {
 	})
 }
 
-func TestStatefulSet_RunsTheHostsImageOnceItsQuotaIsRaised(t *testing.T) {
+func TestStatefulSet_IsRewrittenOnceItsQuotaIsRaised(t *testing.T) {
 	const ns = "quota"
 	image := buildImage(t, "e2e/quota:local", "hello")
 	spaces := suite.kube.CoreV1().Namespaces()
@@ -137,9 +137,9 @@ func TestStatefulSet_RunsTheHostsImageOnceItsQuotaIsRaised(t *testing.T) {
 	if _, err := suite.kube.AppsV1().StatefulSets(ns).Create(t.Context(), set, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	// The controller tries more and more slowly: in a minute a dozen times, each of which the webhook is asked about.
+	// The StatefulSet controller retries with back-off, a dozen times in a minute. The API server calls the webhook each time.
 	start := time.Now()
-	eventually(t, 2*time.Minute, "a dozen pods are refused, for a minute", func(ctx context.Context) string {
+	eventually(t, 2*time.Minute, "a dozen pods are refused within a minute or more", func(ctx context.Context) string {
 		events, err := suite.kube.CoreV1().Events(ns).List(ctx, metav1.ListOptions{FieldSelector: "reason=FailedCreate"})
 		if err != nil {
 			return err.Error()

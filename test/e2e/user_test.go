@@ -15,10 +15,10 @@ import (
 	"kind-local-registry/config"
 )
 
-// user is an ordinary user of the host, a member of the group that may use Docker.
+// user is an ordinary user of the host who may use Docker.
 type user struct {
 	home       string
-	setup      string // a copy that the user may run
+	setup      string // an executable copy
 	credential *syscall.Credential
 }
 
@@ -47,7 +47,7 @@ func newUser(t *testing.T) user {
 	if err := os.WriteFile(setup, program, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, directory := range []string{home, filepath.Dir(home)} { // nobody else may enter the second
+	for _, directory := range []string{home, filepath.Dir(home)} { // the parent directory admits root only
 		if err := os.Chown(directory, id, id); err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +55,7 @@ func newUser(t *testing.T) user {
 	return user{home, setup, &syscall.Credential{Uid: id, Gid: id, Groups: []uint32{group}}}
 }
 
-// mustRun runs setup as the user, which must succeed, and returns what it printed on stdout.
+// mustRun runs setup as the user and returns its stdout. It fails the test on an error.
 func (u user) mustRun(t *testing.T, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), u.setup, args...)
@@ -74,13 +74,13 @@ func (u user) mustRun(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-func TestOrdinaryUser_FindsWhatRootSetUp(t *testing.T) {
+func TestOrdinaryUser_UsesWhatRootSetUp(t *testing.T) {
 	u := newUser(t)
 	up(t)
 	image := buildImage(t, "e2e/ordinary-user:local", "hello", 5)
 	before := snapshot(t)
 
-	u.mustRun(t, "up", "--cluster", clusterName) // which enters the cluster in the user's kubeconfig
+	u.mustRun(t, "up", "--cluster", clusterName) // adds the cluster to the user's kubeconfig
 	u.mustRun(t, "status", "--cluster", clusterName)
 	var pushed []pushEntry
 	out := u.mustRun(t, "push", "-o", "json", image)
@@ -88,17 +88,17 @@ func TestOrdinaryUser_FindsWhatRootSetUp(t *testing.T) {
 		t.Fatalf("setup push -o json as an ordinary user: %v\n%s", err, out)
 	}
 	if out := u.mustRun(t, "explain", "--cluster", clusterName, "-o", "json", image); !strings.Contains(out, pushed[0].Digest) {
-		t.Errorf("setup explain as an ordinary user does not name %s:\n%s", pushed[0].Digest, out)
+		t.Errorf("setup explain as an ordinary user has no digest %s:\n%s", pushed[0].Digest, out)
 	}
 	if out := u.mustRun(t, "up", "--cluster", clusterName); !strings.Contains(out, "Nothing to change") {
-		t.Errorf("setup up as an ordinary user says:\n%s", out)
+		t.Errorf("setup up as an ordinary user prints no \"Nothing to change\":\n%s", out)
 	}
 	if after := snapshot(t); after != before {
-		t.Errorf("setup as an ordinary user changed something:\n%s\n%s", before, after)
+		t.Errorf("state after setup as an ordinary user =\n%s\nwant\n%s", after, before)
 	}
 }
 
-func TestOrdinaryUser_SetsUpWhatRootFinds(t *testing.T) {
+func TestRoot_UsesWhatAnOrdinaryUserSetUp(t *testing.T) {
 	u := newUser(t)
 	up(t)
 	upAfterwards(t)
@@ -106,7 +106,7 @@ func TestOrdinaryUser_SetsUpWhatRootFinds(t *testing.T) {
 
 	u.mustRun(t, "up", "--cluster", clusterName)
 	if out := up(t); !strings.Contains(out, "Nothing to change") {
-		t.Errorf("setup up as root after that of an ordinary user says:\n%s", out)
+		t.Errorf("setup up as root after an ordinary user prints no \"Nothing to change\":\n%s", out)
 	}
 	image := buildImage(t, "e2e/set-up-by-user:local", "hello", 5)
 	createPod(t, "set-up-by-user", namespace, podSpec(image))

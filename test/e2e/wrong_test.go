@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-func TestUp_SaysInOneSentenceWhatIsWrongAndLeavesNothing(t *testing.T) {
+func TestUp_ReportsErrorsOnOneLineAndLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, content string) string {
 		path := filepath.Join(dir, name)
@@ -30,7 +30,7 @@ func TestUp_SaysInOneSentenceWhatIsWrongAndLeavesNothing(t *testing.T) {
 
 	tests := map[string]struct {
 		env, args []string
-		want      string // what the sentence must name
+		want      string // expression that the last line must match
 	}{
 		"Docker is not running": {
 			env: []string{"DOCKER_HOST=unix:///nowhere/docker.sock"}, want: `unix:///nowhere/docker\.sock.*start it`,
@@ -38,14 +38,14 @@ func TestUp_SaysInOneSentenceWhatIsWrongAndLeavesNothing(t *testing.T) {
 		"the registry's port is taken":                 {args: []string{"--registry-port", taken}, want: "port.* " + taken},
 		"the cluster does not exist with --adopt-only": {args: []string{"--adopt-only"}, want: `no kind cluster "faulty".*--adopt-only`},
 		"the kind configuration has an unknown field":  {args: []string{"--config", write("field.yaml", "kind: Cluster\nndoes: []\n")}, want: `field\.yaml.*ndoes`},
-		"the kind configuration is refused by kind":    {args: []string{"--config", write("role.yaml", "kind: Cluster\nnodes: [{role: boss}]\n")}, want: "boss"},
+		"kind refuses the kind configuration":          {args: []string{"--config", write("role.yaml", "kind: Cluster\nnodes: [{role: boss}]\n")}, want: "boss"},
 		"the kind configuration does not exist":        {args: []string{"--config", filepath.Join(dir, "none.yaml")}, want: `none\.yaml.*--config`},
-		"the kubeconfig is not one":                    {args: []string{"--kubeconfig", write("broken", "{")}, want: `broken.*--kubeconfig`},
-		"the kubeconfig cannot be read":                {args: []string{"--kubeconfig", dir}, want: `kubeconfig.*--kubeconfig`},
+		"the kubeconfig is malformed":                  {args: []string{"--kubeconfig", write("broken", "{")}, want: `broken.*--kubeconfig`},
+		"the kubeconfig is unreadable":                 {args: []string{"--kubeconfig", dir}, want: `kubeconfig.*--kubeconfig`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			before := everything(t)
+			before := listDockerObjects(t)
 			args := append([]string{"up", "--cluster", "faulty", "--node-image", suite.nodeImage}, test.args...)
 			if !strings.Contains(strings.Join(args, " "), "--kubeconfig") {
 				args = append(args, "--kubeconfig", filepath.Join(t.TempDir(), "kubeconfig"))
@@ -57,20 +57,20 @@ func TestUp_SaysInOneSentenceWhatIsWrongAndLeavesNothing(t *testing.T) {
 				t.Fatalf("setup %s succeeded:\n%s", strings.Join(args, " "), out)
 			}
 			lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-			sentence := lines[len(lines)-1]
-			t.Log(sentence)
-			if !regexp.MustCompile(test.want).MatchString(sentence) {
-				t.Errorf("the last line is %q, want it to match %q", sentence, test.want)
+			last := lines[len(lines)-1]
+			t.Log(last)
+			if !regexp.MustCompile(test.want).MatchString(last) {
+				t.Errorf("last line = %q, want a match of %q", last, test.want)
 			}
-			if after := everything(t); after != before {
-				t.Errorf("something was left:\n%s\nwant:\n%s", after, before)
+			if after := listDockerObjects(t); after != before {
+				t.Errorf("Docker's containers, volumes and networks =\n%s\nwant\n%s", after, before)
 			}
 		})
 	}
 }
 
-// everything is every container, volume and network that Docker has.
-func everything(t *testing.T) string {
+// listDockerObjects lists all containers, volumes and networks of Docker.
+func listDockerObjects(t *testing.T) string {
 	t.Helper()
 	return strings.Join([]string{
 		docker(t, "ps", "-a", "--format", "{{.Names}}"), docker(t, "volume", "ls", "-q"),

@@ -1,5 +1,5 @@
-// Command hold opens connections to a TLS server and keeps them: half of them idle, and half with a request whose body never
-// comes. It takes the server's host:port and the number of connections, prints that number, and waits until it is killed.
+// Command connect keeps connections to a TLS server open, half of them idle and half with a request whose body never arrives.
+// Its arguments are the server's host:port and the number of connections. It prints that number and runs until it is killed.
 package main
 
 import (
@@ -20,7 +20,7 @@ func main() {
 	}
 	connections := make([]net.Conn, number)
 	open := func(i int) {
-		connections[i], err = tls.Dial("tcp", server, &tls.Config{InsecureSkipVerify: true}) // #nosec G402 -- it attacks
+		connections[i], err = tls.Dial("tcp", server, &tls.Config{InsecureSkipVerify: true}) // #nosec G402 -- an attacker does not know the CA
 		if err == nil && i%2 == 0 {
 			_, _ = fmt.Fprintf(connections[i], "POST /pods HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
 		}
@@ -28,8 +28,8 @@ func main() {
 	for i := range connections {
 		open(i)
 	}
-	fmt.Println("holding", number, err)
-	for { // what the server closes is opened again
+	fmt.Println("connected", number, err)
+	for { // reopen what the server closes
 		for i, c := range connections {
 			if c == nil {
 				open(i)

@@ -1,4 +1,4 @@
-// Command ask sends a request to each of the URLs, written as METHOD=URL, and prints a line of method and status for each.
+// Command request sends a request for each argument METHOD=URL, and prints its method and status on a line.
 package main
 
 import (

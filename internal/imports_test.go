@@ -31,7 +31,7 @@ var ours = map[string]string{
 	"internal":                         "",
 	"internal/carried":                 "",
 	"internal/coalesce":                "",
-	"internal/docker":                  "internal/pagecache internal/rewrite",
+	"internal/docker":                  "internal/pagecache internal/push internal/rewrite",
 	"internal/docker/dockertest":       "",
 	"internal/host":                    "internal/host/chart internal/host/cluster internal/host/engine internal/host/images internal/host/node internal/host/service internal/host/step internal/pusher internal/rules",
 	"internal/host/chart":              "charts config internal/docker internal/host/cluster internal/host/service internal/host/step internal/push internal/pusher internal/rewrite internal/rules",

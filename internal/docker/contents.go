@@ -10,31 +10,21 @@ import (
 	"github.com/moby/moby/client/pkg/versions"
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"kind-local-registry/internal/push"
 )
 
-// Contents is what of an image is to be moved, and where it can be read.
-type Contents struct {
-	// Config and Layers are the digests of the blobs, as they are to be stored; the lowest layer first.
-	Config digest.Digest
-	Layers []digest.Digest
-	// Manifest is the image's own manifest, byte for byte; nil where it has none, and one of uncompressed layers is to be
-	// made. The containerd image store keeps manifests, Docker's own does not.
-	Manifest []byte
-	// Sources give the blobs, the fastest first. The last of them is one that every daemon has.
-	Sources []Source
-}
-
 // Contents returns what of the image is to be moved. The error is a *rewrite.Refusal where that cannot be.
-func (c *Client) Contents(ctx context.Context, image Image) (Contents, error) {
+func (c *Client) Contents(ctx context.Context, image Image) (push.Contents, error) {
 	layout, err := c.layout(ctx)
 	if err != nil {
-		return Contents{}, err
+		return push.Contents{}, err
 	}
 	last := save{client: c, image: image}
 	if !layout.containerd {
-		contents := Contents{Config: image.ID, Layers: image.Layers, Sources: []Source{last}}
+		contents := push.Contents{Config: image.ID, Layers: image.Layers, Size: image.Size, Sources: []push.Source{last}}
 		if layout.driver == "overlay2" {
-			contents.Sources = []Source{overlay2{root: layout.root, image: image}, last}
+			contents.Sources = []push.Source{overlay2{root: layout.root, image: image}, last}
 		}
 		return contents, nil
 	}
@@ -44,12 +34,12 @@ func (c *Client) Contents(ctx context.Context, image Image) (Contents, error) {
 		id, manifest, err = findManifest(ctx, image.ID, last.document)
 	}
 	if err != nil {
-		return Contents{}, fmt.Errorf("reading the manifest of image %s: %w", image.ID, err)
+		return push.Contents{}, fmt.Errorf("reading the manifest of image %s: %w", image.ID, err)
 	}
 	c.mu.Lock()
 	c.manifests[image.ID] = id
 	c.mu.Unlock()
-	contents := Contents{Manifest: manifest, Sources: []Source{direct, last}}
+	contents := push.Contents{Manifest: manifest, Size: image.Size, Sources: []push.Source{direct, last}}
 	contents.Config, contents.Layers, err = parseManifest(id, manifest)
 	return contents, err
 }

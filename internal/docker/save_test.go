@@ -12,6 +12,7 @@ import (
 
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/docker/dockertest"
+	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/rewrite"
 )
 
@@ -111,7 +112,7 @@ func TestBlobs_RefusesADaemonThatNamesBlobsDifferently(t *testing.T) {
 }
 
 // saveOf returns the last source of the daemon's image x:1.
-func saveOf(t *testing.T, engine *dockertest.Engine) docker.Source {
+func saveOf(t *testing.T, engine *dockertest.Engine) push.Source {
 	t.Helper()
 	sources := contentsOf(t, newClient(t, engine)).Sources
 	last := sources[len(sources)-1]
@@ -122,7 +123,7 @@ func saveOf(t *testing.T, engine *dockertest.Engine) docker.Source {
 }
 
 // contentsOf returns the contents of the daemon's image x:1.
-func contentsOf(t *testing.T, client *docker.Client) docker.Contents {
+func contentsOf(t *testing.T, client *docker.Client) push.Contents {
 	t.Helper()
 	image, err := client.Image(t.Context(), "x:1")
 	if err != nil {

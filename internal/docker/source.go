@@ -3,23 +3,11 @@ package docker
 import (
 	"context"
 	"errors"
-	"io"
 	"sync"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/errgroup"
 )
-
-// Source gives the blobs of one image.
-type Source interface {
-	// Name is what logs and metrics call the source: overlay2, containerd or save.
-	Name() string
-	// Blobs calls yield at most once for each blob in want, in any order, perhaps from several goroutines; it returns after
-	// the last of them has ended. An error of yield ends it, and is returned as it is. A blob that the source cannot give is
-	// not yielded: it goes on with the others, and its error says at the end which and why. The reader gives size bytes, or
-	// as many as there are where size is -1; they are not verified, and the reader is of no use after yield has returned.
-	Blobs(ctx context.Context, want []digest.Digest, yield func(d digest.Digest, size int64, blob io.Reader) error) error
-}
 
 // parallelReads is how many blobs are read at a time. More than that are no faster on two cores, and slower on a disk
 // that turns.

@@ -51,9 +51,9 @@ func newEnv(t *testing.T) env {
 // target is where the tests push to.
 func target() push.Target { return push.Target{Repository: "a/b", Reference: "1"} }
 
-// wanted returns what is to be pushed for an image of the daemon.
-func wanted(image dockertest.Image) push.Image {
-	want := push.Image{Config: image.ID(), Size: image.Size()}
+// wanted returns the contents of an image of the daemon, to be read from the sources.
+func wanted(image dockertest.Image, sources ...push.Source) push.Contents {
+	want := push.Contents{Config: image.ID(), Size: image.Size(), Sources: sources}
 	for _, layer := range image.Layers {
 		want.Layers = append(want.Layers, layer.Digest)
 	}
@@ -63,7 +63,7 @@ func wanted(image dockertest.Image) push.Image {
 // push tags the image in the daemon and pushes it.
 func (e env) push(t *testing.T, image dockertest.Image) (push.Result, error) {
 	t.Helper()
-	return e.registry.Push(t.Context(), target(), wanted(image), e.sources(t, image), push.Options{})
+	return e.registry.Push(t.Context(), target(), wanted(image, e.sources(t, image)...), push.Options{})
 }
 
 // sources tags the image in the daemon, and returns where the daemon's images can be read.
@@ -78,11 +78,7 @@ func (e env) sources(t *testing.T, image dockertest.Image) []push.Source {
 	if err != nil {
 		t.Fatalf("Contents: %v", err)
 	}
-	var sources []push.Source
-	for _, source := range contents.Sources {
-		sources = append(sources, source)
-	}
-	return sources
+	return contents.Sources
 }
 
 // mustPush pushes the image.

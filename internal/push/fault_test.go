@@ -63,9 +63,9 @@ func TestPush_SaysThatItIsOfNoUseToAskAgainWhenTheLastSourceGivesAnotherContent(
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			first, last := newEnv(t), newEnv(t)
-			sources := []push.Source{source(first, test.first), source(last, test.last)}
-			image := wanted(dockertest.NewImage("a", test.first))
-			_, err := last.registry.Push(t.Context(), target(), image, sources, push.Options{})
+			image := dockertest.NewImage("a", test.first)
+			contents := wanted(image, source(first, test.first), source(last, test.last))
+			_, err := last.registry.Push(t.Context(), target(), contents, push.Options{})
 			if err == nil || errors.Is(err, push.ErrMismatch) != test.want {
 				t.Errorf("Push = %v, want that it is ErrMismatch: %t", err, test.want)
 			}
@@ -97,7 +97,7 @@ func TestPush_EndsWithItsContext(t *testing.T) {
 	open := layer.Open
 	layer.Open = func() io.Reader { return io.MultiReader(io.LimitReader(open(), 5_000_000), stalled{ctx, cancel}) }
 	image := dockertest.NewImage("a", layer)
-	_, err := e.registry.Push(ctx, target(), wanted(image), e.sources(t, image), push.Options{})
+	_, err := e.registry.Push(ctx, target(), wanted(image, e.sources(t, image)...), push.Options{})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Push = %v, want %v", err, context.Canceled)
 	}

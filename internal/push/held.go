@@ -67,11 +67,11 @@ func (r *Registry) image(ctx context.Context, target Target) (Held, []v1.Descrip
 	if len(children) > 0 {
 		return Held{Digest: d}, children, nil
 	}
-	image := Image{Config: blobs[0].Digest}
+	contents := Contents{Config: blobs[0].Digest}
 	for _, layer := range blobs[1:] {
-		image.Layers = append(image.Layers, layer.Digest)
+		contents.Layers = append(contents.Layers, layer.Digest)
 	}
-	sizes, err := r.sizes(ctx, target.Repository, image.blobs())
+	sizes, err := r.sizes(ctx, target.Repository, contents.blobs())
 	if err != nil {
 		return Held{}, nil, err
 	}

@@ -30,8 +30,8 @@ func ownSizes(content []byte) (map[digest.Digest]int64, error) {
 
 // ManifestDigest returns the digest of the manifest that Push gives the image, whose blobs have those sizes in bytes; "" if
 // its own manifest cannot be parsed.
-func (i Image) ManifestDigest(sizes map[digest.Digest]int64) digest.Digest {
-	content, _, err := i.manifest(sizes)
+func (c Contents) ManifestDigest(sizes map[digest.Digest]int64) digest.Digest {
+	content, _, err := c.manifest(sizes)
 	if err != nil {
 		return ""
 	}
@@ -39,20 +39,20 @@ func (i Image) ManifestDigest(sizes map[digest.Digest]int64) digest.Digest {
 }
 
 // manifest returns the image's manifest, which is made if it has none of its own, and its media type.
-func (i Image) manifest(sizes map[digest.Digest]int64) (content []byte, mediaType string, err error) {
-	if i.Manifest != nil {
-		mediaType, err = mediaTypeOf(i.Manifest)
-		return i.Manifest, mediaType, err
+func (c Contents) manifest(sizes map[digest.Digest]int64) (content []byte, mediaType string, err error) {
+	if c.Manifest != nil {
+		mediaType, err = mediaTypeOf(c.Manifest)
+		return c.Manifest, mediaType, err
 	}
-	content, err = json.Marshal(newManifest(i, sizes))
+	content, err = json.Marshal(newManifest(c, sizes))
 	return content, v1.MediaTypeImageManifest, err
 }
 
 // putManifest puts the image's manifest at the target, and returns its digest.
 func (r *Registry) putManifest(
-	ctx context.Context, target Target, image Image, sizes map[digest.Digest]int64,
+	ctx context.Context, target Target, contents Contents, sizes map[digest.Digest]int64,
 ) (digest.Digest, error) {
-	content, mediaType, err := image.manifest(sizes)
+	content, mediaType, err := contents.manifest(sizes)
 	if err != nil {
 		return "", err
 	}
@@ -82,17 +82,17 @@ func mediaTypeOf(content []byte) (string, error) {
 
 // newManifest returns the manifest of an image whose layers are not compressed
 // (https://github.com/opencontainers/image-spec/blob/v1.1.1/manifest.md).
-func newManifest(image Image, sizes map[digest.Digest]int64) v1.Manifest {
+func newManifest(contents Contents, sizes map[digest.Digest]int64) v1.Manifest {
 	describe := func(mediaType string, d digest.Digest) v1.Descriptor {
 		return v1.Descriptor{MediaType: mediaType, Digest: d, Size: sizes[d]}
 	}
 	manifest := v1.Manifest{
 		Versioned: specs.Versioned{SchemaVersion: 2},
 		MediaType: v1.MediaTypeImageManifest,
-		Config:    describe(v1.MediaTypeImageConfig, image.Config),
+		Config:    describe(v1.MediaTypeImageConfig, contents.Config),
 		Layers:    []v1.Descriptor{},
 	}
-	for _, layer := range image.Layers {
+	for _, layer := range contents.Layers {
 		manifest.Layers = append(manifest.Layers, describe(v1.MediaTypeImageLayer, layer))
 	}
 	return manifest

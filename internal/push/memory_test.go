@@ -23,7 +23,7 @@ func TestPush_NeedsNoMemoryForTheImage(t *testing.T) {
 		runtime.ReadMemStats(&stats)
 		peak = max(peak, stats.HeapInuse)
 	}
-	if _, err := e.registry.Push(t.Context(), target(), wanted(image), e.sources(t, image), push.Options{Progress: look}); err != nil {
+	if _, err := e.registry.Push(t.Context(), target(), wanted(image, e.sources(t, image)...), push.Options{Progress: look}); err != nil {
 		t.Fatalf("Push: %v", err)
 	}
 	if peak > limit {

@@ -110,7 +110,7 @@ func TestPush_TakesBlobsInParallel(t *testing.T) {
 			t.Parallel()
 			e := newEnv(t)
 			source := files(append(image.Layers, image.Config))
-			if _, err := e.registry.Push(t.Context(), target(), wanted(image), []push.Source{source}, push.Options{}); err != nil {
+			if _, err := e.registry.Push(t.Context(), target(), wanted(image, source), push.Options{}); err != nil {
 				t.Fatalf("Push: %v", err)
 			}
 			pulled, err := e.pull(t)
@@ -126,8 +126,8 @@ func TestPush_FailsWhenTheSourceForgetsABlob(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	image := dockertest.NewImage("a", dockertest.Layer("one"))
-	sources := []push.Source{files{image.Config}}
-	if _, err := e.registry.Push(t.Context(), target(), wanted(image), sources, push.Options{}); err == nil {
+	source := files{image.Config}
+	if _, err := e.registry.Push(t.Context(), target(), wanted(image, source), push.Options{}); err == nil {
 		t.Error("Push from a source without the layer: no error")
 	}
 	e.wantNothingVisible(t)
@@ -147,7 +147,7 @@ func TestPush_ReportsProgressFromNothingToAll(t *testing.T) {
 	image := dockertest.NewImage("a", dockertest.Noise(5_000_000, 1))
 	var reports []push.Progress
 	options := push.Options{Progress: func(p push.Progress) { reports = append(reports, p) }}
-	result, err := e.registry.Push(t.Context(), target(), wanted(image), e.sources(t, image), options)
+	result, err := e.registry.Push(t.Context(), target(), wanted(image, e.sources(t, image)...), options)
 	if err != nil {
 		t.Fatalf("Push: %v", err)
 	}
@@ -168,7 +168,7 @@ func TestPush_ReportsHowMuchWasThereAlready(t *testing.T) {
 	rebuilt := dockertest.NewImage("a", base, dockertest.Noise(1_000_000, 2))
 	var last push.Progress
 	options := push.Options{Progress: func(p push.Progress) { last = p }}
-	result, err := e.registry.Push(t.Context(), target(), wanted(rebuilt), e.sources(t, rebuilt), options)
+	result, err := e.registry.Push(t.Context(), target(), wanted(rebuilt, e.sources(t, rebuilt)...), options)
 	if err != nil {
 		t.Fatalf("Push: %v", err)
 	}

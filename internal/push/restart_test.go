@@ -49,7 +49,7 @@ func TestPush_GoesOnWhenTheRegistryIsBack(t *testing.T) {
 	}
 	defer client.Close()
 	image := dockertest.NewImage("a", dockertest.Noise(300_000, 1), dockertest.Noise(300_000, 2))
-	result, err := client.Push(t.Context(), target(), wanted(image), newEnv(t).sources(t, image), push.Options{})
+	result, err := client.Push(t.Context(), target(), wanted(image, newEnv(t).sources(t, image)...), push.Options{})
 	if err != nil {
 		t.Fatalf("Push: %v", err)
 	}

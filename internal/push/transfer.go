@@ -18,8 +18,7 @@ import (
 type transfer struct {
 	registry *Registry
 	target   Target
-	image    Image
-	sources  []Source
+	contents Contents
 	handOver func(string, error)
 	own      map[digest.Digest]int64 // the sizes that the image's own manifest gives; nil where one is made
 	meter    *meter
@@ -45,7 +44,7 @@ func (t *transfer) try(ctx context.Context) error {
 		}
 	}
 	t.meter.finish()
-	d, err := t.registry.putManifest(ctx, t.target, t.image, t.sizes)
+	d, err := t.registry.putManifest(ctx, t.target, t.contents, t.sizes)
 	if err != nil {
 		return err
 	}
@@ -55,7 +54,7 @@ func (t *transfer) try(ctx context.Context) error {
 
 // ask learns which blobs the registry has. One of another size than the manifest says is none.
 func (t *transfer) ask(ctx context.Context) error {
-	sizes, err := t.registry.sizes(ctx, t.target.Repository, t.image.blobs())
+	sizes, err := t.registry.sizes(ctx, t.target.Repository, t.contents.blobs())
 	if err != nil {
 		return err
 	}
@@ -81,7 +80,7 @@ func (t *transfer) found(size int64) {
 func (t *transfer) missing() []digest.Digest {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.DeleteFunc(t.image.blobs(), func(d digest.Digest) bool { _, has := t.sizes[d]; return has })
+	return slices.DeleteFunc(t.contents.blobs(), func(d digest.Digest) bool { _, has := t.sizes[d]; return has })
 }
 
 // mount takes the missing blobs from the registry's other repositories, in parallel. What is not there has an upload
@@ -114,7 +113,7 @@ func (t *transfer) mount(ctx context.Context, missing []digest.Digest) error {
 // early: what a source does wrong is for the next source to do right.
 func (t *transfer) move(ctx context.Context) error {
 	var faults []error
-	for _, source := range t.sources {
+	for _, source := range t.contents.Sources {
 		missing := t.missing()
 		if len(missing) == 0 {
 			return nil
@@ -153,7 +152,7 @@ func lastOf(faults []error) error {
 // moveFrom uploads what a source gives of the missing blobs. It returns what the source did wrong, and apart from that
 // what went wrong with the registry.
 func (t *transfer) moveFrom(ctx context.Context, source Source, missing []digest.Digest) (wrong, err error) {
-	watch, watched := newWatch(ctx, t.image.Size)
+	watch, watched := newWatch(ctx, t.contents.Size)
 	defer watch.stop()
 	var mu sync.Mutex
 	var faults []error

@@ -96,7 +96,7 @@ func manifestOf(image docker.Image, held push.Held) digest.Digest {
 	if image.Stored {
 		return image.Manifest
 	}
-	return push.Image{Config: image.ID, Layers: image.Layers}.ManifestDigest(held.Sizes)
+	return push.Contents{Config: image.ID, Layers: image.Layers}.ManifestDigest(held.Sizes)
 }
 
 // Push makes the registry have the host's image of that name, which is any image reference, and returns its digest
@@ -141,14 +141,7 @@ func (s *Service) push(
 		if err != nil {
 			return push.Result{}, err
 		}
-		var sources []push.Source
-		for _, source := range contents.Sources {
-			sources = append(sources, source)
-		}
-		wanted := push.Image{
-			Config: contents.Config, Layers: contents.Layers, Manifest: contents.Manifest, Size: image.Size,
-		}
-		result, err := s.registry.Push(ctx, target, wanted, sources, push.Options{Progress: report, HandOver: s.handOvers.note})
+		result, err := s.registry.Push(ctx, target, contents, push.Options{Progress: report, HandOver: s.handOvers.note})
 		return result, classed(err)
 	}
 	result, _, err := s.flights.Do(ctx, key, progress, run)

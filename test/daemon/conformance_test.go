@@ -18,7 +18,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 	"github.com/opencontainers/go-digest"
 
-	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/docker/dockertest"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/registry/registrytest"
@@ -71,7 +70,7 @@ func conforms(t *testing.T, d *daemon, reference string, want v1.Image) {
 		if diff := cmp.Diff(wantDiffIDs, diffIDs); diff != "" {
 			t.Errorf("%s by %s: diffIDs (-want +got):\n%s", d.name, source.Name(), diff)
 		}
-		manifests[pushed(t, contents, found.Size, source)] = source.Name()
+		manifests[pushed(t, contents, source)] = source.Name()
 	}
 	if len(contents.Sources) < d.sources || len(manifests) != 1 {
 		t.Errorf("%s: manifests by the sources %v, want one of at least %d sources", d.name, manifests, d.sources)
@@ -94,7 +93,7 @@ func sameDigest(t *testing.T, d *daemon, manifests map[digest.Digest]string, ima
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := pushed(t, contents, found.Size, contents.Sources[0])
+	want := pushed(t, contents, contents.Sources[0])
 	if _, same := manifests[want]; !same {
 		t.Errorf("%s: manifests %v, want %s", d.name, manifests, want)
 	}
@@ -130,7 +129,7 @@ func before25(t *testing.T, image v1.Image, reference string) *daemon {
 }
 
 // readAll reads every blob of the image from the source, verifies it, and returns the diffIDs of the layers.
-func readAll(t *testing.T, source docker.Source, contents docker.Contents) []digest.Digest {
+func readAll(t *testing.T, source push.Source, contents push.Contents) []digest.Digest {
 	t.Helper()
 	want := append([]digest.Digest{contents.Config}, contents.Layers...)
 	var mu sync.Mutex
@@ -162,7 +161,7 @@ func readAll(t *testing.T, source docker.Source, contents docker.Contents) []dig
 }
 
 // pushed pushes the image from that source alone into a registry, and returns the digest by which it can be pulled.
-func pushed(t *testing.T, contents docker.Contents, size int64, source docker.Source) digest.Digest {
+func pushed(t *testing.T, contents push.Contents, source push.Source) digest.Digest {
 	t.Helper()
 	url := registrytest.Start(t, t.TempDir())
 	registry, err := push.NewRegistry(url)
@@ -170,9 +169,9 @@ func pushed(t *testing.T, contents docker.Contents, size int64, source docker.So
 		t.Fatal(err)
 	}
 	defer registry.Close()
-	image := push.Image{Config: contents.Config, Layers: contents.Layers, Manifest: contents.Manifest, Size: size}
+	contents.Sources = []push.Source{source}
 	target := push.Target{Repository: "a/b", Reference: "1"}
-	result, err := registry.Push(t.Context(), target, image, []push.Source{source}, push.Options{})
+	result, err := registry.Push(t.Context(), target, contents, push.Options{})
 	if err != nil {
 		t.Fatalf("pushing from %s: %v", source.Name(), err)
 	}

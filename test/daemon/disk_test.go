@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/registry/registrytest"
 	"kind-local-registry/test/dockerd"
@@ -56,16 +55,14 @@ func pushBySave(t *testing.T, d *daemon, registry *push.Registry, reference stri
 	if err != nil {
 		t.Fatal(err)
 	}
-	wanted := push.Image{Config: contents.Config, Layers: contents.Layers, Manifest: contents.Manifest, Size: image.Size}
-	save := lastOf(contents)
+	save := contents.Sources[len(contents.Sources)-1]
 	if save.Name() != "save" {
 		t.Fatalf("the last source is %s, want save", save.Name())
 	}
-	_, err = registry.Push(t.Context(), push.Target{Repository: "a", Reference: "1"}, wanted, []push.Source{save}, push.Options{})
+	contents.Sources = []push.Source{save}
+	_, err = registry.Push(t.Context(), push.Target{Repository: "a", Reference: "1"}, contents, push.Options{})
 	return err
 }
-
-func lastOf(contents docker.Contents) docker.Source { return contents.Sources[len(contents.Sources)-1] }
 
 // smallDockerd starts a daemon whose disk has that size.
 func smallDockerd(t *testing.T, size string) *daemon {

@@ -69,7 +69,7 @@ func TestContents_ChoosesOneManifestOfAnIndex(t *testing.T) {
 				t.Errorf("manifest %s, known before as %s, want %s", got, image.Manifest, want)
 			}
 			for _, source := range contents.Sources {
-				if got := pushed(t, contents, image.Size, source); got.String() != want.String() {
+				if got := pushed(t, contents, source); got.String() != want.String() {
 					t.Errorf("pushed from %s: %s, want %s", source.Name(), got, want)
 				}
 			}

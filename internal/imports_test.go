@@ -22,7 +22,7 @@ var ours = map[string]string{
 	"charts/charttest":                 "charts config",
 	"cmd/registry":                     "config internal/registry",
 	"cmd/setup":                        "config internal/host internal/host/images internal/host/step internal/podmanifest internal/push internal/rewrite internal/rules webhook/explain webhook/uninstall",
-	"cmd/webhook":                      "config internal/coalesce internal/docker internal/push internal/pusher internal/rewrite internal/rules webhook webhook/app webhook/lookup webhook/reachability webhook/uninstall",
+	"cmd/webhook":                      "config internal/docker internal/push internal/pusher internal/rewrite internal/rules webhook webhook/app webhook/lookup webhook/reachability webhook/uninstall",
 	"config":                           "",
 	"docs":                             "",
 	"examples/hello":                   "",

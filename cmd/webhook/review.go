@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/pusher"
 	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/app"
 	"kind-local-registry/webhook/lookup"
@@ -22,7 +23,8 @@ type reviewOptions struct {
 	assume       string // the images: a file, or "all"
 	rules        string // file with the rules; "" for the defaults
 	registryHost string // the registry's host in rewritten images
-	pusher       remotePusher
+	pusher       string // host:port of the pusher
+	credentials  string // directory with the client certificate for the pusher
 	quiet        bool // log no decisions
 }
 
@@ -52,26 +54,26 @@ then 1.`,
     --pusher-credentials /etc/kind-local-registry/pusher < review.json`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
-			return runReview(command.Context(), &options, command.InOrStdin(), command.OutOrStdout(), command.ErrOrStderr())
+			return runReview(command.Context(), options, command.InOrStdin(), command.OutOrStdout(), command.ErrOrStderr())
 		},
 	}
 	flags := command.Flags()
 	flags.StringVar(&options.assume, "assume", "", "images on the host and in the registry: a file, or all")
 	flags.StringVar(&options.rules, "rules", "", "file with the rules (default: the default rules)")
 	flags.StringVar(&options.registryHost, "registry-host", options.registryHost, "registry's host in rewritten images")
-	flags.StringVar(&options.pusher.address, "pusher", "", "host and port of the pusher, instead of --assume")
-	flags.StringVar(&options.pusher.directory, "pusher-credentials", "", "directory with ca.crt, tls.crt and tls.key for the pusher")
+	flags.StringVar(&options.pusher, "pusher", "", "host and port of the pusher, instead of --assume")
+	flags.StringVar(&options.credentials, "pusher-credentials", "", "directory with ca.crt, tls.crt and tls.key for the pusher")
 	flags.BoolVarP(&options.quiet, "quiet", "q", false, "log no decisions")
 	return command
 }
 
-// looker returns the Looker that the flags name.
-func (o *reviewOptions) looker() (lookup.Looker, error) {
+// looker returns the Looker that the flags name, which may be the client of the pusher.
+func (o reviewOptions) looker(client *pusher.ReloadingClient) (lookup.Looker, error) {
 	switch {
-	case (o.assume == "") == (o.pusher.address == ""):
+	case (o.assume == "") == (o.pusher == ""):
 		return nil, errors.New("give either --assume or --pusher")
 	case o.assume == "":
-		return &o.pusher, nil
+		return client, nil
 	case o.assume == "all":
 		return everything{}, nil
 	}
@@ -83,12 +85,13 @@ func (o *reviewOptions) looker() (lookup.Looker, error) {
 }
 
 // runReview answers the documents on stdin.
-func runReview(ctx context.Context, options *reviewOptions, stdin io.Reader, stdout, stderr io.Writer) error {
-	looker, err := options.looker()
+func runReview(ctx context.Context, options reviewOptions, stdin io.Reader, stdout, stderr io.Writer) error {
+	client := pusher.NewReloadingClient(options.pusher, options.credentials)
+	defer client.Close()
+	looker, err := options.looker(client)
 	if err != nil {
 		return err
 	}
-	defer options.pusher.Close()
 	rulesFile, err := app.OpenRules(options.rules, logr.Discard())
 	if err != nil {
 		return err

@@ -13,9 +13,7 @@ import (
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
-	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/internal/rules"
-	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/app"
 )
 
@@ -102,9 +100,9 @@ func runServe(ctx context.Context, options serveOptions, stderr io.Writer) error
 		return fmt.Errorf("finding the cluster: %w", err)
 	}
 	if options.dockerSocket == "" {
-		remote := &remotePusher{address: options.pusher, directory: options.credentials}
-		defer remote.Close()
-		return app.Run(ctx, cluster, options.Options, remote, log)
+		client := pusher.NewReloadingClient(options.pusher, options.credentials)
+		defer client.Close()
+		return app.Run(ctx, cluster, options.Options, webhookPusher{client}, log)
 	}
 	registry, err := push.NewRegistry(options.registry)
 	if err != nil {
@@ -119,19 +117,5 @@ func runServe(ctx context.Context, options serveOptions, stderr io.Writer) error
 	// No rules: the webhook in this process applies its own, which may change, before it asks for an image.
 	service := pusher.NewService(daemon, registry, options.RegistryHost, rules.Rules{}, slog.Default())
 	defer service.Close()
-	return app.Run(ctx, cluster, options.Options, localPusher{service}, log)
-}
-
-// localPusher is the pusher's service in this process.
-type localPusher struct{ service *pusher.Service }
-
-// Lookup implements lookup.Looker.
-func (l localPusher) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
-	return l.service.Lookup(ctx, name)
-}
-
-// Push implements webhook.Pusher.
-func (l localPusher) Push(ctx context.Context, name string, progress func(webhook.Progress)) (string, error) {
-	result, err := l.service.Push(ctx, name, translated(progress))
-	return result.Digest.String(), err
+	return app.Run(ctx, cluster, options.Options, webhookPusher{service}, log)
 }

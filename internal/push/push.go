@@ -20,8 +20,8 @@ type Target struct {
 type Options struct {
 	// Progress is called at the start, at the end and at most four times a second between them, never twice at a time.
 	Progress func(Progress)
-	// HandOver is told of each source that could not give all that was asked of it, and why; the next one is asked then.
-	HandOver func(source string, cause error)
+	// Fallback is called with the name of each source that did not give every blob, and the cause; the next source is tried.
+	Fallback func(source string, cause error)
 }
 
 // Result is what a push came to.
@@ -50,7 +50,7 @@ func (r *Registry) Push(
 	if err != nil {
 		return Result{}, err
 	}
-	p := &transfer{registry: r, target: target, contents: contents, handOver: options.HandOver, own: own}
+	p := &transfer{registry: r, target: target, contents: contents, fallback: options.Fallback, own: own}
 	p.meter = newMeter(contents.Size, options.Progress)
 	for attempt := 0; ; attempt++ {
 		err := p.try(ctx)

@@ -19,7 +19,7 @@ type transfer struct {
 	registry *Registry
 	target   Target
 	contents Contents
-	handOver func(string, error)
+	fallback func(string, error)
 	own      map[digest.Digest]int64 // the sizes that the image's own manifest gives; nil where one is made
 	meter    *meter
 
@@ -129,8 +129,8 @@ func (t *transfer) move(ctx context.Context) error {
 			wrong = errors.New("it did not give every blob")
 		}
 		faults = append(faults, fmt.Errorf("%s: %w", source.Name(), wrong))
-		if t.handOver != nil {
-			t.handOver(source.Name(), wrong)
+		if t.fallback != nil {
+			t.fallback(source.Name(), wrong)
 		}
 	}
 	missing := t.missing()

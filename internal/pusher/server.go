@@ -56,7 +56,7 @@ func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+lookupPath, s.lookup)
 	mux.HandleFunc("POST "+pushPath, s.push)
-	mux.Handle("GET /metrics", s.service.handOvers.metrics)
+	mux.Handle("GET /metrics", s.service.metrics.page)
 	return mux
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/semaphore"
@@ -19,8 +20,8 @@ import (
 	"kind-local-registry/internal/rules"
 )
 
-// parallelPushes is how many images are moved at a time; more than that only makes each of them slower.
-const parallelPushes = 2
+// maxConcurrentPushes is how many images are moved at a time; more than that only makes each of them slower.
+const maxConcurrentPushes = 2
 
 // Service looks images up and pushes them. It may be used by several goroutines at once.
 type Service struct {
@@ -32,7 +33,8 @@ type Service struct {
 	slots    *semaphore.Weighted
 
 	log       *slog.Logger
-	handOvers *handOvers
+	metrics   *metrics
+	fallbacks *fallbacks
 }
 
 // NewService returns the service that brings images of the daemon into the registry. registryHost is what stands for
@@ -42,10 +44,11 @@ type Service struct {
 func NewService(
 	daemon *docker.Client, registry *push.Registry, registryHost string, inForce rules.Rules, log *slog.Logger,
 ) *Service {
+	measured := newMetrics()
 	return &Service{
 		docker: daemon, registry: registry, host: registryHost, rules: inForce,
-		slots: semaphore.NewWeighted(parallelPushes),
-		log:   log, handOvers: newHandOvers(log),
+		slots: semaphore.NewWeighted(maxConcurrentPushes),
+		log:   log, metrics: measured, fallbacks: &fallbacks{log: log, metrics: measured},
 	}
 }
 
@@ -137,15 +140,25 @@ func (s *Service) push(
 		}
 		defer s.slots.Release(1)
 		s.log.LogAttrs(ctx, slog.LevelInfo, "pushing image", slog.String("image", name), slog.Int64("bytes", image.Size))
-		contents, err := s.docker.Contents(ctx, image)
-		if err != nil {
-			return push.Result{}, err
-		}
-		result, err := s.registry.Push(ctx, target, contents, push.Options{Progress: report, HandOver: s.handOvers.note})
-		return result, classed(err)
+		start := time.Now()
+		result, err := s.copy(ctx, target, image, report)
+		s.metrics.pushed(result, time.Since(start), err)
+		return result, err
 	}
 	result, _, err := s.flights.Do(ctx, key, progress, run)
 	return result, err
+}
+
+// copy copies the image to the target.
+func (s *Service) copy(
+	ctx context.Context, target push.Target, image docker.Image, progress func(push.Progress),
+) (push.Result, error) {
+	contents, err := s.docker.Contents(ctx, image)
+	if err != nil {
+		return push.Result{}, err
+	}
+	result, err := s.registry.Push(ctx, target, contents, push.Options{Progress: progress, Fallback: s.fallbacks.note})
+	return result, classed(err)
 }
 
 // classed returns what a push failed with, as a refusal where another try would fail like it.

@@ -35,7 +35,7 @@ func TestPush_FallsToSaveWhereALayersFilesCannotBeRead(t *testing.T) {
 	var log bytes.Buffer
 	s := newServiceAt(t, d, registrytest.Start(t, t.TempDir()), slog.NewTextHandler(&log, nil))
 	s.pull(t, "unreadable/a", mustPush(t, s, "unreadable/a:1"))
-	if !strings.Contains(log.String(), "layer source handed over to the next") || !strings.Contains(log.String(), "cache-id") {
+	if !strings.Contains(log.String(), "falling back to the next layer source") || !strings.Contains(log.String(), "cache-id") {
 		t.Errorf("the log does not say that overlay2 could not be read, and why:\n%s", &log)
 	}
 }

@@ -63,8 +63,7 @@ func TestImage_IsNoRefusalWhenTheDaemonIsNotThere(t *testing.T) {
 		t.Fatalf("New: %v", err)
 	}
 	_, err = client.Image(t.Context(), "nginx:latest")
-	var refusal *rewrite.Refusal
-	if err == nil || errors.As(err, &refusal) {
+	if err == nil || rewrite.ReasonOf(err) != "" {
 		t.Errorf("Image without a daemon: error %v, want one that is no Refusal", err)
 	}
 }
@@ -106,8 +105,8 @@ func TestRefusal_NamesWhatCannotBePushed(t *testing.T) {
 // wantRefusal fails the test unless err is a refusal for that reason, with something to say.
 func wantRefusal(t *testing.T, err error, want rewrite.Reason) {
 	t.Helper()
-	var refusal *rewrite.Refusal
-	if !errors.As(err, &refusal) || refusal.Reason != want || refusal.Detail == "" {
+	refusal, ok := errors.AsType[*rewrite.Refusal](err)
+	if !ok || refusal.Reason != want || refusal.Detail == "" {
 		t.Errorf("error %v, want a refusal with reason %s and a detail", err, want)
 	}
 }

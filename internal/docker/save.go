@@ -75,7 +75,7 @@ func (s save) read(ctx context.Context, w *walk) error {
 	}
 	defer func() { _ = stream.Close() }()
 	err = w.through(tar.NewReader(stream))
-	if yielded := (*yieldError)(nil); errors.As(err, &yielded) {
+	if yielded, ok := errors.AsType[*yieldError](err); ok {
 		return yielded.err
 	}
 	if ctx.Err() != nil {

@@ -39,7 +39,7 @@ func readParallel(ctx context.Context, want []digest.Digest, read func(digest.Di
 				return ctx.Err()
 			}
 			err := read(d)
-			if yielded := (*yieldError)(nil); errors.As(err, &yielded) {
+			if yielded, ok := errors.AsType[*yieldError](err); ok {
 				return yielded.err
 			}
 			mu.Lock()

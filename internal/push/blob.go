@@ -139,14 +139,15 @@ func (r *Registry) put(ctx context.Context, u blobUpload) (int64, error) {
 	request.Header.Set("Content-Type", "application/octet-stream")
 	response, err := r.send(request, http.StatusCreated)
 	<-body.closed
-	switch refused := (*StatusError)(nil); {
+	refused, isRefused := errors.AsType[*StatusError](err)
+	switch {
 	case ctx.Err() != nil: // whatever else went wrong then, did so for that
 		return 0, ctx.Err()
 	case body.err != nil:
 		return 0, &sourceError{fmt.Errorf("reading the blob: %w", body.err)}
-	case errors.As(err, &refused) && strings.Contains(refused.Answer, "DIGEST_INVALID"):
+	case isRefused && strings.Contains(refused.Answer, "DIGEST_INVALID"):
 		return 0, &sourceError{fmt.Errorf("%w: %w", ErrMismatch, err)}
-	case errors.As(err, &refused) && refused.Code == http.StatusBadRequest:
+	case isRefused && refused.Code == http.StatusBadRequest:
 		return 0, &sourceError{err}
 	case err != nil:
 		return 0, err

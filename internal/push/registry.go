@@ -95,18 +95,19 @@ func (e *StatusError) Error() string { return e.Question + ": " + e.Answer }
 // passes says whether an error of the registry may pass within seconds: it is restarted, or busy. A full disk is not
 // emptied so soon.
 func passes(err error) bool {
-	var status *StatusError
-	var source *sourceError
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &source):
+	if _, fromSource := errors.AsType[*sourceError](err); fromSource {
 		return false
-	case errors.As(err, &status):
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	if status, ok := errors.AsType[*StatusError](err); ok {
 		lost := strings.Contains(status.Answer, "MANIFEST_BLOB_UNKNOWN") // a blob was removed after it was found
 		busy := status.Code == http.StatusTooManyRequests || status.Code >= http.StatusInternalServerError
 		return lost || busy && !NoSpace(err)
 	}
-	var network net.Error
-	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	_, network := errors.AsType[net.Error](err)
+	return network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // NoSpace says whether a push failed as a disk is full: the registry's, or the daemon's, which needs space for save. Both

@@ -160,7 +160,7 @@ func (t *transfer) moveFrom(ctx context.Context, source Source, missing []digest
 		reader := watch.reader(t.meter.reader(blob))
 		defer reader.end()
 		err := t.upload(watched, d, size, reader)
-		if fault := (*sourceError)(nil); errors.As(err, &fault) && watched.Err() == nil {
+		if fault, ok := errors.AsType[*sourceError](err); ok && watched.Err() == nil {
 			mu.Lock()
 			defer mu.Unlock()
 			faults = append(faults, fmt.Errorf("blob %s: %w", d, fault.err))
@@ -171,14 +171,15 @@ func (t *transfer) moveFrom(ctx context.Context, source Source, missing []digest
 		}
 		return nil
 	})
-	switch fault := (*registryError)(nil); {
+	fault, ofRegistry := errors.AsType[*registryError](err)
+	switch {
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case watch.stalled() != nil && watch.registryAtFault():
 		return nil, fmt.Errorf("uploading to %s: %w", t.target.Repository, watch.stalled())
 	case watch.stalled() != nil:
 		return watch.stalled(), nil
-	case errors.As(err, &fault):
+	case ofRegistry:
 		return nil, fault.err
 	}
 	return errors.Join(append(faults, err)...), nil

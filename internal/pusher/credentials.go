@@ -77,21 +77,6 @@ func (c Credentials) Files() map[string][]byte {
 	}
 }
 
-// CredentialsFrom returns the credentials kept in files, which may be more than those. It reports every file that is not
-// there; whether they are good for anything, Check says.
-func CredentialsFrom(files map[string][]byte) (Credentials, error) {
-	var missing []error
-	for _, name := range []string{CAFile, ServerCertFile, ServerKeyFile, ClientCertFile, ClientKeyFile} {
-		if len(files[name]) == 0 {
-			missing = append(missing, fmt.Errorf("no %s among the pusher's certificates", name))
-		}
-	}
-	return Credentials{
-		CA: files[CAFile], ServerCert: files[ServerCertFile], ServerKey: files[ServerKeyFile],
-		ClientCert: files[ClientCertFile], ClientKey: files[ClientKeyFile],
-	}, errors.Join(missing...)
-}
-
 // Check reports every fault of the credentials: what is missing, does not belong together, or is not valid now and at
 // the later times.
 func (c Credentials) Check(now time.Time, later ...time.Time) error {

@@ -127,8 +127,8 @@ func newCredentials(t *testing.T) pusher.Credentials {
 // wantRefusal fails the test unless err is a refusal for that reason, with something to say.
 func wantRefusal(t *testing.T, err error, want rewrite.Reason) {
 	t.Helper()
-	var refusal *rewrite.Refusal
-	if !errors.As(err, &refusal) || refusal.Reason != want || refusal.Detail == "" {
+	refusal, ok := errors.AsType[*rewrite.Refusal](err)
+	if !ok || refusal.Reason != want || refusal.Detail == "" {
 		t.Errorf("error %v, want a refusal with reason %s and a detail", err, want)
 	}
 }

@@ -5,7 +5,6 @@ package daemon
 import (
 	"bytes"
 	"context"
-	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -176,7 +175,7 @@ func TestPush_TellsOfAFullDiskAndRecovers(t *testing.T) {
 		noise(t, d, "full/big:1", 6_000_000, 20)
 		noise(t, d, "full/small:1", 1_000_000, 21)
 		_, err := s.Push(t.Context(), "full/big:1", nil)
-		if refusal := (*rewrite.Refusal)(nil); !errors.As(err, &refusal) || refusal.Reason != rewrite.NoSpace {
+		if rewrite.ReasonOf(err) != rewrite.NoSpace {
 			t.Errorf("Push to a full disk = %v, want a refusal with %s", err, rewrite.NoSpace)
 		}
 		s.wantWhole(t, "full/big", "1")

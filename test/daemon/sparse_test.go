@@ -4,7 +4,6 @@ package daemon
 
 import (
 	"bytes"
-	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,8 +26,7 @@ func TestPush_OfSparseFilesGivesTheSameImageOrSaysWhyNot(t *testing.T) {
 			return
 		}
 		_, err := newService(t, d, t.TempDir()).Push(t.Context(), "sparse/a:1", nil)
-		var refusal *rewrite.Refusal
-		if !errors.As(err, &refusal) || refusal.Reason != rewrite.Unservable {
+		if rewrite.ReasonOf(err) != rewrite.Unservable {
 			t.Errorf("Push = %v, want a refusal with %s", err, rewrite.Unservable)
 		}
 	})

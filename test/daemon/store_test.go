@@ -3,7 +3,6 @@
 package daemon
 
 import (
-	"errors"
 	"strings"
 	"testing"
 
@@ -52,8 +51,7 @@ func TestContents_ChoosesOneManifestOfAnIndex(t *testing.T) {
 			}
 			contents, err := c.Contents(t.Context(), image)
 			if test.refusal != "" {
-				var refusal *rewrite.Refusal
-				if !errors.As(err, &refusal) || refusal.Reason != test.refusal {
+				if rewrite.ReasonOf(err) != test.refusal {
 					t.Errorf("Contents = %v, want a refusal with %s", err, test.refusal)
 				}
 				return
@@ -92,8 +90,7 @@ func TestPush_OfADigestIsServedWhereTheDaemonHasThatManifest(t *testing.T) {
 			return
 		}
 		_, err = s.Push(t.Context(), "digest/a@"+image.ID.String(), nil)
-		var refusal *rewrite.Refusal
-		if !errors.As(err, &refusal) || refusal.Reason != rewrite.DigestNotHeld {
+		if rewrite.ReasonOf(err) != rewrite.DigestNotHeld {
 			t.Errorf("Push of a digest = %v, want a refusal with %s", err, rewrite.DigestNotHeld)
 		}
 	})

@@ -25,7 +25,7 @@ func TestRun_AlsoServesOnSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	if _, err := client.Held(t.Context(), push.Target{Repository: "a", Reference: "1"}); err != nil {
+	if _, err := client.Presence(t.Context(), push.Target{Repository: "a", Reference: "1"}); err != nil {
 		t.Errorf("looking up an image through the socket: %v", err)
 	}
 	cancel()

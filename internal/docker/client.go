@@ -13,18 +13,18 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// Client asks one Docker daemon. It may be used by several goroutines at once.
+// Client is a client of a Docker daemon. It is safe for concurrent use.
 type Client struct {
 	api *client.Client
 
-	mu    sync.Mutex
-	known Layout
-	asked time.Time // when the layout was; long ago at first
-	// manifests are, by the ID of an image of the containerd image store, the manifests that were found for it.
+	mu      sync.Mutex
+	known   Layout
+	fetched time.Time // when the layout was fetched
+	// manifests are the digests of the image manifests by the image's ID in the containerd image store.
 	manifests map[digest.Digest]digest.Digest
 }
 
-// New returns a client of the daemon at host, such as unix:///var/run/docker.sock. It does not connect yet.
+// New returns a client of the daemon at an address such as unix:///var/run/docker.sock. It does not connect yet.
 func New(host string) (*Client, error) {
 	api, err := client.New(client.WithHost(host))
 	if err != nil {
@@ -33,11 +33,11 @@ func New(host string) (*Client, error) {
 	return &Client{api: api, manifests: map[digest.Digest]digest.Digest{}}, nil
 }
 
-// Close closes the connections that are idle.
+// Close closes idle connections.
 func (c *Client) Close() error { return c.api.Close() }
 
-// Image resolves a name or an ID to an image. For a name that the daemon does not know the error is a *rewrite.Refusal
-// with the reason NotOnHost; any other error means that the daemon could not be asked.
+// Image returns the image with that reference or ID. The error is a *rewrite.Refusal with the reason NotOnHost if the daemon
+// does not have it; after any other error it is unknown whether the daemon has it.
 func (c *Client) Image(ctx context.Context, name string) (Image, error) {
 	found, err := c.api.ImageInspect(ctx, name)
 	if errdefs.IsNotFound(err) {
@@ -58,7 +58,7 @@ func (c *Client) Image(ctx context.Context, name string) (Image, error) {
 		Pulled:       pulled(layout, name, found),
 	}
 	if layout.containerd {
-		image.Stored, image.Manifest = true, c.manifestID(ctx, layout, found)
+		image.Containerd, image.Manifest = true, c.manifestID(ctx, layout, found)
 	}
 	for _, layer := range found.RootFS.Layers {
 		image.Layers = append(image.Layers, digest.Digest(layer))

@@ -49,14 +49,14 @@ func TestImage_ResolvesNamesAndIDs(t *testing.T) {
 	}
 }
 
-func TestImage_SaysThatAnImageIsNotOnTheHost(t *testing.T) {
+func TestImage_RefusesAnImageThatIsNotOnTheHost(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, dockertest.NewEngine(t))
 	_, err := client.Image(t.Context(), "nginx:latest")
 	wantRefusal(t, err, rewrite.NotOnHost)
 }
 
-func TestImage_IsNoRefusalWhenTheDaemonIsNotThere(t *testing.T) {
+func TestImage_ReturnsNoRefusalWithoutADaemon(t *testing.T) {
 	t.Parallel()
 	client, err := docker.New("unix:///does/not/exist.sock")
 	if err != nil {
@@ -64,11 +64,11 @@ func TestImage_IsNoRefusalWhenTheDaemonIsNotThere(t *testing.T) {
 	}
 	_, err = client.Image(t.Context(), "nginx:latest")
 	if err == nil || rewrite.ReasonOf(err) != "" {
-		t.Errorf("Image without a daemon: error %v, want one that is no Refusal", err)
+		t.Errorf("Image without a daemon: error %v, want an error that is no Refusal", err)
 	}
 }
 
-func TestRefusal_NamesWhatCannotBePushed(t *testing.T) {
+func TestRefusal_NamesImagesThatCannotBePushed(t *testing.T) {
 	t.Parallel()
 	layer := dockertest.Layer("one")
 	linux, windows := dockertest.NewImage("l", layer), dockertest.NewImage("w", layer)
@@ -102,7 +102,7 @@ func TestRefusal_NamesWhatCannotBePushed(t *testing.T) {
 	}
 }
 
-// wantRefusal fails the test unless err is a refusal for that reason, with something to say.
+// wantRefusal fails the test unless err is a refusal with that reason and a detail.
 func wantRefusal(t *testing.T, err error, want rewrite.Reason) {
 	t.Helper()
 	refusal, ok := errors.AsType[*rewrite.Refusal](err)

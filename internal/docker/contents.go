@@ -14,7 +14,8 @@ import (
 	"kind-local-registry/internal/push"
 )
 
-// Contents returns what of the image is to be moved. The error is a *rewrite.Refusal where that cannot be.
+// Contents returns the blobs of the image to push, and their sources. The error is a *rewrite.Refusal if the image cannot be
+// pushed.
 func (c *Client) Contents(ctx context.Context, image Image) (push.Contents, error) {
 	layout, err := c.layout(ctx)
 	if err != nil {
@@ -28,13 +29,13 @@ func (c *Client) Contents(ctx context.Context, image Image) (push.Contents, erro
 		}
 		return contents, nil
 	}
-	direct := content{layout.Directories()}
+	direct := containerd{layout.Directories()}
 	id, manifest, err := findManifest(ctx, image.ID, direct.document)
 	if err != nil {
 		id, manifest, err = findManifest(ctx, image.ID, last.document)
 	}
 	if err != nil {
-		return push.Contents{}, fmt.Errorf("reading the manifest of image %s: %w", image.ID, err)
+		return push.Contents{}, fmt.Errorf("reading the image manifest of %s: %w", image.ID, err)
 	}
 	c.mu.Lock()
 	c.manifests[image.ID] = id
@@ -44,7 +45,7 @@ func (c *Client) Contents(ctx context.Context, image Image) (push.Contents, erro
 	return contents, err
 }
 
-// document returns a small blob of the image, out of a stream that is read until then.
+// document returns a small blob of the image. It reads the stream up to that blob.
 func (s save) document(ctx context.Context, d digest.Digest) (read []byte, err error) {
 	err = s.Blobs(ctx, []digest.Digest{d}, func(_ digest.Digest, _ int64, blob io.Reader) error {
 		read, err = readDocument(blob, d)
@@ -53,7 +54,8 @@ func (s save) document(ctx context.Context, d digest.Digest) (read []byte, err e
 	return read, err
 }
 
-// manifestID returns the digest of the manifest that Contents will choose, or "" where that takes too long to find out.
+// manifestID returns the digest of the image manifest that Contents will choose, or "" if the daemon does not tell it without
+// saving the image.
 func (c *Client) manifestID(ctx context.Context, layout Layout, found client.ImageInspectResult) digest.Digest {
 	c.mu.Lock()
 	id, known := c.manifests[digest.Digest(found.ID)]
@@ -61,7 +63,7 @@ func (c *Client) manifestID(ctx context.Context, layout Layout, found client.Ima
 	if known {
 		return id
 	}
-	id, _, err := findManifest(ctx, digest.Digest(found.ID), content{layout.Directories()}.document)
+	id, _, err := findManifest(ctx, digest.Digest(found.ID), containerd{layout.Directories()}.document)
 	if err == nil {
 		return id
 	}

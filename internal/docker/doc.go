@@ -1,6 +1,5 @@
-// Package docker is what we ask the host's Docker daemon: which image a name stands for, and the image's blobs.
+// Package docker looks up images in the host's Docker daemon, and reads their blobs.
 //
-// A name is resolved to an ID once, and everything after that is asked by the ID, so that a tag which moves meanwhile
-// changes nothing. The package only reads: it never tags, pulls or removes. It knows nothing of registries; what it
-// yields is not verified here, but by the registry that takes it.
+// A reference is resolved to an ID once, and all later requests use the ID, so that a tag that moves meanwhile has no effect.
+// The package only reads: it never tags, pulls or removes an image. It does not verify the blobs: the registry does.
 package docker

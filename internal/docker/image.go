@@ -8,31 +8,31 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// Image is one image of the daemon, as it was when it was asked.
+// Image is an image of the daemon at the time of the request.
 type Image struct {
-	// ID is the daemon's ID of the image: the digest of its configuration, or in the containerd image store that of its
-	// manifest or index.
+	// ID is the daemon's ID of the image: the digest of its config, or in the containerd image store that of its image manifest
+	// or index.
 	ID digest.Digest
-	// Stored says that the image is in the containerd image store.
-	Stored bool
-	// Manifest is the digest of the manifest that is pushed of an image of the containerd image store; "" where that is not
-	// known before the push, and for any other image.
+	// Containerd reports whether the image is in the containerd image store.
+	Containerd bool
+	// Manifest is the digest of the image manifest that a push of an image of the containerd image store puts. It is "" if that
+	// is unknown before the push, and for Docker's own image store.
 	Manifest digest.Digest
-	// Layers are the layers' diffIDs, the digests of their uncompressed tars, lowest first. One may stand there twice.
+	// Layers are the diffIDs, lowest first. A layer may occur more than once.
 	Layers []digest.Digest
-	// OS and Architecture are those of the configuration, as GOOS and GOARCH write them; each may be "".
+	// OS and Architecture are those of the config, in the form of GOOS and GOARCH. Either may be "".
 	OS, Architecture string
-	// Size is the size in bytes of the files in all layers, somewhat less than that of the layers' tars.
+	// Size is the total size in bytes of the files in all layers, somewhat less than that of the layers' tars.
 	Size int64
-	// Pulled says that the daemon is known to have the image from the registry that the name says by which it was asked
-	// for, or to have pushed it there: not from a build, docker load, docker commit or a tag of another repository's image.
-	// Any tag of a repository counts as pulled where the image came from that repository. It is false for an image that was
-	// asked for by its ID, and where the daemon does not tell: a containerd image store before API 1.53.
+	// Pulled reports whether the daemon pulled the image from the registry that the requested reference names, or pushed it
+	// there: not a build, docker load, docker commit or a tag of another repository's image. Every tag counts as pulled if the
+	// image came from that repository. It is false for an image that was requested by its ID, and if the daemon does not tell:
+	// a containerd image store before API 1.53.
 	Pulled bool
 }
 
-// Refusal returns why the image cannot be pushed, as a *rewrite.Refusal with the reason WrongPlatform or Unservable, or
-// nil where it can. The architecture is not looked at: an emulator on the host serves the nodes too.
+// Refusal returns nil, or a *rewrite.Refusal with the reason WrongPlatform or Unservable if the image cannot be pushed. It
+// ignores the architecture, because an emulator on the host also works in the nodes.
 func (i Image) Refusal() error {
 	switch {
 	case i.OS != "" && i.OS != "linux":
@@ -43,11 +43,11 @@ func (i Image) Refusal() error {
 	return nil
 }
 
-// validate says whether every digest that the daemon gave is one.
+// validate returns an error if a digest from the daemon is invalid.
 func (i Image) validate() error {
 	for _, d := range append([]digest.Digest{i.ID}, i.Layers...) {
 		if err := d.Validate(); err != nil {
-			return fmt.Errorf("the Docker daemon gave %q as a digest: %w", d, err)
+			return fmt.Errorf("invalid digest %q from the Docker daemon: %w", d, err)
 		}
 	}
 	return nil

@@ -11,14 +11,14 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// Layout is how and where a daemon keeps its images.
+// Layout describes where a daemon stores its images.
 type Layout struct {
 	root       string // such as /var/lib/docker
-	driver     string // of the graph, such as overlay2; or a snapshotter of containerd
-	containerd bool   // whether it is the containerd image store
+	driver     string // a graph driver such as overlay2, or a snapshotter of containerd
+	containerd bool   // the daemon has the containerd image store
 }
 
-// NewLayout returns the layout of the daemon that has given info.
+// NewLayout returns the layout of a daemon from its info.
 func NewLayout(info system.Info) Layout {
 	return Layout{
 		root: info.DockerRootDir, driver: info.Driver,
@@ -27,13 +27,13 @@ func NewLayout(info system.Info) Layout {
 	}
 }
 
-// Directories returns the directories on the daemon's host in which the layers of its images are files. Whoever can read
-// them, at the same paths, can push faster; some of them may not exist.
+// Directories returns the directories on the daemon's host with the files of the images' layers. A pusher that can read them
+// at the same paths pushes faster. Some may not exist.
 func (l Layout) Directories() []string {
 	switch {
 	case l.containerd:
 		const plugin = "io.containerd.content.v1.content"
-		// The first is the daemon's own containerd, the second that of the system.
+		// The daemon's own containerd, and the system's.
 		return []string{filepath.Join(l.root, "containerd/daemon", plugin), filepath.Join("/var/lib/containerd", plugin)}
 	case l.driver == "overlay2":
 		return []string{filepath.Join(l.root, "image/overlay2"), filepath.Join(l.root, "overlay2")}
@@ -41,23 +41,23 @@ func (l Layout) Directories() []string {
 	return nil
 }
 
-// layoutFor is how long the layout is taken for what it was: a daemon that is restarted may have another.
-const layoutFor = time.Minute
+// layoutTTL is how long the layout is cached: it may change when the daemon restarts.
+const layoutTTL = time.Minute
 
 // layout returns the daemon's layout.
 func (c *Client) layout(ctx context.Context) (Layout, error) {
 	c.mu.Lock()
-	known, asked := c.known, c.asked
+	known, fetched := c.known, c.fetched
 	c.mu.Unlock()
-	if time.Since(asked) < layoutFor {
+	if time.Since(fetched) < layoutTTL {
 		return known, nil
 	}
 	found, err := c.api.Info(ctx, client.InfoOptions{})
 	if err != nil {
-		return Layout{}, fmt.Errorf("asking the Docker daemon where its images are: %w", err)
+		return Layout{}, fmt.Errorf("reading the Docker daemon's storage layout: %w", err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.known, c.asked = NewLayout(found.Info), time.Now()
+	c.known, c.fetched = NewLayout(found.Info), time.Now()
 	return c.known, nil
 }

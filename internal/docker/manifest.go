@@ -14,10 +14,10 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// document returns a small blob of the containerd image store by its digest.
+// document returns a small blob of an image by its digest.
 type document func(ctx context.Context, d digest.Digest) ([]byte, error)
 
-// findManifest returns the manifest for the nodes' platform of what id names, a manifest or an index.
+// findManifest returns the image manifest for the nodes' platform. id is the digest of an image manifest or an index.
 func findManifest(ctx context.Context, id digest.Digest, read document) (digest.Digest, []byte, error) {
 	content, err := read(ctx, id)
 	if err != nil {
@@ -25,7 +25,7 @@ func findManifest(ctx context.Context, id digest.Digest, read document) (digest.
 	}
 	var index v1.Index
 	if err := json.Unmarshal(content, &index); err != nil {
-		return "", nil, fmt.Errorf("parsing manifest %s: %w", id, err)
+		return "", nil, fmt.Errorf("parsing image manifest %s: %w", id, err)
 	}
 	if len(index.Manifests) == 0 {
 		return id, content, nil
@@ -41,8 +41,8 @@ func findManifest(ctx context.Context, id digest.Digest, read document) (digest.
 	return "", nil, wrongPlatform(index.Manifests, missing)
 }
 
-// preferred returns the manifests that the nodes can run, the best first: those for the platform of this process, which
-// is the nodes', and where there is none, the only one for linux, which an emulator on the host may serve.
+// preferred returns the image manifests that the nodes can run, the best first: those for the platform of this process, which
+// is the nodes' too. If there are none, it returns the only one for linux, which an emulator on the host may run.
 func preferred(manifests []v1.Descriptor) []v1.Descriptor {
 	nodes := platforms.Default()
 	var matching, others []v1.Descriptor
@@ -70,7 +70,7 @@ func preferred(manifests []v1.Descriptor) []v1.Descriptor {
 	return matching
 }
 
-// wrongPlatform returns the refusal of an index that has nothing for the nodes.
+// wrongPlatform returns the refusal of an index without an image for the nodes.
 func wrongPlatform(manifests []v1.Descriptor, missing error) error {
 	var has []string
 	for _, m := range manifests {
@@ -80,17 +80,17 @@ func wrongPlatform(manifests []v1.Descriptor, missing error) error {
 	}
 	detail := fmt.Sprintf("the image is for %s, the nodes run %s", strings.Join(has, ", "), platforms.DefaultString())
 	if missing != nil {
-		detail = fmt.Sprintf("the daemon does not hold the image for %s: %v", platforms.DefaultString(), missing)
+		detail = fmt.Sprintf("the daemon does not have the image for %s: %v", platforms.DefaultString(), missing)
 	}
 	return &rewrite.Refusal{Reason: rewrite.WrongPlatform, Detail: detail}
 }
 
-// parseManifest returns the digests of the image's configuration and layers, as they are stored. What no registry can
-// serve to a node, such as layers that are somewhere else, is a *rewrite.Refusal.
+// parseManifest returns the digests of the image's config and layers, as they are stored. The error is a *rewrite.Refusal if no
+// registry can serve the image to a node, as with foreign layers.
 func parseManifest(id digest.Digest, content []byte) (config digest.Digest, layers []digest.Digest, err error) {
 	var manifest v1.Manifest
 	if err := json.Unmarshal(content, &manifest); err != nil {
-		return "", nil, fmt.Errorf("parsing manifest %s: %w", id, err)
+		return "", nil, fmt.Errorf("parsing image manifest %s: %w", id, err)
 	}
 	refuse := func(detail string) (digest.Digest, []digest.Digest, error) {
 		return "", nil, &rewrite.Refusal{Reason: rewrite.Unservable, Detail: detail}
@@ -98,7 +98,7 @@ func parseManifest(id digest.Digest, content []byte) (config digest.Digest, laye
 	switch manifest.Config.MediaType {
 	case v1.MediaTypeImageConfig, "application/vnd.docker.container.image.v1+json":
 	default:
-		return refuse(fmt.Sprintf("manifest %s has a configuration of type %q: that is no container image", id, manifest.Config.MediaType))
+		return refuse(fmt.Sprintf("manifest %s has a config of type %q, so it is not a container image", id, manifest.Config.MediaType))
 	}
 	for _, layer := range manifest.Layers {
 		foreign := strings.Contains(layer.MediaType, "foreign") || strings.Contains(layer.MediaType, "nondistributable")
@@ -106,7 +106,7 @@ func parseManifest(id digest.Digest, content []byte) (config digest.Digest, laye
 			return refuse(fmt.Sprintf("layer %s of manifest %s is a foreign layer, which registries do not serve", layer.Digest, id))
 		}
 		if err := layer.Digest.Validate(); err != nil {
-			return "", nil, fmt.Errorf("parsing manifest %s: layer %q: %w", id, layer.Digest, err)
+			return "", nil, fmt.Errorf("parsing image manifest %s: layer %q: %w", id, layer.Digest, err)
 		}
 		layers = append(layers, layer.Digest)
 	}

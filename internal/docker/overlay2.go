@@ -19,9 +19,9 @@ import (
 	"kind-local-registry/internal/pagecache"
 )
 
-// overlay2 reads an image where Docker's overlay2 driver keeps it: the configuration as it is, and of each layer the
-// files, and what tar-split has noted down to make the layer's tar of them again, byte for byte. Docker promises none of
-// this. Where it is otherwise the blob cannot be read or has another digest, and the next source is asked.
+// overlay2 is the source that reads the files of Docker's overlay2 driver: the config, and of each layer the files and the
+// record of tar-split, from which it reassembles the layer's tar byte for byte. Docker does not promise to keep this layout. If
+// it differs, the blob cannot be read or does not match its digest, and the next source is used.
 type overlay2 struct {
 	root  string // Docker's, such as /var/lib/docker
 	image Image
@@ -30,7 +30,7 @@ type overlay2 struct {
 // Name returns overlay2.
 func (overlay2) Name() string { return "overlay2" }
 
-// Blobs yields several blobs at a time. The size of a layer is not known before its end.
+// Blobs yields several blobs concurrently. The size of a layer is unknown before its end.
 func (o overlay2) Blobs(
 	ctx context.Context, want []digest.Digest, yield func(d digest.Digest, size int64, blob io.Reader) error,
 ) error {
@@ -40,7 +40,7 @@ func (o overlay2) Blobs(
 			chains[diffID] = identity.ChainID(o.image.Layers[:i+1])
 		}
 	}
-	return readParallel(ctx, want, func(d digest.Digest) error {
+	return readConcurrently(ctx, want, func(d digest.Digest) error {
 		if d == o.image.ID {
 			return yieldFile(filepath.Join(o.root, "image/overlay2/imagedb/content/sha256", d.Encoded()), d, yield)
 		}
@@ -53,11 +53,11 @@ func (o overlay2) Blobs(
 			return fmt.Errorf("opening layer %s: %w", d, err)
 		}
 		defer layer.close()
-		return asYielded(yield(d, -1, layer))
+		return asYieldError(yield(d, -1, layer))
 	})
 }
 
-// openLayer opens the layer with that chain ID, which names it and all layers below it
+// openLayer opens the layer with that chainID, which identifies it and all layers below it
 // (https://github.com/opencontainers/image-spec/blob/v1.1.1/config.md#layer-chainid).
 func (o overlay2) openLayer(chain digest.Digest) (*layerReader, error) {
 	metadata := filepath.Join(o.root, "image/overlay2/layerdb/sha256", chain.Encoded())
@@ -67,7 +67,7 @@ func (o overlay2) openLayer(chain digest.Digest) (*layerReader, error) {
 	}
 	name := strings.TrimSpace(string(cacheID))
 	if !filepath.IsLocal(name) || strings.ContainsRune(name, filepath.Separator) {
-		return nil, fmt.Errorf("cache-id %q is not the name of a directory", name)
+		return nil, fmt.Errorf("cache-id %q is not a directory name", name)
 	}
 	split, err := os.Open(filepath.Join(metadata, "tar-split.json.gz")) // #nosec G304
 	if err != nil {
@@ -84,19 +84,19 @@ func (o overlay2) openLayer(chain digest.Digest) (*layerReader, error) {
 	return &layerReader{split: split, entries: json.NewDecoder(entries), files: files}, nil
 }
 
-// forgetFrom is the size in bytes from which on a file is no longer kept in memory once it has been read: the registry has
-// it then. Of small files there is little to gain, and they take long to read again, should Docker run the image.
-const forgetFrom = 256 << 10
+// minDropSize is the size in bytes from which a file is dropped from the page cache once it has been read, because the registry
+// then has it. Small files free little memory, and are slow to read again if Docker runs the image.
+const minDropSize = 256 << 10
 
-// layerReader is the tar of a layer. It holds no more of it than a tar header.
+// layerReader reads the tar of a layer. It buffers no more than a tar header.
 type layerReader struct {
 	split   *os.File
 	entries *json.Decoder
-	files   *os.Root // names in a layer are an image's: they must not lead out of it
-	segment []byte   // what is left of a header or padding
-	file    *os.File // the file whose content is being read, or nil
-	size    int64    // of that content, in bytes
-	left    int64    // of size
+	files   *os.Root // the image controls the names in a layer: they must not lead out of it
+	segment []byte   // the rest of a header or padding
+	file    *os.File // the file being read, or nil
+	size    int64    // of file in the tar, in bytes
+	left    int64    // the unread part of size
 }
 
 func (l *layerReader) close() {
@@ -107,7 +107,7 @@ func (l *layerReader) close() {
 	_ = l.split.Close()
 }
 
-// Read reads on in the tar.
+// Read reads the next bytes of the tar.
 func (l *layerReader) Read(p []byte) (int, error) {
 	for {
 		switch {
@@ -126,7 +126,8 @@ func (l *layerReader) Read(p []byte) (int, error) {
 	}
 }
 
-// readFile reads on in the file. One that is shorter than it was is an error; of a longer one the digest is another.
+// readFile reads the next bytes of the file. A file that has become shorter is an error; one that has become longer changes the
+// layer's digest.
 func (l *layerReader) readFile(p []byte) (int, error) {
 	n, err := l.file.Read(p[:min(int64(len(p)), l.left)])
 	l.left -= int64(n)
@@ -134,8 +135,8 @@ func (l *layerReader) readFile(p []byte) (int, error) {
 		err = fmt.Errorf("file %s: %w", l.file.Name(), io.ErrUnexpectedEOF)
 	}
 	if l.left == 0 && err == nil {
-		if l.size >= forgetFrom {
-			pagecache.Forget(l.file, l.size)
+		if l.size >= minDropSize {
+			pagecache.Drop(l.file, l.size)
 		}
 		err = l.file.Close()
 		l.file = nil
@@ -143,7 +144,7 @@ func (l *layerReader) readFile(p []byte) (int, error) {
 	return n, err
 }
 
-// next goes to the next entry, or returns io.EOF.
+// next moves to the next entry, or returns io.EOF.
 func (l *layerReader) next() error {
 	var entry storage.Entry
 	if err := l.entries.Decode(&entry); err != nil {
@@ -162,12 +163,12 @@ func (l *layerReader) next() error {
 	return nil
 }
 
-// localName returns a name in a tar as one below the layer's directory.
+// localName returns the path of a tar entry below the layer's directory.
 func localName(name string) string {
 	return filepath.Clean(strings.TrimLeft(name, "/"))
 }
 
-// yieldFile yields a blob that is a file.
+// yieldFile yields the file of a blob.
 func yieldFile(path string, d digest.Digest, yield func(digest.Digest, int64, io.Reader) error) error {
 	file, err := os.Open(path) // #nosec G304 -- a digest names no other directory
 	if err != nil {
@@ -181,5 +182,5 @@ func yieldFile(path string, d digest.Digest, yield func(digest.Digest, int64, io
 	if !info.Mode().IsRegular() {
 		return &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
 	}
-	return asYielded(yield(d, info.Size(), file))
+	return asYieldError(yield(d, info.Size(), file))
 }

@@ -18,26 +18,26 @@ import (
 	"github.com/vbatts/tar-split/tar/storage"
 )
 
-// store is a directory as the overlay2 driver keeps it.
+// store is a directory in the layout of the overlay2 driver.
 type store struct {
 	root  string
 	image Image
 }
 
-// newStore returns a store with one image of those layers; of each the files are name, content, name, content, ….
+// newStore returns a store with one image of those layers. The files of a layer are name, content, name, content, ….
 func newStore(t *testing.T, layers ...[]string) store {
 	t.Helper()
 	s := store{root: t.TempDir()}
 	for _, files := range layers {
 		s.add(t, files)
 	}
-	config := []byte(`{"a":"configuration"}`)
+	config := []byte(`{"a":"config"}`)
 	s.image.ID = digest.FromBytes(config)
 	s.write(t, "image/overlay2/imagedb/content/sha256/"+s.image.ID.Encoded(), config)
 	return s
 }
 
-// add adds a layer, with tar-split's record of its tar.
+// add adds a layer with tar-split's record of its tar.
 func (s *store) add(t *testing.T, files []string) {
 	t.Helper()
 	var layer, record bytes.Buffer
@@ -81,12 +81,12 @@ func (s *store) write(t *testing.T, name string, content []byte) {
 	}
 }
 
-// diff returns the directory of the lowest layer's files.
+// diff returns the directory with the lowest layer's files.
 func (s *store) diff() string {
 	return filepath.Join(s.root, "overlay2", s.image.Layers[0].Encoded()[:8], "diff")
 }
 
-// read reads all blobs and returns, of those that came whole, whether they are what their digests say.
+// read reads all blobs, and reports for each yielded one whether it was read without an error and matches its digest.
 func (s *store) read(t *testing.T) (map[digest.Digest]bool, error) {
 	t.Helper()
 	intact := map[digest.Digest]bool{}
@@ -104,7 +104,7 @@ func (s *store) read(t *testing.T) (map[digest.Digest]bool, error) {
 	return intact, err
 }
 
-func TestOverlay2_MakesTheLayersTarsAgain(t *testing.T) {
+func TestOverlay2_ReassemblesLayerTars(t *testing.T) {
 	t.Parallel()
 	s := newStore(t, []string{"a", "content", "b", "", "d/c", strings.Repeat("x", 100_000)}, []string{"./e", "f"})
 	intact, err := s.read(t)
@@ -113,17 +113,17 @@ func TestOverlay2_MakesTheLayersTarsAgain(t *testing.T) {
 	}
 	for d, is := range intact {
 		if !is {
-			t.Errorf("blob %s has another content", d)
+			t.Errorf("blob %s does not match its digest", d)
 		}
 	}
 }
 
-func TestOverlay2_GivesTheOtherLayersWhereOneIsNotAsItWas(t *testing.T) {
+func TestOverlay2_GivesOtherLayersIfOneIsDamaged(t *testing.T) {
 	t.Parallel()
 	for what, damage := range map[string]func(s *store) error{
 		"a file is shorter": func(s *store) error { return os.Truncate(filepath.Join(s.diff(), "a"), 3) },
 		"a file is gone":    func(s *store) error { return os.Remove(filepath.Join(s.diff(), "a")) },
-		"a file has another content": func(s *store) error {
+		"a file has other content": func(s *store) error {
 			return os.WriteFile(filepath.Join(s.diff(), "a"), []byte("CONTENT"), 0o600)
 		},
 		"a file is a link out of the layer": func(s *store) error {
@@ -135,10 +135,10 @@ func TestOverlay2_GivesTheOtherLayersWhereOneIsNotAsItWas(t *testing.T) {
 		"the record is gone": func(s *store) error {
 			return os.Remove(filepath.Join(s.root, "image/overlay2/layerdb/sha256", s.image.Layers[0].Encoded(), "tar-split.json.gz"))
 		},
-		"the record is broken off": func(s *store) error {
+		"the record is truncated": func(s *store) error {
 			return os.Truncate(filepath.Join(s.root, "image/overlay2/layerdb/sha256", s.image.Layers[0].Encoded(), "tar-split.json.gz"), 60)
 		},
-		"the directory's name leads elsewhere": func(s *store) error {
+		"cache-id leads out of the store": func(s *store) error {
 			return os.WriteFile(filepath.Join(s.root, "image/overlay2/layerdb/sha256", s.image.Layers[0].Encoded(), "cache-id"), []byte("../.."), 0o600)
 		},
 	} {
@@ -150,16 +150,16 @@ func TestOverlay2_GivesTheOtherLayersWhereOneIsNotAsItWas(t *testing.T) {
 			}
 			intact, _ := s.read(t)
 			if intact[s.image.Layers[0]] {
-				t.Error("the damaged layer came as if nothing were")
+				t.Error("the damaged layer matches its digest")
 			}
 			if !intact[s.image.Layers[1]] || !intact[s.image.ID] {
-				t.Errorf("the other layer came %t, the configuration %t; want both", intact[s.image.Layers[1]], intact[s.image.ID])
+				t.Errorf("other layer intact: %t, config intact: %t; want both", intact[s.image.Layers[1]], intact[s.image.ID])
 			}
 		})
 	}
 }
 
-func TestOverlay2_ReadsNoFileOutsideTheLayerWhateverItsNames(t *testing.T) {
+func TestOverlay2_ReadsNoFileOutsideTheLayer(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"../../secret", "/../../secret", "a/../../../secret"} {
 		t.Run(name, func(t *testing.T) {
@@ -168,7 +168,7 @@ func TestOverlay2_ReadsNoFileOutsideTheLayerWhateverItsNames(t *testing.T) {
 			s.write(t, "overlay2/secret", []byte("secret"))
 			s.write(t, "secret", []byte("secret"))
 			if intact, _ := s.read(t); intact[s.image.Layers[0]] {
-				t.Error("the layer came, with a file from outside of it")
+				t.Error("the layer has a file from outside of it")
 			}
 		})
 	}

@@ -8,12 +8,12 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// pulled says whether the daemon has the image from the registry that the name says. Unknown is no: then the host's image
-// may be a build, and running the host's builds is what we are for.
+// pulled reports whether the daemon has the image from the registry that the name refers to. If that is unknown, it reports
+// false, because the image may be a build of the host, which pods must run.
 func pulled(layout Layout, name string, found client.ImageInspectResult) bool {
 	asked, err := reference.ParseNormalizedNamed(name)
 	if err != nil {
-		return false // an ID comes from nowhere
+		return false // an ID names no registry
 	}
 	return slices.ContainsFunc(origins(layout, found), func(origin string) bool {
 		from, err := reference.ParseNormalizedNamed(origin)
@@ -22,7 +22,7 @@ func pulled(layout Layout, name string, found client.ImageInspectResult) bool {
 }
 
 // withoutPort returns the repository as the containerd image store reports it. containerd does not record the port of a
-// registry, and without it a host of one word reads as part of a path on Docker Hub.
+// registry, and without a port, a host name of one word reads as part of a path on Docker Hub.
 func withoutPort(named reference.Named) string {
 	host, _, _ := strings.Cut(reference.Domain(named), ":")
 	reported, err := reference.ParseNormalizedNamed(host + "/" + reference.Path(named))
@@ -32,24 +32,23 @@ func withoutPort(named reference.Named) string {
 	return reported.Name()
 }
 
-// origins returns references to the repositories that the image is known to have been pulled from, or pushed to by this
-// daemon, which is as good: that registry has it too.
+// origins returns references to the repositories that this daemon pulled the image from or pushed it to. After a push, that
+// registry has the image too.
 func origins(layout Layout, found client.ImageInspectResult) []string {
 	switch {
 	case layout.containerd:
-		return identified(found)
+		return identityOrigins(found)
 	case layout.driver == "overlay2", layout.driver == "fuse-overlayfs":
-		// Docker's own store notes the digest by which a registry gave or took the image. A build, docker load and docker tag
-		// note none.
+		// Docker's own image store records the digest of each pull and push. A build, docker load and docker tag record none.
 		return found.RepoDigests
 	}
-	// Podman has the other drivers too, and gives digests for what it built.
+	// Podman has other drivers, and reports digests even for its builds.
 	return nil
 }
 
-// identified returns what the containerd image store knows of it, from API 1.53 on. Its RepoDigests say nothing: it makes
-// one of every tag.
-func identified(found client.ImageInspectResult) (repositories []string) {
+// identityOrigins returns the repositories that the containerd image store reports from API 1.53 on. Its RepoDigests do not
+// help: it makes one for every tag.
+func identityOrigins(found client.ImageInspectResult) (repositories []string) {
 	if found.Identity == nil {
 		return nil
 	}

@@ -8,7 +8,7 @@ import (
 	"kind-local-registry/internal/docker/dockertest"
 )
 
-func TestImage_TellsWhetherItWasPulledByThatName(t *testing.T) {
+func TestImage_ReportsWhetherItWasPulledByThatName(t *testing.T) {
 	t.Parallel()
 	at := "@" + digest.FromString("a manifest").String()
 	overlay2 := func(e *dockertest.Engine) { e.SetDriver("overlay2") }
@@ -28,12 +28,12 @@ func TestImage_TellsWhetherItWasPulledByThatName(t *testing.T) {
 	}{
 		"overlay2: pulled by its full name":              {overlay2, "ghcr.io/a/b:1", []string{"ghcr.io/a/b" + at}, nil, true},
 		"overlay2: pulled by a name of Docker Hub":       {overlay2, "docker.io/library/nginx:1", []string{"nginx" + at}, nil, true},
-		"overlay2: asked for by a familiar name":         {overlay2, "a/b:1", []string{"docker.io/a/b" + at}, nil, true},
+		"overlay2: requested by a familiar name":         {overlay2, "a/b:1", []string{"docker.io/a/b" + at}, nil, true},
 		"overlay2: pulled by a digest":                   {overlay2, "a/b" + at, []string{"a/b" + at}, nil, true},
 		"overlay2: pulled by the second of two names":    {overlay2, "a/b:1", []string{"x/y" + at, "a/b" + at}, nil, true},
-		"overlay2: built, and pushed nowhere":            {overlay2, "a/b:1", nil, nil, false},
-		"overlay2: a tag of what was pulled elsewhere":   {overlay2, "a/b:1", []string{"ghcr.io/a/b" + at}, nil, false},
-		"overlay2: a name that begins with the other":    {overlay2, "a/bc:1", []string{"a/b" + at}, nil, false},
+		"overlay2: built, not pushed":                    {overlay2, "a/b:1", nil, nil, false},
+		"overlay2: a tag of an image pulled elsewhere":   {overlay2, "a/b:1", []string{"ghcr.io/a/b" + at}, nil, false},
+		"overlay2: a name that begins with another":      {overlay2, "a/bc:1", []string{"a/b" + at}, nil, false},
 		"overlay2: untagged, as Docker before 24 has it": {overlay2, "a/b:1", []string{"<none>@<none>"}, nil, false},
 		"containerd, API 1.53: pulled":                   {containerd("1.53"), "nginx:1", nil, []string{"docker.io/library/nginx"}, true},
 		"containerd, a later API than ours: pulled":      {containerd("1.99"), "a/b:1", nil, []string{"docker.io/a/b"}, true},
@@ -42,8 +42,8 @@ func TestImage_TellsWhetherItWasPulledByThatName(t *testing.T) {
 		"containerd, API 1.53: from a port of one word":  {containerd("1.53"), "reg:5000/a:1", nil, []string{"docker.io/reg/a"}, true},
 		"overlay2: pulled from another port":             {overlay2, "r.corp:5000/a/b:1", []string{"r.corp/a/b" + at}, nil, false},
 		"containerd, API 1.53: built":                    {containerd("1.53"), "a/b:1", []string{"a/b" + at}, nil, false},
-		"containerd, API 1.52, which does not tell":      {containerd("1.52"), "a/b:1", []string{"a/b" + at}, []string{"docker.io/a/b"}, false},
-		"Podman, which gives digests of what it built":   {podman, "a/b:1", []string{"docker.io/a/b" + at}, nil, false},
+		"containerd, API 1.52, which does not report it": {containerd("1.52"), "a/b:1", []string{"a/b" + at}, []string{"docker.io/a/b"}, false},
+		"Podman, which reports digests for its builds":   {podman, "a/b:1", []string{"docker.io/a/b" + at}, nil, false},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()

@@ -16,8 +16,8 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// save is the source that every daemon has: GET /images/get. It is one stream of the whole image, so what is not wanted
-// is read too, and thrown away; and Docker's graph drivers write the image to the daemon's disk before the first byte.
+// save is the source that every daemon has: GET /images/get. It is one stream of the whole image, so unwanted blobs are read
+// and discarded. Docker's graph drivers write the image to the daemon's disk before they send the first byte.
 type save struct {
 	client *Client
 	image  Image
@@ -26,11 +26,11 @@ type save struct {
 // Name returns save.
 func (save) Name() string { return "save" }
 
-// maxDocument is the limit in bytes for a document that is held in memory: that of registries for a manifest.
+// maxDocument is the limit in bytes for a small blob that is read into memory: that of registries for an image manifest.
 const maxDocument = 4 << 20
 
-// Blobs yields one blob after the other, in the order of the daemon's stream. A layer that its name in the stream does
-// not tell, as before Docker 25, is told by the list at the stream's end, and yielded from a second stream.
+// Blobs yields one blob after another, in the order of the daemon's stream. Before Docker 25, the name of a layer's file does
+// not contain its digest: the list at the end of the stream maps the names, and a second stream yields the layers.
 func (s save) Blobs(
 	ctx context.Context, want []digest.Digest, yield func(d digest.Digest, size int64, blob io.Reader) error,
 ) error {
@@ -44,7 +44,7 @@ func (s save) Blobs(
 	if w.list == nil {
 		return fmt.Errorf("saving image %s: %w", s.image.ID, io.ErrUnexpectedEOF) // the list comes last
 	}
-	if err := w.learn(s.image.Layers); err != nil {
+	if err := w.nameLayers(s.image.Layers); err != nil {
 		return fmt.Errorf("saving image %s: %w", s.image.ID, err)
 	}
 	if len(w.names) > 0 {
@@ -61,14 +61,14 @@ func (s save) Blobs(
 	return nil
 }
 
-// read walks through one stream of the image.
+// read reads one stream of the image.
 func (s save) read(ctx context.Context, w *walk) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the daemon's work where the stream is not read to its end
-	// By the ID: for a name without tag the daemon would give all tags.
+	defer cancel() // ends the daemon's work if the stream is not read to its end
+	// By the ID: for a reference without a tag, the daemon would save all tags.
 	stream, err := s.client.api.ImageSave(ctx, []string{s.image.ID.String()})
 	if err != nil && strings.Contains(err.Error(), "could not verify layer data") {
-		return &rewrite.Refusal{Reason: rewrite.Unservable, Detail: "the Docker daemon cannot give the image as it was: " + err.Error()}
+		return &rewrite.Refusal{Reason: rewrite.Unservable, Detail: "the Docker daemon cannot reproduce the image: " + err.Error()}
 	}
 	if err != nil {
 		return fmt.Errorf("saving image %s: %w", s.image.ID, err)
@@ -79,7 +79,7 @@ func (s save) read(ctx context.Context, w *walk) error {
 		return yielded.err
 	}
 	if ctx.Err() != nil {
-		err = ctx.Err() // the client has closed the stream
+		err = ctx.Err() // the client closed the stream because of it
 	}
 	if err != nil {
 		return fmt.Errorf("saving image %s: %w", s.image.ID, err)
@@ -87,12 +87,12 @@ func (s save) read(ctx context.Context, w *walk) error {
 	return nil
 }
 
-// walk is what is looked for in a saved image.
+// walk is a search for blobs in a saved image.
 type walk struct {
 	want  map[digest.Digest]bool
 	yield func(digest.Digest, int64, io.Reader) error
-	names map[string]digest.Digest // the files whose names do not tell their digests
-	list  []savedImage             // manifest.json, once it has come
+	names map[string]digest.Digest // the blobs of files whose names do not contain the digest
+	list  []savedImage             // manifest.json, once it was read
 }
 
 // savedImage is an entry of manifest.json
@@ -102,7 +102,7 @@ type savedImage struct {
 	Layers []string
 }
 
-// through reads a saved image until all that is wanted has been yielded.
+// through reads a saved image until all wanted blobs have been yielded.
 func (w *walk) through(files *tar.Reader) error {
 	for len(w.want) > 0 {
 		header, err := files.Next()
@@ -123,13 +123,13 @@ func (w *walk) through(files *tar.Reader) error {
 		}
 		delete(w.want, d)
 		if err := w.yield(d, header.Size, files); err != nil {
-			return asYielded(err)
+			return asYieldError(err)
 		}
 	}
 	return nil
 }
 
-// digestOf returns the digest of the blob in a file, or "" where it is none that is known.
+// digestOf returns the digest of the blob in a file, or "" if it is unknown.
 func (w *walk) digestOf(header *tar.Header) digest.Digest {
 	if header.Typeflag != tar.TypeReg {
 		return ""
@@ -140,7 +140,7 @@ func (w *walk) digestOf(header *tar.Header) digest.Digest {
 	return digestInName(header.Name)
 }
 
-// blobName matches what the files of blobs are called: in an OCI image layout, and by older Dockers and Podman.
+// blobName matches the names of blobs' files: in an OCI image layout, and those of older Docker versions and Podman.
 var blobName = regexp.MustCompile(`^(?:blobs/sha256/([0-9a-f]{64})|([0-9a-f]{64})\.(?:json|tar))$`) //nolint:gochecknoglobals // a constant
 
 func digestInName(name string) digest.Digest {
@@ -150,8 +150,8 @@ func digestInName(name string) digest.Digest {
 	return ""
 }
 
-// learn takes from the list which layers are in files whose names do not tell.
-func (w *walk) learn(diffIDs []digest.Digest) error {
+// nameLayers maps the names of layers' files that do not contain the digest, by the list.
+func (w *walk) nameLayers(diffIDs []digest.Digest) error {
 	if len(w.list) != 1 || len(w.list[0].Layers) != len(diffIDs) {
 		return errors.New("manifest.json does not list the image's layers")
 	}

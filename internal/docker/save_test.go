@@ -16,7 +16,7 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-func TestBlobs_YieldsWhatIsWantedAndNothingElse(t *testing.T) {
+func TestBlobs_YieldsOnlyWantedBlobs(t *testing.T) {
 	t.Parallel()
 	engine := dockertest.NewEngine(t)
 	wanted, unwanted := dockertest.Noise(100_000, 1), dockertest.Noise(100_000, 2)
@@ -64,11 +64,11 @@ func TestBlobs_ReadsTheLayoutOfDockerBefore25(t *testing.T) {
 		t.Errorf("blobs (-want +got):\n%s", diff)
 	}
 	if saves := engine.Saves(); saves != 2 {
-		t.Errorf("%d saves, want 2: one to learn which layer is which, one to read them", saves)
+		t.Errorf("%d saves, want 2: one to map files to layers, one to read them", saves)
 	}
 }
 
-func TestBlobs_ReturnsTheErrorOfYieldAsItIs(t *testing.T) {
+func TestBlobs_ReturnsTheErrorOfYieldUnwrapped(t *testing.T) {
 	t.Parallel()
 	engine := dockertest.NewEngine(t)
 	image := dockertest.NewImage("a", dockertest.Noise(10_000_000, 1))
@@ -76,7 +76,7 @@ func TestBlobs_ReturnsTheErrorOfYieldAsItIs(t *testing.T) {
 	want := errors.New("the disk is full")
 	err := saveOf(t, engine).Blobs(t.Context(), []digest.Digest{image.ID()},
 		func(digest.Digest, int64, io.Reader) error { return want })
-	if err != want { //nolint:errorlint // it is not to be wrapped
+	if err != want { //nolint:errorlint // it must not be wrapped
 		t.Errorf("Blobs = %v, want %v", err, want)
 	}
 }
@@ -101,13 +101,13 @@ func TestBlobs_FailsWhenTheStreamBreaksOff(t *testing.T) {
 	}
 }
 
-func TestBlobs_RefusesADaemonThatNamesBlobsDifferently(t *testing.T) {
+func TestBlobs_RefusesABlobThatTheDaemonOmits(t *testing.T) {
 	t.Parallel()
 	engine := dockertest.NewEngine(t)
 	image := dockertest.NewImage("a", dockertest.Layer("app"))
 	engine.Tag("x:1", image)
 	err := saveOf(t, engine).
-		Blobs(t.Context(), []digest.Digest{digest.FromString("something else")}, discard)
+		Blobs(t.Context(), []digest.Digest{digest.FromString("another blob")}, discard)
 	wantRefusal(t, err, rewrite.Unservable)
 }
 

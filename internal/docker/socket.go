@@ -11,23 +11,23 @@ import (
 	"time"
 )
 
-// socketCheck is how often the daemon's socket is looked at.
-const socketCheck = time.Second
+// socketCheckInterval is the time between two checks of the daemon's socket.
+const socketCheckInterval = time.Second
 
-// AwaitLoss waits until the socket at host, such as unix:///var/run/docker.sock, can never answer again, and returns that as
-// an error; nil when ctx ends. A daemon that starts makes a new socket, and a container has the old one mounted until it
-// starts too, which it does not where the daemon leaves containers running (live-restore).
+// AwaitLoss waits until the socket at an address such as unix:///var/run/docker.sock can never answer again, and returns an
+// error then, or nil when ctx ends. A daemon that starts makes a new socket. A container keeps the old one mounted until the
+// container restarts, which it does not if the daemon keeps containers running (live-restore).
 func AwaitLoss(ctx context.Context, host string) error {
 	path, isSocket := strings.CutPrefix(host, "unix://")
 	if !isSocket {
 		<-ctx.Done()
 		return nil
 	}
-	tick := time.NewTicker(socketCheck)
+	tick := time.NewTicker(socketCheckInterval)
 	defer tick.Stop()
 	for {
 		if lost(ctx, path) {
-			return fmt.Errorf("the Docker daemon has removed the socket %s that is mounted here", path)
+			return fmt.Errorf("the Docker daemon has removed the mounted socket %s", path)
 		}
 		select {
 		case <-ctx.Done():
@@ -37,8 +37,8 @@ func AwaitLoss(ctx context.Context, host string) error {
 	}
 }
 
-// lost reports whether the socket was removed from its directory on the host, and has no listener. One that is not there at
-// all is not mounted, and comes back with the daemon.
+// lost reports whether the socket was removed from its directory on the host and has no listener. A path that does not exist is
+// no mounted socket: it appears again with the daemon.
 func lost(ctx context.Context, path string) bool {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -50,7 +50,7 @@ func lost(ctx context.Context, path string) bool {
 	}
 	connection, err := new(net.Dialer).DialContext(ctx, "unix", path)
 	if err == nil {
-		_ = connection.Close() // it was only to see whether anything listens
+		_ = connection.Close()
 	}
 	return errors.Is(err, syscall.ECONNREFUSED)
 }

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func TestAwaitLoss_EndsWhenAMountedSocketWasRemoved(t *testing.T) {
+func TestAwaitLoss_ReturnsWhenAMountedSocketIsRemoved(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		then func(*socket)
@@ -37,15 +37,15 @@ func TestAwaitLoss_EndsWhenAMountedSocketWasRemoved(t *testing.T) {
 			if got := err != nil; got != test.want {
 				t.Fatalf("%s: AwaitLoss = %v, want an error: %t", name, err, test.want)
 			}
-			if took := time.Since(start); test.want && took > time.Minute+socketCheck {
-				t.Errorf("%s: seen after %s, want within %s", name, took-time.Minute, socketCheck)
+			if took := time.Since(start); test.want && took > time.Minute+socketCheckInterval {
+				t.Errorf("%s: noticed after %s, want within %s", name, took-time.Minute, socketCheckInterval)
 			}
 		})
 	}
 }
 
-// A pusher that is no container sees the new socket of a daemon that was restarted.
-func TestAwaitLoss_WaitsForASocketThatIsNotMounted(t *testing.T) {
+// A pusher outside a container uses the new socket of a restarted daemon.
+func TestAwaitLoss_IgnoresSocketsThatAreNotMounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, host := range []string{"unix://" + filepath.Join(t.TempDir(), "docker.sock"), "tcp://127.0.0.1:2375"} {
@@ -58,7 +58,7 @@ func TestAwaitLoss_WaitsForASocketThatIsNotMounted(t *testing.T) {
 	})
 }
 
-// socket is that of a daemon.
+// socket is the socket of a daemon.
 type socket struct {
 	*testing.T
 
@@ -66,7 +66,7 @@ type socket struct {
 	listener *net.UnixListener
 }
 
-// listen makes the socket.
+// listen creates the socket.
 func (s *socket) listen() {
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: s.path})
 	if err != nil {
@@ -78,7 +78,7 @@ func (s *socket) listen() {
 	s.Cleanup(s.close)
 }
 
-// close ends the listener, and leaves the socket.
+// close closes the listener and leaves the socket.
 func (s *socket) close() { _ = s.listener.Close() }
 
 // remove removes the socket from its directory.
@@ -88,7 +88,7 @@ func (s *socket) remove() {
 	}
 }
 
-// mount returns another path of the socket, which keeps it when it is removed, as a bind mount does.
+// mount returns another path of the socket, which remains when the socket is removed, like a bind mount.
 func (s *socket) mount() string {
 	s.Helper()
 	descriptor, err := unix.Open(s.path, unix.O_PATH|unix.O_CLOEXEC, 0)

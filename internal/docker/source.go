@@ -9,28 +9,27 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// parallelReads is how many blobs are read at a time. More than that are no faster on two cores, and slower on a disk
-// that turns.
-const parallelReads = 3
+// maxConcurrentReads is how many blobs are read concurrently. More are not faster on two cores, and slower on a rotating disk.
+const maxConcurrentReads = 3
 
-// yieldError is an error of yield on its way to the caller of Blobs.
+// yieldError marks an error of yield, which Blobs returns unwrapped.
 type yieldError struct{ err error }
 
 func (e *yieldError) Error() string { return e.err.Error() }
 
-// asYielded marks an error as that of yield.
-func asYielded(err error) error {
+// asYieldError marks an error, or nil, of yield.
+func asYieldError(err error) error {
 	if err == nil {
 		return nil
 	}
 	return &yieldError{err}
 }
 
-// readParallel calls read for each blob, for several at a time. An error that read has from yield ends it; any other is
-// returned at the end with the rest of its kind.
-func readParallel(ctx context.Context, want []digest.Digest, read func(digest.Digest) error) error {
+// readConcurrently calls read for each blob, for several concurrently. An error of yield ends it; other errors are joined and
+// returned at the end.
+func readConcurrently(ctx context.Context, want []digest.Digest, read func(digest.Digest) error) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(parallelReads)
+	group.SetLimit(maxConcurrentReads)
 	var mu sync.Mutex
 	var faults []error
 	for _, d := range want {

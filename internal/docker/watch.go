@@ -8,8 +8,8 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// Watch calls changed with each name that comes to stand for another image, by a build, a tag, a load or a pull, until ctx
-// ends or the daemon does. The error is never nil.
+// Watch calls changed with each reference that a build, a tag, a load or a pull moves to another image, until ctx ends or the
+// daemon stops. The error is never nil.
 func (c *Client) Watch(ctx context.Context, changed func(name string)) error {
 	filters := client.Filters{}.Add("type", string(events.ImageEventType)).
 		Add("event", string(events.ActionTag), string(events.ActionLoad), string(events.ActionPull))
@@ -17,15 +17,15 @@ func (c *Client) Watch(ctx context.Context, changed func(name string)) error {
 	for {
 		select {
 		case message := <-stream.Messages:
-			changed(renamed(message))
+			changed(imageName(message))
 		case err := <-stream.Err:
-			return fmt.Errorf("following the Docker daemon's events: %w", err)
+			return fmt.Errorf("watching the Docker daemon's events: %w", err)
 		}
 	}
 }
 
-// renamed returns the name that the event is about. That of a pull is its actor, whose attribute lacks the tag.
-func renamed(message events.Message) string {
+// imageName returns the image reference of an event. For a pull it is the actor's ID, because the attribute has no tag.
+func imageName(message events.Message) string {
 	if message.Action == events.ActionPull {
 		return message.Actor.ID
 	}

@@ -1,3 +1,3 @@
-// Package pagecache gives memory back that the kernel keeps of files. A delivery goes through files several times as big as
-// the image; kept, they push out what others need, and on a virtual machine each new page has first to come from its host.
+// Package pagecache drops files from the kernel's page cache. A push reads and writes files of several times the image's size.
+// In the page cache they displace other files, and on a virtual machine the host must provide each new page first.
 package pagecache

@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// size returns the size of a blob in the registry, or 0 if it has none, as of a digest that it does not know how to store.
+// size returns the size of a blob in the registry in bytes, or 0 if the registry does not have it. A digest of an unknown
+// algorithm is one that it does not have.
 func (r *Registry) size(ctx context.Context, repository string, d digest.Digest) (int64, error) {
 	request, err := r.request(ctx, http.MethodHead, repository+"/blobs/"+d.String(), nil)
 	if err != nil {
@@ -31,20 +32,20 @@ func (r *Registry) size(ctx context.Context, repository string, d digest.Digest)
 	return max(response.ContentLength, 0), nil
 }
 
-// sizes asks the registry for the sizes of the blobs, in parallel, and returns those of the blobs that it has. No blob
-// of an image is empty: one that is has been damaged.
+// sizes concurrently asks the registry for the sizes of the blobs, and returns those of the blobs that it has. No blob of an
+// image is empty, so an empty one is damaged and counts as missing.
 func (r *Registry) sizes(
 	ctx context.Context, repository string, blobs []digest.Digest,
 ) (map[digest.Digest]int64, error) {
 	var mu sync.Mutex
 	sizes := map[digest.Digest]int64{}
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(parallelHeads)
+	group.SetLimit(maxConcurrentHeads)
 	for _, d := range blobs {
 		group.Go(func() error {
 			size, err := r.size(ctx, repository, d)
 			if err != nil {
-				return fmt.Errorf("asking the registry for blob %s of %s: %w", d, repository, err)
+				return fmt.Errorf("looking up blob %s of %s in the registry: %w", d, repository, err)
 			}
 			if size > 0 {
 				mu.Lock()
@@ -57,8 +58,8 @@ func (r *Registry) sizes(
 	return sizes, group.Wait()
 }
 
-// mount takes a blob that the registry has in another repository, and returns its size. A registry that has it nowhere,
-// or looks nowhere, opens an upload instead, which is returned. The registry finds the other repository by itself
+// mount mounts a blob from another repository, which the registry finds by itself, and returns the blob's size. If it finds
+// none, it opens an upload instead, and mount returns its URL
 // (https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#mounting-a-blob-from-another-repository).
 func (r *Registry) mount(ctx context.Context, repository string, d digest.Digest) (int64, *url.URL, error) {
 	session, err := r.open(ctx, repository, url.Values{"mount": {d.String()}})
@@ -73,7 +74,7 @@ func (r *Registry) mount(ctx context.Context, repository string, d digest.Digest
 	return 0, session, err
 }
 
-// open opens an upload, and returns where it goes on; nil where the registry has mounted the blob instead.
+// open opens an upload and returns its URL, or nil if the registry has mounted the blob instead.
 func (r *Registry) open(ctx context.Context, repository string, query url.Values) (*url.URL, error) {
 	request, err := r.request(ctx, http.MethodPost, repository+"/blobs/uploads/", nil)
 	if err != nil {
@@ -90,17 +91,17 @@ func (r *Registry) open(ctx context.Context, repository string, query url.Values
 	return response.Location()
 }
 
-// blobUpload is one blob on its way.
+// blobUpload is a blob to upload.
 type blobUpload struct {
-	session *url.URL // nil where none was opened yet
+	session *url.URL // of the upload; nil if none is open yet
 	digest  digest.Digest
-	size    int64 // -1 where it is not known before the end
+	size    int64 // in bytes; -1 if it is unknown
 	blob    io.Reader
 }
 
-// upload moves a blob into the registry, which verifies it, by one POST and one PUT, and returns its size. It asks for
-// that of the registry, as distribution keeps a damaged blob that it has, whatever is uploaded. What is the source's
-// fault is a *sourceError.
+// upload uploads a blob, which the registry verifies, by one POST and one PUT, and returns its size. It then asks the registry
+// for the size, because distribution keeps a damaged blob that it has, whatever is uploaded. An error of the source is a
+// *sourceError.
 func (r *Registry) upload(ctx context.Context, repository string, u blobUpload) (int64, error) {
 	if u.session == nil {
 		session, err := r.open(ctx, repository, nil)
@@ -111,20 +112,19 @@ func (r *Registry) upload(ctx context.Context, repository string, u blobUpload) 
 	}
 	sent, err := r.put(ctx, u)
 	if err != nil {
-		return 0, err // the registry removes what has come; another one than ours when it purges old uploads
+		return 0, err // our registry removes the partial upload, others when they purge old uploads
 	}
-	held, err := r.size(ctx, repository, u.digest)
+	stored, err := r.size(ctx, repository, u.digest)
 	if err != nil {
 		return 0, err
 	}
-	if held != sent {
-		return 0, fmt.Errorf("the registry keeps a damaged copy of %d bytes, not %d: remove it from its disk", held, sent)
+	if stored != sent {
+		return 0, fmt.Errorf("the registry keeps a damaged copy of %d bytes, not %d: remove it from its disk", stored, sent)
 	}
-	return held, nil
+	return stored, nil
 }
 
-// put sends all of the blob, ends the upload, and returns how many bytes that were. It returns after the last read of the
-// blob.
+// put sends the blob, ends the upload, and returns the number of bytes sent. It returns after the last read of the blob.
 func (r *Registry) put(ctx context.Context, u blobUpload) (int64, error) {
 	end := *u.session
 	query := end.Query()
@@ -141,11 +141,11 @@ func (r *Registry) put(ctx context.Context, u blobUpload) (int64, error) {
 	<-body.closed
 	refused, isRefused := errors.AsType[*StatusError](err)
 	switch {
-	case ctx.Err() != nil: // whatever else went wrong then, did so for that
+	case ctx.Err() != nil: // other errors follow from this one
 		return 0, ctx.Err()
 	case body.err != nil:
 		return 0, &sourceError{fmt.Errorf("reading the blob: %w", body.err)}
-	case isRefused && strings.Contains(refused.Answer, "DIGEST_INVALID"):
+	case isRefused && strings.Contains(refused.Response, "DIGEST_INVALID"):
 		return 0, &sourceError{fmt.Errorf("%w: %w", ErrMismatch, err)}
 	case isRefused && refused.Code == http.StatusBadRequest:
 		return 0, &sourceError{err}
@@ -155,18 +155,18 @@ func (r *Registry) put(ctx context.Context, u blobUpload) (int64, error) {
 	return body.sent, response.Body.Close()
 }
 
-// body is the body of a request that tells when the transport is done with it, which may be after the answer has come,
-// and how reading it failed.
+// body is the body of a request. It records when the transport closes it, which may be after the response has come, and the
+// error of a read.
 type body struct {
 	io.Reader
-	size   int64 // -1 where it is not known
+	size   int64 // in bytes; -1 if it is unknown
 	sent   int64
 	err    error
 	once   sync.Once
 	closed chan struct{}
 }
 
-// Read reads from the blob and keeps its error. A blob that ends early is one, too.
+// Read reads from the blob and records its error. A blob that ends early is an error too.
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
 	b.sent += int64(n)
@@ -179,7 +179,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close is called by the transport, perhaps more than once.
+// Close may be called more than once by the transport.
 func (b *body) Close() error {
 	b.once.Do(func() { close(b.closed) })
 	return nil

@@ -9,24 +9,24 @@ import (
 )
 
 const (
-	// absence is how long a registry may be away from its socket while it is replaced: somewhat less than a lookup may take.
-	absence = time.Second
-	// redialEvery is how long it is, while it is away, until it is called again.
-	redialEvery = 20 * time.Millisecond
+	// maxAbsence is how long a dial waits for a registry that is being recreated: somewhat less than a lookup may take.
+	maxAbsence = time.Second
+	// redialInterval is the pause between two attempts to connect meanwhile.
+	redialInterval = 20 * time.Millisecond
 )
 
-// Dialer returns what connects to a registry or a pusher, which are on this machine: they take a connection at once, or are
-// away for a moment, as when setup up replaces them. Whoever is not answered then tries anew: the kernel would send again
-// after a second only (https://www.rfc-editor.org/rfc/rfc6298, 2.1), and an admission does not wait much longer.
+// Dialer returns a dialer for a registry or a pusher on this machine. They accept a connection immediately, or are down for a
+// moment while setup up recreates them. The timeout is short so that the caller retries soon: the kernel would retry after a
+// second (https://www.rfc-editor.org/rfc/rfc6298, 2.1), and an admission does not wait much longer.
 func Dialer() *net.Dialer {
 	return &net.Dialer{Timeout: 400 * time.Millisecond, KeepAlive: 15 * time.Second}
 }
 
-// dialSocket returns a dial function, as http.Transport wants it, that connects to a Unix socket whatever the address says.
-// While the registry is replaced there is no socket, or nobody listens on it: it is called again until it is back.
+// dialSocket returns a dial function for http.Transport that connects to a Unix socket, whatever the address. While the
+// registry is recreated, the socket does not exist or refuses connections: the function retries until the registry is back.
 func dialSocket(path string) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, _, _ string) (net.Conn, error) {
-		waiting, cancel := context.WithTimeout(ctx, absence)
+		waiting, cancel := context.WithTimeout(ctx, maxAbsence)
 		defer cancel()
 		for {
 			connection, err := Dialer().DialContext(ctx, "unix", path)
@@ -36,7 +36,7 @@ func dialSocket(path string) func(ctx context.Context, network, address string) 
 			select {
 			case <-waiting.Done():
 				return nil, err
-			case <-time.After(redialEvery):
+			case <-time.After(redialInterval):
 			}
 		}
 	}

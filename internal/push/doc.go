@@ -1,9 +1,10 @@
-// Package push brings an image from a source into a registry, and tells whether the registry has it already.
+// Package push copies an image from its sources into a registry, and reports what the registry has.
 //
-// Layers go uncompressed, so that a layer's digest is its diffID: what is missing is known before a byte is read, and
-// only that is moved, as a stream. The registry verifies each blob against its digest. The manifest is made here from
-// the image alone, so that its digest depends on nothing else, and goes last: no image is visible before it is complete.
+// Layers go uncompressed, so that a layer's digest is its diffID: the missing layers are known before a byte is read, and
+// only they are streamed. The registry verifies each blob against its digest. The image manifest depends on the image alone,
+// so that its digest does too. It goes last, so that no incomplete image is visible.
 //
-// The package follows https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md. It knows nothing of
-// Docker, and retries nothing: the caller may, and what has been moved is not moved again.
+// A registry that fails is retried for some seconds. Later pushes of the image do not upload again what is present.
+//
+// The package follows https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md. It knows nothing of Docker.
 package push

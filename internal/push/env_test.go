@@ -31,7 +31,7 @@ type env struct {
 	root     string
 }
 
-// newEnv starts both.
+// newEnv starts both until the test ends.
 func newEnv(t *testing.T) env {
 	t.Helper()
 	root := t.TempDir()
@@ -48,7 +48,7 @@ func newEnv(t *testing.T) env {
 	return e
 }
 
-// target is where the tests push to.
+// target is the target of the tests' pushes.
 func target() push.Target { return push.Target{Repository: "a/b", Reference: "1"} }
 
 // wanted returns the contents of an image of the daemon, to be read from the sources.
@@ -66,7 +66,7 @@ func (e env) push(t *testing.T, image dockertest.Image) (push.Result, error) {
 	return e.registry.Push(t.Context(), target(), wanted(image, e.sources(t, image)...), push.Options{})
 }
 
-// sources tags the image in the daemon, and returns where the daemon's images can be read.
+// sources tags the image in the daemon, and returns the sources of the daemon's images.
 func (e env) sources(t *testing.T, image dockertest.Image) []push.Source {
 	t.Helper()
 	e.engine.Tag("a/b:1", image)
@@ -91,7 +91,7 @@ func (e env) mustPush(t *testing.T, image dockertest.Image) push.Result {
 	return result
 }
 
-// pull pulls what is at the target, as a node would.
+// pull pulls the image at the target, as a node would.
 func (e env) pull(t *testing.T) (v1.Image, error) {
 	t.Helper()
 	reference, err := name.ParseReference(strings.TrimPrefix(e.url, "http://") + "/a/b:1")
@@ -106,16 +106,16 @@ func (e env) pull(t *testing.T) (v1.Image, error) {
 // wantNothingVisible fails the test if the registry serves anything under the target.
 func (e env) wantNothingVisible(t *testing.T) {
 	t.Helper()
-	held, err := e.registry.Held(t.Context(), target())
+	presence, err := e.registry.Presence(t.Context(), target())
 	if err != nil {
-		t.Fatalf("Held: %v", err)
+		t.Fatalf("Presence: %v", err)
 	}
-	if held.Digest != "" {
-		t.Errorf("Held = %+v after a failed push, want nothing", held)
+	if presence.Digest != "" {
+		t.Errorf("Presence = %+v after a failed push, want nothing", presence)
 	}
 }
 
-// config returns the digest of an image's configuration.
+// config returns the digest of an image's config.
 func config(t *testing.T, image v1.Image) digest.Digest {
 	t.Helper()
 	name, err := image.ConfigName()
@@ -125,7 +125,7 @@ func config(t *testing.T, image v1.Image) digest.Digest {
 	return digest.Digest(name.String())
 }
 
-// wantLayers fails the test unless the image has those layers, in that order, with their content.
+// wantLayers fails the test unless the image has those layers, in that order, and each matches its digest.
 func wantLayers(t *testing.T, image v1.Image, want []digest.Digest) {
 	t.Helper()
 	layers, err := image.Layers()
@@ -150,13 +150,13 @@ func wantLayers(t *testing.T, image v1.Image, want []digest.Digest) {
 	}
 }
 
-// files is a source of blobs that can be read in any order, and are: all at the same time.
+// files is a source that yields all blobs concurrently.
 type files []dockertest.Blob
 
 // Name returns files.
 func (files) Name() string { return "files" }
 
-// Blobs yields each wanted blob in a goroutine of its own.
+// Blobs yields each wanted blob in its own goroutine.
 func (f files) Blobs(
 	_ context.Context, want []digest.Digest, yield func(d digest.Digest, size int64, blob io.Reader) error,
 ) error {

@@ -15,7 +15,7 @@ import (
 	"kind-local-registry/internal/push"
 )
 
-func TestPush_FailsVisiblyAndLeavesNoTag(t *testing.T) {
+func TestPush_LeavesNoTagAfterASourceError(t *testing.T) {
 	t.Parallel()
 	corrupt := dockertest.Noise(100_000, 1)
 	corrupt.Open = dockertest.Noise(100_000, 2).Open
@@ -26,10 +26,10 @@ func TestPush_FailsVisiblyAndLeavesNoTag(t *testing.T) {
 		truncate int64
 		want     string
 	}{
-		"when the stream breaks off in a layer":   {dockertest.Noise(100_000, 1), 60_000, "unexpected EOF"},
-		"when the stream ends before a layer":     {dockertest.Noise(100_000, 1), 1024, "unexpected EOF"},
-		"when the daemon sends another content":   {corrupt, 0, "DIGEST_INVALID"},
-		"when the daemon sends less than it said": {short, 0, "unexpected EOF"},
+		"the stream breaks off in a layer":       {dockertest.Noise(100_000, 1), 60_000, "unexpected EOF"},
+		"the stream ends before a layer":         {dockertest.Noise(100_000, 1), 1024, "unexpected EOF"},
+		"the daemon sends other content":         {corrupt, 0, "DIGEST_INVALID"},
+		"the daemon sends less than it declared": {short, 0, "unexpected EOF"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -44,7 +44,7 @@ func TestPush_FailsVisiblyAndLeavesNoTag(t *testing.T) {
 	}
 }
 
-func TestPush_SaysThatItIsOfNoUseToAskAgainWhenTheLastSourceGivesAnotherContent(t *testing.T) {
+func TestPush_ReturnsErrMismatchFromLastSource(t *testing.T) {
 	t.Parallel()
 	corrupt, short := dockertest.Noise(100_000, 1), dockertest.Noise(100_000, 1)
 	corrupt.Open = dockertest.Noise(100_000, 2).Open
@@ -56,9 +56,9 @@ func TestPush_SaysThatItIsOfNoUseToAskAgainWhenTheLastSourceGivesAnotherContent(
 		first, last dockertest.Blob
 		want        bool
 	}{
-		"as the first does too":            {corrupt, corrupt, true},
-		"and the first breaks off":         {short, corrupt, true},
-		"but not when the last breaks off": {corrupt, short, false},
+		"both sources give other content":                    {corrupt, corrupt, true},
+		"the first breaks off, the last gives other content": {short, corrupt, true},
+		"the first gives other content, the last breaks off": {corrupt, short, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -73,7 +73,7 @@ func TestPush_SaysThatItIsOfNoUseToAskAgainWhenTheLastSourceGivesAnotherContent(
 	}
 }
 
-func TestPush_GoesOnWhereABrokenOneStopped(t *testing.T) {
+func TestPush_UploadsOnlyWhatABrokenPushLeft(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	layers := []dockertest.Blob{dockertest.Noise(100_000, 1), dockertest.Noise(100_000, 2)}
@@ -92,7 +92,7 @@ func TestPush_EndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	// The first half of the layer comes, and then nothing more.
+	// The source gives the first half of the layer, and then stalls.
 	layer := dockertest.Noise(10_000_000, 1)
 	open := layer.Open
 	layer.Open = func() io.Reader { return io.MultiReader(io.LimitReader(open(), 5_000_000), stalled{ctx, cancel}) }
@@ -104,12 +104,12 @@ func TestPush_EndsWithItsContext(t *testing.T) {
 	e.wantNothingVisible(t)
 }
 
-func TestPush_RepairsWhatIsDamagedInTheRegistry(t *testing.T) {
+func TestPush_RepairsDamagedBlobsAndManifests(t *testing.T) {
 	t.Parallel()
 	for name, damage := range map[string]func(content []byte) []byte{
-		"emptied":              func([]byte) []byte { return nil },
-		"cut by its last byte": func(content []byte) []byte { return content[:len(content)-1] },
-		"changed in one bit":   func(content []byte) []byte { content[len(content)/2] ^= 1; return content },
+		"empty":                 func([]byte) []byte { return nil },
+		"without its last byte": func(content []byte) []byte { return content[:len(content)-1] },
+		"with one flipped bit":  func(content []byte) []byte { content[len(content)/2] ^= 1; return content },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -118,9 +118,9 @@ func TestPush_RepairsWhatIsDamagedInTheRegistry(t *testing.T) {
 			first := e.mustPush(t, image)
 			for _, d := range []digest.Digest{image.ID(), image.Layers[0].Digest, first.Digest} {
 				e.damage(t, d, damage)
-				held, err := e.registry.Held(t.Context(), target())
-				if err != nil || held.Complete {
-					t.Errorf("Held with blob %s damaged = %+v (error %v), want it to be incomplete", d, held, err)
+				presence, err := e.registry.Presence(t.Context(), target())
+				if err != nil || presence.Complete {
+					t.Errorf("Presence with blob %s damaged = %+v (error %v), want it incomplete", d, presence, err)
 				}
 				e.mustPush(t, image)
 				pulled, err := e.pull(t)
@@ -133,7 +133,7 @@ func TestPush_RepairsWhatIsDamagedInTheRegistry(t *testing.T) {
 	}
 }
 
-func TestNewRegistry_RefusesAnAddressThatIsNone(t *testing.T) {
+func TestNewRegistry_RejectsInvalidAddresses(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"", "kind-registry:5000", "unix://x/y", "unix:x", "http://", "://"} {
 		if _, err := push.NewRegistry(address); err == nil {
@@ -142,7 +142,7 @@ func TestNewRegistry_RefusesAnAddressThatIsNone(t *testing.T) {
 	}
 }
 
-// stalled is a reader that cancels and then gives nothing until the context ends.
+// stalled is a reader that cancels the context and blocks until it ends.
 type stalled struct {
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -155,7 +155,7 @@ func (s stalled) Read([]byte) (int, error) {
 	return 0, s.ctx.Err()
 }
 
-// damage changes a blob on the registry's disk, as a loss of power may.
+// damage changes a blob on the registry's disk, as a power failure may.
 func (e env) damage(t *testing.T, d digest.Digest, change func([]byte) []byte) {
 	t.Helper()
 	name := filepath.Join(e.root, "docker/registry/v2/blobs/sha256", d.Encoded()[:2], d.Encoded(), "data")

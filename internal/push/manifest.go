@@ -12,14 +12,14 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// ownSizes returns the sizes of the blobs that a manifest names; nil for no manifest.
-func ownSizes(content []byte) (map[digest.Digest]int64, error) {
+// manifestSizes returns the sizes in bytes of the blobs that an image manifest names, or nil if content is nil.
+func manifestSizes(content []byte) (map[digest.Digest]int64, error) {
 	if content == nil {
 		return nil, nil
 	}
 	var manifest v1.Manifest
 	if err := json.Unmarshal(content, &manifest); err != nil {
-		return nil, fmt.Errorf("parsing the image's manifest: %w", err)
+		return nil, fmt.Errorf("parsing the image manifest: %w", err)
 	}
 	sizes := map[digest.Digest]int64{manifest.Config.Digest: manifest.Config.Size}
 	for _, layer := range manifest.Layers {
@@ -28,8 +28,8 @@ func ownSizes(content []byte) (map[digest.Digest]int64, error) {
 	return sizes, nil
 }
 
-// ManifestDigest returns the digest of the manifest that Push gives the image, whose blobs have those sizes in bytes; "" if
-// its own manifest cannot be parsed.
+// ManifestDigest returns the digest of the image manifest that Push would put, given the sizes of the blobs in bytes. It
+// returns "" if the image's own manifest cannot be parsed.
 func (c Contents) ManifestDigest(sizes map[digest.Digest]int64) digest.Digest {
 	content, _, err := c.manifest(sizes)
 	if err != nil {
@@ -38,7 +38,7 @@ func (c Contents) ManifestDigest(sizes map[digest.Digest]int64) digest.Digest {
 	return digest.FromBytes(content)
 }
 
-// manifest returns the image's manifest, which is made if it has none of its own, and its media type.
+// manifest returns the image's own manifest, or a new one if it has none, and the media type.
 func (c Contents) manifest(sizes map[digest.Digest]int64) (content []byte, mediaType string, err error) {
 	if c.Manifest != nil {
 		mediaType, err = mediaTypeOf(c.Manifest)
@@ -48,7 +48,7 @@ func (c Contents) manifest(sizes map[digest.Digest]int64) (content []byte, media
 	return content, v1.MediaTypeImageManifest, err
 }
 
-// putManifest puts the image's manifest at the target, and returns its digest.
+// putManifest puts the image manifest at the target and returns its digest.
 func (r *Registry) putManifest(
 	ctx context.Context, target Target, contents Contents, sizes map[digest.Digest]int64,
 ) (digest.Digest, error) {
@@ -63,16 +63,16 @@ func (r *Registry) putManifest(
 	request.Header.Set("Content-Type", mediaType)
 	response, err := r.send(request, http.StatusCreated)
 	if err != nil {
-		return "", fmt.Errorf("putting manifest %s of %s: %w", target.Reference, target.Repository, err)
+		return "", fmt.Errorf("putting image manifest %s of %s: %w", target.Reference, target.Repository, err)
 	}
 	return digest.FromBytes(content), response.Body.Close()
 }
 
-// mediaTypeOf returns the media type that a manifest says of itself. OCI lets it say nothing.
+// mediaTypeOf returns the mediaType field of an image manifest, or OCI's default if it has none.
 func mediaTypeOf(content []byte) (string, error) {
 	var manifest v1.Manifest
 	if err := json.Unmarshal(content, &manifest); err != nil {
-		return "", fmt.Errorf("parsing the image's manifest: %w", err)
+		return "", fmt.Errorf("parsing the image manifest: %w", err)
 	}
 	if manifest.MediaType == "" {
 		return v1.MediaTypeImageManifest, nil
@@ -80,7 +80,7 @@ func mediaTypeOf(content []byte) (string, error) {
 	return manifest.MediaType, nil
 }
 
-// newManifest returns the manifest of an image whose layers are not compressed
+// newManifest returns the image manifest of uncompressed layers
 // (https://github.com/opencontainers/image-spec/blob/v1.1.1/manifest.md).
 func newManifest(contents Contents, sizes map[digest.Digest]int64) v1.Manifest {
 	describe := func(mediaType string, d digest.Digest) v1.Descriptor {

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// Progress is how far a push is.
+// Progress is the progress of a push.
 type Progress struct {
-	// Bytes have been moved.
+	// Bytes is the number of bytes that were uploaded.
 	Bytes int64 `json:"bytes"`
-	// Total is how many bytes are to be moved. It is an estimate until the end, and never less than Bytes.
+	// Total is the number of bytes to upload. It is an estimate until the end, and never less than Bytes.
 	Total int64 `json:"total"`
-	// Present bytes are in the registry already, and are no part of Total.
+	// Present is the number of bytes that the registry already had. Total does not include them.
 	Present int64 `json:"present"`
 }
 
-// reportEvery is the shortest time between two reports of progress.
-const reportEvery = 250 * time.Millisecond
+// reportInterval is the minimum time between two reports of progress.
+const reportInterval = 250 * time.Millisecond
 
-// meter counts the bytes of all readers that it gives out.
+// meter counts and reports the bytes that its readers read.
 type meter struct {
 	mu     sync.Mutex
 	now    Progress
@@ -27,7 +27,7 @@ type meter struct {
 	report func(Progress)
 }
 
-// newMeter returns a meter for about total bytes, and reports that nothing has been moved yet.
+// newMeter returns a meter for about total bytes, and reports zero progress.
 func newMeter(total int64, report func(Progress)) *meter {
 	if report == nil {
 		report = func(Progress) {}
@@ -37,14 +37,14 @@ func newMeter(total int64, report func(Progress)) *meter {
 	return m
 }
 
-// expectLess says that so many of the bytes are present, and need not be moved.
-func (m *meter) expectLess(size int64) {
+// markPresent moves size bytes from Total to Present.
+func (m *meter) markPresent(size int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.now.Total, m.now.Present = max(m.now.Total-size, m.now.Bytes), m.now.Present+size
 }
 
-// finish reports the end; what was an estimate is known now.
+// finish reports the end, with the exact Total.
 func (m *meter) finish() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -52,7 +52,7 @@ func (m *meter) finish() {
 	m.report(m.now)
 }
 
-// reader returns r, metered.
+// reader returns a reader of r that counts its bytes.
 func (m *meter) reader(r io.Reader) io.Reader { return metered{r, m} }
 
 type metered struct {
@@ -60,14 +60,14 @@ type metered struct {
 	meter *meter
 }
 
-// Read reads, counts, and reports when it is time to.
+// Read reads, counts, and reports at most once per reportInterval.
 func (r metered) Read(p []byte) (int, error) {
 	n, err := r.Reader.Read(p)
 	r.meter.mu.Lock()
 	defer r.meter.mu.Unlock()
 	r.meter.now.Bytes += int64(n)
 	r.meter.now.Total = max(r.meter.now.Total, r.meter.now.Bytes)
-	if now := time.Now(); now.Sub(r.meter.last) >= reportEvery {
+	if now := time.Now(); now.Sub(r.meter.last) >= reportInterval {
 		r.meter.last = now
 		r.meter.report(r.meter.now)
 	}

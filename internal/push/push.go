@@ -8,67 +8,67 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Target is where in the registry an image is, or is to be.
+// Target is the place of an image in the registry.
 type Target struct {
-	// Repository is the name of the repository, without the registry's host.
+	// Repository is the repository without the registry's host.
 	Repository string
-	// Reference is a tag, or a manifest's digest.
+	// Reference is a tag or the digest of an image manifest.
 	Reference string
 }
 
-// Options are what a push can do without. Their functions must not block.
+// Options are the optional callbacks of a push. They must not block.
 type Options struct {
-	// Progress is called at the start, at the end and at most four times a second between them, never twice at a time.
+	// Progress is called at the start, at the end and at most four times per second in between, never concurrently.
 	Progress func(Progress)
 	// Fallback is called with the name of each source that did not give every blob, and the cause; the next source is tried.
 	Fallback func(source string, cause error)
 }
 
-// Result is what a push came to.
+// Result is the result of a push.
 type Result struct {
-	// Digest is the digest of the manifest, by which the image can be pulled.
+	// Digest is the digest of the image manifest, by which the image can be pulled.
 	Digest digest.Digest `json:"digest"`
-	// Bytes and Uploaded are the size and the number of the blobs that were moved.
+	// Bytes and Uploaded are the total size and the number of the uploaded blobs.
 	Bytes    int64 `json:"bytes"`
 	Uploaded int   `json:"uploaded"`
-	// PresentBytes and Present are those of the blobs that were there already, in whatever repository.
+	// PresentBytes and Present are those of the blobs that the registry already had, in any repository.
 	PresentBytes int64 `json:"presentBytes"`
 	Present      int   `json:"present"`
 }
 
-// ErrMismatch is the error of a push whose last source gave a blob that is not what its digest says. Asking again is of no
-// use: that source has nothing else.
-var ErrMismatch = errors.New("the content is not that of the digest")
+// ErrMismatch is the error of a push whose last source gave a blob that does not match its digest. A retry cannot succeed,
+// because that source has no other copy.
+var ErrMismatch = errors.New("content does not match its digest")
 
-// Push makes the registry have the image at the target. Blobs that are there are not asked of the sources, and a source
-// of which nothing is wanted is not asked at all. The sources are tried in their order, each for what is missing still.
-// A registry that fails is tried again for some seconds, and only with what it still lacks by then.
+// Push uploads the image to the target, and returns when it is present there. It asks the sources in their order, each for the
+// blobs that are still missing. A registry that fails is retried for some seconds, only with the blobs that it still lacks.
+// The error wraps ErrMismatch if the last source gave other content, and a *StatusError if the registry refused a request.
 func (r *Registry) Push(
 	ctx context.Context, target Target, contents Contents, options Options,
 ) (Result, error) {
-	own, err := ownSizes(contents.Manifest)
+	sizes, err := manifestSizes(contents.Manifest)
 	if err != nil {
 		return Result{}, err
 	}
-	p := &transfer{registry: r, target: target, contents: contents, fallback: options.Fallback, own: own}
+	p := &transfer{registry: r, target: target, contents: contents, fallback: options.Fallback, manifestSizes: sizes}
 	p.meter = newMeter(contents.Size, options.Progress)
 	for attempt := 0; ; attempt++ {
 		err := p.try(ctx)
 		if err == nil {
 			return p.result, nil
 		}
-		if !passes(err) || attempt == len(pauses()) {
+		if !isTemporary(err) || attempt == len(retryDelays()) {
 			return Result{}, err
 		}
 		select {
-		case <-time.After(pauses()[attempt]):
+		case <-time.After(retryDelays()[attempt]):
 		case <-ctx.Done():
 			return Result{}, ctx.Err()
 		}
 	}
 }
 
-// pauses are the times between the attempts: as long, all in all, as a registry takes to start again.
-func pauses() []time.Duration {
+// retryDelays are the pauses between attempts. Their sum is about the time that a registry takes to restart.
+func retryDelays() []time.Duration {
 	return []time.Duration{250 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second}
 }

@@ -15,8 +15,8 @@ func TestPush_MakesTheImagePullable(t *testing.T) {
 	t.Parallel()
 	one, two := dockertest.Layer("one"), dockertest.Layer("two")
 	for name, layers := range map[string][]dockertest.Blob{
-		"of two layers":                    {one, two},
-		"with a layer that is there twice": {one, two, one},
+		"two layers":    {one, two},
+		"a layer twice": {one, two, one},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -38,7 +38,7 @@ func TestPush_MakesTheImagePullable(t *testing.T) {
 	}
 }
 
-func TestPush_SendsLayersUncompressedUnderTheirDiffIDs(t *testing.T) {
+func TestPush_UploadsUncompressedLayersByDiffID(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	layer := dockertest.Layer("one")
@@ -60,7 +60,7 @@ func TestPush_SendsLayersUncompressedUnderTheirDiffIDs(t *testing.T) {
 	}
 }
 
-func TestPush_MovesOnlyWhatIsMissing(t *testing.T) {
+func TestPush_UploadsOnlyMissingBlobs(t *testing.T) {
 	t.Parallel()
 	base, app, rebuilt := dockertest.Noise(300_000, 1), dockertest.Noise(20_000, 2), dockertest.Noise(20_001, 3)
 	first := dockertest.NewImage("a", base, app)
@@ -72,15 +72,15 @@ func TestPush_MovesOnlyWhatIsMissing(t *testing.T) {
 		want  push.Result
 		saves int
 	}{
-		{"the first push moves all", first, push.Result{Bytes: first.Size() + first.Config.Size, Uploaded: 3}, 1},
-		{"the second moves nothing, and saves nothing", first, push.Result{Present: 3, PresentBytes: first.Size() + first.Config.Size}, 1},
+		{"the first push uploads all blobs", first, push.Result{Bytes: first.Size() + first.Config.Size, Uploaded: 3}, 1},
+		{"the second uploads and saves nothing", first, push.Result{Present: 3, PresentBytes: first.Size() + first.Config.Size}, 1},
 		{
-			"a rebuild of one layer moves that and the configuration",
+			"a rebuild of one layer uploads that layer and the config",
 			again,
 			push.Result{Bytes: rebuilt.Size + again.Config.Size, Uploaded: 2, Present: 1, PresentBytes: base.Size},
 			2,
 		},
-		{"going back to the first build moves nothing", first, push.Result{Present: 3, PresentBytes: first.Size() + first.Config.Size}, 2},
+		{"going back to the first build uploads nothing", first, push.Result{Present: 3, PresentBytes: first.Size() + first.Config.Size}, 2},
 	} {
 		got := e.mustPush(t, step.image)
 		got.Digest = ""
@@ -100,11 +100,11 @@ func TestPush_MovesOnlyWhatIsMissing(t *testing.T) {
 	}
 }
 
-func TestPush_TakesBlobsInParallel(t *testing.T) {
+func TestPush_AcceptsConcurrentBlobs(t *testing.T) {
 	t.Parallel()
 	for name, image := range map[string]dockertest.Image{
-		"of two layers": dockertest.NewImage("a", dockertest.Noise(90_000, 1), dockertest.Layer("x")),
-		"of no layers":  dockertest.NewImage("b"),
+		"two layers": dockertest.NewImage("a", dockertest.Noise(90_000, 1), dockertest.Layer("x")),
+		"no layers":  dockertest.NewImage("b"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -122,7 +122,7 @@ func TestPush_TakesBlobsInParallel(t *testing.T) {
 	}
 }
 
-func TestPush_FailsWhenTheSourceForgetsABlob(t *testing.T) {
+func TestPush_FailsWhenTheSourceOmitsABlob(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	image := dockertest.NewImage("a", dockertest.Layer("one"))
@@ -133,7 +133,7 @@ func TestPush_FailsWhenTheSourceForgetsABlob(t *testing.T) {
 	e.wantNothingVisible(t)
 }
 
-func TestPush_GivesAnImageTheSameDigestEverywhere(t *testing.T) {
+func TestPush_GivesTheSameDigestInEveryRegistry(t *testing.T) {
 	t.Parallel()
 	image := dockertest.NewImage("a", dockertest.Layer("one"), dockertest.Layer("two"))
 	if one, two := newEnv(t).mustPush(t, image).Digest, newEnv(t).mustPush(t, image).Digest; one != two {
@@ -141,7 +141,7 @@ func TestPush_GivesAnImageTheSameDigestEverywhere(t *testing.T) {
 	}
 }
 
-func TestPush_ReportsProgressFromNothingToAll(t *testing.T) {
+func TestPush_ReportsProgressFromZeroToTotal(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	image := dockertest.NewImage("a", dockertest.Noise(5_000_000, 1))
@@ -160,7 +160,7 @@ func TestPush_ReportsProgressFromNothingToAll(t *testing.T) {
 	}
 }
 
-func TestPush_ReportsHowMuchWasThereAlready(t *testing.T) {
+func TestPush_ReportsPresentBytes(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	base := dockertest.Noise(5_000_000, 1)
@@ -177,21 +177,21 @@ func TestPush_ReportsHowMuchWasThereAlready(t *testing.T) {
 	}
 }
 
-func TestHeld_TellsWhichBuildTheTagServes(t *testing.T) {
+func TestPresence_ReportsTheBuildOfATag(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	image := dockertest.NewImage("a", dockertest.Layer("one"))
 	result := e.mustPush(t, image)
-	want := push.Held{Digest: result.Digest, Complete: true, Sizes: map[digest.Digest]int64{
+	want := push.Presence{Digest: result.Digest, Complete: true, Sizes: map[digest.Digest]int64{
 		image.ID(): image.Config.Size, image.Layers[0].Digest: image.Layers[0].Size,
 	}}
 	for _, reference := range []string{"1", result.Digest.String()} {
-		got, err := e.registry.Held(t.Context(), push.Target{Repository: "a/b", Reference: reference})
+		got, err := e.registry.Presence(t.Context(), push.Target{Repository: "a/b", Reference: reference})
 		if err != nil {
-			t.Fatalf("Held(%q): %v", reference, err)
+			t.Fatalf("Presence(%q): %v", reference, err)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("Held(%q) (-want +got):\n%s", reference, diff)
+			t.Errorf("Presence(%q) (-want +got):\n%s", reference, diff)
 		}
 	}
 }

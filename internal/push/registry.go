@@ -15,20 +15,21 @@ import (
 )
 
 const (
-	// parallelHeads is how many questions about blobs go to the registry at a time.
-	parallelHeads = 8
-	// maxDocument is the limit in bytes for what is held in memory, manifests and error messages: that of registries.
+	// maxConcurrentHeads is how many requests about blobs a push or a lookup sends concurrently.
+	maxConcurrentHeads = 8
+	// maxDocument is the limit in bytes for an image manifest or an error message, which are read into memory. It is the limit
+	// of registries for an image manifest.
 	maxDocument = 4 << 20
 )
 
-// Registry is one registry, without authentication. It may be used by several goroutines at once.
+// Registry is a client of a registry without authentication. It is safe for concurrent use.
 type Registry struct {
 	base *url.URL
 	http *http.Client
 }
 
-// NewRegistry returns the registry whose API is at address, such as http://kind-registry:5000, or on the Unix socket of a URL
-// such as unix:///run/registry.sock. Proxies of the environment are not used for it.
+// NewRegistry returns a client of the registry at an address such as http://kind-registry:5000, or on a Unix socket such as
+// unix:///run/registry.sock. It ignores the proxies of the environment.
 func NewRegistry(address string) (*Registry, error) {
 	base, err := url.Parse(address)
 	if err != nil {
@@ -45,24 +46,23 @@ func NewRegistry(address string) (*Registry, error) {
 	return &Registry{base: base, http: &http.Client{Transport: &http.Transport{
 		DialContext:         dial,
 		TLSHandshakeTimeout: 5 * time.Second,
-		// After the last byte of a layer the registry still has to bring it to the disk.
+		// After the last byte of a layer the registry still has to write it to disk.
 		ResponseHeaderTimeout: 2 * time.Minute,
-		MaxIdleConnsPerHost:   parallelHeads,
+		MaxIdleConnsPerHost:   maxConcurrentHeads,
 		IdleConnTimeout:       time.Minute,
 		WriteBufferSize:       64 << 10,
 	}}}, nil
 }
 
-// Close closes the connections that are idle.
+// Close closes idle connections.
 func (r *Registry) Close() { r.http.CloseIdleConnections() }
 
-// request makes a request for a path below /v2/.
+// request returns a request for a path below /v2/.
 func (r *Registry) request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
 	return http.NewRequestWithContext(ctx, method, r.base.JoinPath("v2", path).String(), body)
 }
 
-// send sends the request. The answer must have one of the wanted codes; any other is an error with what the registry
-// says. The caller closes the answer's body.
+// send sends the request. A response without one of the wanted status codes is a *StatusError. The caller closes the body.
 func (r *Registry) send(request *http.Request, want ...int) (*http.Response, error) {
 	response, err := r.http.Do(request)
 	if err != nil {
@@ -76,25 +76,24 @@ func (r *Registry) send(request *http.Request, want ...int) (*http.Response, err
 	defer func() { _ = response.Body.Close() }()
 	return nil, &StatusError{
 		Code:     response.StatusCode,
-		Question: request.Method + " " + request.URL.Path,
-		Answer:   response.Status + complaint(response.Body),
+		Request:  request.Method + " " + request.URL.Path,
+		Response: response.Status + errorText(response.Body),
 	}
 }
 
-// StatusError is an answer of the registry that was not wanted.
+// StatusError is an unexpected response of the registry.
 type StatusError struct {
-	// Code is the status code of the answer.
+	// Code is the status code.
 	Code int
-	// Question is what was asked, and Answer what the registry said.
-	Question, Answer string
+	// Request is the method and path, and Response the status with the registry's errors.
+	Request, Response string
 }
 
-// Error returns the question and the answer.
-func (e *StatusError) Error() string { return e.Question + ": " + e.Answer }
+// Error returns the request and the response.
+func (e *StatusError) Error() string { return e.Request + ": " + e.Response }
 
-// passes says whether an error of the registry may pass within seconds: it is restarted, or busy. A full disk is not
-// emptied so soon.
-func passes(err error) bool {
+// isTemporary reports whether an error may pass within seconds, as when the registry restarts or is busy. A full disk does not.
+func isTemporary(err error) bool {
 	if _, fromSource := errors.AsType[*sourceError](err); fromSource {
 		return false
 	}
@@ -102,7 +101,7 @@ func passes(err error) bool {
 		return false
 	}
 	if status, ok := errors.AsType[*StatusError](err); ok {
-		lost := strings.Contains(status.Answer, "MANIFEST_BLOB_UNKNOWN") // a blob was removed after it was found
+		lost := strings.Contains(status.Response, "MANIFEST_BLOB_UNKNOWN") // a blob was removed during the push
 		busy := status.Code == http.StatusTooManyRequests || status.Code >= http.StatusInternalServerError
 		return lost || busy && !NoSpace(err)
 	}
@@ -110,14 +109,14 @@ func passes(err error) bool {
 	return network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// NoSpace says whether a push failed as a disk is full: the registry's, or the daemon's, which needs space for save. Both
-// tell so in words only, those of ENOSPC.
+// NoSpace reports whether a push failed because a disk is full: the registry's, or the daemon's, which save needs. Both report
+// it only as the text of ENOSPC.
 func NoSpace(err error) bool {
 	return err != nil && strings.Contains(err.Error(), syscall.ENOSPC.Error())
 }
 
-// complaint returns what a registry says is wrong, with a colon before it, or "".
-func complaint(body io.Reader) string {
+// errorText returns the errors in the body of a response, each after a colon, or "".
+func errorText(body io.Reader) string {
 	var answer struct {
 		Errors []struct {
 			Code    string          `json:"code"`

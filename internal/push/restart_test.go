@@ -12,7 +12,7 @@ import (
 	"kind-local-registry/internal/registry"
 )
 
-// flaky is a registry that breaks off the first upload, as when it is restarted.
+// flaky is a registry that breaks off the first upload, as a restart does.
 type flaky struct {
 	http.Handler
 
@@ -20,7 +20,7 @@ type flaky struct {
 	uploads int
 }
 
-// ServeHTTP answers, or breaks off.
+// ServeHTTP responds, or breaks off the first upload.
 func (f *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/uploads/") {
 		f.mu.Lock()
@@ -34,7 +34,7 @@ func (f *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.Handler.ServeHTTP(w, r)
 }
 
-func TestPush_GoesOnWhenTheRegistryIsBack(t *testing.T) {
+func TestPush_RetriesAfterARegistryRestart(t *testing.T) {
 	t.Parallel()
 	handler, err := registry.New(t.Context(), registry.Config{Root: t.TempDir()})
 	if err != nil {
@@ -53,10 +53,10 @@ func TestPush_GoesOnWhenTheRegistryIsBack(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Push: %v", err)
 	}
-	if held, err := client.Held(t.Context(), target()); err != nil || !held.Complete || held.Digest != result.Digest {
-		t.Errorf("Held = %+v (error %v), want %s, complete", held, err, result.Digest)
+	if presence, err := client.Presence(t.Context(), target()); err != nil || !presence.Complete || presence.Digest != result.Digest {
+		t.Errorf("Presence = %+v (error %v), want %s, complete", presence, err, result.Digest)
 	}
 	if front.uploads != 4 {
-		t.Errorf("%d uploads, want 4: one that broke off, and each of three blobs once", front.uploads)
+		t.Errorf("%d uploads, want 4: one that broke off, and one for each of three blobs", front.uploads)
 	}
 }

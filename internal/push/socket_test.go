@@ -14,7 +14,7 @@ import (
 	"kind-local-registry/internal/registry"
 )
 
-// serveSocket serves the handler on the socket until the function that it returns is called.
+// serveSocket serves the handler on the socket until stop is called.
 func serveSocket(t *testing.T, path string, handler http.Handler) (stop func()) {
 	t.Helper()
 	listener, err := registry.ListenSocket(t.Context(), path)
@@ -32,7 +32,7 @@ func serveSocket(t *testing.T, path string, handler http.Handler) (stop func()) 
 	}
 }
 
-func TestPush_WritesThroughASocket(t *testing.T) {
+func TestPush_UploadsThroughAUnixSocket(t *testing.T) {
 	t.Parallel()
 	handler, err := registry.New(t.Context(), registry.Config{Root: t.TempDir()})
 	if err != nil {
@@ -50,12 +50,12 @@ func TestPush_WritesThroughASocket(t *testing.T) {
 	if err != nil {
 		t.Fatalf("Push: %v", err)
 	}
-	if held, err := client.Held(t.Context(), target()); err != nil || !held.Complete || held.Digest != result.Digest {
-		t.Errorf("Held = %+v (error %v), want %s, complete", held, err, result.Digest)
+	if presence, err := client.Presence(t.Context(), target()); err != nil || !presence.Complete || presence.Digest != result.Digest {
+		t.Errorf("Presence = %+v (error %v), want %s, complete", presence, err, result.Digest)
 	}
 }
 
-func TestHeld_WaitsForARegistryThatIsReplaced(t *testing.T) {
+func TestPresence_WaitsForARegistryRestart(t *testing.T) {
 	t.Parallel()
 	handler, err := registry.New(t.Context(), registry.Config{Root: t.TempDir()})
 	if err != nil {
@@ -67,17 +67,17 @@ func TestHeld_WaitsForARegistryThatIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	for _, before := range []string{"there is no socket", "nobody listens on the socket"} {
+	for _, before := range []string{"the socket does not exist", "the socket refuses connections"} {
 		dialling, asked := make(chan struct{}, 10), make(chan error, 1)
 		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GetConn: func(string) { dialling <- struct{}{} }})
 		go func() {
-			_, err := client.Held(ctx, target())
+			_, err := client.Presence(ctx, target())
 			asked <- err
 		}()
 		<-dialling
 		stop := serveSocket(t, path, handler)
 		if err := <-asked; err != nil {
-			t.Errorf("Held while %s: %v", before, err)
+			t.Errorf("Presence while %s: %v", before, err)
 		}
 		stop()
 	}

@@ -14,24 +14,25 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// transfer is one push. What an attempt has brought into the registry, the next one finds there.
+// transfer is one push. Each attempt uploads the blobs that the registry still lacks.
 type transfer struct {
 	registry *Registry
 	target   Target
 	contents Contents
 	fallback func(string, error)
-	own      map[digest.Digest]int64 // the sizes that the image's own manifest gives; nil where one is made
 	meter    *meter
+	// manifestSizes are the sizes in the image's own manifest; nil if the push makes the manifest.
+	manifestSizes map[digest.Digest]int64
 
 	mu     sync.Mutex
 	sizes  map[digest.Digest]int64    // of the blobs that the registry has
-	opened map[digest.Digest]*url.URL // uploads that were opened by asking for a mount
+	opened map[digest.Digest]*url.URL // uploads that the registry opened instead of a mount
 	result Result
 }
 
-// try moves what is missing, and then the manifest, so that no image is visible before it is complete.
+// try uploads the missing blobs and then the image manifest, so that no incomplete image is visible.
 func (t *transfer) try(ctx context.Context) error {
-	if err := t.ask(ctx); err != nil {
+	if err := t.findPresent(ctx); err != nil {
 		return err
 	}
 	missing := t.missing()
@@ -52,42 +53,42 @@ func (t *transfer) try(ctx context.Context) error {
 	return nil
 }
 
-// ask learns which blobs the registry has. One of another size than the manifest says is none.
-func (t *transfer) ask(ctx context.Context) error {
+// findPresent finds the blobs that the registry has. A blob whose size differs from the manifest's counts as missing.
+func (t *transfer) findPresent(ctx context.Context) error {
 	sizes, err := t.registry.sizes(ctx, t.target.Repository, t.contents.blobs())
 	if err != nil {
 		return err
 	}
-	maps.DeleteFunc(sizes, func(d digest.Digest, size int64) bool { return t.own != nil && size != t.own[d] })
+	maps.DeleteFunc(sizes, func(d digest.Digest, size int64) bool { return t.manifestSizes != nil && size != t.manifestSizes[d] })
 	first := t.sizes == nil
 	t.sizes, t.opened = sizes, map[digest.Digest]*url.URL{}
 	if first {
 		for _, size := range sizes {
-			t.found(size)
+			t.countPresent(size)
 		}
 	}
 	return nil
 }
 
-// found counts a blob that need not be moved.
-func (t *transfer) found(size int64) {
+// countPresent counts a blob that the registry already had.
+func (t *transfer) countPresent(size int64) {
 	t.result.Present++
 	t.result.PresentBytes += size
-	t.meter.expectLess(size)
+	t.meter.markPresent(size)
 }
 
-// missing returns the blobs that the registry has not.
+// missing returns the blobs that the registry does not have.
 func (t *transfer) missing() []digest.Digest {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.DeleteFunc(t.contents.blobs(), func(d digest.Digest) bool { _, has := t.sizes[d]; return has })
 }
 
-// mount takes the missing blobs from the registry's other repositories, in parallel. What is not there has an upload
-// opened by that.
+// mount concurrently mounts the missing blobs from the registry's other repositories. For a blob that no repository has, the
+// registry opens an upload.
 func (t *transfer) mount(ctx context.Context, missing []digest.Digest) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(parallelHeads)
+	group.SetLimit(maxConcurrentHeads)
 	for _, d := range missing {
 		group.Go(func() error {
 			size, session, err := t.registry.mount(ctx, t.target.Repository, d)
@@ -99,9 +100,9 @@ func (t *transfer) mount(ctx context.Context, missing []digest.Digest) error {
 			switch {
 			case session != nil:
 				t.opened[d] = session
-			case t.own == nil || size == t.own[d]:
+			case t.manifestSizes == nil || size == t.manifestSizes[d]:
 				t.sizes[d] = size
-				t.found(size)
+				t.countPresent(size)
 			}
 			return nil
 		})
@@ -109,8 +110,8 @@ func (t *transfer) mount(ctx context.Context, missing []digest.Digest) error {
 	return group.Wait()
 }
 
-// move uploads the missing blobs from the first source that gives them. Only what the registry does to a blob ends it
-// early: what a source does wrong is for the next source to do right.
+// move uploads the missing blobs from the first source that gives them. An error of the registry ends it; after an error of a
+// source, the next source is tried.
 func (t *transfer) move(ctx context.Context) error {
 	var faults []error
 	for _, source := range t.contents.Sources {
@@ -118,30 +119,30 @@ func (t *transfer) move(ctx context.Context) error {
 		if len(missing) == 0 {
 			return nil
 		}
-		wrong, err := t.moveFrom(ctx, source, missing)
+		sourceErr, err := t.moveFrom(ctx, source, missing)
 		if err != nil {
 			return err
 		}
 		if len(t.missing()) == 0 {
 			return nil
 		}
-		if wrong == nil {
-			wrong = errors.New("it did not give every blob")
+		if sourceErr == nil {
+			sourceErr = errors.New("it did not give every blob")
 		}
-		faults = append(faults, fmt.Errorf("%s: %w", source.Name(), wrong))
+		faults = append(faults, fmt.Errorf("%s: %w", source.Name(), sourceErr))
 		if t.fallback != nil {
-			t.fallback(source.Name(), wrong)
+			t.fallback(source.Name(), sourceErr)
 		}
 	}
 	missing := t.missing()
 	if len(missing) == 0 {
 		return nil
 	}
-	return &sourceError{fmt.Errorf("no source gives blob %s: %w", missing[0], lastOf(faults))}
+	return &sourceError{fmt.Errorf("no source gives blob %s: %w", missing[0], joinFaults(faults))}
 }
 
-// lastOf joins errors to one that is what the last of them is: that of the source which every daemon has.
-func lastOf(faults []error) error {
+// joinFaults joins the errors of the sources into one that wraps only the last: that of the source that every daemon has.
+func joinFaults(faults []error) error {
 	if len(faults) < 2 {
 		return errors.Join(faults...)
 	}
@@ -149,9 +150,9 @@ func lastOf(faults []error) error {
 	return fmt.Errorf("%s; %w", errors.Join(faults[:last]...).Error(), faults[last])
 }
 
-// moveFrom uploads what a source gives of the missing blobs. It returns what the source did wrong, and apart from that
-// what went wrong with the registry.
-func (t *transfer) moveFrom(ctx context.Context, source Source, missing []digest.Digest) (wrong, err error) {
+// moveFrom uploads the missing blobs that a source gives. It returns the error of the source, and apart from it that of the
+// registry.
+func (t *transfer) moveFrom(ctx context.Context, source Source, missing []digest.Digest) (sourceErr, err error) {
 	watch, watched := newWatch(ctx, t.contents.Size)
 	defer watch.stop()
 	var mu sync.Mutex
@@ -185,35 +186,35 @@ func (t *transfer) moveFrom(ctx context.Context, source Source, missing []digest
 	return errors.Join(append(faults, err)...), nil
 }
 
-// upload moves one blob.
+// upload uploads one blob.
 func (t *transfer) upload(ctx context.Context, d digest.Digest, size int64, blob io.Reader) error {
-	if want, known := t.own[d]; known && size >= 0 && size != want {
-		return &sourceError{fmt.Errorf("%w: it has %d bytes, not the %d of the manifest", ErrMismatch, size, want)}
+	if want, known := t.manifestSizes[d]; known && size >= 0 && size != want {
+		return &sourceError{fmt.Errorf("%w: %d bytes, not %d as in the image manifest", ErrMismatch, size, want)}
 	}
 	t.mu.Lock()
 	session := t.opened[d]
 	delete(t.opened, d)
 	t.mu.Unlock()
-	moved, err := t.registry.upload(ctx, t.target.Repository, blobUpload{session, d, size, blob})
+	uploaded, err := t.registry.upload(ctx, t.target.Repository, blobUpload{session, d, size, blob})
 	if err != nil {
 		return err
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.sizes[d] = moved
-	t.result.Bytes += moved
+	t.sizes[d] = uploaded
+	t.result.Bytes += uploaded
 	t.result.Uploaded++
 	return nil
 }
 
-// sourceError is what sources did wrong with a blob: they broke off, stalled, or gave something else. Whoever asked for
-// the push may ask again; the registry is not to blame.
+// sourceError is the error of the sources of a blob: they broke off, stalled, or gave other content. The caller may retry the
+// push; retrying the registry is of no use.
 type sourceError struct{ err error }
 
 func (e *sourceError) Error() string { return e.err.Error() }
 func (e *sourceError) Unwrap() error { return e.err }
 
-// registryError tells, in what a source returns, the registry's errors from the source's.
+// registryError marks an error of the registry among the errors that a source returns.
 type registryError struct{ err error }
 
 func (e *registryError) Error() string { return e.err.Error() }

@@ -11,34 +11,34 @@ import (
 )
 
 const (
-	// stallAfter is how long a blob under way may move no byte: what is slow moves some.
-	stallAfter = 30 * time.Second
-	// quietAfter is how long a source may take to its first blob, or from one to the next, and the registry to bring a blob
-	// to its disk, for an image of no size.
-	quietAfter = 2 * time.Minute
-	// slowest is the rate, in bytes per second, at which a daemon is thought to write an image to its disk, which Docker
-	// does with the whole image before the first byte, and to skip what is not wanted.
-	slowest = 20_000_000
+	// stallLimit is how long no byte of a running upload may move. A slow upload moves some.
+	stallLimit = 30 * time.Second
+	// quietLimit is how long a source may take before each blob, and the registry to write a blob to disk, for an image of
+	// size 0.
+	quietLimit = 2 * time.Minute
+	// minSaveRate is the minimum rate in bytes per second at which a daemon writes an image to disk, and skips unwanted blobs.
+	// Docker writes the whole image to disk before it sends the first byte.
+	minSaveRate = 20_000_000
 )
 
-// errStalled is the error of a push that stands still.
+// errStalled is the error of a push that has stalled.
 var errStalled = errors.New("no byte moved")
 
-// watch ends the work of a source when it stands still.
+// watch cancels the work on a source when it stalls.
 type watch struct {
 	quiet   time.Duration
 	timer   *time.Timer
 	cancel  context.CancelCauseFunc
-	context context.Context //nolint:containedctx // whose cause is what the watch has found
+	context context.Context //nolint:containedctx // its cause is the watch's result
 	reading atomic.Int32    // readers that wait for the source
-	blobs   atomic.Int32    // readers under way
+	blobs   atomic.Int32    // readers that have not ended
 }
 
-// newWatch starts to watch the work on an image of that size, which is done under the context returned.
+// newWatch starts to watch the work on an image of size bytes. The work must use the returned context.
 func newWatch(ctx context.Context, size int64) (*watch, context.Context) {
 	watched, cancel := context.WithCancelCause(ctx)
 	w := &watch{
-		quiet: quietAfter + time.Duration(size/slowest)*time.Second, cancel: cancel, context: watched,
+		quiet: quietLimit + time.Duration(size/minSaveRate)*time.Second, cancel: cancel, context: watched,
 	}
 	w.timer = time.AfterFunc(w.quiet, w.stall)
 	return w, watched
@@ -50,20 +50,20 @@ func (w *watch) stop() {
 }
 
 func (w *watch) stall() {
-	limit, who := w.quiet, "the source"
+	limit, stalled := w.quiet, "the source"
 	if w.blobs.Load() > 0 {
-		limit = stallAfter
+		limit = stallLimit
 		if w.registryAtFault() {
-			who = "the registry"
+			stalled = "the registry"
 		}
 	}
-	w.cancel(fmt.Errorf("%w for %s by %s", errStalled, limit, who))
+	w.cancel(fmt.Errorf("%w for %s by %s", errStalled, limit, stalled))
 }
 
-// registryAtFault says whether it was the registry that did not take bytes.
+// registryAtFault reports whether the registry, not the source, has stalled.
 func (w *watch) registryAtFault() bool { return w.blobs.Load() > 0 && w.reading.Load() == 0 }
 
-// stalled returns why the work was ended; nil where it was not, or not by the watch.
+// stalled returns the error with which the watch cancelled the work, or nil if it did not.
 func (w *watch) stalled() error {
 	if cause := context.Cause(w.context); errors.Is(cause, errStalled) {
 		return cause
@@ -71,10 +71,10 @@ func (w *watch) stalled() error {
 	return nil
 }
 
-// reader returns r, watched until it ends or end is called.
+// reader returns a reader of r that is watched until r ends or end is called.
 func (w *watch) reader(r io.Reader) *watched {
 	w.blobs.Add(1)
-	w.timer.Reset(stallAfter)
+	w.timer.Reset(stallLimit)
 	return &watched{Reader: r, watch: w}
 }
 
@@ -84,7 +84,7 @@ type watched struct {
 	once  sync.Once
 }
 
-// end says that no byte is to be expected any more.
+// end reports that no more bytes are expected.
 func (r *watched) end() {
 	r.once.Do(func() {
 		r.watch.blobs.Add(-1)
@@ -92,13 +92,13 @@ func (r *watched) end() {
 	})
 }
 
-// Read reads, and tells the watch so.
+// Read reads, and restarts the watch's timer.
 func (r *watched) Read(p []byte) (int, error) {
 	r.watch.reading.Add(1)
 	n, err := r.Reader.Read(p)
 	r.watch.reading.Add(-1)
 	if err == nil {
-		r.watch.timer.Reset(stallAfter)
+		r.watch.timer.Reset(stallLimit)
 	} else {
 		r.end()
 	}

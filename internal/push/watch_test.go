@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// slow gives a byte after each pause, and then nothing until its context ends.
+// slow gives one byte after each pause, and then blocks until its context ends.
 type slow struct {
 	ctx   context.Context //nolint:containedctx // a reader's
 	pause time.Duration
@@ -28,24 +28,24 @@ func (s *slow) Read(p []byte) (int, error) {
 	return copy(p, "x"), nil
 }
 
-func TestWatch_TellsASourceThatStandsStillFromASlowOne(t *testing.T) {
+func TestWatch_CancelsAStalledSourceButNotASlowOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, ctx := newWatch(t.Context(), 0)
 		defer w.stop()
 		start := time.Now()
-		// Ten minutes of a byte every twenty seconds, and then none.
+		// One byte every twenty seconds for ten minutes, and then none.
 		_, err := io.Copy(io.Discard, w.reader(&slow{ctx: ctx, pause: 20 * time.Second, left: 30}))
-		if took := time.Since(start); err == nil || took != 10*time.Minute+stallAfter {
+		if took := time.Since(start); err == nil || took != 10*time.Minute+stallLimit {
 			t.Errorf("ended with %v after %s, want 10m30s", err, took)
 		}
 		if w.stalled() == nil || w.registryAtFault() {
-			t.Errorf("stalled %v, the registry at fault %t; want the source to be", w.stalled(), w.registryAtFault())
+			t.Errorf("stalled %v, the registry at fault %t; want the source at fault", w.stalled(), w.registryAtFault())
 		}
 	})
 }
 
-func TestWatch_SaysWhenItIsTheRegistryThatTakesNothing(t *testing.T) {
+func TestWatch_ReportsAStalledRegistry(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		w, ctx := newWatch(t.Context(), 0)
@@ -53,21 +53,21 @@ func TestWatch_SaysWhenItIsTheRegistryThatTakesNothing(t *testing.T) {
 		if _, err := w.reader(bytes.NewReader([]byte("0123456789"))).Read(make([]byte, 5)); err != nil {
 			t.Fatal(err)
 		}
-		<-ctx.Done() // nobody reads on
+		<-ctx.Done() // no reader continues
 		if !w.registryAtFault() || !errors.Is(w.stalled(), errStalled) {
-			t.Errorf("stalled %v, the registry at fault %t; want it to be", w.stalled(), w.registryAtFault())
+			t.Errorf("stalled %v, the registry at fault %t; want it at fault", w.stalled(), w.registryAtFault())
 		}
 	})
 }
 
-func TestWatch_GivesADaemonTimeToWriteTheImageToItsDisk(t *testing.T) {
+func TestWatch_AllowsTimeToWriteTheImageToDisk(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		w, ctx := newWatch(t.Context(), 6_000_000_000)
 		defer w.stop()
 		<-ctx.Done()
-		if took := time.Since(start); took != quietAfter+300*time.Second {
+		if took := time.Since(start); took != quietLimit+300*time.Second {
 			t.Errorf("ended after %s, want 7m0s", took)
 		}
 	})

@@ -8,19 +8,19 @@ import (
 )
 
 const (
-	// followRetry is how long it is from the end of the daemon's events, as when it is restarted, to the next try.
-	followRetry = 2 * time.Second
-	// idleCheck is how often it is looked whether nobody waits for a push.
-	idleCheck = 200 * time.Millisecond
-	// mostChanged is how many names are kept that changed. Those beyond it are pushed when a pod wants them.
-	mostChanged = 1000
+	// followRetryDelay is how long it is from the end of the daemon's events, as when it is restarted, to the next try.
+	followRetryDelay = 2 * time.Second
+	// idleCheckInterval is how often it is looked whether nobody waits for a push.
+	idleCheckInterval = 200 * time.Millisecond
+	// maxChanged is how many names are kept that changed. Those beyond it are pushed when a pod wants them.
+	maxChanged = 1000
 )
 
 // Follow keeps the registry up with the daemon, until ctx ends: a name that the registry serves already is pushed again when
 // it comes to stand for another image, so that the next pod need not wait for that. Pushes that somebody waits for go first.
 // What goes wrong is logged, and left to the pod that wants the image.
 func (s *Service) Follow(ctx context.Context, log *slog.Logger) {
-	changed := make(chan string, mostChanged)
+	changed := make(chan string, maxChanged)
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	watching.Go(func() { s.watch(ctx, changed, log) })
@@ -48,7 +48,7 @@ func (s *Service) watch(ctx context.Context, changed chan<- string, log *slog.Lo
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(followRetry):
+		case <-time.After(followRetryDelay):
 			log.LogAttrs(ctx, slog.LevelInfo, "events lost, following again", slog.String("error", err.Error()))
 		}
 	}
@@ -56,7 +56,7 @@ func (s *Service) watch(ctx context.Context, changed chan<- string, log *slog.Lo
 
 // awaitIdle waits until another push would keep nobody waiting. It returns false where ctx ended before.
 func (s *Service) awaitIdle(ctx context.Context) bool {
-	tick := time.NewTicker(idleCheck)
+	tick := time.NewTicker(idleCheckInterval)
 	defer tick.Stop()
 	for !s.slots.TryAcquire(1) { // as it does while anybody waits
 		select {

@@ -29,7 +29,7 @@ type Service struct {
 	registry *push.Registry
 	host     string
 	rules    rules.Rules
-	flights  coalesce.Group[push.Result, push.Progress]
+	pushes   coalesce.Group[push.Result, push.Progress]
 	slots    *semaphore.Weighted
 
 	log       *slog.Logger
@@ -53,7 +53,7 @@ func NewService(
 }
 
 // Close ends all pushes and waits for them. A push after that fails.
-func (s *Service) Close() { s.flights.Close() }
+func (s *Service) Close() { s.pushes.Close() }
 
 // Lookup reports which images of that name the host and the registry have. For a name with a digest it asks the registry
 // only. The error is a *rewrite.Refusal if the name cannot be mapped to the registry or the rules exclude it, and any other
@@ -63,13 +63,13 @@ func (s *Service) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presen
 	if err != nil {
 		return rewrite.Presence{}, err
 	}
-	held, err := s.registry.Held(ctx, target)
+	stored, err := s.registry.Presence(ctx, target)
 	if err != nil {
 		return rewrite.Presence{}, err
 	}
 	var presence rewrite.Presence
-	if held.Complete {
-		presence.Served = held.Digest.String()
+	if stored.Complete {
+		presence.Served = stored.Digest.String()
 	}
 	if name.Digest() != "" {
 		presence.Digest = presence.Served
@@ -87,7 +87,7 @@ func (s *Service) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presen
 	if refusal, ok := errors.AsType[*rewrite.Refusal](image.Refusal()); ok {
 		presence.Refusal, presence.Detail = refusal.Reason, refusal.Detail
 	}
-	if build := manifestOf(image, held); build != "" && build == held.Digest {
+	if build := manifestOf(image, stored); build != "" && build == stored.Digest {
 		presence.Digest = presence.Served
 	}
 	return presence, nil
@@ -95,11 +95,11 @@ func (s *Service) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presen
 
 // manifestOf returns the digest of the manifest that a push of the image makes of blobs as the registry has them; "" if it is
 // not known. Nothing less tells the host's build from what somebody else put there, with the same configuration perhaps.
-func manifestOf(image docker.Image, held push.Held) digest.Digest {
-	if image.Stored {
+func manifestOf(image docker.Image, stored push.Presence) digest.Digest {
+	if image.Containerd {
 		return image.Manifest
 	}
-	return push.Contents{Config: image.ID, Layers: image.Layers}.ManifestDigest(held.Sizes)
+	return push.Contents{Config: image.ID, Layers: image.Layers}.ManifestDigest(stored.Sizes)
 }
 
 // Push makes the registry have the host's image of that name, which is any image reference, and returns its digest
@@ -145,7 +145,7 @@ func (s *Service) push(
 		s.metrics.pushed(result, time.Since(start), err)
 		return result, err
 	}
-	result, _, err := s.flights.Do(ctx, key, progress, run)
+	result, _, err := s.pushes.Do(ctx, key, progress, run)
 	return result, err
 }
 
@@ -158,11 +158,11 @@ func (s *Service) copy(
 		return push.Result{}, err
 	}
 	result, err := s.registry.Push(ctx, target, contents, push.Options{Progress: progress, Fallback: s.fallbacks.note})
-	return result, classed(err)
+	return result, asRefusal(err)
 }
 
 // classed returns what a push failed with, as a refusal where another try would fail like it.
-func classed(err error) error {
+func asRefusal(err error) error {
 	switch {
 	case errors.Is(err, push.ErrMismatch):
 		detail := "the Docker daemon does not give the image as it was: " + err.Error()
@@ -178,9 +178,9 @@ func classed(err error) error {
 func (s *Service) pushDigest(
 	ctx context.Context, name rewrite.Name, target push.Target, progress func(push.Progress),
 ) (push.Result, error) {
-	held, err := s.registry.Held(ctx, target)
-	if err != nil || held.Complete {
-		return push.Result{Digest: held.Digest}, err
+	stored, err := s.registry.Presence(ctx, target)
+	if err != nil || stored.Complete {
+		return push.Result{Digest: stored.Digest}, err
 	}
 	image, err := s.find(ctx, name)
 	if err == nil && image.Manifest.String() == name.Digest() {

@@ -29,7 +29,7 @@ func (f *uncachedFile) Read(p []byte) (int, error) {
 
 // drop starts at offset 0: the kernel kept the last page of the previous call if it was read only in part.
 func (f *uncachedFile) drop() {
-	pagecache.Forget(f.file, f.at)
+	pagecache.Drop(f.file, f.at)
 	f.dropped = f.at
 }
 

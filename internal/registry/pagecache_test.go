@@ -31,7 +31,7 @@ func TestNew_DropsPulledBlobFromPageCache(t *testing.T) {
 	}
 	blob := filepath.Join(root, "docker/registry/v2/blobs/sha256", d.Hex[:2], d.Hex, "data")
 	pagecachetest.NeedDisk(t, blob)
-	if kept := pagecachetest.Kept(t, blob); kept < size {
+	if kept := pagecachetest.Cached(t, blob); kept < size {
 		t.Errorf("%d bytes of a pushed blob in the page cache, want all %d", kept, size)
 	}
 	pulled, err := remote.Layer(repository.Digest(d.String()), options(t)...)
@@ -48,10 +48,10 @@ func TestNew_DropsPulledBlobFromPageCache(t *testing.T) {
 	}
 	// The registry closes the file only after it has sent the last byte.
 	for range 100 {
-		if pagecachetest.Kept(t, blob) == 0 {
+		if pagecachetest.Cached(t, blob) == 0 {
 			return
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	t.Errorf("%d bytes of a pulled blob in the page cache, want none", pagecachetest.Kept(t, blob))
+	t.Errorf("%d bytes of a pulled blob in the page cache, want none", pagecachetest.Cached(t, blob))
 }

@@ -51,12 +51,12 @@ func newServiceAt(t *testing.T, d *daemon, url string, log slog.Handler) service
 // wantWhole fails the test unless what the registry serves under the tag, if anything, is one whole image.
 func (s service) wantWhole(t *testing.T, repository, tag string) {
 	t.Helper()
-	held, err := s.registry.Held(t.Context(), push.Target{Repository: repository, Reference: tag})
+	presence, err := s.registry.Presence(t.Context(), push.Target{Repository: repository, Reference: tag})
 	if err != nil {
-		t.Fatalf("Held: %v", err)
+		t.Fatalf("Presence: %v", err)
 	}
-	if held.Digest != "" && !held.Complete {
-		t.Errorf("%s:%s is visible and not complete: %+v", repository, tag, held)
+	if presence.Digest != "" && !presence.Complete {
+		t.Errorf("%s:%s is visible and not complete: %+v", repository, tag, presence)
 	}
 }
 

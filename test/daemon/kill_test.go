@@ -103,7 +103,7 @@ func TestPush_GoesOnWhenTheRegistryIsKilled(t *testing.T) {
 	s := newServiceAt(t, d, "http://"+address, slog.DiscardHandler)
 	running := start()
 	await(t, func() error {
-		_, err := s.registry.Held(t.Context(), push.Target{Repository: "a", Reference: "1"})
+		_, err := s.registry.Presence(t.Context(), push.Target{Repository: "a", Reference: "1"})
 		return err
 	})
 	for i := range 10 {
@@ -118,7 +118,7 @@ func TestPush_GoesOnWhenTheRegistryIsKilled(t *testing.T) {
 		digest := mustPush(t, s, reference)
 		running = <-restarted
 		await(t, func() error {
-			_, err := s.registry.Held(t.Context(), push.Target{Repository: "a", Reference: "1"})
+			_, err := s.registry.Presence(t.Context(), push.Target{Repository: "a", Reference: "1"})
 			return err
 		})
 		s.pull(t, fmt.Sprintf("registry-killed/i%d", i), digest)

@@ -1,3 +1,3 @@
-// Package dockertest is a Docker daemon for tests: as much of the Engine API as package docker asks for, with images
-// saved in the layout of Docker 26. It is the only fake of the project's tests.
+// Package dockertest is a fake Docker daemon for tests: the part of the Engine API that package docker uses, with images
+// saved in the layout of Docker 26. Tests that need a real daemon use test/dockerd.
 package dockertest

@@ -13,7 +13,7 @@ import (
 	"github.com/moby/moby/client/pkg/versions"
 )
 
-// Engine is a running daemon. It has the images that the test gives it.
+// Engine is a running fake daemon with the images that a test gives it.
 type Engine struct {
 	server *httptest.Server
 
@@ -27,7 +27,7 @@ type Engine struct {
 	status [][2]string
 }
 
-// NewEngine starts a daemon without images, which ends with the test.
+// NewEngine starts a daemon without images until the test ends.
 func NewEngine(t testing.TB) *Engine {
 	t.Helper()
 	e := &Engine{images: map[string]Image{}, api: "1.45", driver: "vfs"}
@@ -39,43 +39,43 @@ func NewEngine(t testing.TB) *Engine {
 // Host returns the daemon's address, as docker.New takes it.
 func (e *Engine) Host() string { return "tcp://" + e.server.Listener.Addr().String() }
 
-// Tag makes the name, or the image's ID, stand for the image from now on.
+// Tag adds the image, and moves the tag name to it.
 func (e *Engine) Tag(name string, image Image) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.images[name], e.images[image.ID().String()] = image, image
 }
 
-// Truncate makes every saved image end after that many bytes: broken off, as when the daemon dies.
+// Truncate breaks off every saved image after that many bytes, as when the daemon dies. 0 breaks off none.
 func (e *Engine) Truncate(bytes int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.limit = bytes
 }
 
-// SetDriver makes the daemon say that it has another graph driver than vfs, of which nothing but save can be read. Its
-// files cannot be read, as where they are not mounted.
+// SetDriver sets the graph driver that the daemon reports. The default is vfs, for which save is the only source. The files of
+// another driver cannot be read, as if they were not mounted.
 func (e *Engine) SetDriver(name string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.driver = name
 }
 
-// UseContainerd makes the daemon one with the containerd image store.
+// UseContainerd gives the daemon the containerd image store.
 func (e *Engine) UseContainerd() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.driver, e.status = "overlayfs", [][2]string{{"driver-type", "io.containerd.snapshotter.v1"}}
 }
 
-// SaveAsBefore25 makes every saved image one in the layout of Docker 20.10.
+// SaveAsBefore25 makes the daemon save images in the layout of Docker 20.10.
 func (e *Engine) SaveAsBefore25() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.old = true
 }
 
-// SetAPIVersion makes the daemon one of another version of the API, such as 1.43.
+// SetAPIVersion sets the version of the API, such as 1.43.
 func (e *Engine) SetAPIVersion(version string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -114,7 +114,7 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// find returns the image of that name, or answers that there is none.
+// find returns the image of that name, or answers 404.
 func (e *Engine) find(w http.ResponseWriter, name string) (Image, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -126,7 +126,7 @@ func (e *Engine) find(w http.ResponseWriter, name string) (Image, bool) {
 	return image, found
 }
 
-// inspect answers GET /images/{name}/json, to a client that speaks that version of the API.
+// inspect answers GET /images/{name}/json in that version of the API.
 func (e *Engine) inspect(w http.ResponseWriter, version, name string) {
 	image, found := e.find(w, name)
 	if !found {
@@ -151,7 +151,7 @@ func (e *Engine) inspect(w http.ResponseWriter, version, name string) {
 	_ = json.NewEncoder(w).Encode(answer)
 }
 
-// save answers GET /images/get. As Docker does, it refuses an image without layers.
+// save answers GET /images/get. Like Docker, it refuses an image without layers.
 func (e *Engine) save(w http.ResponseWriter, name string) {
 	image, found := e.find(w, name)
 	if !found {
@@ -174,17 +174,17 @@ func (e *Engine) save(w http.ResponseWriter, name string) {
 	}
 	if layout(stream, image) != nil {
 		_ = http.NewResponseController(w).Flush()
-		panic(http.ErrAbortHandler) // the answer is under way: all that is left is to break it off
+		panic(http.ErrAbortHandler) // the status was sent: the response can only be broken off
 	}
 }
 
-// limited is a writer that fails after some bytes.
+// limited is a writer that fails after left bytes.
 type limited struct {
 	io.Writer
 	left int64
 }
 
-// Write writes as much as it may.
+// Write writes up to the limit.
 func (l *limited) Write(p []byte) (int, error) {
 	if int64(len(p)) <= l.left {
 		l.left -= int64(len(p))

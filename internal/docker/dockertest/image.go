@@ -12,14 +12,14 @@ import (
 
 // Blob is a file of a saved image.
 type Blob struct {
-	// Digest is what the file is named by, and Size what the daemon says of it.
+	// Digest is the digest in the file's name, and Size the size in its header.
 	Digest digest.Digest
 	Size   int64
-	// Open returns what the daemon sends. A test may put something else in its place.
+	// Open returns the bytes that the daemon sends. A test may replace it.
 	Open func() io.Reader
 }
 
-// NewBlob returns the blob with that content.
+// NewBlob returns a blob with that content.
 func NewBlob(content []byte) Blob {
 	return Blob{
 		Digest: digest.FromBytes(content),
@@ -28,7 +28,7 @@ func NewBlob(content []byte) Blob {
 	}
 }
 
-// Layer returns the layer with one file, /file, of that content.
+// Layer returns a layer with one file, /file, with that content.
 func Layer(content string) Blob {
 	var layer bytes.Buffer
 	files := tar.NewWriter(&layer)
@@ -39,7 +39,7 @@ func Layer(content string) Blob {
 	return NewBlob(layer.Bytes())
 }
 
-// Noise returns a blob of that size, which cannot be compressed and is never in memory as a whole.
+// Noise returns a blob of size bytes that cannot be compressed and is never in memory as a whole.
 func Noise(size int64, seed byte) Blob {
 	open := func() io.Reader { return io.LimitReader(rand.NewChaCha8([32]byte{seed}), size) }
 	d, err := digest.FromReader(open())
@@ -51,18 +51,18 @@ func Noise(size int64, seed byte) Blob {
 
 // Image is an image of the daemon.
 type Image struct {
-	// Config is the configuration; its digest is the image's ID.
+	// Config is the config; its digest is the image's ID.
 	Config Blob
 	Layers []Blob
 	OS     string
-	// RepoDigests are the references by which registries have the image, such as nginx@sha256:…
+	// RepoDigests are the image's references by digest in registries, such as nginx@sha256:…
 	RepoDigests []string
-	// PulledFrom are the repositories that it was pulled from, such as docker.io/library/nginx, as daemons tell from API
-	// 1.53 on.
+	// PulledFrom are the repositories that the image was pulled from, such as docker.io/library/nginx. Daemons report them from
+	// API 1.53 on.
 	PulledFrom []string
 }
 
-// NewImage returns the linux image of those layers. Images that differ in label differ in their ID.
+// NewImage returns a linux image with those layers. Images with different labels have different IDs.
 func NewImage(label string, layers ...Blob) Image {
 	diffIDs := []digest.Digest{}
 	for _, layer := range layers {
@@ -74,7 +74,7 @@ func NewImage(label string, layers ...Blob) Image {
 		"rootfs": map[string]any{"type": "layers", "diff_ids": diffIDs},
 	})
 	if err != nil {
-		panic(err) // strings and maps of them can be marshalled
+		panic(err) // maps of strings can be marshalled
 	}
 	return Image{Config: NewBlob(config), Layers: layers, OS: "linux"}
 }
@@ -82,7 +82,7 @@ func NewImage(label string, layers ...Blob) Image {
 // ID returns the image's ID.
 func (i Image) ID() digest.Digest { return i.Config.Digest }
 
-// Size returns the sum of the layers' sizes.
+// Size returns the total size of the layers in bytes.
 func (i Image) Size() int64 {
 	var size int64
 	for _, layer := range i.Layers {

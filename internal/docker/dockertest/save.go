@@ -11,8 +11,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// save writes the image as Docker 26 does: directories, then every blob once in the order of their names, among them
-// documents that nobody asked for, and the files that describe the layout last.
+// save writes the image as Docker 26 does: directories, then every blob once in the order of the digests, including documents
+// that no client needs, and last the files that describe the layout.
 func save(w io.Writer, image Image) error {
 	manifest, err := json.Marshal(manifest(image))
 	if err != nil {
@@ -46,8 +46,8 @@ func save(w io.Writer, image Image) error {
 	return files.Close()
 }
 
-// saveAsBefore25 writes the image as Docker 20.10 does: a directory for each layer, named by an ID that is not a digest of
-// the layer's, with a symbolic link where a layer was there before; and last the list that tells which is which.
+// saveAsBefore25 writes the image as Docker 20.10 does: a directory for each layer, named by an ID that is not the layer's
+// digest, with a symbolic link instead of a repeated layer, and last the list that maps layers to directories.
 func saveAsBefore25(w io.Writer, image Image) error {
 	type directory struct{ name, link string }
 	var names []string

@@ -1,2 +1,2 @@
-// Package pagecachetest looks at what the kernel keeps of files, for tests.
+// Package pagecachetest measures the page cache in tests.
 package pagecachetest

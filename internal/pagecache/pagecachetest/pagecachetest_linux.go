@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Write writes a file and brings it to the disk, where NeedDisk must find one.
+// Write writes a file to disk. It skips the test as NeedDisk does.
 func Write(t *testing.T, path string, content []byte) {
 	t.Helper()
 	file, err := os.Create(path) // #nosec G304 -- a test's
@@ -22,7 +22,7 @@ func Write(t *testing.T, path string, content []byte) {
 	NeedDisk(t, path)
 }
 
-// NeedDisk skips the test where the file is in memory only, which forgets nothing.
+// NeedDisk skips the test if the file is in a tmpfs, which cannot drop pages.
 func NeedDisk(t *testing.T, path string) {
 	t.Helper()
 	var system unix.Statfs_t
@@ -34,21 +34,21 @@ func NeedDisk(t *testing.T, path string) {
 	}
 }
 
-// Kept returns how many bytes the kernel keeps of a file. The test is skipped where the kernel cannot say (Linux 6.5 can).
-func Kept(t *testing.T, path string) int64 {
+// Cached returns how many bytes of a file are in the page cache. It skips the test if the kernel is older than Linux 6.5.
+func Cached(t *testing.T, path string) int64 {
 	t.Helper()
 	file, err := os.Open(path) // #nosec G304 -- a test's
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = file.Close() }()
-	var kept unix.Cachestat_t
-	err = unix.Cachestat(uint(file.Fd()), &unix.CachestatRange{}, &kept, 0)
+	var cached unix.Cachestat_t
+	err = unix.Cachestat(uint(file.Fd()), &unix.CachestatRange{}, &cached, 0)
 	if errors.Is(err, errors.ErrUnsupported) {
 		t.Skipf("cachestat(2): %v", err)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	return int64(kept.Cache) * int64(os.Getpagesize()) // #nosec G115 -- smaller than the memory
+	return int64(cached.Cache) * int64(os.Getpagesize()) // #nosec G115 -- smaller than the memory
 }

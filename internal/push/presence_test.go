@@ -17,7 +17,7 @@ import (
 	"kind-local-registry/internal/push"
 )
 
-// serving returns a client of a registry that serves those manifests, by their references, and every blob with 2 bytes.
+// serving returns a client of a registry that serves those manifests by their references, and every blob with 2 bytes.
 func serving(t *testing.T, manifests map[string]string) *push.Registry {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -41,12 +41,12 @@ func serving(t *testing.T, manifests map[string]string) *push.Registry {
 	return registry
 }
 
-// blob is a descriptor of a blob as serving has them.
+// blob returns the descriptor of a blob that serving's registry has.
 func blob(content string) string {
 	return fmt.Sprintf(`{"mediaType":"application/x","digest":%q,"size":2}`, digest.FromString(content))
 }
 
-func TestHeld_TakesAManifestOfNoUseForNone(t *testing.T) {
+func TestPresence_IgnoresInvalidManifests(t *testing.T) {
 	t.Parallel()
 	const begin = `{"schemaVersion":2,"mediaType":"` + v1.MediaTypeImageManifest + `",`
 	layers := func(layers string) string {
@@ -54,48 +54,48 @@ func TestHeld_TakesAManifestOfNoUseForNone(t *testing.T) {
 	}
 	good := layers(blob("layer"))
 	for name, content := range map[string]string{
-		"no JSON":                    "<html>",
+		"not JSON":                   "<html>",
 		"a field of another type":    strings.Replace(good, `"config"`, `"subject":"x","config"`, 1),
 		"more than the limit":        good + strings.Repeat(" ", 5<<20),
-		"nothing in it":              "{}",
+		"an empty object":            "{}",
 		"schema 1":                   `{"schemaVersion":1,"name":"a/b","fsLayers":[]}`,
 		"an empty index":             `{"schemaVersion":2,"mediaType":"` + v1.MediaTypeImageIndex + `","manifests":[]}`,
 		"a digest that is a path":    layers(`{"digest":"../../../metrics","size":2}`),
-		"a digest of no algorithm":   layers(`{"digest":"md5:d41d8cd98f00b204e9800998ecf8427e","size":2}`),
+		"an unsupported algorithm":   layers(`{"digest":"md5:d41d8cd98f00b204e9800998ecf8427e","size":2}`),
 		"a negative size":            layers(strings.Replace(blob("layer"), ":2}", ":-2}", 1)),
 		"more layers than any image": layers(strings.Repeat(blob("layer")+",", 1000) + blob("layer")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			held, err := serving(t, map[string]string{"1": content}).Held(t.Context(), target())
-			if diff := cmp.Diff(push.Held{}, held); err != nil || diff != "" {
-				t.Errorf("Held: error %v, (-want +got):\n%s", err, diff)
+			presence, err := serving(t, map[string]string{"1": content}).Presence(t.Context(), target())
+			if diff := cmp.Diff(push.Presence{}, presence); err != nil || diff != "" {
+				t.Errorf("Presence: error %v, (-want +got):\n%s", err, diff)
 			}
 		})
 	}
-	held, err := serving(t, map[string]string{"1": good}).Held(t.Context(), target())
-	if err != nil || held.Digest != digest.FromString(good) || !held.Complete {
-		t.Errorf("Held of a good manifest = %+v (error %v), want %s, complete", held, err, digest.FromString(good))
+	presence, err := serving(t, map[string]string{"1": good}).Presence(t.Context(), target())
+	if err != nil || presence.Digest != digest.FromString(good) || !presence.Complete {
+		t.Errorf("Presence of a valid manifest = %+v (error %v), want %s, complete", presence, err, digest.FromString(good))
 	}
 }
 
-func TestHeld_TakesAnotherManifestThanTheDigestSaysForNone(t *testing.T) {
+func TestPresence_IgnoresManifestsWithAnotherDigest(t *testing.T) {
 	t.Parallel()
 	content := `{"schemaVersion":2,"config":` + blob("config") + `,"layers":[]}`
 	for _, asked := range []digest.Digest{digest.FromString("other"), digest.SHA512.FromString(content), digest.FromString(content)} {
-		want := push.Held{}
+		want := push.Presence{}
 		if asked.Algorithm().FromString(content) == asked {
-			want = push.Held{Digest: asked, Complete: true, Sizes: map[digest.Digest]int64{digest.FromString("config"): 2}}
+			want = push.Presence{Digest: asked, Complete: true, Sizes: map[digest.Digest]int64{digest.FromString("config"): 2}}
 		}
 		registry := serving(t, map[string]string{asked.String(): content})
-		got, err := registry.Held(t.Context(), push.Target{Repository: "a/b", Reference: asked.String()})
+		got, err := registry.Presence(t.Context(), push.Target{Repository: "a/b", Reference: asked.String()})
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
-			t.Errorf("Held(%s): error %v, (-want +got):\n%s", asked, err, diff)
+			t.Errorf("Presence(%s): error %v, (-want +got):\n%s", asked, err, diff)
 		}
 	}
 }
 
-func TestHeld_WantsAnImageOfAnIndex(t *testing.T) {
+func TestPresence_OfAnIndexNeedsOneRunnableImage(t *testing.T) {
 	t.Parallel()
 	image := `{"schemaVersion":2,"config":` + blob("config") + `,"layers":[]}`
 	here := v1.Descriptor{MediaType: v1.MediaTypeImageManifest, Digest: digest.FromString(image), Size: int64(len(image))}
@@ -106,10 +106,10 @@ func TestHeld_WantsAnImageOfAnIndex(t *testing.T) {
 		children []v1.Descriptor
 		want     bool
 	}{
-		"an image":                           {[]v1.Descriptor{here}, true},
-		"an image, and a platform without":   {[]v1.Descriptor{other, here}, true},
-		"nothing for any":                    {[]v1.Descriptor{gone, gone}, false},
-		"an image of another platform, gone": {[]v1.Descriptor{other}, false},
+		"an image":                          {[]v1.Descriptor{here}, true},
+		"an image, and one that is missing": {[]v1.Descriptor{other, here}, true},
+		"no image":                          {[]v1.Descriptor{gone, gone}, false},
+		"no image of another platform":      {[]v1.Descriptor{other}, false},
 	} {
 		index, err := json.Marshal(v1.Index{
 			Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: v1.MediaTypeImageIndex, Manifests: test.children,
@@ -118,9 +118,9 @@ func TestHeld_WantsAnImageOfAnIndex(t *testing.T) {
 			t.Fatal(err)
 		}
 		registry := serving(t, map[string]string{"1": string(index), here.Digest.String(): image})
-		held, err := registry.Held(t.Context(), target())
-		if err != nil || held.Complete != test.want || held.Digest != digest.FromBytes(index) {
-			t.Errorf("%s: Held = %+v (error %v), want the index, complete %t", name, held, err, test.want)
+		presence, err := registry.Presence(t.Context(), target())
+		if err != nil || presence.Complete != test.want || presence.Digest != digest.FromBytes(index) {
+			t.Errorf("%s: Presence = %+v (error %v), want the index, complete %t", name, presence, err, test.want)
 		}
 	}
 }

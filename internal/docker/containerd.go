@@ -12,17 +12,17 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// content reads the blobs of the containerd image store where containerd keeps them: files named by their digests.
-type content struct{ directories []string }
+// containerd is the source that reads the files of the containerd image store, whose names are the blobs' digests.
+type containerd struct{ directories []string }
 
 // Name returns containerd.
-func (content) Name() string { return "containerd" }
+func (containerd) Name() string { return "containerd" }
 
-// Blobs yields several blobs at a time.
-func (c content) Blobs(
+// Blobs yields several blobs concurrently.
+func (c containerd) Blobs(
 	ctx context.Context, want []digest.Digest, yield func(d digest.Digest, size int64, blob io.Reader) error,
 ) error {
-	return readParallel(ctx, want, func(d digest.Digest) error {
+	return readConcurrently(ctx, want, func(d digest.Digest) error {
 		path, err := c.path(d)
 		if err != nil {
 			return err
@@ -32,7 +32,7 @@ func (c content) Blobs(
 }
 
 // document returns the content of a small blob.
-func (c content) document(_ context.Context, d digest.Digest) ([]byte, error) {
+func (c containerd) document(_ context.Context, d digest.Digest) ([]byte, error) {
 	path, err := c.path(d)
 	if err != nil {
 		return nil, err
@@ -45,8 +45,8 @@ func (c content) document(_ context.Context, d digest.Digest) ([]byte, error) {
 	return readDocument(file, d)
 }
 
-// path returns the file of a blob.
-func (c content) path(d digest.Digest) (string, error) {
+// path returns the path of a blob's file.
+func (c containerd) path(d digest.Digest) (string, error) {
 	for _, directory := range c.directories {
 		path := filepath.Join(directory, "blobs", d.Algorithm().String(), d.Encoded())
 		_, err := os.Stat(path)
@@ -60,14 +60,14 @@ func (c content) path(d digest.Digest) (string, error) {
 	return "", fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
 }
 
-// readDocument reads a manifest, or another document, and verifies it.
+// readDocument reads a small blob and verifies it.
 func readDocument(r io.Reader, d digest.Digest) ([]byte, error) {
 	read, err := io.ReadAll(io.LimitReader(r, maxDocument))
 	if err != nil {
 		return nil, err
 	}
 	if digest.FromBytes(read) != d {
-		return nil, fmt.Errorf("document %s has another digest, or more than %d bytes", d, maxDocument)
+		return nil, fmt.Errorf("blob %s does not match its digest, or has more than %d bytes", d, maxDocument)
 	}
 	return read, nil
 }

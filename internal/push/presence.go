@@ -12,60 +12,60 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// maxDescriptors is how many blobs, or images of an index, a manifest may name: no node runs an image of more layers. Each
-// costs a lookup a request.
+// maxDescriptors is how many blobs an image manifest, or images an index, may name. Each costs a request, and no node runs an
+// image with more layers.
 const maxDescriptors = 1000
 
-// accepted returns the media types of manifests that the registry may serve: whatever a node can pull.
-func accepted() []string {
+// acceptedMediaTypes returns the media types of manifests and indexes that a node can pull.
+func acceptedMediaTypes() []string {
 	const docker = "application/vnd.docker.distribution.manifest."
 	return []string{v1.MediaTypeImageManifest, v1.MediaTypeImageIndex, docker + "v2+json", docker + "list.v2+json"}
 }
 
-// Held is what the registry has at a target.
-type Held struct {
-	// Digest is the digest of the manifest there; "" if there is none, or none that can be parsed.
+// Presence is what the registry has of an image.
+type Presence struct {
+	// Digest is the digest of the image manifest or index; "" if the registry has none, or an invalid one.
 	Digest digest.Digest
-	// Complete reports that the configuration and every layer are there too, each in its right size; of an index, those of an
-	// image that the nodes can run.
+	// Complete reports whether the registry also has the config and every layer in the right size. For an index, it has them
+	// for an image that the nodes can run.
 	Complete bool
-	// Sizes are the sizes in bytes of those blobs of the manifest that the registry has; nil for an index.
+	// Sizes are the sizes in bytes of the manifest's blobs that the registry has; nil for an index.
 	Sizes map[digest.Digest]int64
 }
 
-// Held tells what the registry has at the target. A manifest that no node could use counts as none, so that the next push
-// replaces it.
-func (r *Registry) Held(ctx context.Context, target Target) (Held, error) {
-	held, children, err := r.image(ctx, target)
+// Presence reports what the registry has at the target. An image manifest that no node can use counts as missing, so that the
+// next push replaces it.
+func (r *Registry) Presence(ctx context.Context, target Target) (Presence, error) {
+	presence, children, err := r.image(ctx, target)
 	if err != nil || len(children) == 0 {
-		return held, err
+		return presence, err
 	}
 	for _, child := range runnable(children) {
 		image, _, err := r.image(ctx, Target{Repository: target.Repository, Reference: child.Digest.String()})
 		if err != nil {
-			return Held{}, err
+			return Presence{}, err
 		}
 		if image.Complete {
-			held.Complete = true
+			presence.Complete = true
 			break
 		}
 	}
-	return held, nil
+	return presence, nil
 }
 
-// image tells what the registry has at the target, and what an index there names.
-func (r *Registry) image(ctx context.Context, target Target) (Held, []v1.Descriptor, error) {
+// image reports what the registry has at the target, without the images of an index, which it returns.
+func (r *Registry) image(ctx context.Context, target Target) (Presence, []v1.Descriptor, error) {
 	content, err := r.getManifest(ctx, target)
 	if err != nil {
-		return Held{}, nil, err
+		return Presence{}, nil, err
 	}
 	blobs, children, ok := parse(content)
 	d := digestOf(content, target.Reference)
 	if !ok || d == "" {
-		return Held{}, nil, nil
+		return Presence{}, nil, nil
 	}
 	if len(children) > 0 {
-		return Held{Digest: d}, children, nil
+		return Presence{Digest: d}, children, nil
 	}
 	contents := Contents{Config: blobs[0].Digest}
 	for _, layer := range blobs[1:] {
@@ -73,17 +73,17 @@ func (r *Registry) image(ctx context.Context, target Target) (Held, []v1.Descrip
 	}
 	sizes, err := r.sizes(ctx, target.Repository, contents.blobs())
 	if err != nil {
-		return Held{}, nil, err
+		return Presence{}, nil, err
 	}
-	held := Held{Digest: d, Complete: true, Sizes: sizes}
+	presence := Presence{Digest: d, Complete: true, Sizes: sizes}
 	for _, blob := range blobs {
-		held.Complete = held.Complete && sizes[blob.Digest] == blob.Size
+		presence.Complete = presence.Complete && sizes[blob.Digest] == blob.Size
 	}
-	return held, nil, nil
+	return presence, nil, nil
 }
 
-// parse returns the blobs that a manifest names, the configuration first, or the images of an index. ok is false for what is
-// neither: anybody who may write to the registry can put it there.
+// parse returns the blobs that an image manifest names, the config first, or the images of an index. ok is false for any other
+// document, which any client of the registry may have put.
 func parse(content []byte) (blobs, children []v1.Descriptor, ok bool) {
 	var manifest v1.Manifest
 	var index v1.Index
@@ -105,8 +105,8 @@ func parse(content []byte) (blobs, children []v1.Descriptor, ok bool) {
 	return blobs, children, true
 }
 
-// runnable returns the images of an index that a node would pull, which are for this machine's platform, or if there is none
-// for any, as an emulator may serve it. They are few, whatever the index says.
+// runnable returns the images of an index that a node could pull: those for this machine's platform, or if it has none, those
+// for any platform, as the host may emulate it. The number is limited, whatever the index lists.
 func runnable(children []v1.Descriptor) []v1.Descriptor {
 	nodes := platforms.Default()
 	var found []v1.Descriptor
@@ -118,10 +118,10 @@ func runnable(children []v1.Descriptor) []v1.Descriptor {
 	if len(found) == 0 {
 		found = children
 	}
-	return found[:min(len(found), parallelHeads)]
+	return found[:min(len(found), maxConcurrentHeads)]
 }
 
-// digestOf returns the digest of a manifest that was asked for by a reference; "" if that is another digest.
+// digestOf returns the digest of an image manifest that was requested by a tag or a digest; "" if the digests differ.
 func digestOf(content []byte, reference string) digest.Digest {
 	want, err := digest.Parse(reference)
 	switch {
@@ -133,16 +133,16 @@ func digestOf(content []byte, reference string) digest.Digest {
 	return want
 }
 
-// getManifest returns the manifest at the target, or nil if there is none, or none that is small enough.
+// getManifest returns the image manifest or index at the target, or nil if the registry has none, or a too large one.
 func (r *Registry) getManifest(ctx context.Context, target Target) ([]byte, error) {
 	request, err := r.request(ctx, http.MethodGet, target.path(), nil)
 	if err != nil {
 		return nil, err
 	}
-	request.Header["Accept"] = accepted()
+	request.Header["Accept"] = acceptedMediaTypes()
 	response, err := r.send(request, http.StatusOK, http.StatusNotFound)
 	if err != nil {
-		return nil, fmt.Errorf("asking the registry for manifest %s of %s: %w", target.Reference, target.Repository, err)
+		return nil, fmt.Errorf("looking up image manifest %s of %s in the registry: %w", target.Reference, target.Repository, err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode == http.StatusNotFound {
@@ -150,7 +150,7 @@ func (r *Registry) getManifest(ctx context.Context, target Target) ([]byte, erro
 	}
 	content, err := io.ReadAll(io.LimitReader(response.Body, maxDocument+1))
 	if err != nil {
-		return nil, fmt.Errorf("reading manifest %s of %s: %w", target.Reference, target.Repository, err)
+		return nil, fmt.Errorf("reading image manifest %s of %s: %w", target.Reference, target.Repository, err)
 	}
 	if len(content) > maxDocument {
 		return nil, nil

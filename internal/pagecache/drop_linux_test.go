@@ -11,13 +11,13 @@ import (
 	"kind-local-registry/internal/pagecache/pagecachetest"
 )
 
-func TestForget(t *testing.T) {
+func TestDrop(t *testing.T) {
 	t.Parallel()
 	const size = 4 << 20
-	for name, test := range map[string]struct{ forget, want int64 }{
-		"nothing":  {0, size},
-		"a half":   {size / 2, size / 2},
-		"the file": {size, 0},
+	for name, test := range map[string]struct{ drop, want int64 }{
+		"no bytes":       {0, size},
+		"half the file":  {size / 2, size / 2},
+		"the whole file": {size, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -30,12 +30,12 @@ func TestForget(t *testing.T) {
 			if _, err := io.Copy(io.Discard, file); err != nil {
 				t.Fatal(err)
 			}
-			if got := pagecachetest.Kept(t, path); got != size {
-				t.Fatalf("%d bytes are kept of a file that was just read, want %d", got, size)
+			if got := pagecachetest.Cached(t, path); got != size {
+				t.Fatalf("%d bytes of a file are cached after reading it, want %d", got, size)
 			}
-			pagecache.Forget(file, test.forget)
-			if got := pagecachetest.Kept(t, path); got != test.want {
-				t.Errorf("%d bytes are kept, want %d", got, test.want)
+			pagecache.Drop(file, test.drop)
+			if got := pagecachetest.Cached(t, path); got != test.want {
+				t.Errorf("%d bytes are cached, want %d", got, test.want)
 			}
 			if err := errors.Join(file.Close(), os.Remove(path)); err != nil {
 				t.Error(err)

@@ -25,7 +25,7 @@ type reviewOptions struct {
 	registryHost string // the registry's host in rewritten images
 	pusher       string // host:port of the pusher
 	credentials  string // directory with the client certificate for the pusher
-	quiet        bool // log no decisions
+	quiet        bool   // log no decisions
 }
 
 // newReviewCommand returns the command webhook review.

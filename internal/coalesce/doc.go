@@ -1,4 +1,3 @@
-// Package coalesce lets callers who want the same thing at the same time share the work for it. Other than
-// golang.org/x/sync/singleflight it lets one of them leave without ending the work for the others, ends it when nobody is
-// left, and tells all of them how far it is.
+// Package coalesce runs concurrent calls with the same key once. Unlike golang.org/x/sync/singleflight, a caller can leave
+// without cancelling the others, the run is cancelled when the last caller has left, and all callers get its progress.
 package coalesce

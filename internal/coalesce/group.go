@@ -9,35 +9,35 @@ import (
 // ErrClosed is the error of Do after Close.
 var ErrClosed = errors.New("shutting down")
 
-// Run is the work of a flight. It may report how far it is, until it returns.
+// Run does the work of a call. It may report progress until it returns.
 type Run[Result, Progress any] func(ctx context.Context, report func(Progress)) (Result, error)
 
-// Group is the flights under way, by key. Its zero value has none. It may be used by several goroutines at once.
+// Group has the running calls by key. Its zero value is empty and ready to use. It is safe for concurrent use.
 type Group[Result, Progress any] struct {
 	mu     sync.Mutex
-	byKey  map[string]*flight[Result, Progress]
+	byKey  map[string]*call[Result, Progress]
 	closed bool
 	all    sync.WaitGroup
 }
 
-// flight is work under way. Its waiters and now are guarded by Group.mu; result and err may be read after done.
-type flight[Result, Progress any] struct {
+// call is a running Run. Group.mu guards waiters and latest; result and err may be read after done is closed.
+type call[Result, Progress any] struct {
 	cancel  context.CancelFunc
 	waiters map[*waiter[Progress]]struct{}
-	now     Progress
+	latest  Progress
 
 	done   chan struct{}
 	result Result
 	err    error
 }
 
-// waiter is a caller that waits for a flight.
+// waiter is a caller that waits for a call.
 type waiter[Progress any] struct{ progress func(Progress) }
 
-// Do waits for the flight with that key, which it starts where there is none, or until ctx ends. joined says that the flight
-// was there before. progress, where it is not nil, is told at once how far the flight is and then whatever the flight
-// reports, never twice at a time and never after Do has returned; it must not block, and not call the group. Do fails with
-// the flight's error, that of ctx, or ErrClosed.
+// Do waits for the call with that key, or until ctx ends. If no such call is running, Do starts one; joined reports whether one
+// was running. Unless progress is nil, Do calls it immediately with the call's latest progress, and then with each report,
+// never concurrently and never after Do has returned. progress must not block or use the group. The error is that of the call,
+// that of ctx, or ErrClosed.
 func (g *Group[Result, Progress]) Do(
 	ctx context.Context, key string, progress func(Progress), run Run[Result, Progress],
 ) (result Result, joined bool, err error) {
@@ -58,7 +58,7 @@ func (g *Group[Result, Progress]) Do(
 	}
 }
 
-// Close ends all flights and waits for them.
+// Close cancels all calls and waits for them.
 func (g *Group[Result, Progress]) Close() {
 	g.mu.Lock()
 	g.closed = true
@@ -69,10 +69,10 @@ func (g *Group[Result, Progress]) Close() {
 	g.all.Wait()
 }
 
-// join adds w to the flight with that key, which may have to be started, and tells it how far the flight is.
+// join adds w to the call with that key, which it starts if needed, and reports the latest progress to w.
 func (g *Group[Result, Progress]) join(
 	ctx context.Context, key string, w *waiter[Progress], run Run[Result, Progress],
-) (awaited *flight[Result, Progress], joined bool, err error) {
+) (awaited *call[Result, Progress], joined bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.closed {
@@ -83,20 +83,20 @@ func (g *Group[Result, Progress]) join(
 		awaited = g.start(ctx, key, run)
 	}
 	awaited.waiters[w] = struct{}{}
-	w.progress(awaited.now)
+	w.progress(awaited.latest)
 	return awaited, joined, nil
 }
 
-// start starts a flight, whose context outlives that of the caller who starts it. g.mu is held.
+// start starts a call whose context outlives that of its first caller. g.mu must be locked.
 func (g *Group[Result, Progress]) start(
 	ctx context.Context, key string, run Run[Result, Progress],
-) *flight[Result, Progress] {
+) *call[Result, Progress] {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	started := &flight[Result, Progress]{
+	started := &call[Result, Progress]{
 		cancel: cancel, waiters: map[*waiter[Progress]]struct{}{}, done: make(chan struct{}),
 	}
 	if g.byKey == nil {
-		g.byKey = map[string]*flight[Result, Progress]{}
+		g.byKey = map[string]*call[Result, Progress]{}
 	}
 	g.byKey[key] = started
 	g.all.Go(func() {
@@ -104,35 +104,35 @@ func (g *Group[Result, Progress]) start(
 		started.result, started.err = run(ctx, func(p Progress) { g.report(started, p) })
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		g.forget(key, started)
+		g.remove(key, started)
 		close(started.done)
 	})
 	return started
 }
 
-// report tells all waiters of a flight how far it is.
-func (g *Group[Result, Progress]) report(of *flight[Result, Progress], p Progress) {
+// report reports progress to all waiters of a call.
+func (g *Group[Result, Progress]) report(of *call[Result, Progress], p Progress) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	of.now = p
+	of.latest = p
 	for w := range of.waiters {
 		w.progress(p)
 	}
 }
 
-// leave takes w from the flight, and ends the flight if it was the last.
-func (g *Group[Result, Progress]) leave(key string, left *flight[Result, Progress], w *waiter[Progress]) {
+// leave removes w from the call, and cancels the call if no waiter is left.
+func (g *Group[Result, Progress]) leave(key string, left *call[Result, Progress], w *waiter[Progress]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(left.waiters, w)
 	if len(left.waiters) == 0 {
 		left.cancel()
-		g.forget(key, left) // who comes now wants a flight that is not ending
+		g.remove(key, left) // a new caller must not join a cancelled call
 	}
 }
 
-// forget takes the flight from the map, where it is still there. g.mu is held.
-func (g *Group[Result, Progress]) forget(key string, gone *flight[Result, Progress]) {
+// remove removes the call from the map if it is still in it. g.mu must be locked.
+func (g *Group[Result, Progress]) remove(key string, gone *call[Result, Progress]) {
 	if g.byKey[key] == gone {
 		delete(g.byKey, key)
 	}

@@ -11,30 +11,30 @@ import (
 	"kind-local-registry/internal/coalesce"
 )
 
-// group is a group of flights that come to a number, and report numbers.
+// group is a group of calls whose result and progress are numbers.
 type group = coalesce.Group[int, int]
 
-// answer is what a caller of Do was told.
+// answer is the result of Do, and the progress that its caller got.
 type answer struct {
-	result int
-	joined bool
-	err    error
-	told   []int // progress
+	result   int
+	joined   bool
+	err      error
+	progress []int
 }
 
-// do calls Do in a goroutine, and returns what will be answered.
+// do calls Do in a goroutine, and returns a channel for its answer.
 func do(ctx context.Context, g *group, run coalesce.Run[int, int]) <-chan answer {
 	answered := make(chan answer, 1)
 	go func() {
 		var a answer
-		a.result, a.joined, a.err = g.Do(ctx, "key", func(p int) { a.told = append(a.told, p) }, run)
+		a.result, a.joined, a.err = g.Do(ctx, "key", func(p int) { a.progress = append(a.progress, p) }, run)
 		answered <- a
 	}()
 	synctest.Wait()
 	return answered
 }
 
-// until returns work that reports what comes from reports, and ends when that is closed. It counts how often it is begun.
+// until returns a Run that reports the values of reports, and returns when reports is closed. It counts its runs.
 func until(reports <-chan int, begun *int) coalesce.Run[int, int] {
 	return func(ctx context.Context, report func(int)) (int, error) {
 		*begun++
@@ -52,7 +52,7 @@ func until(reports <-chan int, begun *int) coalesce.Run[int, int] {
 	}
 }
 
-func TestDo_SharesOneFlightAndTellsAllHowFarItIs(t *testing.T) {
+func TestDo_SharesOneCallAndItsProgress(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var g group
@@ -67,7 +67,7 @@ func TestDo_SharesOneFlightAndTellsAllHowFarItIs(t *testing.T) {
 		for name, tt := range map[string]struct {
 			answered <-chan answer
 			joined   bool
-			told     []int
+			progress []int
 		}{
 			"the first":  {first, false, []int{0, 5, 7}},
 			"the second": {second, true, []int{5, 7}},
@@ -76,28 +76,28 @@ func TestDo_SharesOneFlightAndTellsAllHowFarItIs(t *testing.T) {
 			if got.err != nil || got.result != 1 || got.joined != tt.joined {
 				t.Errorf("Do of %s = %d, %v, %v, want 1, %v", name, got.result, got.joined, got.err, tt.joined)
 			}
-			if !slices.Equal(got.told, tt.told) {
-				t.Errorf("%s was told %v, want %v", name, got.told, tt.told)
+			if !slices.Equal(got.progress, tt.progress) {
+				t.Errorf("%s got progress %v, want %v", name, got.progress, tt.progress)
 			}
 		}
 		if begun != 1 {
-			t.Errorf("%d flights, want 1", begun)
+			t.Errorf("%d runs, want 1", begun)
 		}
 	})
 }
 
-func TestDo_StartsAnotherFlightAfterTheEndOfOne(t *testing.T) {
+func TestDo_StartsAnotherCallAfterTheFirstEnds(t *testing.T) {
 	t.Parallel()
 	var g group
 	for want := range 2 {
 		got, joined, err := g.Do(t.Context(), "key", nil, func(context.Context, func(int)) (int, error) { return want, nil })
 		if got != want || joined || err != nil {
-			t.Errorf("Do = %d, %v, %v, want %d of a flight of its own", got, joined, err, want)
+			t.Errorf("Do = %d, %v, %v, want %d of a call of its own", got, joined, err, want)
 		}
 	}
 }
 
-func TestDo_FailsForAllWhenTheFlightFails(t *testing.T) {
+func TestDo_ReturnsTheErrorToAllCallers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var g group
@@ -113,7 +113,7 @@ func TestDo_FailsForAllWhenTheFlightFails(t *testing.T) {
 	})
 }
 
-func TestDo_GoesOnForThoseWhoStay(t *testing.T) {
+func TestDo_ContinuesForTheRemainingCaller(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var g group
@@ -123,16 +123,16 @@ func TestDo_GoesOnForThoseWhoStay(t *testing.T) {
 		left, stayed := do(impatient, &g, until(reports, &begun)), do(t.Context(), &g, until(reports, &begun))
 		leave()
 		if got := <-left; !errors.Is(got.err, context.Canceled) {
-			t.Errorf("Do of the one who left = %v, want %v", got.err, context.Canceled)
+			t.Errorf("Do of the caller who left = %v, want %v", got.err, context.Canceled)
 		}
 		close(reports)
 		if got := <-stayed; got.err != nil || got.result != 1 {
-			t.Errorf("Do of the one who stayed = %d, %v, want 1", got.result, got.err)
+			t.Errorf("Do of the remaining caller = %d, %v, want 1", got.result, got.err)
 		}
 	})
 }
 
-func TestDo_EndsTheFlightWhenTheLastHasLeft(t *testing.T) {
+func TestDo_CancelsTheCallWhenTheLastCallerLeaves(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var g group
@@ -151,7 +151,7 @@ func TestDo_EndsTheFlightWhenTheLastHasLeft(t *testing.T) {
 	})
 }
 
-func TestDo_JoinsNoFlightThatIsEnding(t *testing.T) {
+func TestDo_JoinsNoCancelledCall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var g group
@@ -162,13 +162,13 @@ func TestDo_JoinsNoFlightThatIsEnding(t *testing.T) {
 		<-left
 		got, joined, err := g.Do(t.Context(), "key", nil, func(context.Context, func(int)) (int, error) { return 2, nil })
 		if got != 2 || joined || err != nil {
-			t.Errorf("Do = %d, %v, %v, want 2 of a flight of its own", got, joined, err)
+			t.Errorf("Do = %d, %v, %v, want 2 of a call of its own", got, joined, err)
 		}
 		close(release)
 	})
 }
 
-func TestClose_EndsFlightsAndWaitsForThem(t *testing.T) {
+func TestClose_CancelsCallsAndWaitsForThem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var g group

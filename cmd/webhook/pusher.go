@@ -23,7 +23,7 @@ import (
 type pusherOptions struct {
 	listen       string // address to listen on
 	registry     string // URL of the registry's API
-	registryHost string // what stands for the registry in references
+	registryHost string // the registry's host in rewritten images
 	dockerHost   string // address of the Docker daemon
 	certs        string // directory with the certificates
 	rules        string // file with the rules; "" for those in the environment
@@ -34,14 +34,14 @@ func newPusherCommand() *cobra.Command {
 	var options pusherOptions
 	command := &cobra.Command{
 		Use:   "pusher",
-		Short: "Push images of the Docker daemon into the registry when asked to",
-		Long: `Look up images of the Docker daemon, and push them into the registry, for clients that prove who they are by a
-certificate (TLS 1.3). It runs on the host, in a container that setup makes; it is the only piece that has the Docker
-socket. It needs ca.crt, server.crt and server.key in the directory of the certificates.`,
+		Short: "Push images of the Docker daemon into the registry on request",
+		Long: `Look up images in the Docker daemon and push them into the registry, for clients with a valid certificate (TLS 1.3). The pusher
+runs on the host, in a container that setup creates, and is the only component with the Docker socket. The directory of the
+certificates must have ca.crt, server.crt and server.key.`,
 		Example: `  # As setup runs it
   webhook pusher --docker-host unix:///var/run/docker.sock --certs /etc/kind-registry-pusher
 
-  # Beside a registry on the host
+  # With a registry on the host
   webhook pusher --listen 127.0.0.1:5443 --registry http://127.0.0.1:5001 --certs ./certs`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -53,15 +53,15 @@ socket. It needs ca.crt, server.crt and server.key in the directory of the certi
 	flags.StringVar(&options.listen, "listen", ":"+strconv.Itoa(config.PusherPort), "address to listen on")
 	flags.StringVar(&options.registry, "registry", api, "URL of the registry's API")
 	flags.StringVar(&options.registryHost, "registry-host", config.RegistryHost(config.RegistryPort),
-		"host that stands for the registry in image references")
+		"registry's host in rewritten images")
 	flags.StringVar(&options.dockerHost, "docker-host", "unix:///var/run/docker.sock", "address of the Docker daemon")
 	flags.StringVar(&options.certs, "certs", "/etc/"+config.PusherContainer, "directory with the certificates")
 	flags.StringVar(&options.rules, "rules", "",
-		"file with the rules for images (docs/rules.md); none for the document in the environment variable "+config.RulesVariable)
+		"file with the rules for images (docs/rules.md); default: the environment variable "+config.RulesVariable)
 	return command
 }
 
-// runPusher serves until ctx ends, or the socket of the daemon is lost.
+// runPusher serves until ctx ends or the daemon's socket is lost.
 func runPusher(ctx context.Context, options pusherOptions, stderr io.Writer) error {
 	imageRules, err := readRules(options.rules)
 	if err != nil {
@@ -86,20 +86,19 @@ func runPusher(ctx context.Context, options pusherOptions, stderr io.Writer) err
 	defer service.Close()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", options.listen)
 	if err != nil {
-		return fmt.Errorf("listening: %w", err)
+		return fmt.Errorf("listening for clients: %w", err)
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	if imageRules.PrePush {
 		group.Go(func() error { service.Follow(ctx, log); return nil })
 	}
-	// A restart of the container, which Docker sees to, mounts the new socket.
+	// The error ends the process. Docker then restarts the container, which mounts the new socket.
 	group.Go(func() error { return docker.AwaitLoss(ctx, options.dockerHost) })
 	group.Go(func() error { return pusher.NewServer(service, log).Serve(ctx, listener, security) })
 	return group.Wait()
 }
 
-// readRules returns the rules of the file, or where none is named those in the environment, which setup gives the
-// container.
+// readRules returns the rules in the file, or if file is "", those in the environment of the container that setup creates.
 func readRules(file string) (rules.Rules, error) {
 	if file == "" {
 		return rules.Parse(config.RulesVariable, []byte(os.Getenv(config.RulesVariable)))

@@ -11,7 +11,7 @@ import (
 )
 
 // Without certificates the pusher ends right after it has read the rules.
-func TestPusher_ReadsItsRulesFromTheFileOrTheEnvironment(t *testing.T) {
+func TestPusher_ReadsRulesFromFileOrEnvironment(t *testing.T) {
 	directory := t.TempDir()
 	good, bad := filepath.Join(directory, "good.yaml"), filepath.Join(directory, "bad.yaml")
 	for path, document := range map[string]string{good: "images: {exclude: [nginx]}", bad: "images: []"} {
@@ -20,13 +20,13 @@ func TestPusher_ReadsItsRulesFromTheFileOrTheEnvironment(t *testing.T) {
 		}
 	}
 	for name, tt := range map[string]struct{ variable, file, want string }{
-		"a bad file":                   {"", bad, bad + ":1: images is a list"},
-		"a file that is not there":     {"", good + ".none", "reading rules"},
-		"a bad variable":               {"pods: []", "", config.RulesVariable + ":1: pods is a list"},
-		"a good variable":              {"pods: {}", "", "certificate"},
-		"a file before the variable":   {"pods: []", good, "certificate"},
-		"neither a file nor variable":  {"", "", "certificate"},
-		"a bad file, whatever is else": {"pods: {}", bad, bad + ":1: images is a list"},
+		"an invalid file":                   {"", bad, bad + ":1: images is a list"},
+		"a file that does not exist":        {"", good + ".none", "reading rules"},
+		"an invalid variable":               {"pods: []", "", config.RulesVariable + ":1: pods is a list"},
+		"a valid variable":                  {"pods: {}", "", "certificate"},
+		"a file before the variable":        {"pods: []", good, "certificate"},
+		"neither file nor variable":         {"", "", "certificate"},
+		"an invalid file, a valid variable": {"pods: {}", bad, bad + ":1: images is a list"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(config.RulesVariable, tt.variable)

@@ -18,30 +18,31 @@ import (
 )
 
 const (
-	// maxLookups is how many lookups a client has under way. Further ones wait.
-	maxLookups = 64
-	// maxPushes is the same for pushes, which hold their connections for minutes: more than the webhook has workers.
-	maxPushes = 512
+	// maxConcurrentLookups is how many lookups a client sends concurrently. Further ones wait.
+	maxConcurrentLookups = 64
+	// maxConcurrentPushRequests is the same for requests to push, which last for minutes: more than the webhook reconciles
+	// concurrently.
+	maxConcurrentPushRequests = 512
 )
 
-// errStalled is the error of a push of which the server has not been heard for three heartbeats.
-var errStalled = errors.New("the pusher does not answer any more")
+// errStalled is the error of a push without a line from the server for three heartbeats.
+var errStalled = errors.New("the pusher no longer responds")
 
-// Client is the other end of a Server. It is safe for concurrent use. Lookups and pushes have connections of their own, so
-// that no lookup waits for a push.
+// Client is a client of a Server. It is safe for concurrent use. Lookups and pushes have separate connections, so that no
+// lookup waits for a push.
 type Client struct {
 	address string
 	lookups *http.Client
 	pushes  *http.Client
 }
 
-// NewClient returns a client of the server at address, which is host:port. security is that of ClientTLS. Proxies of the
-// environment are not used.
+// NewClient returns a client of the server at address, which is host:port. security is the result of ClientTLS. The client
+// ignores the proxies of the environment.
 func NewClient(address string, security *tls.Config) *Client {
-	return &Client{address: address, lookups: newHTTPClient(security, maxLookups), pushes: newHTTPClient(security, maxPushes)}
+	return &Client{address: address, lookups: newHTTPClient(security, maxConcurrentLookups), pushes: newHTTPClient(security, maxConcurrentPushRequests)}
 }
 
-// newHTTPClient returns a client with that many connections at most.
+// newHTTPClient returns a client with at most that many connections.
 func newHTTPClient(security *tls.Config, connections int) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DialContext:         push.Dialer().DialContext,
@@ -53,34 +54,34 @@ func newHTTPClient(security *tls.Config, connections int) *http.Client {
 	}}
 }
 
-// Close closes the connections that are idle.
+// Close closes idle connections.
 func (c *Client) Close() {
 	c.lookups.CloseIdleConnections()
 	c.pushes.CloseIdleConnections()
 }
 
-// Lookup is Service.Lookup. It waits as long as ctx does.
+// Lookup is Service.Lookup. It has no timeout but that of ctx.
 func (c *Client) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	var presence rewrite.Presence
 	query := url.Values{"name": {name.String()}}.Encode()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+c.address+lookupPath+"?"+query, nil)
 	if err != nil {
-		return presence, fmt.Errorf("asking the pusher about %s: %w", name, err)
+		return presence, fmt.Errorf("looking up %s through the pusher: %w", name, err)
 	}
 	response, err := send(c.lookups, request)
 	if err != nil {
-		return presence, fmt.Errorf("asking the pusher about %s: %w", name, err)
+		return presence, fmt.Errorf("looking up %s through the pusher: %w", name, err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	if err := json.NewDecoder(io.LimitReader(response.Body, maxLine)).Decode(&presence); err != nil {
-		return presence, fmt.Errorf("reading the pusher's answer about %s: %w", name, err)
+		return presence, fmt.Errorf("reading the pusher's response about %s: %w", name, err)
 	}
 	return presence, nil
 }
 
-// Push is Service.Push. It fails when nothing is heard of the server for three heartbeats.
-func (c *Client) Push(ctx context.Context, name string, progress func(push.Progress)) (push.Result, error) {
-	body, err := json.Marshal(pushRequest{Name: name})
+// Push is Service.Push. It also fails if the server sends nothing for three heartbeats.
+func (c *Client) Push(ctx context.Context, image string, progress func(push.Progress)) (push.Result, error) {
+	body, err := json.Marshal(pushRequest{Name: image})
 	if err != nil {
 		return push.Result{}, err
 	}
@@ -96,15 +97,15 @@ func (c *Client) Push(ctx context.Context, name string, progress func(push.Progr
 	}
 	result, err := c.push(ctx, body, alive)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
-		err = cause // The server may have answered the cancelled request with an error of its own.
+		err = cause // the server may have answered the cancelled request with its own error
 	}
 	if err != nil {
-		return push.Result{}, fmt.Errorf("having the pusher push %s: %w", name, err)
+		return push.Result{}, fmt.Errorf("pushing %s through the pusher: %w", image, err)
 	}
 	return result, nil
 }
 
-// push sends the request and reads the lines of the answer.
+// push sends the request and reads the lines of the response.
 func (c *Client) push(ctx context.Context, body []byte, progress func(push.Progress)) (push.Result, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+c.address+pushPath, bytes.NewReader(body))
 	if err != nil {
@@ -120,7 +121,7 @@ func (c *Client) push(ctx context.Context, body []byte, progress func(push.Progr
 	for lines.Scan() {
 		var line message
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-			return push.Result{}, fmt.Errorf("reading the answer: %w", err)
+			return push.Result{}, fmt.Errorf("reading the response: %w", err)
 		}
 		switch {
 		case line.Error != nil:
@@ -137,7 +138,7 @@ func (c *Client) push(ctx context.Context, body []byte, progress func(push.Progr
 	return push.Result{}, io.ErrUnexpectedEOF
 }
 
-// send sends a request. Any other answer than 200 is an error, the server's own.
+// send sends a request. A status code other than 200 is an error, the server's own if it sent one.
 func send(over *http.Client, request *http.Request) (*http.Response, error) {
 	response, err := over.Do(request)
 	if err != nil {
@@ -147,9 +148,9 @@ func send(over *http.Client, request *http.Request) (*http.Response, error) {
 		return response, nil
 	}
 	defer func() { _ = response.Body.Close() }()
-	var said fault
-	if json.NewDecoder(io.LimitReader(response.Body, maxLine)).Decode(&said) != nil || said.Detail == "" {
+	var reported fault
+	if json.NewDecoder(io.LimitReader(response.Body, maxLine)).Decode(&reported) != nil || reported.Detail == "" {
 		return nil, fmt.Errorf("%s %s: %s", request.Method, request.URL.Path, response.Status)
 	}
-	return nil, said.err()
+	return nil, reported.err()
 }

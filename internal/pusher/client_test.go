@@ -15,7 +15,7 @@ import (
 	"kind-local-registry/internal/rewrite/rewritetest"
 )
 
-// startFake starts a server in place of the pusher's, which ends with the test, and returns a client of it.
+// startFake starts a server with that handler until the test ends, and returns a client of it.
 func startFake(t *testing.T, handler http.HandlerFunc) *pusher.Client {
 	t.Helper()
 	credentials := newCredentials(t)
@@ -37,7 +37,7 @@ func startFake(t *testing.T, handler http.HandlerFunc) *pusher.Client {
 // found answers a lookup.
 func found(w http.ResponseWriter) { _ = json.NewEncoder(w).Encode(rewrite.Presence{OnHost: true}) }
 
-func TestClient_BoundsItsLookups(t *testing.T) {
+func TestClient_LimitsConcurrentLookups(t *testing.T) {
 	t.Parallel()
 	const most = 64
 	var mu sync.Mutex
@@ -48,7 +48,7 @@ func TestClient_BoundsItsLookups(t *testing.T) {
 			close(surplus)
 		}
 		mu.Unlock()
-		select { // give one more the time to come
+		select { // give one more lookup time to arrive
 		case <-surplus:
 		case <-time.After(500 * time.Millisecond):
 		}
@@ -68,21 +68,21 @@ func TestClient_BoundsItsLookups(t *testing.T) {
 	asking.Wait()
 	select {
 	case <-surplus:
-		t.Errorf("more than %d lookups were under way", most)
+		t.Errorf("more than %d lookups were sent concurrently", most)
 	default:
 	}
 }
 
-func TestClient_LooksUpWhilePushesHoldConnections(t *testing.T) {
+func TestClient_LooksUpDuringManyPushes(t *testing.T) {
 	t.Parallel()
-	const pushes = 100 // more than there may be lookups
+	const pushes = 100 // more than the limit of lookups
 	begun := make(chan struct{})
 	client := startFake(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
 			found(w)
 			return
 		}
-		_, _ = io.Copy(io.Discard, r.Body) // or the server does not see that the client leaves
+		_, _ = io.Copy(io.Discard, r.Body) // or the server does not notice that the client disconnects
 		begun <- struct{}{}
 		<-r.Context().Done()
 	})
@@ -93,6 +93,6 @@ func TestClient_LooksUpWhilePushesHoldConnections(t *testing.T) {
 		<-begun
 	}
 	if _, err := client.Lookup(t.Context(), rewritetest.Name(t, "a/b:1")); err != nil {
-		t.Errorf("Lookup beside %d pushes: %v", pushes, err)
+		t.Errorf("Lookup during %d pushes: %v", pushes, err)
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"kind-local-registry/config"
 )
 
-// The files in which the credentials are kept. The server needs the first three, a client the first and the last two.
+// The files of the credentials. The server needs the first three, a client the first and the last two.
 const (
 	CAFile         = "ca.crt"
 	ServerCertFile = "server.crt"
@@ -26,22 +26,22 @@ const (
 )
 
 const (
-	// validFor is how long certificates are valid: setup, which could renew them, runs when a person runs it.
+	// validFor is how long certificates are valid. It is long because only setup renews them, and the user runs it.
 	validFor = 10 * 365 * 24 * time.Hour
-	// skew is how far clocks may be apart.
+	// skew is the tolerated difference between clocks.
 	skew = time.Hour
 )
 
-// Credentials are the certificates and keys of one server and its clients, as PEM. Their CA is theirs alone, and its key
-// is nowhere.
+// Credentials are the certificates and keys of a server and its clients, as PEM. Their CA signs nothing else: its key is not
+// kept.
 type Credentials struct {
 	CA                    []byte
 	ServerCert, ServerKey []byte
 	ClientCert, ClientKey []byte
 }
 
-// NewCredentials makes credentials, valid from an hour before now for ten years: ECDSA P-256, the server's for the name
-// config.PusherContainer.
+// NewCredentials makes credentials that are valid from an hour before now until ten years after it: ECDSA P-256, with the name
+// config.PusherContainer for the server.
 func NewCredentials(now time.Time) (Credentials, error) {
 	caKey, err := newKey()
 	if err != nil {
@@ -69,7 +69,7 @@ func NewCredentials(now time.Time) (Credentials, error) {
 	}, err
 }
 
-// Files returns the content of each file in which the credentials are kept.
+// Files returns the contents of the credentials' files by name.
 func (c Credentials) Files() map[string][]byte {
 	return map[string][]byte{
 		CAFile: c.CA, ServerCertFile: c.ServerCert, ServerKeyFile: c.ServerKey,
@@ -77,8 +77,8 @@ func (c Credentials) Files() map[string][]byte {
 	}
 }
 
-// Check reports every fault of the credentials: what is missing, does not belong together, or is not valid now and at
-// the later times.
+// Check reports every fault of the credentials: missing parts, certificates that do not match their key or CA, and those that
+// are not valid now and at the later times.
 func (c Credentials) Check(now time.Time, later ...time.Time) error {
 	var faults []error
 	for _, at := range append([]time.Time{now}, later...) {
@@ -91,7 +91,7 @@ func (c Credentials) Check(now time.Time, later ...time.Time) error {
 	return errors.Join(faults...)
 }
 
-// check says whether certificate and key belong together and are the CA's.
+// check returns an error unless the certificate matches the key and is signed by the CA.
 func check(ca, cert, key []byte, options x509.VerifyOptions) error {
 	pair, pool, err := parse(ca, cert, key)
 	if err != nil {
@@ -104,7 +104,7 @@ func check(ca, cert, key []byte, options x509.VerifyOptions) error {
 	return nil
 }
 
-// template returns a certificate for that name, with a number of its own.
+// template returns a certificate for that name, with a random serial number.
 func template(now time.Time, name string) *x509.Certificate {
 	return &x509.Certificate{
 		SerialNumber: new(big.Int).SetBytes([]byte(rand.Text()[:16])),
@@ -135,7 +135,7 @@ func pair(subject, ca *x509.Certificate, caKey crypto.Signer) (cert, key []byte,
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
-		return nil, nil, fmt.Errorf("writing the key of %s: %w", subject.Subject.CommonName, err)
+		return nil, nil, fmt.Errorf("encoding the key of %s: %w", subject.Subject.CommonName, err)
 	}
 	return cert, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }

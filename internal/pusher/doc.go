@@ -1,6 +1,6 @@
-// Package pusher is the push as a service: which of the host's images are in the registry, and bring this one there.
+// Package pusher looks images up and pushes them, as a service.
 //
-// Service does it, in the process that has the Docker socket. Server puts it on the network for those that must not have
-// it, and Client is the other end; both ends prove who they are by certificates of Credentials, which setup makes. The
-// two verbs are all that a client can do: it never names a file, a command or another registry.
+// Service does it in the process that has the Docker socket. Server offers it on the network to processes that must not have
+// the socket, and Client is its client. Both authenticate by the certificates of Credentials, which setup makes. A client can
+// only look up and push: it cannot name a file, a command or another registry.
 package pusher

@@ -20,16 +20,16 @@ import (
 	"kind-local-registry/internal/rules"
 )
 
-// registryHost stands for the registry in references.
+// registryHost is the registry's host in image references.
 const registryHost = "localhost:5001"
 
-// api is what Service and Client have in common, and what their users want.
+// api is the interface that Service and Client have in common.
 type api interface {
 	Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error)
-	Push(ctx context.Context, name string, progress func(push.Progress)) (push.Result, error)
+	Push(ctx context.Context, image string, progress func(push.Progress)) (push.Result, error)
 }
 
-// env is a daemon, a registry, the service between them, and a server of that.
+// env is a daemon, a registry, the service between them, and the service's server.
 type env struct {
 	engine      *dockertest.Engine
 	service     *pusher.Service
@@ -39,13 +39,13 @@ type env struct {
 	log         *buffer
 }
 
-// newEnv starts all of it, without rules.
+// newEnv starts an env without rules until the test ends.
 func newEnv(t *testing.T) env {
 	t.Helper()
 	return newEnvWith(t, rules.Rules{})
 }
 
-// newEnvWith starts all of it.
+// newEnvWith starts an env with those rules until the test ends.
 func newEnvWith(t *testing.T, inForce rules.Rules) env {
 	t.Helper()
 	e := env{engine: dockertest.NewEngine(t), registry: registrytest.Start(t, t.TempDir()), log: &buffer{}}
@@ -66,7 +66,7 @@ func newEnvWith(t *testing.T, inForce rules.Rules) env {
 	return e
 }
 
-// serve starts the server, which ends with the test, and returns its address.
+// serve starts the server until the test ends, and returns its address.
 func (e env) serve(t *testing.T) string {
 	t.Helper()
 	security, err := pusher.ServerTLS(e.credentials.CA, e.credentials.ServerCert, e.credentials.ServerKey)
@@ -90,7 +90,7 @@ func (e env) serve(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// client returns a client with the certificates of those credentials.
+// client returns a client with the client certificate of those credentials.
 func (e env) client(t *testing.T, credentials pusher.Credentials) *pusher.Client {
 	t.Helper()
 	security, err := pusher.ClientTLS(e.credentials.CA, credentials.ClientCert, credentials.ClientKey)
@@ -100,13 +100,13 @@ func (e env) client(t *testing.T, credentials pusher.Credentials) *pusher.Client
 	return newClient(t, e.address, security)
 }
 
-// both returns the service, and a client of it over the network.
+// both returns the service, and a client of its server.
 func (e env) both(t *testing.T) map[string]api {
 	t.Helper()
 	return map[string]api{"in the process": e.service, "over the network": e.client(t, e.credentials)}
 }
 
-// newClient returns a client that ends with the test.
+// newClient returns a client that is closed when the test ends.
 func newClient(t *testing.T, address string, security *tls.Config) *pusher.Client {
 	t.Helper()
 	client := pusher.NewClient(address, security)
@@ -124,7 +124,7 @@ func newCredentials(t *testing.T) pusher.Credentials {
 	return credentials
 }
 
-// wantRefusal fails the test unless err is a refusal for that reason, with something to say.
+// wantRefusal fails the test unless err is a refusal with that reason and a detail.
 func wantRefusal(t *testing.T, err error, want rewrite.Reason) {
 	t.Helper()
 	refusal, ok := errors.AsType[*rewrite.Refusal](err)
@@ -133,20 +133,20 @@ func wantRefusal(t *testing.T, err error, want rewrite.Reason) {
 	}
 }
 
-// buffer is a buffer for several goroutines.
+// buffer is a buffer that is safe for concurrent use.
 type buffer struct {
 	mu      sync.Mutex
 	content bytes.Buffer
 }
 
-// Write adds to the buffer.
+// Write appends to the buffer.
 func (b *buffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.content.Write(p)
 }
 
-// String returns what is in the buffer.
+// String returns the contents of the buffer.
 func (b *buffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -8,17 +8,17 @@ import (
 )
 
 const (
-	// followRetryDelay is how long it is from the end of the daemon's events, as when it is restarted, to the next try.
+	// followRetryDelay is the pause before the daemon's events are watched again after they ended, as when it restarts.
 	followRetryDelay = 2 * time.Second
-	// idleCheckInterval is how often it is looked whether nobody waits for a push.
+	// idleCheckInterval is the time between two checks for waiting pushes.
 	idleCheckInterval = 200 * time.Millisecond
-	// maxChanged is how many names are kept that changed. Those beyond it are pushed when a pod wants them.
+	// maxChanged is how many changed images wait for a push. Further ones are pushed when a pod needs them.
 	maxChanged = 1000
 )
 
-// Follow keeps the registry up with the daemon, until ctx ends: a name that the registry serves already is pushed again when
-// it comes to stand for another image, so that the next pod need not wait for that. Pushes that somebody waits for go first.
-// What goes wrong is logged, and left to the pod that wants the image.
+// Follow keeps the registry up to date with the daemon until ctx ends: when a tag that the registry serves moves to another
+// image, it is pushed again, so that the next pod does not wait. Pushes with a waiting caller go first. Errors are logged, and
+// the image is pushed when a pod needs it.
 func (s *Service) Follow(ctx context.Context, log *slog.Logger) {
 	changed := make(chan string, maxChanged)
 	var watching sync.WaitGroup
@@ -36,7 +36,7 @@ func (s *Service) Follow(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// watch tells of names that changed, until ctx ends.
+// watch sends changed image references until ctx ends.
 func (s *Service) watch(ctx context.Context, changed chan<- string, log *slog.Logger) {
 	for {
 		err := s.docker.Watch(ctx, func(name string) {
@@ -49,16 +49,16 @@ func (s *Service) watch(ctx context.Context, changed chan<- string, log *slog.Lo
 		case <-ctx.Done():
 			return
 		case <-time.After(followRetryDelay):
-			log.LogAttrs(ctx, slog.LevelInfo, "events lost, following again", slog.String("error", err.Error()))
+			log.LogAttrs(ctx, slog.LevelInfo, "lost the docker daemon's events, watching again", slog.String("error", err.Error()))
 		}
 	}
 }
 
-// awaitIdle waits until another push would keep nobody waiting. It returns false where ctx ended before.
+// awaitIdle waits until no push has to wait for another one. It returns false if ctx ends first.
 func (s *Service) awaitIdle(ctx context.Context) bool {
 	tick := time.NewTicker(idleCheckInterval)
 	defer tick.Stop()
-	for !s.slots.TryAcquire(1) { // as it does while anybody waits
+	for !s.slots.TryAcquire(1) { // it also fails while a push waits
 		select {
 		case <-ctx.Done():
 			return false
@@ -69,15 +69,15 @@ func (s *Service) awaitIdle(ctx context.Context) bool {
 	return true
 }
 
-// refresh pushes the image of that name, if the registry serves another one under it.
+// refresh pushes the image if the registry serves another one by its reference.
 func (s *Service) refresh(ctx context.Context, image string, log *slog.Logger) {
 	name, err := parseName(image)
 	if err != nil {
-		return // an image that has no name
+		return // an image without a tag
 	}
 	presence, err := s.Lookup(ctx, name)
 	if err != nil || presence.Served == "" || presence.Digest != "" || presence.Refusal != "" || !presence.OnHost {
-		return // nothing of ours, or nothing new
+		return // not in the registry, or unchanged
 	}
 	start := time.Now()
 	result, err := s.Push(ctx, image, nil)

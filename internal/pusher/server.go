@@ -15,25 +15,25 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// Server puts a Service on the network:
+// Server serves a Service on the network:
 //
 //	GET  /v1/lookup?name=NAME     rewrite.Presence
-//	POST /v1/push {"name":NAME}   lines: {"progress":{…}}, and last {"result":{…}} or {"error":{…}}
+//	POST /v1/push {"name":IMAGE}  lines: {"progress":{…}}, and last {"result":{…}} or {"error":{…}}
 //	GET  /metrics                 Prometheus metrics
 //
-// Any other answer than 200 is {"reason":…,"detail":…}.
+// The body of a response with a status code other than 200 is {"reason":…,"detail":…}.
 type Server struct {
 	service *Service
 	log     *slog.Logger
 }
 
-// NewServer returns a server of the service. It logs how each push ended.
+// NewServer returns a server of the service. It logs the result of each push.
 func NewServer(service *Service, log *slog.Logger) *Server {
 	return &Server{service: service, log: log}
 }
 
-// Serve serves clients on listener until ctx ends, and then lets the pushes under way finish, for a while. It returns
-// nil after that. security is that of ServerTLS.
+// Serve serves clients on listener until ctx ends. It then waits a while for running pushes, and returns nil. security is the
+// result of ServerTLS.
 func (s *Server) Serve(ctx context.Context, listener net.Listener, security *tls.Config) error {
 	server := &http.Server{
 		Handler:           s.handler(),
@@ -41,7 +41,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, security *tls
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxLine,
-		// Whoever cannot prove who he is, is no error of the server.
+		// A client without a valid certificate is not an error of the server.
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	server.Protocols.SetHTTP1(true)
@@ -78,7 +78,7 @@ func (s *Server) lookup(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, presence)
 }
 
-// push answers POST /v1/push. The push is the caller's: it ends when he hangs up, unless others wait for it too.
+// push answers POST /v1/push. The push ends when the client disconnects, unless other clients wait for it too.
 func (s *Server) push(w http.ResponseWriter, r *http.Request) {
 	var request pushRequest
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxLine)).Decode(&request); err != nil {
@@ -105,7 +105,7 @@ func (s *Server) push(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// stream writes lines until the push is done. It returns false when the caller does not read them.
+// stream writes lines until the push is done. It returns false if the client stops reading them.
 func stream(w http.ResponseWriter, progress <-chan push.Progress, done <-chan message) bool {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	ticker := time.NewTicker(heartbeat)
@@ -114,7 +114,7 @@ func stream(w http.ResponseWriter, progress <-chan push.Progress, done <-chan me
 	for {
 		select {
 		case line := <-done:
-			_ = write(w, line) // the push is over, whether that is read or not
+			_ = write(w, line) // the push has ended in any case
 			return true
 		case last = <-progress:
 		case <-ticker.C:
@@ -126,7 +126,7 @@ func stream(w http.ResponseWriter, progress <-chan push.Progress, done <-chan me
 	}
 }
 
-// write writes one line, to a caller who must take it soon.
+// write writes one line, which the client must read within two heartbeats.
 func write(w http.ResponseWriter, line message) error {
 	control := http.NewResponseController(w)
 	if err := control.SetWriteDeadline(time.Now().Add(2 * heartbeat)); err != nil {
@@ -138,7 +138,7 @@ func write(w http.ResponseWriter, line message) error {
 	return control.Flush()
 }
 
-// replace puts p into the channel of length one, in place of what is there.
+// replace sends p to the channel of length one, and drops an unread value.
 func replace(progress chan push.Progress, p push.Progress) {
 	select {
 	case <-progress:
@@ -147,7 +147,7 @@ func replace(progress chan push.Progress, p push.Progress) {
 	progress <- p
 }
 
-// logPush logs how a push ended.
+// logPush logs the result of a push.
 func logPush(ctx context.Context, log *slog.Logger, image string, result push.Result, took time.Duration, err error) {
 	attributes := []slog.Attr{slog.String("image", image), slog.String("duration", took.Round(time.Millisecond).String())}
 	if err != nil {
@@ -159,9 +159,9 @@ func logPush(ctx context.Context, log *slog.Logger, image string, result push.Re
 	log.LogAttrs(ctx, slog.LevelInfo, "image pushed", attributes...)
 }
 
-// answer writes a whole answer.
+// answer writes a response with a JSON body.
 func answer(w http.ResponseWriter, code int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(body) // whoever does not read it has hung up
+	_ = json.NewEncoder(w).Encode(body) // an error means that the client has disconnected
 }

@@ -19,7 +19,7 @@ import (
 	"kind-local-registry/internal/rewrite/rewritetest"
 )
 
-func TestServer_TakesOnlyClientsOfItsCA(t *testing.T) {
+func TestServer_AcceptsOnlyClientsOfItsCA(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	bare, err := pusher.ClientTLS(e.credentials.CA, e.credentials.ClientCert, e.credentials.ClientKey)
@@ -41,7 +41,7 @@ func TestServer_TakesOnlyClientsOfItsCA(t *testing.T) {
 		"with TLS 1.2":                     newClient(t, e.address, old),
 	} {
 		if _, err := client.Lookup(t.Context(), rewritetest.Name(t, "a")); err == nil || !strings.Contains(err.Error(), "tls: ") {
-			t.Errorf("a client %s: error %v, want one of TLS", name, err)
+			t.Errorf("a client %s: error %v, want a TLS error", name, err)
 		}
 	}
 	if _, err := e.client(t, e.credentials).Lookup(t.Context(), rewritetest.Name(t, "a")); err != nil {
@@ -62,18 +62,18 @@ func TestClient_TrustsOnlyItsServer(t *testing.T) {
 	}
 }
 
-func TestClient_IsToldOfFaultsThatMayPass(t *testing.T) {
+func TestClient_GetsErrorsThatAreNoRefusals(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.engine.Tag("docker.io/a/b:1", dockertest.NewImage("a", dockertest.Noise(100_000, 1)))
 	e.engine.Truncate(50_000)
 	_, err := e.client(t, e.credentials).Push(t.Context(), "a/b:1", nil)
 	if err == nil || rewrite.ReasonOf(err) != "" || !strings.Contains(err.Error(), "unexpected EOF") {
-		t.Errorf("Push of a stream that breaks off = %v, want an error that says so and is no Refusal", err)
+		t.Errorf("Push of a stream that breaks off = %v, want an unexpected EOF that is no Refusal", err)
 	}
 }
 
-func TestServer_ReportsProgressAndLogsTheBeginningAndTheEndOfAPush(t *testing.T) {
+func TestServer_ReportsProgressAndLogsPushes(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	image := dockertest.NewImage("a", dockertest.Noise(100_000, 1))
@@ -100,7 +100,7 @@ func TestServer_ReportsProgressAndLogsTheBeginningAndTheEndOfAPush(t *testing.T)
 	for text := range strings.Lines(e.log.String()) {
 		var logged line
 		if err := json.Unmarshal([]byte(text), &logged); err != nil {
-			t.Fatalf("the log has the line %q: %v", text, err)
+			t.Fatalf("invalid line %q in the log: %v", text, err)
 		}
 		got = append(got, logged)
 	}
@@ -109,16 +109,16 @@ func TestServer_ReportsProgressAndLogsTheBeginningAndTheEndOfAPush(t *testing.T)
 	}
 }
 
-func TestServer_RefusesABigRequest(t *testing.T) {
+func TestServer_RefusesLargeRequests(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	_, err := e.client(t, e.credentials).Push(t.Context(), strings.Repeat("a", 1<<20), nil)
 	if err == nil || !strings.Contains(err.Error(), "too large") {
-		t.Errorf("Push of a name of 1 MiB = %v, want an error that says it is too large", err)
+		t.Errorf("Push of a name of 1 MiB = %v, want an error that it is too large", err)
 	}
 }
 
-func TestLoadServerTLS_NamesEveryFileThatIsMissing(t *testing.T) {
+func TestLoadServerTLS_NamesEveryMissingFile(t *testing.T) {
 	t.Parallel()
 	directory := t.TempDir()
 	_, err := pusher.LoadServerTLS(directory)
@@ -137,29 +137,29 @@ func TestLoadServerTLS_NamesEveryFileThatIsMissing(t *testing.T) {
 	}
 }
 
-func TestCredentials_CheckFindsWhatIsWrong(t *testing.T) {
+func TestCredentials_CheckFindsEveryFault(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	good, other := newCredentials(t), newCredentials(t)
-	mixed, keyless := good, good
+	valid, other := newCredentials(t), newCredentials(t)
+	mixed, keyless := valid, valid
 	mixed.ClientCert, mixed.ClientKey = other.ClientCert, other.ClientKey
 	keyless.ServerKey = other.ServerKey
 	for name, test := range map[string]struct {
 		credentials pusher.Credentials
 		at          time.Time
-		good        bool
+		valid       bool
 	}{
-		"good":                    {good, now, true},
-		"an hour's skew":          {good, now.Add(-59 * time.Minute), true},
-		"good in nine years":      {good, now.AddDate(9, 0, 0), true},
-		"expired in eleven years": {good, now.AddDate(11, 0, 0), false},
-		"not valid yet":           {good, now.AddDate(0, 0, -1), false},
-		"a client of another CA":  {mixed, now, false},
-		"a key of another":        {keyless, now, false},
-		"nothing":                 {pusher.Credentials{}, now, false},
+		"valid":                          {valid, now, true},
+		"an hour's skew":                 {valid, now.Add(-59 * time.Minute), true},
+		"valid in nine years":            {valid, now.AddDate(9, 0, 0), true},
+		"expired in eleven years":        {valid, now.AddDate(11, 0, 0), false},
+		"not yet valid":                  {valid, now.AddDate(0, 0, -1), false},
+		"a client of another CA":         {mixed, now, false},
+		"the key of another certificate": {keyless, now, false},
+		"empty":                          {pusher.Credentials{}, now, false},
 	} {
-		if err := test.credentials.Check(test.at); (err == nil) != test.good {
-			t.Errorf("%s: Check = %v, want good = %t", name, err, test.good)
+		if err := test.credentials.Check(test.at); (err == nil) != test.valid {
+			t.Errorf("%s: Check = %v, want valid = %t", name, err, test.valid)
 		}
 	}
 }

@@ -20,10 +20,10 @@ import (
 	"kind-local-registry/internal/rules"
 )
 
-// maxConcurrentPushes is how many images are moved at a time; more than that only makes each of them slower.
+// maxConcurrentPushes is how many images are pushed concurrently. More would only make each push slower.
 const maxConcurrentPushes = 2
 
-// Service looks images up and pushes them. It may be used by several goroutines at once.
+// Service looks images up and pushes them. It is safe for concurrent use.
 type Service struct {
 	docker   *docker.Client
 	registry *push.Registry
@@ -37,10 +37,9 @@ type Service struct {
 	fallbacks *fallbacks
 }
 
-// NewService returns the service that brings images of the daemon into the registry. registryHost is what stands for
-// the registry in references, such as localhost:5001; where its API is, registry knows. Of the rules only those for images
-// count: it takes no name that they exclude. It tells log which image it begins to copy, and what it has to say of the
-// sources.
+// NewService returns a service that pushes images of the daemon into the registry. registryHost is the registry's host in
+// image references, such as localhost:5001. The service refuses images that the rules exclude, and ignores the other rules. It
+// logs the start of each push, and fallbacks between sources.
 func NewService(
 	daemon *docker.Client, registry *push.Registry, registryHost string, inForce rules.Rules, log *slog.Logger,
 ) *Service {
@@ -52,12 +51,12 @@ func NewService(
 	}
 }
 
-// Close ends all pushes and waits for them. A push after that fails.
+// Close cancels all pushes and waits for them. Later pushes fail.
 func (s *Service) Close() { s.pushes.Close() }
 
-// Lookup reports which images of that name the host and the registry have. For a name with a digest it asks the registry
-// only. The error is a *rewrite.Refusal if the name cannot be mapped to the registry or the rules exclude it, and any other
-// error if the daemon or the registry cannot be asked.
+// Lookup reports which image with that name the host and the registry have. For a pinned name it asks only the registry. The
+// error is a *rewrite.Refusal if the name cannot be mapped to the registry or the rules exclude it; any other error means that
+// the daemon or the registry did not answer.
 func (s *Service) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	target, err := s.resolve(name)
 	if err != nil {
@@ -93,8 +92,9 @@ func (s *Service) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presen
 	return presence, nil
 }
 
-// manifestOf returns the digest of the manifest that a push of the image makes of blobs as the registry has them; "" if it is
-// not known. Nothing less tells the host's build from what somebody else put there, with the same configuration perhaps.
+// manifestOf returns the digest of the image manifest that a push of the image would put, given the sizes of the blobs in the
+// registry; "" if it is unknown. Only this digest identifies the host's build: another client may have pushed an image with the
+// same config and other layers.
 func manifestOf(image docker.Image, stored push.Presence) digest.Digest {
 	if image.Containerd {
 		return image.Manifest
@@ -102,10 +102,10 @@ func manifestOf(image docker.Image, stored push.Presence) digest.Digest {
 	return push.Contents{Config: image.ID, Layers: image.Layers}.ManifestDigest(stored.Sizes)
 }
 
-// Push makes the registry have the host's image of that name, which is any image reference, and returns its digest
-// there. Callers that want the same image share one push; it ends early when the last of them has left. progress, where
-// it is not nil, is called at once and then at most four times a second, never twice at a time; it must not block. An
-// image that cannot be pushed is a *rewrite.Refusal; any other error may pass.
+// Push pushes the host's image into the registry, and returns the digest of its image manifest there. original is the image
+// reference as its author wrote it. Concurrent callers for one image share one push, which is cancelled when the last of them
+// has left. Unless progress is nil, Push calls it immediately and then at most four times per second, never concurrently;
+// progress must not block. The error is a *rewrite.Refusal if the image cannot be pushed; any other error may pass.
 func (s *Service) Push(ctx context.Context, original string, progress func(push.Progress)) (push.Result, error) {
 	name, err := parseName(original)
 	if err != nil {
@@ -128,13 +128,13 @@ func (s *Service) Push(ctx context.Context, original string, progress func(push.
 	return s.push(ctx, original, target, image, progress)
 }
 
-// push joins the flight of the image to the target, or starts it. name is what the log calls the image.
+// push joins the running push of the image to the target, or starts it. name is the image's reference in the log.
 func (s *Service) push(
 	ctx context.Context, name string, target push.Target, image docker.Image, progress func(push.Progress),
 ) (push.Result, error) {
 	key := fmt.Sprintf("%s:%s@%s", target.Repository, target.Reference, image.ID)
 	run := func(ctx context.Context, report func(push.Progress)) (push.Result, error) {
-		// Waiters are served in the order in which they came.
+		// Waiting pushes start in the order of arrival.
 		if err := s.slots.Acquire(ctx, 1); err != nil {
 			return push.Result{}, err
 		}
@@ -161,11 +161,11 @@ func (s *Service) copy(
 	return result, asRefusal(err)
 }
 
-// classed returns what a push failed with, as a refusal where another try would fail like it.
+// asRefusal returns the error of a push, as a refusal if a retry would fail too.
 func asRefusal(err error) error {
 	switch {
 	case errors.Is(err, push.ErrMismatch):
-		detail := "the Docker daemon does not give the image as it was: " + err.Error()
+		detail := "the Docker daemon cannot reproduce the image: " + err.Error()
 		return &rewrite.Refusal{Reason: rewrite.Unservable, Detail: detail}
 	case push.NoSpace(err):
 		return &rewrite.Refusal{Reason: rewrite.NoSpace, Detail: err.Error()}
@@ -173,8 +173,8 @@ func asRefusal(err error) error {
 	return err
 }
 
-// pushDigest is Push for a name with a digest: that of a manifest which either the registry has, or the containerd image
-// store. Docker's own store cannot give it, as it keeps no manifests.
+// pushDigest is Push for a pinned name. The registry or the containerd image store must have the image manifest with that
+// digest; Docker's own image store keeps no manifests.
 func (s *Service) pushDigest(
 	ctx context.Context, name rewrite.Name, target push.Target, progress func(push.Progress),
 ) (push.Result, error) {
@@ -204,7 +204,7 @@ func parseName(image string) (rewrite.Name, error) {
 	return name, nil
 }
 
-// resolve returns where in the registry the image belongs. It fails with a refusal for a name that the rules exclude.
+// resolve returns the image's target in the registry. It fails with a refusal if the rules exclude the image.
 func (s *Service) resolve(name rewrite.Name) (push.Target, error) {
 	repository, err := name.Repository(s.host)
 	if err != nil {
@@ -216,14 +216,14 @@ func (s *Service) resolve(name rewrite.Name) (push.Target, error) {
 	return push.Target{Repository: repository, Reference: cmp.Or(name.Digest(), name.Tag())}, nil
 }
 
-// find returns the daemon's image of the first name that it knows, of those that the rules allow.
+// find returns the daemon's image with the first candidate name that the rules allow and the daemon has.
 func (s *Service) find(ctx context.Context, name rewrite.Name) (docker.Image, error) {
 	allowed, err := s.allowed(name)
 	var image docker.Image
 	for _, known := range allowed {
 		image, err = s.docker.Image(ctx, known.name)
 		if err == nil && !strings.HasPrefix(image.ID.Encoded(), known.idPrefix) {
-			err = &rewrite.Refusal{Reason: rewrite.NotOnHost, Detail: known.name + " is another build by now"}
+			err = &rewrite.Refusal{Reason: rewrite.NotOnHost, Detail: known.name + " is another build now"}
 		}
 		if rewrite.ReasonOf(err) != rewrite.NotOnHost {
 			break
@@ -232,8 +232,8 @@ func (s *Service) find(ctx context.Context, name rewrite.Name) (docker.Image, er
 	return image, err
 }
 
-// allowed returns those of a name's candidates that no rule excludes, or a refusal if there is none. An excluded image is
-// not to be had by its name in the registry either.
+// allowed returns the name's candidates that no rule excludes, or a refusal if there are none. The registry's name of an
+// excluded image is excluded too.
 func (s *Service) allowed(name rewrite.Name) ([]candidate, error) {
 	var rule string
 	allowed := slices.DeleteFunc(s.candidates(name), func(c candidate) bool {
@@ -247,11 +247,11 @@ func (s *Service) allowed(name rewrite.Name) ([]candidate, error) {
 	return allowed, nil
 }
 
-// candidate is a name by which the daemon may know an image, and what the image's ID must begin with.
+// candidate is a reference by which the daemon may have an image, and a prefix that the image's ID must have.
 type candidate struct{ name, idPrefix string }
 
-// candidates returns the names by which the daemon may know the image: the name, and for one of the local registry those
-// that it stands for. The tag of one build stands for the tag of the image, as long as that is the same build.
+// candidates returns the references by which the daemon may have the image: the name, and for a name in the local registry its
+// aliases. A tag that names one build is an alias of the image's tag while that is the same build.
 func (s *Service) candidates(name rewrite.Name) []candidate {
 	_, idPrefix, _ := name.Build()
 	candidates := []candidate{{name: name.String()}}

@@ -14,7 +14,7 @@ import (
 	"kind-local-registry/internal/rules"
 )
 
-func TestLookup_TellsWhatIsWhereBeforeAndAfterAPush(t *testing.T) {
+func TestLookup_ReportsPresenceBeforeAndAfterAPush(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	first := dockertest.NewImage("first", dockertest.Layer("one"))
@@ -39,9 +39,9 @@ func TestLookup_TellsWhatIsWhereBeforeAndAfterAPush(t *testing.T) {
 			t.Fatalf("Push(%q): %v", name, err)
 		}
 		d := result.Digest.String()
-		held := rewrite.Presence{OnHost: true, ImageID: first.ID().String(), Digest: d, Served: d}
-		want("after the push", name, held)
-		want("after the push", registryHost+"/"+name, held)
+		present := rewrite.Presence{OnHost: true, ImageID: first.ID().String(), Digest: d, Served: d}
+		want("after the push", name, present)
+		want("after the push", registryHost+"/"+name, present)
 		want("after the push", name+"@"+d, rewrite.Presence{Digest: d, Served: d})
 		want("after the push", name+"@"+digest.FromString("other").String(), rewrite.Presence{})
 		e.engine.Tag("docker.io/"+name, rebuilt)
@@ -49,7 +49,7 @@ func TestLookup_TellsWhatIsWhereBeforeAndAfterAPush(t *testing.T) {
 	}
 }
 
-func TestLookup_TellsWhichImagesWerePulled(t *testing.T) {
+func TestLookup_ReportsPulledImages(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.engine.SetDriver("overlay2")
@@ -82,7 +82,7 @@ func TestLookup_TellsWhichImagesWerePulled(t *testing.T) {
 	}
 }
 
-func TestLookup_TellsWhyAnImageCannotBePushed(t *testing.T) {
+func TestLookup_ReportsWhyAnImageCannotBePushed(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	windows := dockertest.NewImage("w", dockertest.Layer("one"))
@@ -97,7 +97,7 @@ func TestLookup_TellsWhyAnImageCannotBePushed(t *testing.T) {
 	}
 }
 
-func TestPush_RefusesWhatCannotBePushed(t *testing.T) {
+func TestPush_RefusesImagesThatCannotBePushed(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	windows := dockertest.NewImage("w", dockertest.Layer("one"))
@@ -122,21 +122,21 @@ func TestPush_RefusesWhatCannotBePushed(t *testing.T) {
 	}
 }
 
-func TestService_TakesOnlyNamesThatTheRulesAllow(t *testing.T) {
+func TestService_RefusesNamesThatTheRulesExclude(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		rules rules.Rules
 		image string
-		want  rewrite.Reason // "" where it is taken
+		want  rewrite.Reason // "" if it is pushed
 	}{
-		"excluded":                        {excluding("a/**"), "a/b:1", rewrite.ExcludedByRule},
-		"excluded, by another tag":        {excluding("a/b:2"), "a/b:1", ""},
-		"excluded, by digest":             {excluding("a/**"), "a/b@" + digest.FromString("x").String(), rewrite.ExcludedByRule},
-		"excluded, by its local name":     {excluding("a/**"), registryHost + "/a/b:1", rewrite.NotOnHost},
-		"not included":                    {including("c/**"), "a/b:1", rewrite.ExcludedByRule},
-		"included":                        {including("a/**"), "a/b:1", ""},
-		"included, by its local name":     {including("a/**"), registryHost + "/a/b:1", ""},
-		"not included, by its local name": {including("c/**"), registryHost + "/a/b:1", rewrite.ExcludedByRule},
+		"excluded":                           {excluding("a/**"), "a/b:1", rewrite.ExcludedByRule},
+		"excluded, by another tag":           {excluding("a/b:2"), "a/b:1", ""},
+		"excluded, by digest":                {excluding("a/**"), "a/b@" + digest.FromString("x").String(), rewrite.ExcludedByRule},
+		"excluded, by its registry name":     {excluding("a/**"), registryHost + "/a/b:1", rewrite.NotOnHost},
+		"not included":                       {including("c/**"), "a/b:1", rewrite.ExcludedByRule},
+		"included":                           {including("a/**"), "a/b:1", ""},
+		"included, by its registry name":     {including("a/**"), registryHost + "/a/b:1", ""},
+		"not included, by its registry name": {including("c/**"), registryHost + "/a/b:1", rewrite.ExcludedByRule},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -168,11 +168,11 @@ func including(pattern string) rules.Rules {
 	return rules.Rules{Images: rules.Selection{Include: []string{pattern}}}
 }
 
-func TestPush_FindsTheImageOfALocalName(t *testing.T) {
+func TestPush_FindsTheImageOfARegistryName(t *testing.T) {
 	t.Parallel()
 	for name, tagged := range map[string]string{
-		"tagged with that name":          registryHost + "/reg.corp__5000/x:1",
-		"tagged with what it stands for": "reg.corp:5000/x:1",
+		"tagged with the name":     registryHost + "/reg.corp__5000/x:1",
+		"tagged with its original": "reg.corp:5000/x:1",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -185,7 +185,7 @@ func TestPush_FindsTheImageOfALocalName(t *testing.T) {
 	}
 }
 
-func TestPush_OfOneBuildTakesNoOther(t *testing.T) {
+func TestPush_OfOneBuildRefusesOtherBuilds(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	image := dockertest.NewImage("a", dockertest.Layer("one"))
@@ -205,7 +205,7 @@ func TestPush_OfOneBuildTakesNoOther(t *testing.T) {
 	}
 }
 
-func TestPush_OfOneBuildIsBoundByTheRules(t *testing.T) {
+func TestPush_OfOneBuildObeysTheRules(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		rules rules.Rules
@@ -227,7 +227,7 @@ func TestPush_OfOneBuildIsBoundByTheRules(t *testing.T) {
 	}
 }
 
-func TestPush_OfAHeldDigestMovesNothing(t *testing.T) {
+func TestPush_OfAPresentDigestUploadsNothing(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	e.engine.Tag("docker.io/a/b:1", dockertest.NewImage("a", dockertest.Layer("one")))

@@ -15,9 +15,9 @@ import (
 	"kind-local-registry/internal/rewrite/rewritetest"
 )
 
-// gated returns a layer that is not sent before release is called, a channel that gets a value whenever the daemon begins
-// to send it, and release.
-func gated(t *testing.T, seed byte) (layer dockertest.Blob, begun <-chan struct{}, release func()) {
+// blocked returns a layer that the daemon does not send before release is called, a channel that gets a value each time the
+// daemon begins to send it, and release.
+func blocked(t *testing.T, seed byte) (layer dockertest.Blob, begun <-chan struct{}, release func()) {
 	t.Helper()
 	layer = dockertest.Noise(100_000, seed)
 	open, started, gate := layer.Open, make(chan struct{}, 100), make(chan struct{})
@@ -31,10 +31,10 @@ func gated(t *testing.T, seed byte) (layer dockertest.Blob, begun <-chan struct{
 	return layer, started, release
 }
 
-func TestPush_IsSharedByAllWhoWantTheImage(t *testing.T) {
+func TestPush_IsSharedByConcurrentCallers(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
-	layer, begun, release := gated(t, 1)
+	layer, begun, release := blocked(t, 1)
 	e.engine.Tag("docker.io/a/b:1", dockertest.NewImage("a", layer))
 	const callers = 50
 	var group errgroup.Group
@@ -59,10 +59,10 @@ func TestPush_IsSharedByAllWhoWantTheImage(t *testing.T) {
 	}
 }
 
-func TestPush_GoesOnWhileSomebodyWaits(t *testing.T) {
+func TestPush_ContinuesForTheRemainingCaller(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
-	layer, begun, release := gated(t, 1)
+	layer, begun, release := blocked(t, 1)
 	e.engine.Tag("docker.io/a/b:1", dockertest.NewImage("a", layer))
 	impatient, leave := context.WithCancel(t.Context())
 	left, stayed := make(chan error, 1), make(chan error, 1)
@@ -79,24 +79,24 @@ func TestPush_GoesOnWhileSomebodyWaits(t *testing.T) {
 	<-joined
 	leave()
 	if err := <-left; !errors.Is(err, context.Canceled) {
-		t.Errorf("Push of the one who left = %v, want %v", err, context.Canceled)
+		t.Errorf("Push of the caller who left = %v, want %v", err, context.Canceled)
 	}
 	release()
 	if err := <-stayed; err != nil {
-		t.Errorf("Push of the one who stayed: %v", err)
+		t.Errorf("Push of the remaining caller: %v", err)
 	}
 	if saves := e.engine.Saves(); saves != 1 {
 		t.Errorf("%d saves, want 1", saves)
 	}
 }
 
-func TestPush_EndsWhenTheLastHasLeft(t *testing.T) {
+func TestPush_EndsWhenTheLastCallerLeaves(t *testing.T) {
 	t.Parallel()
 	for _, where := range []string{"in the process", "over the network"} {
 		t.Run(where, func(t *testing.T) {
 			t.Parallel()
 			e := newEnv(t)
-			layer, begun, release := gated(t, 1)
+			layer, begun, release := blocked(t, 1)
 			e.engine.Tag("docker.io/a/b:1", dockertest.NewImage("a", layer))
 			ctx, leave := context.WithCancel(t.Context())
 			left := make(chan error, 1)
@@ -122,7 +122,7 @@ func TestPush_EndsWhenTheLastHasLeft(t *testing.T) {
 	}
 }
 
-func TestPush_MovesTwoImagesAtATime(t *testing.T) {
+func TestPush_PushesTwoImagesConcurrently(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	const images = 5
@@ -130,7 +130,7 @@ func TestPush_MovesTwoImagesAtATime(t *testing.T) {
 	var releases []func()
 	started := make(chan struct{}, images)
 	for i := range images {
-		layer, begun, release := gated(t, byte(i))
+		layer, begun, release := blocked(t, byte(i))
 		releases = append(releases, release)
 		name := fmt.Sprintf("docker.io/a/b:%d", i)
 		e.engine.Tag(name, dockertest.NewImage(name, layer))
@@ -142,14 +142,14 @@ func TestPush_MovesTwoImagesAtATime(t *testing.T) {
 	}
 	<-started
 	<-started
-	// A third would need fewer round trips to begin than these are.
+	// These are more round trips than a third push needs to begin.
 	for range 50 {
 		if _, err := e.service.Lookup(t.Context(), rewritetest.Name(t, "a/b:0")); err != nil {
 			t.Fatalf("Lookup: %v", err)
 		}
 	}
 	if more := len(started); more > 0 {
-		t.Errorf("%d images are being moved at a time, want 2", 2+more)
+		t.Errorf("%d images are being pushed concurrently, want 2", 2+more)
 	}
 	for _, release := range releases {
 		release()

@@ -11,7 +11,7 @@ import (
 	"kind-local-registry/config"
 )
 
-// LoadServerTLS returns the server's end from the files in a directory. It reports every file that cannot be read.
+// LoadServerTLS returns ServerTLS of the files in a directory. It reports every file that cannot be read.
 func LoadServerTLS(directory string) (*tls.Config, error) {
 	var faults []error
 	read := func(name string) []byte {
@@ -30,7 +30,7 @@ func LoadServerTLS(directory string) (*tls.Config, error) {
 	return security, nil
 }
 
-// ServerTLS returns the server's end, from PEM: TLS 1.3, and no client without a certificate of the CA.
+// ServerTLS returns the server's TLS configuration from PEM: TLS 1.3, and clients must have a certificate of the CA.
 func ServerTLS(ca, cert, key []byte) (*tls.Config, error) {
 	pair, pool, err := parse(ca, cert, key)
 	if err != nil {
@@ -44,7 +44,8 @@ func ServerTLS(ca, cert, key []byte) (*tls.Config, error) {
 	}, nil
 }
 
-// ClientTLS returns a client's end, from PEM: TLS 1.3 to config.PusherContainer, whatever address it is dialled by.
+// ClientTLS returns a client's TLS configuration from PEM: TLS 1.3 with the server name config.PusherContainer, whatever
+// address it dials.
 func ClientTLS(ca, cert, key []byte) (*tls.Config, error) {
 	pair, pool, err := parse(ca, cert, key)
 	if err != nil {
@@ -58,15 +59,15 @@ func ClientTLS(ca, cert, key []byte) (*tls.Config, error) {
 	}, nil
 }
 
-// parse reads a CA, and a certificate with its key.
+// parse parses a CA, and a certificate with its key.
 func parse(ca, cert, key []byte) (tls.Certificate, *x509.CertPool, error) {
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return tls.Certificate{}, nil, fmt.Errorf("reading the certificate and its key: %w", err)
+		return tls.Certificate{}, nil, fmt.Errorf("parsing the certificate and its key: %w", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(ca) {
-		return tls.Certificate{}, nil, errors.New("reading the CA: no certificate in it")
+		return tls.Certificate{}, nil, errors.New("parsing the CA: no certificate found")
 	}
 	return pair, pool, nil
 }

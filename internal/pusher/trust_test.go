@@ -17,7 +17,7 @@ import (
 	"kind-local-registry/internal/rewrite/rewritetest"
 )
 
-// put puts a blob into the repository, and a manifest under the tag 1, as somebody else would who may write to the registry.
+// put puts a blob into the repository, and an image manifest with the tag 1, as another client of the registry could.
 func (e env) put(t *testing.T, repository, blob, manifest string) {
 	t.Helper()
 	transport := &http.Transport{}
@@ -46,7 +46,7 @@ func (e env) put(t *testing.T, repository, blob, manifest string) {
 	}
 }
 
-func TestPush_ReplacesWhatSomebodyElsePutThere(t *testing.T) {
+func TestPush_ReplacesImagesOfOtherClients(t *testing.T) {
 	t.Parallel()
 	image := dockertest.NewImage("a", dockertest.Layer("one"))
 	const another = "another"
@@ -57,9 +57,9 @@ func TestPush_ReplacesWhatSomebodyElsePutThere(t *testing.T) {
 			image.ID(), image.Config.Size, layer, size, more)
 	}
 	for what, content := range map[string]string{
-		"the same configuration, another layer": manifest(digest.FromString(another), len(another), ""),
-		"the same blobs, and more":              manifest(image.Layers[0].Digest, int(image.Layers[0].Size), `,"annotations":{"a":"b"}`),
-		"what cannot be parsed":                 manifest(digest.FromString(another), len(another), `,"subject":"x"`),
+		"the same config, another layer": manifest(digest.FromString(another), len(another), ""),
+		"the same blobs, other fields":   manifest(image.Layers[0].Digest, int(image.Layers[0].Size), `,"annotations":{"a":"b"}`),
+		"an invalid manifest":            manifest(digest.FromString(another), len(another), `,"subject":"x"`),
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
@@ -72,7 +72,7 @@ func TestPush_ReplacesWhatSomebodyElsePutThere(t *testing.T) {
 			e.put(t, "a/b", another, content)
 			presence, err := e.service.Lookup(t.Context(), rewritetest.Name(t, "a/b:1"))
 			if err != nil || presence.Digest != "" || !presence.OnHost {
-				t.Errorf("Lookup = %+v (error %v), want the image on the host, and not in the registry", presence, err)
+				t.Errorf("Lookup = %+v (error %v), want the image on the host only", presence, err)
 			}
 			if _, err := e.service.Push(t.Context(), "a/b:1", nil); err != nil {
 				t.Fatalf("Push: %v", err)

@@ -25,10 +25,10 @@ import (
 	"kind-local-registry/test/shape"
 )
 
-// TestSources_GiveTheSameImageWhateverItsShape runs every source of every daemon over every shape: each blob comes once,
-// with the content that its digest names; configuration and diffIDs are those of the image; and what is pushed from a
-// daemon has the same manifest whichever source served.
-func TestSources_GiveTheSameImageWhateverItsShape(t *testing.T) {
+// TestSources_GiveTheSameImageForEveryShape runs every source of every daemon with every shape of image: each blob comes once
+// and matches its digest, config and diffIDs are those of the image, and a push from each source of a daemon puts the same image
+// manifest.
+func TestSources_GiveTheSameImageForEveryShape(t *testing.T) {
 	t.Parallel()
 	for kind, files := range shape.All() {
 		t.Run(kind, func(t *testing.T) {
@@ -48,7 +48,7 @@ func TestSources_GiveTheSameImageWhateverItsShape(t *testing.T) {
 	}
 }
 
-// conforms runs every source of the daemon's image.
+// conforms checks every source of the daemon's image.
 func conforms(t *testing.T, d *daemon, reference string, want v1.Image) {
 	t.Helper()
 	c := d.Client(t)
@@ -62,7 +62,7 @@ func conforms(t *testing.T, d *daemon, reference string, want v1.Image) {
 	}
 	wantDiffIDs, wantConfig := identity(t, want)
 	if contents.Config != wantConfig {
-		t.Errorf("%s: configuration %s, want %s", d.name, contents.Config, wantConfig)
+		t.Errorf("%s: config %s, want %s", d.name, contents.Config, wantConfig)
 	}
 	manifests := map[digest.Digest]string{}
 	for _, source := range contents.Sources {
@@ -73,14 +73,14 @@ func conforms(t *testing.T, d *daemon, reference string, want v1.Image) {
 		manifests[pushed(t, contents, source)] = source.Name()
 	}
 	if len(contents.Sources) < d.sources || len(manifests) != 1 {
-		t.Errorf("%s: manifests by the sources %v, want one of at least %d sources", d.name, manifests, d.sources)
+		t.Errorf("%s: image manifests by source %v, want one for at least %d sources", d.name, manifests, d.sources)
 	}
 	if contents.Manifest == nil && !t.Failed() {
 		sameDigest(t, d, manifests, want)
 	}
 }
 
-// sameDigest fails the test unless the manifest is the one that every daemon without manifests of its own comes to.
+// sameDigest fails the test unless the image manifest is the one of every daemon that keeps no manifests.
 func sameDigest(t *testing.T, d *daemon, manifests map[digest.Digest]string, image v1.Image) {
 	t.Helper()
 	e := before25(t, image, "same:1")
@@ -95,11 +95,11 @@ func sameDigest(t *testing.T, d *daemon, manifests map[digest.Digest]string, ima
 	}
 	want := pushed(t, contents, contents.Sources[0])
 	if _, same := manifests[want]; !same {
-		t.Errorf("%s: manifests %v, want %s", d.name, manifests, want)
+		t.Errorf("%s: image manifests %v, want %s", d.name, manifests, want)
 	}
 }
 
-// before25 returns a daemon that saves the image as Docker 20.10 does. No such daemon can be had: this one is made up.
+// before25 returns a fake daemon that saves the image as Docker 20.10 does, which is no longer available.
 func before25(t *testing.T, image v1.Image, reference string) *daemon {
 	t.Helper()
 	config, err := image.RawConfigFile()
@@ -160,7 +160,7 @@ func readAll(t *testing.T, source push.Source, contents push.Contents) []digest.
 	return layers
 }
 
-// pushed pushes the image from that source alone into a registry, and returns the digest by which it can be pulled.
+// pushed pushes the image only from that source into a new registry, and returns the digest by which it can be pulled.
 func pushed(t *testing.T, contents push.Contents, source push.Source) digest.Digest {
 	t.Helper()
 	url := registrytest.Start(t, t.TempDir())
@@ -181,16 +181,16 @@ func pushed(t *testing.T, contents push.Contents, source push.Source) digest.Dig
 	}
 	pulled, err := remote.Image(reference, remote.WithContext(t.Context()))
 	if err != nil {
-		t.Fatalf("pulling what %s gave: %v", source.Name(), err)
+		t.Fatalf("pulling the image from %s: %v", source.Name(), err)
 	}
-	// Fast: ggcr would take uncompressed layers for compressed ones.
+	// Fast, because ggcr would expect compressed layers.
 	if err := validate.Image(pulled, validate.Fast); err != nil {
-		t.Errorf("what %s gave: %v", source.Name(), err)
+		t.Errorf("validating the image from %s: %v", source.Name(), err)
 	}
 	return result.Digest
 }
 
-// identity returns the diffIDs and the digest of the configuration.
+// identity returns the diffIDs and the digest of the config.
 func identity(t *testing.T, image v1.Image) (diffIDs []digest.Digest, config digest.Digest) {
 	t.Helper()
 	file, err := image.ConfigFile()
@@ -207,7 +207,7 @@ func identity(t *testing.T, image v1.Image) (diffIDs []digest.Digest, config dig
 	return diffIDs, digest.Digest(id.String())
 }
 
-// uncompressed returns the digest of a blob's content without its compression, if it has any.
+// uncompressed returns the digest of a blob's uncompressed content.
 func uncompressed(t *testing.T, content []byte) digest.Digest {
 	t.Helper()
 	r, err := gzip.NewReader(bytes.NewReader(content))

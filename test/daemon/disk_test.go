@@ -19,9 +19,9 @@ import (
 	"kind-local-registry/test/dockerd"
 )
 
-// TestPush_NeedsNoSpaceOnTheDaemonsDiskButForSave fills the disk of a daemon: its layers can be read all the same, while save
-// first writes the whole image there.
-func TestPush_NeedsNoSpaceOnTheDaemonsDiskButForSave(t *testing.T) {
+// TestPush_NeedsDaemonDiskSpaceOnlyForSave fills the disk of a daemon. Its layers can still be read, but save first writes the
+// whole image to that disk.
+func TestPush_NeedsDaemonDiskSpaceOnlyForSave(t *testing.T) {
 	t.Parallel()
 	d := smallDockerd(t, "64m")
 	noise(t, d, "full/a:1", 6_000_000, 50)
@@ -35,15 +35,15 @@ func TestPush_NeedsNoSpaceOnTheDaemonsDiskButForSave(t *testing.T) {
 	}
 	defer registry.Close()
 	if err := pushBySave(t, d, registry, "full/a:1"); err == nil || !strings.Contains(err.Error(), "no space left on device") {
-		t.Errorf("pushing by save from a full disk = %v, want an error that says so", err)
+		t.Errorf("pushing by save from a full disk = %v, want an error about the disk", err)
 	}
 	free()
 	if err := pushBySave(t, d, registry, "full/a:1"); err != nil {
-		t.Errorf("pushing by save with space again: %v", err)
+		t.Errorf("pushing by save after freeing space: %v", err)
 	}
 }
 
-// pushBySave pushes the image as from a daemon whose files cannot be read.
+// pushBySave pushes the image only from save, as if the daemon's files could not be read.
 func pushBySave(t *testing.T, d *daemon, registry *push.Registry, reference string) error {
 	t.Helper()
 	c := d.Client(t)
@@ -64,7 +64,7 @@ func pushBySave(t *testing.T, d *daemon, registry *push.Registry, reference stri
 	return err
 }
 
-// smallDockerd starts a daemon whose disk has that size.
+// smallDockerd starts a daemon with a disk of that size.
 func smallDockerd(t *testing.T, size string) *daemon {
 	t.Helper()
 	mounted := ""
@@ -83,7 +83,7 @@ func smallDockerd(t *testing.T, size string) *daemon {
 	return &daemon{Daemon: started, name: "small", sources: 2}
 }
 
-// fillDisk fills the disk that the directory is on, and returns what frees the space again.
+// fillDisk fills the disk of the directory until free is called.
 func fillDisk(t *testing.T, directory string) (free func()) {
 	t.Helper()
 	name := filepath.Join(directory, "filler")
@@ -93,7 +93,7 @@ func fillDisk(t *testing.T, directory string) (free func()) {
 	}
 	_, err = io.Copy(file, io.LimitReader(endless{}, 1<<30))
 	if closed := file.Close(); closed != nil || !errors.Is(err, syscall.ENOSPC) {
-		t.Fatalf("filling the disk: %v, %v; want that there is no space left", err, closed)
+		t.Fatalf("filling the disk: %v, %v; want %v", err, closed, syscall.ENOSPC)
 	}
 	return func() {
 		if err := os.Remove(name); err != nil {
@@ -102,7 +102,7 @@ func fillDisk(t *testing.T, directory string) (free func()) {
 	}
 }
 
-// endless gives bytes without an end.
+// endless is a reader without an end.
 type endless struct{}
 
 // Read fills p.

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// freeAddress returns an address of the loopback on which nobody listens.
+// freeAddress returns an unused address of the loopback.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -22,12 +22,12 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// await waits until it works.
-func await(t *testing.T, it func() error) {
+// await calls condition until it returns nil.
+func await(t *testing.T, condition func() error) {
 	t.Helper()
 	var err error
 	for range 200 {
-		if err = it(); err == nil {
+		if err = condition(); err == nil {
 			return
 		}
 		time.Sleep(25 * time.Millisecond)
@@ -35,7 +35,7 @@ func await(t *testing.T, it func() error) {
 	t.Fatalf("waiting: %v", err)
 }
 
-// metric returns the value of a metric of the registry.
+// metric returns the value of one of the registry's metrics.
 func metric(t *testing.T, url, name string) string {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url+"/metrics", nil)

@@ -35,32 +35,32 @@ type service struct {
 	registry *push.Registry
 }
 
-// newService starts a registry on the directory, and the service that brings images of the daemon there.
+// newService starts a registry with that root directory, and a service that pushes images of the daemon to it.
 func newService(t *testing.T, d *daemon, root string) service {
 	t.Helper()
 	return newServiceAt(t, d, registrytest.Start(t, root), slog.DiscardHandler)
 }
 
-// newServiceAt starts the service that brings images of the daemon into the registry at that URL.
+// newServiceAt starts a service that pushes images of the daemon to the registry at that URL.
 func newServiceAt(t *testing.T, d *daemon, url string, log slog.Handler) service {
 	t.Helper()
 	pushes, registry := d.Service(t, url, "localhost:5001", log)
 	return service{pushes, url, registry}
 }
 
-// wantWhole fails the test unless what the registry serves under the tag, if anything, is one whole image.
-func (s service) wantWhole(t *testing.T, repository, tag string) {
+// wantComplete fails the test if the registry serves an incomplete image by that tag.
+func (s service) wantComplete(t *testing.T, repository, tag string) {
 	t.Helper()
 	presence, err := s.registry.Presence(t.Context(), push.Target{Repository: repository, Reference: tag})
 	if err != nil {
 		t.Fatalf("Presence: %v", err)
 	}
 	if presence.Digest != "" && !presence.Complete {
-		t.Errorf("%s:%s is visible and not complete: %+v", repository, tag, presence)
+		t.Errorf("%s:%s is visible but incomplete: %+v", repository, tag, presence)
 	}
 }
 
-// pull pulls the image by its digest, and verifies every byte of it.
+// pull pulls the image by its digest and verifies every byte.
 func (s service) pull(t *testing.T, repository, digest string) v1.Image {
 	t.Helper()
 	reference, err := name.NewDigest(strings.TrimPrefix(s.url, "http://") + "/" + repository + "@" + digest)
@@ -83,7 +83,7 @@ func (s service) pull(t *testing.T, repository, digest string) v1.Image {
 	return image
 }
 
-// noise loads an image of two layers of that size, which cannot be compressed, into the daemon.
+// noise loads an image with two incompressible layers of that size into the daemon.
 func noise(t *testing.T, d *daemon, reference string, size int, seed byte) {
 	t.Helper()
 	var layers [][]byte
@@ -106,7 +106,7 @@ func eachDaemon(t *testing.T, test func(t *testing.T, d *daemon)) {
 	}
 }
 
-func TestPush_GivesOneWholeImageWhateverHappensToTheTag(t *testing.T) {
+func TestPush_PushesCompleteImagesWhileTheTagMoves(t *testing.T) {
 	t.Parallel()
 	eachDaemon(t, func(t *testing.T, d *daemon) {
 		s := newService(t, d, t.TempDir())
@@ -123,15 +123,15 @@ func TestPush_GivesOneWholeImageWhateverHappensToTheTag(t *testing.T) {
 		for i := range 200 {
 			result, err := s.Push(t.Context(), "race/moving:1", nil)
 			if err != nil {
-				if !clean(err) {
-					t.Errorf("race %d: %v, want a clean refusal", i, err)
+				if rewrite.ReasonOf(err) != rewrite.NotOnHost {
+					t.Errorf("race %d: %v, want a refusal with %s", i, err, rewrite.NotOnHost)
 				}
 				continue
 			}
 			if images[result.Digest.String()] == "" {
 				t.Errorf("race %d: pushed %s, want one of %v", i, result.Digest, images)
 			}
-			s.wantWhole(t, "race/moving", "1")
+			s.wantComplete(t, "race/moving", "1")
 		}
 		for digest := range images {
 			s.pull(t, "race/moving", digest)
@@ -139,7 +139,7 @@ func TestPush_GivesOneWholeImageWhateverHappensToTheTag(t *testing.T) {
 	})
 }
 
-// retag moves a tag from one image to the other, and takes it away, over and over.
+// retag repeatedly moves a tag from one image to the other, and removes it.
 func retag(ctx context.Context, d *daemon) {
 	for i := 0; ctx.Err() == nil; i++ {
 		source := []string{"race/one:1", "race/two:1"}[i%2]
@@ -151,9 +151,6 @@ func retag(ctx context.Context, d *daemon) {
 	}
 }
 
-// clean says whether the error is that the image is not there.
-func clean(err error) bool { return strings.Contains(err.Error(), "NotOnHost") }
-
 func mustPush(t *testing.T, s service, reference string) string {
 	t.Helper()
 	result, err := s.Push(t.Context(), reference, nil)
@@ -163,7 +160,7 @@ func mustPush(t *testing.T, s service, reference string) string {
 	return result.Digest.String()
 }
 
-func TestPush_TellsOfAFullDiskAndRecovers(t *testing.T) {
+func TestPush_ReportsAFullDiskAndRecovers(t *testing.T) {
 	t.Parallel()
 	eachDaemon(t, func(t *testing.T, d *daemon) {
 		root := t.TempDir()
@@ -178,8 +175,8 @@ func TestPush_TellsOfAFullDiskAndRecovers(t *testing.T) {
 		if rewrite.ReasonOf(err) != rewrite.NoSpace {
 			t.Errorf("Push to a full disk = %v, want a refusal with %s", err, rewrite.NoSpace)
 		}
-		s.wantWhole(t, "full/big", "1")
-		// What broke off takes no space: the next image fits.
+		s.wantComplete(t, "full/big", "1")
+		// The failed upload takes no space: the next image fits.
 		s.pull(t, "full/small", mustPush(t, s, "full/small:1"))
 		if err := unix.Mount("", root, "", unix.MS_REMOUNT, "size=64m"); err != nil {
 			t.Fatalf("making the disk bigger: %v", err)
@@ -188,11 +185,11 @@ func TestPush_TellsOfAFullDiskAndRecovers(t *testing.T) {
 	})
 }
 
-func TestPush_WaitsForADaemonThatHangsAndLookupDoesNot(t *testing.T) { //nolint:paralleltest // stops a daemon
+func TestPush_WaitsForAHangingDaemonAndLookupDoesNot(t *testing.T) { //nolint:paralleltest // stops a daemon
 	d := daemons[0]
 	noise(t, d, "hang/a:1", 1_000_000, 30)
 	s := newService(t, d, t.TempDir())
-	mustPush(t, s, "hang/a:1") // the service knows the daemon's layout
+	mustPush(t, s, "hang/a:1") // the service now has the daemon's layout
 	noise(t, d, "hang/b:1", 1_000_000, 31)
 	if err := d.Suspend(); err != nil {
 		t.Fatal(err)
@@ -201,7 +198,7 @@ func TestPush_WaitsForADaemonThatHangsAndLookupDoesNot(t *testing.T) { //nolint:
 	defer cancel()
 	start := time.Now()
 	if _, err := s.Lookup(ctx, rewritetest.Name(t, "hang/b:1")); err == nil || time.Since(start) > 2*time.Second {
-		t.Errorf("Lookup at a daemon that hangs: error %v after %s, want one after a second", err, time.Since(start))
+		t.Errorf("Lookup in a hanging daemon: error %v after %s, want one after a second", err, time.Since(start))
 	}
 	pushed := make(chan error, 1)
 	go func() {
@@ -212,12 +209,12 @@ func TestPush_WaitsForADaemonThatHangsAndLookupDoesNot(t *testing.T) { //nolint:
 		t.Fatal(err)
 	}
 	if err := <-pushed; err != nil {
-		t.Errorf("Push after the daemon has gone on: %v", err)
+		t.Errorf("Push after the daemon has resumed: %v", err)
 	}
 }
 
-// TestPush_BringsEachBlobOnceFor200Callers is the rush of a big deployment.
-func TestPush_BringsEachBlobOnceFor200Callers(t *testing.T) {
+// TestPush_UploadsEachBlobOnceFor200Callers pushes as for a large Deployment.
+func TestPush_UploadsEachBlobOnceFor200Callers(t *testing.T) {
 	t.Parallel()
 	eachDaemon(t, func(t *testing.T, d *daemon) {
 		noise(t, d, "rush/a:1", 1_000_000, 40)
@@ -240,7 +237,7 @@ func TestPush_BringsEachBlobOnceFor200Callers(t *testing.T) {
 			}
 		}
 		if uploads := metric(t, s.url, "kind_local_registry_blob_uploads_total"); uploads != "3" {
-			t.Errorf("%s uploads, want 3: two layers and the configuration", uploads)
+			t.Errorf("%s uploads, want 3: two layers and the config", uploads)
 		}
 	})
 }

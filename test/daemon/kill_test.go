@@ -18,8 +18,8 @@ import (
 	"kind-local-registry/test/dockerd"
 )
 
-// TestPusher_KilledAtAnyMomentLeavesNothingByHalf kills the real program 50 times while it pushes.
-func TestPusher_KilledAtAnyMomentLeavesNothingByHalf(t *testing.T) {
+// TestPusher_KilledDuringPushesLeavesNoIncompleteImage kills the real program 50 times while it pushes.
+func TestPusher_KilledDuringPushesLeavesNoIncompleteImage(t *testing.T) {
 	t.Parallel()
 	d := daemons[0]
 	root := t.TempDir()
@@ -31,10 +31,10 @@ func TestPusher_KilledAtAnyMomentLeavesNothingByHalf(t *testing.T) {
 		if killedPush(t, program, s.url, d, reference) {
 			cut++
 		}
-		s.wantWhole(t, fmt.Sprintf("kill/i%d", i), "1")
+		s.wantComplete(t, fmt.Sprintf("kill/i%d", i), "1")
 	}
-	if t.Logf("%d of 50 pushes were cut off", cut); cut < 5 {
-		t.Errorf("%d pushes were cut off, want enough to show something", cut)
+	if t.Logf("%d of 50 pushes were interrupted", cut); cut < 5 {
+		t.Errorf("%d pushes were interrupted, want at least 5", cut)
 	}
 	for i := range 50 {
 		digest := mustPush(t, s, fmt.Sprintf("kill/i%d:1", i))
@@ -53,7 +53,7 @@ func build(t *testing.T, name string) string {
 	return program
 }
 
-// killedPush has a pusher of its own push the image, kills it at some moment, and says whether that was in the midst of it.
+// killedPush starts a pusher, has it push the image, kills it at a random moment, and reports whether that interrupted the push.
 func killedPush(t *testing.T, program, registry string, d *daemon, reference string) (cut bool) {
 	t.Helper()
 	certs := t.TempDir()
@@ -88,8 +88,8 @@ func killedPush(t *testing.T, program, registry string, d *daemon, reference str
 	return err != nil
 }
 
-// TestPush_GoesOnWhenTheRegistryIsKilled kills the real registry in the midst of a push, and starts it again.
-func TestPush_GoesOnWhenTheRegistryIsKilled(t *testing.T) {
+// TestPush_RetriesAfterTheRegistryIsKilled kills the real registry during a push, and starts it again.
+func TestPush_RetriesAfterTheRegistryIsKilled(t *testing.T) {
 	t.Parallel()
 	d := daemonOf(t, dockerd.Overlay2)
 	program, root, address := build(t, "registry"), t.TempDir(), freeAddress(t)

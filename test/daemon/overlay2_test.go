@@ -16,8 +16,8 @@ import (
 	"kind-local-registry/test/dockerd"
 )
 
-// TestPush_FallsToSaveWhereALayersFilesCannotBeRead takes a file away that Docker itself reads at its start only.
-func TestPush_FallsToSaveWhereALayersFilesCannotBeRead(t *testing.T) {
+// TestPush_FallsBackToSaveIfFilesAreUnreadable moves a file away that Docker reads only when it starts.
+func TestPush_FallsBackToSaveIfFilesAreUnreadable(t *testing.T) {
 	t.Parallel()
 	d := daemonOf(t, dockerd.Overlay2)
 	noise(t, d, "unreadable/a:1", 500_000, 70)
@@ -36,6 +36,6 @@ func TestPush_FallsToSaveWhereALayersFilesCannotBeRead(t *testing.T) {
 	s := newServiceAt(t, d, registrytest.Start(t, t.TempDir()), slog.NewTextHandler(&log, nil))
 	s.pull(t, "unreadable/a", mustPush(t, s, "unreadable/a:1"))
 	if !strings.Contains(log.String(), "falling back to the next layer source") || !strings.Contains(log.String(), "cache-id") {
-		t.Errorf("the log does not say that overlay2 could not be read, and why:\n%s", &log)
+		t.Errorf("the log lacks the fallback from overlay2 or its cause:\n%s", &log)
 	}
 }

@@ -20,9 +20,9 @@ import (
 	"kind-local-registry/test/shape"
 )
 
-// TestLookup_TellsAPulledImageFromOthers has images come to the daemon in every way that there is without a container. A
-// containerd image store tells from API 1.53 on; before, none of its images is known to be pulled.
-func TestLookup_TellsAPulledImageFromOthers(t *testing.T) {
+// TestLookup_ReportsOnlyPulledImages adds images to the daemon in every way that needs no container. A containerd image store
+// reports pulls from API 1.53 on; before, none of its images is known to be pulled.
+func TestLookup_ReportsOnlyPulledImages(t *testing.T) {
 	t.Parallel()
 	eachDaemon(t, func(t *testing.T, d *daemon) {
 		host := strings.TrimPrefix(registrytest.Start(t, t.TempDir()), "http://")
@@ -50,7 +50,7 @@ func TestLookup_TellsAPulledImageFromOthers(t *testing.T) {
 	})
 }
 
-// upload makes an image and puts it into the registry that its reference names.
+// upload creates an image and uploads it to the registry that its reference names.
 func upload(t *testing.T, reference string) {
 	t.Helper()
 	target, err := name.ParseReference(reference)
@@ -78,7 +78,7 @@ func (d *daemon) pull(t *testing.T, reference string) {
 // push pushes an image, as docker push does.
 func (d *daemon) push(t *testing.T, reference string) {
 	t.Helper()
-	pushing, err := d.API.ImagePush(t.Context(), reference, client.ImagePushOptions{RegistryAuth: "e30="}) // of nobody: {}
+	pushing, err := d.API.ImagePush(t.Context(), reference, client.ImagePushOptions{RegistryAuth: "e30="}) // anonymous: {}
 	if err == nil {
 		err = pushing.Wait(t.Context())
 	}
@@ -87,7 +87,7 @@ func (d *daemon) push(t *testing.T, reference string) {
 	}
 }
 
-// tag gives an image another name, as docker tag does.
+// tag adds a tag to an image, as docker tag does.
 func (d *daemon) tag(t *testing.T, source, target string) {
 	t.Helper()
 	if _, err := d.API.ImageTag(t.Context(), client.ImageTagOptions{Source: source, Target: target}); err != nil {

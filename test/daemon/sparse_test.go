@@ -14,9 +14,9 @@ import (
 	"kind-local-registry/test/shape"
 )
 
-// TestPush_OfSparseFilesGivesTheSameImageOrSaysWhyNot is for layers in which GNU tar has left out the holes of files. Docker
-// builds none, but loads them; its own store then makes another tar of them than it was, also by save.
-func TestPush_OfSparseFilesGivesTheSameImageOrSaysWhyNot(t *testing.T) {
+// TestPush_PushesOrRefusesSparseFiles uses a layer in which GNU tar has omitted the holes of a file. Docker builds no such layer
+// but loads it. Docker's own image store then gives another tar for it, with save too.
+func TestPush_PushesOrRefusesSparseFiles(t *testing.T) {
 	t.Parallel()
 	image := shape.Image(t, sparseLayer(t))
 	eachDaemon(t, func(t *testing.T, d *daemon) {
@@ -32,7 +32,7 @@ func TestPush_OfSparseFilesGivesTheSameImageOrSaysWhyNot(t *testing.T) {
 	})
 }
 
-// sparseLayer returns the tar of a file with a hole, in which the hole is left out.
+// sparseLayer returns a tar of a file with a hole, in which the hole is omitted.
 func sparseLayer(t *testing.T) []byte {
 	t.Helper()
 	directory := t.TempDir()

@@ -23,7 +23,7 @@ type child struct {
 	foreign     bool
 }
 
-// TestContents_ChoosesOneManifestOfAnIndex is for the containerd image store, which keeps indexes.
+// TestContents_ChoosesOneManifestOfAnIndex tests the containerd image store, which keeps indexes.
 func TestContents_ChoosesOneManifestOfAnIndex(t *testing.T) {
 	t.Parallel()
 	for what, test := range map[string]struct {
@@ -31,12 +31,12 @@ func TestContents_ChoosesOneManifestOfAnIndex(t *testing.T) {
 		want     int // which child
 		refusal  rewrite.Reason
 	}{
-		"the one for the nodes' platform":               {children: []child{{platform: "linux/arm64"}, {platform: "linux/amd64"}}, want: 1},
-		"never an attestation":                          {children: []child{{platform: "unknown/unknown", attestation: true}, {platform: "linux/amd64"}}, want: 1},
-		"the only one for linux, which may be emulated": {children: []child{{platform: "linux/s390x"}, {platform: "unknown/unknown", attestation: true}}, want: 0},
-		"none of several for other platforms":           {children: []child{{platform: "linux/s390x"}, {platform: "linux/arm64"}}, refusal: rewrite.WrongPlatform},
-		"none for Windows":                              {children: []child{{platform: "windows/amd64"}}, refusal: rewrite.WrongPlatform},
-		"none with a foreign layer":                     {children: []child{{platform: "linux/amd64", foreign: true}}, refusal: rewrite.Unservable},
+		"the image for the nodes' platform":           {children: []child{{platform: "linux/arm64"}, {platform: "linux/amd64"}}, want: 1},
+		"never an attestation":                        {children: []child{{platform: "unknown/unknown", attestation: true}, {platform: "linux/amd64"}}, want: 1},
+		"the only linux image, which may be emulated": {children: []child{{platform: "linux/s390x"}, {platform: "unknown/unknown", attestation: true}}, want: 0},
+		"none of several other platforms":             {children: []child{{platform: "linux/s390x"}, {platform: "linux/arm64"}}, refusal: rewrite.WrongPlatform},
+		"none for Windows":                            {children: []child{{platform: "windows/amd64"}}, refusal: rewrite.WrongPlatform},
+		"none with a foreign layer":                   {children: []child{{platform: "linux/amd64", foreign: true}}, refusal: rewrite.Unservable},
 	} {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
@@ -75,8 +75,8 @@ func TestContents_ChoosesOneManifestOfAnIndex(t *testing.T) {
 	}
 }
 
-// TestPush_OfADigestIsServedWhereTheDaemonHasThatManifest: Docker's own store has none.
-func TestPush_OfADigestIsServedWhereTheDaemonHasThatManifest(t *testing.T) {
+// TestPush_OfADigestNeedsTheDaemonsImageManifest also shows that Docker's own image store has no image manifests.
+func TestPush_OfADigestNeedsTheDaemonsImageManifest(t *testing.T) {
 	t.Parallel()
 	eachDaemon(t, func(t *testing.T, d *daemon) {
 		noise(t, d, "digest/a:1", 100_000, 60)
@@ -114,7 +114,7 @@ func childImages(t *testing.T, children []child) (made []shape.Child) {
 		image := shape.For(t, c.platform, shape.Image(t, shape.Layer(t, []shape.File{shape.Regular("platform", c.platform)})))
 		if c.foreign {
 			var err error
-			layer := static.NewLayer(shape.Layer(t, []shape.File{shape.Regular("base", "of somebody else")}), types.OCIRestrictedLayer)
+			layer := static.NewLayer(shape.Layer(t, []shape.File{shape.Regular("base", "foreign")}), types.OCIRestrictedLayer)
 			if image, err = mutate.Append(image, mutate.Addendum{Layer: layer, URLs: []string{"https://example.com/layer"}}); err != nil {
 				t.Fatal(err)
 			}

@@ -26,44 +26,44 @@ import (
 	"kind-local-registry/internal/rules"
 )
 
-// Store is where a daemon keeps its images.
+// Store is an image store of Docker.
 type Store string
 
-// The stores that Docker 26 and Docker 29 have. The first is the default of Docker 26, the second that of Docker 29.
+// The image stores that Docker 26 and Docker 29 have.
 const (
-	Overlay2   Store = "overlay2"   // Docker's own, with the overlay2 driver
-	Containerd Store = "containerd" // the containerd image store
+	Overlay2   Store = "overlay2"   // Docker's own with the overlay2 driver, the default of Docker 26
+	Containerd Store = "containerd" // the containerd image store, the default of Docker 29
 )
 
 // Daemon is a running Docker daemon.
 type Daemon struct {
-	Root string // its data, such as /var/lib/docker
-	Host string // its socket, as in DOCKER_HOST
+	Root string // data directory, such as /var/lib/docker
+	Host string // address of the socket, as in DOCKER_HOST
 	API  *client.Client
 
 	process *exec.Cmd
 	bridge  string
 }
 
-// number is of the next daemon's network.
-var number atomic.Int32 //nolint:gochecknoglobals // networks are the machine's
+// number is the number of the last daemon's network.
+var number atomic.Int32 //nolint:gochecknoglobals // networks belong to the machine
 
 // Program returns the path of the dockerd that Start starts.
 func Program() (string, error) { return exec.LookPath(cmp.Or(os.Getenv("DOCKERD"), "dockerd")) }
 
-// Start starts a daemon beside any other: it has its own directories, and no way out of its network. prepare, where it is
-// not nil, is given the directory of its data before that is used. Stop must be called in the end.
+// Start starts a daemon with its own directories, and a network without access to others. Unless prepare is nil, Start calls it
+// with the data directory before the daemon uses it. The caller must call Stop.
 func Start(store Store, prepare func(data string) error) (*Daemon, error) {
 	return StartWith(store, nil, prepare)
 }
 
-// StartWith is Start of a daemon with more settings, as in daemon.json.
+// StartWith is Start with additional settings of daemon.json.
 func StartWith(store Store, settings map[string]any, prepare func(data string) error) (d *Daemon, err error) {
 	directory, err := os.MkdirTemp("", "klr-"+string(store)+"-")
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(directory, 0o711); err != nil { // #nosec G302 -- a daemon that remaps users has files below it that are theirs
+	if err := os.Chmod(directory, 0o711); err != nil { // #nosec G302 -- with remapped users, a daemon has files of theirs below it
 		return nil, err
 	}
 	starting := &Daemon{Root: filepath.Join(directory, "data"), Host: "unix://" + filepath.Join(directory, "docker.sock")}
@@ -90,25 +90,25 @@ func StartWith(store Store, settings map[string]any, prepare func(data string) e
 	return d, d.launch()
 }
 
-// Restart stops the daemon and starts it again. Its containers run on if it has live-restore.
+// Restart stops the daemon and starts it again. Its containers keep running if it has live-restore.
 func (d *Daemon) Restart() error {
 	if err := d.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
-	_ = d.process.Wait() // it was told to end
+	_ = d.process.Wait() // the signal ends it with an error
 	return d.launch()
 }
 
-// addBridge makes a network for the daemon. Not --bridge=none: that would take docker0 away from the daemon that has it.
+// addBridge creates a network bridge for the daemon. --bridge=none would remove docker0 from the host's daemon.
 func (d *Daemon) addBridge() error {
 	n := number.Add(1)
 	bridge := fmt.Sprintf("klr-test%d", n)
 	if out, err := exec.Command("ip", "link", "add", "name", bridge, "type", "bridge").CombinedOutput(); err != nil {
-		return fmt.Errorf("making bridge %s: %w: %s", bridge, err, out)
+		return fmt.Errorf("creating bridge %s: %w: %s", bridge, err, out)
 	}
 	d.bridge = bridge
 	if out, err := exec.Command("ip", "address", "add", fmt.Sprintf("10.213.%d.1/24", n), "dev", bridge).CombinedOutput(); err != nil {
-		return fmt.Errorf("giving bridge %s an address: %w: %s", bridge, err, out)
+		return fmt.Errorf("adding an address to bridge %s: %w: %s", bridge, err, out)
 	}
 	return nil
 }
@@ -124,8 +124,8 @@ func (d *Daemon) configure(store Store, settings map[string]any) error {
 	return os.WriteFile(filepath.Join(filepath.Dir(d.Root), "daemon.json"), config, 0o600)
 }
 
-// launch starts the program, and waits until the daemon answers. The programs that it calls are those beside it, if there are
-// any.
+// launch starts the program, and waits until the daemon answers. dockerd's own directory comes first in its PATH, so that it
+// runs the programs of its release.
 func (d *Daemon) launch() error {
 	program, err := Program()
 	if err != nil {
@@ -136,7 +136,7 @@ func (d *Daemon) launch() error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }() // the daemon has it open itself
+	defer func() { _ = log.Close() }() // the daemon has its own descriptor
 	command := exec.Command(program, "--config-file", filepath.Join(directory, "daemon.json"),
 		"--data-root", d.Root, "--exec-root", filepath.Join(directory, "exec"), "--pidfile", filepath.Join(directory, "pid"),
 		"--host", d.Host, "--bridge", d.bridge, "--iptables=false", "--ip6tables=false", "--ip-masq=false")
@@ -161,10 +161,10 @@ func (d *Daemon) await() (err error) {
 		}
 		time.Sleep(250 * time.Millisecond)
 	}
-	return fmt.Errorf("no answer: %w", err)
+	return fmt.Errorf("waiting for the daemon: %w", err)
 }
 
-// Stop stops the daemon and removes what it had.
+// Stop stops the daemon and removes its directories and network.
 func (d *Daemon) Stop() {
 	if d.process != nil {
 		_ = d.process.Process.Signal(syscall.SIGTERM)
@@ -173,14 +173,14 @@ func (d *Daemon) Stop() {
 	if d.bridge != "" {
 		_ = exec.Command("ip", "link", "delete", d.bridge).Run()
 	}
-	_ = exec.Command("umount", "--quiet", "--lazy", d.Root).Run() // which one with live-restore leaves mounted on itself
+	_ = exec.Command("umount", "--quiet", "--lazy", d.Root).Run() // a daemon with live-restore leaves a mount of it
 	_ = os.RemoveAll(filepath.Dir(d.Root))
 }
 
 // Signal sends a signal to the daemon.
 func (d *Daemon) Signal(signal os.Signal) error { return d.process.Process.Signal(signal) }
 
-// Suspend stops the daemon as SIGSTOP does, and returns when none of its threads runs. SIGCONT resumes it.
+// Suspend sends SIGSTOP to the daemon, and returns when none of its threads runs. SIGCONT resumes it.
 func (d *Daemon) Suspend() error {
 	if err := d.Signal(syscall.SIGSTOP); err != nil {
 		return err
@@ -205,7 +205,7 @@ func (d *Daemon) Load(t testing.TB, archive io.Reader) {
 	}
 }
 
-// Client returns the client of this daemon that the pusher has.
+// Client returns a client of this daemon, like the pusher's.
 func (d *Daemon) Client(t testing.TB) *docker.Client {
 	t.Helper()
 	c, err := docker.New(d.Host)
@@ -216,7 +216,7 @@ func (d *Daemon) Client(t testing.TB) *docker.Client {
 	return c
 }
 
-// Service returns the pusher's service between this daemon and the registry at that URL, which nodes know as host.
+// Service returns the pusher's service between this daemon and the registry at that URL, whose host in image references is host.
 func (d *Daemon) Service(t testing.TB, url, host string, log slog.Handler) (*pusher.Service, *push.Registry) {
 	t.Helper()
 	registry, err := push.NewRegistry(url)

@@ -55,7 +55,7 @@ func (s save) Blobs(
 	for d := range w.want {
 		return &rewrite.Refusal{
 			Reason: rewrite.Unservable,
-			Detail: fmt.Sprintf("the Docker daemon does not give blob %s of image %s", d, s.image.ID),
+			Detail: fmt.Sprintf("the Docker daemon did not return blob %s of image %s", d, s.image.ID),
 		}
 	}
 	return nil

@@ -138,7 +138,7 @@ func (t *transfer) move(ctx context.Context) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return &sourceError{fmt.Errorf("no source gives blob %s: %w", missing[0], joinFaults(faults))}
+	return &sourceError{fmt.Errorf("no source has blob %s: %w", missing[0], joinFaults(faults))}
 }
 
 // joinFaults joins the errors of the sources into one that wraps only the last: that of the source that every daemon has.

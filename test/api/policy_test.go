@@ -80,8 +80,8 @@ func TestPolicy_ConfinesPodUpdatesToImagesAndMarks(t *testing.T) {
 		failed = `{"spec.containers{c0}":"registry.invalid/else:1"}`
 		evil   = "evil.example.com/x:1"
 
-		notOurs, exempt, images = "gated or rewritten", "exempt namespace", "to the original image"
-		record, spec, marks     = "record an image", "a pod's spec", "annotations but those"
+		notOurs, exempt, images = "gated or rewrote", "exempt namespace", "to the original image"
+		record, spec, marks     = "record an image", "a pod's spec", "only change its own annotations"
 		metadata                = "a pod's metadata"
 	)
 	pods := policyPods(t)
@@ -104,7 +104,7 @@ func TestPolicy_ConfinesPodUpdatesToImagesAndMarks(t *testing.T) {
 		"an image recorded by the patch": {"failing", joinPatches(replaceImage(evil), setAnnotations(config.OriginalsAnnotation, failed)), images},
 		"a record of a foreign image":    {"failing", setAnnotations(config.OriginalsAnnotation, `{"spec.containers{c0}":"`+evil+`"}`), record},
 		"an escaped record":              {"failing", setAnnotations(config.OriginalsAnnotation, `{"spec.containers{c0}":"\u0065vil.example.com/x"}`), record},
-		"a foreign gate":                 {"gated", `[{"op":"remove","path":"/spec/schedulingGates/0"}]`, "own scheduling gate"},
+		"a foreign gate":                 {"gated", `[{"op":"remove","path":"/spec/schedulingGates/0"}]`, "only remove its own scheduling gate"},
 		"a node selector":                {"gated", `[{"op":"add","path":"/spec/nodeSelector","value":{"a":"b"}}]`, spec},
 		"a deadline":                     {"failing", `[{"op":"add","path":"/spec/activeDeadlineSeconds","value":1}]`, spec},
 		"a toleration":                   {"failing", `[{"op":"add","path":"/spec/tolerations/-","value":{"operator":"Exists"}}]`, spec},
@@ -165,11 +165,11 @@ func TestPolicy_ConfinesTheServiceAccountToItsOwnObjects(t *testing.T) {
 		"another subject":     {merge(binding(), `{"subjects":[{"kind":"Group","apiGroup":"rbac.authorization.k8s.io","name":"system:authenticated"}]}`), "rules nor the subjects"},
 		"fewer rules":         {merge(role(), `{"rules":[]}`), "rules nor the subjects"},
 		"more rules":          {merge(role(), `{"rules":[{"apiGroups":["*"],"resources":["*"],"verbs":["*"]}]}`), "not currently held"},
-		"a label of its role": {merge(role(), `{"metadata":{"labels":{"rbac.authorization.k8s.io/aggregate-to-view":"true"}}}`), "its role but the owner"},
-		"another Secret":      {create(&corev1.Secret{ObjectMeta: meta("policy-other")}), "no Secret but"},
+		"a label of its role": {merge(role(), `{"metadata":{"labels":{"rbac.authorization.k8s.io/aggregate-to-view":"true"}}}`), "only change the owner of its role"},
+		"another Secret":      {create(&corev1.Secret{ObjectMeta: meta("policy-other")}), "only create the Secret of its serving certificate"},
 		"a ConfigMap":         {create(&corev1.ConfigMap{ObjectMeta: meta("policy-other")}), "as a dry run"},
-		"another Lease":       {create(&coordinationv1.Lease{ObjectMeta: meta("policy-other")}), "no Lease but"},
-		"a token Secret":      {create(tokenSecret()), "no Secret but"},
+		"another Lease":       {create(&coordinationv1.Lease{ObjectMeta: meta("policy-other")}), "only create its own Lease"},
+		"a token Secret":      {create(tokenSecret()), "only create the Secret of its serving certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

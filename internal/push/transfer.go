@@ -40,7 +40,7 @@ func (t *transfer) try(ctx context.Context) error {
 		if err := t.mount(ctx, missing); err != nil {
 			return err
 		}
-		if err := t.move(ctx); err != nil {
+		if err := t.uploadMissing(ctx); err != nil {
 			return err
 		}
 	}
@@ -110,16 +110,16 @@ func (t *transfer) mount(ctx context.Context, missing []digest.Digest) error {
 	return group.Wait()
 }
 
-// move uploads the missing blobs from the first source that gives them. An error of the registry ends it; after an error of a
-// source, the next source is tried.
-func (t *transfer) move(ctx context.Context) error {
+// uploadMissing uploads the missing blobs from the first source that gives them. An error of the registry ends it; after an
+// error of a source, the next source is tried.
+func (t *transfer) uploadMissing(ctx context.Context) error {
 	var faults []error
 	for _, source := range t.contents.Sources {
 		missing := t.missing()
 		if len(missing) == 0 {
 			return nil
 		}
-		sourceErr, err := t.moveFrom(ctx, source, missing)
+		sourceErr, err := t.uploadFrom(ctx, source, missing)
 		if err != nil {
 			return err
 		}
@@ -150,9 +150,9 @@ func joinFaults(faults []error) error {
 	return fmt.Errorf("%s; %w", errors.Join(faults[:last]...).Error(), faults[last])
 }
 
-// moveFrom uploads the missing blobs that a source gives. It returns the error of the source, and apart from it that of the
+// uploadFrom uploads the missing blobs that a source gives. It returns the error of the source, and apart from it that of the
 // registry.
-func (t *transfer) moveFrom(ctx context.Context, source Source, missing []digest.Digest) (sourceErr, err error) {
+func (t *transfer) uploadFrom(ctx context.Context, source Source, missing []digest.Digest) (sourceErr, err error) {
 	watch, watched := newWatch(ctx, t.contents.Size)
 	defer watch.stop()
 	var mu sync.Mutex
@@ -208,7 +208,7 @@ func (t *transfer) upload(ctx context.Context, d digest.Digest, size int64, blob
 }
 
 // sourceError is the error of the sources of a blob: they broke off, stalled, or gave other content. The caller may retry the
-// push; retrying the registry is of no use.
+// push; retrying only the registry does not help.
 type sourceError struct{ err error }
 
 func (e *sourceError) Error() string { return e.err.Error() }

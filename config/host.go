@@ -1,7 +1,5 @@
 package config
 
-import "strconv"
-
 // On the host: containers, volumes and images of the Docker daemon.
 const (
 	// Cluster is the default name of the kind cluster, as in kind itself.
@@ -11,10 +9,6 @@ const (
 
 	// RegistryContainer is the name of the registry's container, its DNS name on Network, and the name of its volume.
 	RegistryContainer = "kind-registry"
-	// RegistryPort is the registry's default port on the host's loopback and in rewritten references.
-	RegistryPort = 5001
-	// RegistryContainerPort is the registry's port inside its container.
-	RegistryContainerPort = 5000
 	// RegistrySocketVolume is the name of the volume with RegistrySocket. Only the registry and the pusher mount it.
 	RegistrySocketVolume = "kind-registry-socket"
 	// RegistrySocketDirectory is the directory where RegistrySocketVolume is mounted.
@@ -27,8 +21,6 @@ const (
 	// PusherContainer is the name of the pusher's container, the name in its certificate, and the name of the volume of its
 	// certificates.
 	PusherContainer = "kind-registry-pusher"
-	// PusherPort is the pusher's port on Network. Docker chooses its port on the host's loopback.
-	PusherPort = 5443
 	// WebhookImage is the repository of the image of the webhook and the pusher that setup carries. Its tag is Version.
 	WebhookImage = "kind-local-registry/webhook"
 
@@ -38,6 +30,3 @@ const (
 	// Label marks the Docker objects that setup created: setup removes no others. Its value is the name of the component.
 	Label = "kind-local-registry"
 )
-
-// RegistryHost returns the registry's host in rewritten references: localhost and port.
-func RegistryHost(port int) string { return "localhost:" + strconv.Itoa(port) }

@@ -58,7 +58,7 @@ var ours = map[string]string{
 	"test/dockerd":                     "internal/docker internal/push internal/pusher internal/rules",
 	"test/e2e":                         "",
 	"test/load":                        "",
-	"test/shape":                       "",
+	"test/testimage":                   "",
 	"webhook":                          "config internal/rewrite internal/rules webhook/lookup webhook/podimage",
 	"webhook/app":                      "config internal/rules webhook webhook/certs webhook/delivery webhook/endpoint webhook/lookup webhook/podimage webhook/uninstall",
 	"webhook/certs":                    "config",

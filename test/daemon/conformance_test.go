@@ -22,7 +22,7 @@ import (
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/registry/registrytest"
 	"kind-local-registry/test/dockerd"
-	"kind-local-registry/test/shape"
+	"kind-local-registry/test/testimage"
 )
 
 // TestSources_GiveTheSameImageForEveryShape runs every source of every daemon with every shape of image: each blob comes once
@@ -30,14 +30,14 @@ import (
 // manifest.
 func TestSources_GiveTheSameImageForEveryShape(t *testing.T) {
 	t.Parallel()
-	for kind, files := range shape.All() {
+	for kind, files := range testimage.All() {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			var layers [][]byte
 			for _, layer := range files {
-				layers = append(layers, shape.Layer(t, layer))
+				layers = append(layers, testimage.Layer(t, layer))
 			}
-			image := shape.Image(t, layers...)
+			image := testimage.Image(t, layers...)
 			archive := saveArchive(t, image, "test/"+slug(kind)+":1")
 			conforms(t, before25(t, image, "test/"+slug(kind)+":1"), "test/"+slug(kind)+":1", image)
 			for _, d := range daemons {

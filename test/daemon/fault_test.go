@@ -24,7 +24,7 @@ import (
 	"kind-local-registry/internal/registry/registrytest"
 	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/internal/rewrite/rewritetest"
-	"kind-local-registry/test/shape"
+	"kind-local-registry/test/testimage"
 )
 
 // service is the pusher's service, between a daemon and a registry.
@@ -90,9 +90,9 @@ func noise(t *testing.T, d *daemon, reference string, size int, seed byte) {
 	for i := range byte(2) {
 		content := make([]byte, size)
 		_, _ = rand.NewChaCha8([32]byte{seed, i}).Read(content)
-		layers = append(layers, shape.Layer(t, []shape.File{shape.Regular("noise", string(content))}))
+		layers = append(layers, testimage.Layer(t, []testimage.File{testimage.Regular("noise", string(content))}))
 	}
-	d.Load(t, bytes.NewReader(saveArchive(t, shape.Image(t, layers...), reference)))
+	d.Load(t, bytes.NewReader(saveArchive(t, testimage.Image(t, layers...), reference)))
 }
 
 // eachDaemon runs the test with every daemon.

@@ -17,7 +17,7 @@ import (
 	"kind-local-registry/internal/registry/registrytest"
 	"kind-local-registry/internal/rewrite/rewritetest"
 	"kind-local-registry/test/dockerd"
-	"kind-local-registry/test/shape"
+	"kind-local-registry/test/testimage"
 )
 
 // TestLookup_ReportsOnlyPulledImages adds images to the daemon in every way that needs no container. A containerd image store
@@ -31,7 +31,7 @@ func TestLookup_ReportsOnlyPulledImages(t *testing.T) {
 		upload(t, original)
 		d.pull(t, original)
 		d.build(t, built, "FROM "+original+"\nLABEL built=here\n")
-		image := shape.Image(t, shape.Layer(t, []shape.File{shape.Regular("loaded", host)}))
+		image := testimage.Image(t, testimage.Layer(t, []testimage.File{testimage.Regular("loaded", host)}))
 		d.Load(t, bytes.NewReader(saveArchive(t, image, loaded)))
 		d.tag(t, original, tagged)
 		d.build(t, pushed, "FROM "+original+"\nLABEL built=there\n")
@@ -57,7 +57,7 @@ func upload(t *testing.T, reference string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	image := shape.Image(t, shape.Layer(t, []shape.File{shape.Regular("uploaded", reference)}))
+	image := testimage.Image(t, testimage.Layer(t, []testimage.File{testimage.Regular("uploaded", reference)}))
 	if err := remote.Write(target, image, remote.WithContext(t.Context())); err != nil {
 		t.Fatal(err)
 	}

@@ -11,14 +11,14 @@ import (
 
 	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/test/dockerd"
-	"kind-local-registry/test/shape"
+	"kind-local-registry/test/testimage"
 )
 
 // TestPush_PushesOrRefusesSparseFiles uses a layer in which GNU tar has omitted the holes of a file. Docker builds no such layer
 // but loads it. Docker's own image store then gives another tar for it, with save too.
 func TestPush_PushesOrRefusesSparseFiles(t *testing.T) {
 	t.Parallel()
-	image := shape.Image(t, sparseLayer(t))
+	image := testimage.Image(t, sparseLayer(t))
 	eachDaemon(t, func(t *testing.T, d *daemon) {
 		d.Load(t, bytes.NewReader(saveArchive(t, image, "sparse/a:1")))
 		if d.name == string(dockerd.Containerd) {

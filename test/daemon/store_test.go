@@ -13,7 +13,7 @@ import (
 
 	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/test/dockerd"
-	"kind-local-registry/test/shape"
+	"kind-local-registry/test/testimage"
 )
 
 // child is an image in an index.
@@ -43,7 +43,7 @@ func TestContents_ChoosesOneManifestOfAnIndex(t *testing.T) {
 			reference := "index/" + slug(strings.ReplaceAll(what, "'", "")) + ":1"
 			images := childImages(t, test.children)
 			d := daemonOf(t, dockerd.Containerd)
-			d.Load(t, shape.Layout(t, reference, images...))
+			d.Load(t, testimage.Layout(t, reference, images...))
 			c := d.Client(t)
 			image, err := c.Image(t.Context(), reference)
 			if err != nil {
@@ -108,18 +108,18 @@ func daemonOf(t *testing.T, store dockerd.Store) *daemon {
 	return nil
 }
 
-func childImages(t *testing.T, children []child) (made []shape.Child) {
+func childImages(t *testing.T, children []child) (made []testimage.Child) {
 	t.Helper()
 	for _, c := range children {
-		image := shape.For(t, c.platform, shape.Image(t, shape.Layer(t, []shape.File{shape.Regular("platform", c.platform)})))
+		image := testimage.For(t, c.platform, testimage.Image(t, testimage.Layer(t, []testimage.File{testimage.Regular("platform", c.platform)})))
 		if c.foreign {
 			var err error
-			layer := static.NewLayer(shape.Layer(t, []shape.File{shape.Regular("base", "foreign")}), types.OCIRestrictedLayer)
+			layer := static.NewLayer(testimage.Layer(t, []testimage.File{testimage.Regular("base", "foreign")}), types.OCIRestrictedLayer)
 			if image, err = mutate.Append(image, mutate.Addendum{Layer: layer, URLs: []string{"https://example.com/layer"}}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		made = append(made, shape.Child{Image: image, Attestation: c.attestation})
+		made = append(made, testimage.Child{Image: image, Attestation: c.attestation})
 	}
 	return made
 }

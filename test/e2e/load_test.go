@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
-	"kind-local-registry/test/shape"
+	"kind-local-registry/test/testimage"
 )
 
 // newBlobs is how many blobs of loadImage's image are new to every registry: its config and its only layer.
@@ -29,7 +29,7 @@ func loadImage(t *testing.T, reference string, megabytes int) string {
 	t.Helper()
 	ballast := make([]byte, megabytes*1_000_000)
 	_, _ = rand.Read(ballast) // never fails
-	layer := shape.Layer(t, []shape.File{helloFile(t), shape.Regular("ballast", string(ballast))})
+	layer := testimage.Layer(t, []testimage.File{helloFile(t), testimage.Regular("ballast", string(ballast))})
 	image, err := mutate.AppendLayers(empty.Image, static.NewLayer(layer, types.DockerUncompressedLayer))
 	if err != nil {
 		t.Fatal(err)
@@ -49,13 +49,13 @@ func loadImage(t *testing.T, reference string, megabytes int) string {
 }
 
 // helloFile returns the program hello as a file of a layer.
-func helloFile(t *testing.T) shape.File {
+func helloFile(t *testing.T) testimage.File {
 	t.Helper()
 	program, err := os.ReadFile(suite.hello)
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := shape.Regular("hello", string(program))
+	file := testimage.Regular("hello", string(program))
 	file.Mode = 0o755
 	return file
 }

@@ -11,7 +11,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 
-	"kind-local-registry/test/shape"
+	"kind-local-registry/test/testimage"
 )
 
 // TestPods_RunImagesOfEveryShape adds a program to each unusual image, in a layer below the unusual ones, and runs it.
@@ -19,10 +19,10 @@ func TestPods_RunImagesOfEveryShape(t *testing.T) {
 	program := helloFile(t)
 	number := 0
 	pods := map[string]string{}
-	for kind, files := range shape.All() {
+	for kind, files := range testimage.All() {
 		number++
 		pod := fmt.Sprintf("shape-%d", number)
-		loadShape(t, "shapes/"+pod+":local", append([][]shape.File{{program}}, files...))
+		loadShape(t, "shapes/"+pod+":local", append([][]testimage.File{{program}}, files...))
 		createPod(t, pod, namespace, podSpec("shapes/"+pod+":local"))
 		pods[pod] = kind
 	}
@@ -58,7 +58,7 @@ func listDirectories(t *testing.T, pod string) string {
 }
 
 // loadShape loads an image of the layers into the host's Docker daemon.
-func loadShape(t *testing.T, reference string, files [][]shape.File) {
+func loadShape(t *testing.T, reference string, files [][]testimage.File) {
 	t.Helper()
 	if len(files) > 125 {
 		files = files[:125] // the maximum of overlay2
@@ -67,13 +67,13 @@ func loadShape(t *testing.T, reference string, files [][]shape.File) {
 }
 
 // runnable returns an image of the layers, one of which must have the program hello.
-func runnable(t *testing.T, files [][]shape.File) v1.Image {
+func runnable(t *testing.T, files [][]testimage.File) v1.Image {
 	t.Helper()
 	var layers [][]byte
 	for _, layer := range files {
-		layers = append(layers, shape.Layer(t, layer))
+		layers = append(layers, testimage.Layer(t, layer))
 	}
-	image, err := mutate.Config(shape.Image(t, layers...), v1.Config{Entrypoint: []string{"/hello"}})
+	image, err := mutate.Config(testimage.Image(t, layers...), v1.Config{Entrypoint: []string{"/hello"}})
 	if err != nil {
 		t.Fatal(err)
 	}

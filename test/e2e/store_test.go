@@ -12,7 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"kind-local-registry/test/dockerd"
-	"kind-local-registry/test/shape"
+	"kind-local-registry/test/testimage"
 )
 
 // TestPods_RunImagesOfTheContainerdStore covers shapes that Docker's own store cannot store. A second daemon has the images, and
@@ -24,8 +24,8 @@ func TestPods_RunImagesOfTheContainerdStore(t *testing.T) {
 	}
 	t.Cleanup(daemon.Stop)
 	service, _ := daemon.Service(t, "http://"+registry, registry, slog.DiscardHandler)
-	attestation := shape.Child{Attestation: true, Image: noProgram(t, "unknown/unknown", "an attestation")}
-	for what, children := range map[string][]shape.Child{
+	attestation := testimage.Child{Attestation: true, Image: noProgram(t, "unknown/unknown", "an attestation")}
+	for what, children := range map[string][]testimage.Child{
 		"an index of several platforms": {
 			{Image: noProgram(t, "linux/s390x", "for another machine")},
 			{Image: helloImage(t, 1)},
@@ -36,7 +36,7 @@ func TestPods_RunImagesOfTheContainerdStore(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			pod := "store-" + strings.ReplaceAll(what, " ", "-")
 			reference := "store/" + pod + ":1"
-			daemon.Load(t, shape.Layout(t, reference, children...))
+			daemon.Load(t, testimage.Layout(t, reference, children...))
 			result, err := service.Push(t.Context(), reference, nil)
 			if err != nil {
 				t.Fatalf("Push(%q) = %v", reference, err)
@@ -53,9 +53,9 @@ func TestPods_RunImagesOfTheContainerdStore(t *testing.T) {
 // helloImage returns a runnable image of that many layers.
 func helloImage(t *testing.T, layers int) v1.Image {
 	t.Helper()
-	files := [][]shape.File{{helloFile(t)}}
+	files := [][]testimage.File{{helloFile(t)}}
 	for i := 1; i < layers; i++ {
-		files = append(files, []shape.File{shape.Regular(fmt.Sprint("layer", i), "content")})
+		files = append(files, []testimage.File{testimage.Regular(fmt.Sprint("layer", i), "content")})
 	}
 	return runnable(t, files)
 }
@@ -63,5 +63,5 @@ func helloImage(t *testing.T, layers int) v1.Image {
 // noProgram returns an image without a program.
 func noProgram(t *testing.T, platform, content string) v1.Image {
 	t.Helper()
-	return shape.For(t, platform, shape.Image(t, shape.Layer(t, []shape.File{shape.Regular("content", content)})))
+	return testimage.For(t, platform, testimage.Image(t, testimage.Layer(t, []testimage.File{testimage.Regular("content", content)})))
 }

@@ -1,9 +1,7 @@
 package config
 
-// On a pod: our scheduling gate and our annotations.
+// Our annotations on a pod.
 const (
-	// Gate is the scheduling gate of a pod whose image is being pushed (KEP-3521).
-	Gate = "kind-local-registry/image-push"
 	// OriginalsAnnotation is the annotation with a pod's original images: a JSON object from field path, as in
 	// spec.containers{app}, to image.
 	OriginalsAnnotation = "kind-local-registry/original-images"

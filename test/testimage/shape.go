@@ -1,4 +1,4 @@
-package shape
+package testimage
 
 import (
 	"archive/tar"

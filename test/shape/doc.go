@@ -1,2 +1,0 @@
-// Package shape builds unusual images that have broken tools before, for the tests with real daemons and real nodes.
-package shape

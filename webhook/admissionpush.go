@@ -20,7 +20,7 @@ const (
 	lastPushRetry  = 30 * time.Second
 )
 
-// Progress is the progress of a push.
+// Progress reports how far a push has got.
 type Progress struct {
 	// Done is the number of bytes that were pushed.
 	Done int64

@@ -33,13 +33,14 @@ func newExplainCommand() *cobra.Command {
 		Short: "Show which image each container of manifests would run, and why",
 		Long: `Show which image each container of manifests would run, and why. The webhook's own code decides. Nothing is pushed or changed.
 
-Manifests may be of any kind that contains a pod, in YAML or JSON. An object without a namespace counts as one in default. An
-IMAGE is explained as that of a container in default without a pull policy. docs/reasons.md explains each reason, and what to do.
+Manifests may be of any kind that contains a pod, in YAML or JSON. An object without a namespace is treated as being in the namespace
+default. An IMAGE is explained like that of a container in that namespace without a pull policy. docs/reasons.md explains each reason,
+and what to do.
 The exit status is 0 whatever the decisions are, and 1 if a manifest cannot be read.
 
 -o yaml --apply prints the manifests with the rewritten images: by digest if the registry has the image, and by tag if it has to
-be pushed first. An annotation records the original images. The manifests have no scheduling gate, as only an installed webhook
-ungates pods: push the images with setup push.`,
+be pushed first. An annotation records the original images. The manifests have no scheduling gate, because only an
+installed webhook can remove it, so push the images first with setup push.`,
 		Example: `  setup explain example/app:local
   setup explain -f deployment.yaml -f jobs/
   helm template chart | setup explain -f -

@@ -28,9 +28,9 @@ func newPushCommand() *cobra.Command {
 		Short: "Push images of the Docker daemon to the registry before a pod needs them",
 		Long: `Push images of the Docker daemon to the registry before a pod needs them.
 
-Pushing is automatic when a pod is created. To push ahead, as in CI, run setup push IMAGE in place of kind load docker-image: a pod
-whose image is in the registry starts without waiting. Only layers that the registry lacks are copied. The exit status is 1 if any
-image is not in the registry.`,
+Pushing is automatic when a pod is created. To push images in advance, for example in CI, run setup push IMAGE instead of
+kind load docker-image: a pod whose image is in the registry starts without waiting. Only layers that the registry lacks are
+copied. The exit status is 1 if any image is not in the registry.`,
 		Example: `  setup push example/app:local
   setup push example/app:local example/worker:local   # both concurrently
   setup push --all-local                              # every image that has a tag

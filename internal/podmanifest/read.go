@@ -17,7 +17,7 @@ const (
 	standardInputName = "standard input"
 )
 
-// extensions are the extensions of the files read from a directory, as in kubectl apply -f.
+// extensions lists the file extensions that are read from a directory, like those of kubectl apply -f.
 var extensions = []string{".json", ".yaml", ".yml"}
 
 // Read returns the documents of paths, in their order. A path is a file, a directory or "-" for stdin. Of a directory Read

@@ -27,8 +27,8 @@ type Template struct {
 // Templates returns the pods of the document's objects: the object itself if its kind is Pod, otherwise everything below it, at
 // any depth, that has a spec with containers. Each item of a list is an object.
 //
-// A pod that cannot be decoded, for example because containers is not a sequence, causes an error with file and line.
-// Templates joins the errors and also returns the valid templates.
+// A pod that cannot be decoded, for example because containers is not a sequence, results in an error that gives the file and
+// line. Templates joins the errors and also returns the valid templates.
 func (d *Document) Templates() ([]*Template, error) {
 	var templates []*Template
 	var faults []error

@@ -26,7 +26,7 @@ func acceptedMediaTypes() []string {
 type Presence struct {
 	// Digest is the digest of the image manifest or index; "" if the registry has none, or an invalid one.
 	Digest digest.Digest
-	// Complete reports whether the registry also has the config and every layer in the right size. For an index, it has them
+	// Complete reports whether the registry also has the config and every layer with the right size. For an index, it has them
 	// for an image that the nodes can run.
 	Complete bool
 	// Sizes are the sizes in bytes of the manifest's blobs that the registry has; nil for an index.

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Progress is the progress of a push.
+// Progress reports how far a push has got.
 type Progress struct {
 	// Bytes is the number of bytes that were uploaded.
 	Bytes int64 `json:"bytes"`

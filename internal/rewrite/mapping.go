@@ -50,7 +50,7 @@ func (n Name) Target(registryHost string) (string, error) {
 	return target, nil
 }
 
-// FromRepository maps a repository of the local registry back to a name without tag. It is the inverse of Name.Repository.
+// FromRepository maps a repository of the local registry back to a name without a tag. It is the inverse of Name.Repository.
 func FromRepository(repository string) (Name, error) {
 	first, rest, found := strings.Cut(repository, "/")
 	if found {

@@ -10,7 +10,7 @@ type Presence struct {
 	// false for an image built on the host, for a name in the local registry, and if the daemon does not record it.
 	Pulled bool `json:"pulled,omitempty"`
 	// Digest is the digest of the image manifest of exactly that build if it is present in the registry (with config and all
-	// layers), otherwise "". For a name with a digest it is that digest if it is present.
+	// layers), otherwise "". If the name has a digest, this is that digest, provided the registry has it.
 	Digest string `json:"digest,omitempty"`
 	// Served is the digest of the image manifest that the registry serves under the name, of whatever build; "" for none.
 	Served string `json:"served,omitempty"`

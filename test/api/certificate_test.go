@@ -87,7 +87,7 @@ func TestCertificate_IsSharedAndRenewedByTwoReplicas(t *testing.T) {
 	wantImages(t, create(t, pod(newNamespace(t), "cert/app:local")), pinned("cert/app:local"))
 }
 
-// Uninstalling deletes the configuration first, and the Secret while processes still run.
+// Uninstalling deletes the configuration first, then the Secret, while processes are still running.
 func TestCertificate_IsNotRecreatedWithoutAWebhookConfiguration(t *testing.T) {
 	secret := client.ObjectKey{Namespace: newNamespace(t), Name: config.ServingSecret}
 	keeper := &certs.Keeper{Client: shared, Secret: secret, Configuration: secret.Namespace, DNSNames: []string{"localhost"}}

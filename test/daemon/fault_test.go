@@ -27,7 +27,7 @@ import (
 	"kind-local-registry/test/testimage"
 )
 
-// service is the pusher's service, between a daemon and a registry.
+// service is a running pusher service, connected to a daemon and a registry.
 type service struct {
 	*pusher.Service
 
@@ -213,7 +213,7 @@ func TestPush_WaitsForAHangingDaemonAndLookupDoesNot(t *testing.T) { //nolint:pa
 	}
 }
 
-// TestPush_UploadsEachBlobOnceFor200Callers pushes as for a large Deployment.
+// TestPush_UploadsEachBlobOnceFor200Callers simulates the concurrent pushes that a large Deployment causes.
 func TestPush_UploadsEachBlobOnceFor200Callers(t *testing.T) {
 	t.Parallel()
 	eachDaemon(t, func(t *testing.T, d *daemon) {

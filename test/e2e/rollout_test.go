@@ -65,7 +65,8 @@ func webhookGeneration(t *testing.T) int64 {
 	return deployment.Generation
 }
 
-// buildSetup builds setup and its images with another version, and returns its path. The images are removed with the test.
+// buildSetup builds setup and its images as another version, and returns the path of setup. The images are removed with the
+// test.
 func buildSetup(t *testing.T, version string) string {
 	t.Helper()
 	out := t.TempDir()

@@ -34,7 +34,7 @@ func (k *Keeper) onceElected(elected <-chan struct{}, one reconcile.Request) sou
 	})
 }
 
-// publish makes every webhook of the configuration trust the CA and have the path with the token. A missing configuration is no
+// publish sets the CA bundle and the path with the token on every webhook in the configuration. A missing configuration is no
 // error: an uninstall deletes it first.
 func (k *Keeper) publish(ctx context.Context, held material) error {
 	configuration := &admissionv1.MutatingWebhookConfiguration{}

@@ -22,7 +22,7 @@ func wantsDelivery(pod *podimage.Pod) bool {
 }
 
 // wantsHeal reports whether the kubelet cannot pull an image of the pod, and the pod's namespace is eligible. A running pod can
-// have such a container too: one that was updated, or whose image was removed from its node.
+// have such a container too, if the container was updated or its image was removed from the node.
 func wantsHeal(pod *podimage.Pod) bool {
 	active := pod.Status.Phase == corev1.PodPending || pod.Status.Phase == corev1.PodRunning
 	return pod.DeletionTimestamp == nil && active && eligible(pod) && len(pod.Unpullable()) > 0

@@ -67,8 +67,7 @@ func (c *Cache) Wait() {
 	c.probes.Wait()
 }
 
-// Lookup returns what the Looker answers about name. It waits until ctx ends at most, and the lookup ends with its last
-// caller.
+// Lookup returns the Looker's answer for name. It waits until ctx ends at most, and the lookup ends with its last caller.
 func (c *Cache) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	if known, ok := c.known(name); ok {
 		return known.presence, known.err

@@ -6,8 +6,8 @@ import (
 	"kind-local-registry/config"
 )
 
-// OptedOut reports whether the pod's annotation asks us to leave its images alone. If the pod has no such annotation, the label of
-// that name on its namespace counts.
+// OptedOut reports whether the pod's annotation asks us to leave its images alone. If the pod has no such annotation, the label
+// with the same name on its namespace applies.
 func OptedOut(pod *corev1.Pod, namespace map[string]string) bool {
 	if OptedIn(pod) {
 		return false

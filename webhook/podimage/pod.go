@@ -28,8 +28,8 @@ func Read(pod *corev1.Pod, registryHost string) *Pod {
 	return &Pod{Pod: pod, RegistryHost: registryHost, recorded: recorded, originals: recorded, never: readNever(pod)}
 }
 
-// ReadUpdate is Read for a pod that updates old. The update may lack our annotations, as one by kubectl replace does, so what
-// old records counts too.
+// ReadUpdate is like Read, but for an update that replaces the pod old. The update may lack our annotations, as one by kubectl
+// replace does, so what old records counts too.
 func ReadUpdate(pod *corev1.Pod, old *Pod) *Pod {
 	updated := Read(pod, old.RegistryHost)
 	updated.originals = maps.Clone(old.originals)

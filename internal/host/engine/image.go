@@ -12,7 +12,7 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// ImageID returns the ID of an image, or "" if the daemon has none of that name.
+// ImageID returns the ID of an image, or "" if the daemon has no image with that name.
 func (e *Engine) ImageID(ctx context.Context, reference string) (string, error) {
 	found, err := e.inspectImage(ctx, reference)
 	return found.ID, err

@@ -137,7 +137,7 @@ func (r *Registry) check(ctx context.Context) (step.State, error) {
 	return r.checkAnswers(ctx, state.Detail)
 }
 
-// checkAdopted checks a registry that another tool created: it must run, on the kind network, with our port.
+// checkAdopted checks a registry that another tool created: it must be running, attached to the kind network, and on our port.
 func (r *Registry) checkAdopted(ctx context.Context, found *engine.Found) (step.State, error) {
 	if !found.Running() {
 		return step.State{Detail: fmt.Sprintf("container %s is %s", config.RegistryContainer, found.State.Status)}, nil

@@ -48,6 +48,7 @@ var ours = map[string]string{
 	"internal/podmanifest":             "internal/rewrite",
 	"internal/push":                    "",
 	"internal/pusher":                  "config internal/coalesce internal/docker internal/httpserver internal/push internal/rewrite internal/rules",
+	"internal/pusher/pushertest":       "internal/docker internal/docker/dockertest internal/push internal/pusher internal/registry/registrytest internal/rules",
 	"internal/registry":                "config internal/httpserver internal/pagecache",
 	"internal/registry/registrytest":   "internal/registry",
 	"internal/rewrite":                 "",

@@ -11,7 +11,7 @@ import (
 const (
 	// maxAbsence is how long a dial waits for a registry that is being recreated: somewhat less than a lookup may take.
 	maxAbsence = time.Second
-	// redialInterval is the pause between two attempts to connect meanwhile.
+	// redialInterval is the pause between two attempts to connect.
 	redialInterval = 20 * time.Millisecond
 )
 

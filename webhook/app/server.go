@@ -92,7 +92,7 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 	return nil
 }
 
-// drained returns a context that ends a while after ctx. Meanwhile the handler drains.
+// drained returns a context that ends a while after ctx. Until then the handler drains.
 func drained(ctx context.Context, handler *endpoint.Handler, while time.Duration) (context.Context, context.CancelFunc) {
 	serving, end := context.WithCancel(context.WithoutCancel(ctx))
 	context.AfterFunc(ctx, func() {

@@ -135,7 +135,7 @@ func (k *Keeper) succeed(held material) (reconcile.Result, error) {
 	return reconcile.Result{RequeueAfter: settleTime}, nil
 }
 
-// settle serves the certificate of a new CA once that has settled, and returns the time until then. Meanwhile nothing else
+// settle serves the certificate of a new CA once that has settled, and returns the time until then. During that time nothing else
 // changes: however fast one CA follows another, the API server trusts the certificate that is served.
 func (k *Keeper) settle() time.Duration {
 	if k.next == nil {

@@ -2,7 +2,6 @@ package explain_test
 
 import (
 	"context"
-	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -12,11 +11,9 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kind-local-registry/config"
-	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/docker/dockertest"
 	"kind-local-registry/internal/push"
-	"kind-local-registry/internal/pusher"
-	"kind-local-registry/internal/registry/registrytest"
+	"kind-local-registry/internal/pusher/pushertest"
 	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/internal/rules"
 	"kind-local-registry/webhook/explain"
@@ -47,18 +44,7 @@ func newExplainer(t *testing.T) (explain.Explainer, *counting) {
 	engine := dockertest.NewEngine(t)
 	engine.Tag("docker.io/example/app:local", dockertest.NewImage("app", dockertest.Layer("app")))
 	engine.Tag("docker.io/example/worker:local", dockertest.NewImage("worker", dockertest.Layer("worker")))
-	registry, err := push.NewRegistry(registrytest.Start(t, t.TempDir()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(registry.Close)
-	daemon, err := docker.New(engine.Host())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = daemon.Close() })
-	service := pusher.NewService(daemon, registry, registryHost, rules.Rules{}, slog.New(slog.DiscardHandler))
-	t.Cleanup(service.Close)
+	service := pushertest.NewService(t, engine, registryHost)
 	if _, err := service.Push(t.Context(), "example/app:local", func(push.Progress) {}); err != nil {
 		t.Fatal(err)
 	}

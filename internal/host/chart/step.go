@@ -153,6 +153,9 @@ func (c *Chart) ungatePods(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if c.ungate == nil {
+		return errors.New("ungating pods: Options.Ungate is not set")
+	}
 	if err := c.ungate(ctx, access, c.registry.Host()); err != nil {
 		return step.Remedy(fmt.Errorf("ungating pods: %w", err), "delete those pods, or run setup down again")
 	}

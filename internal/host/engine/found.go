@@ -11,7 +11,7 @@ import (
 	"kind-local-registry/config"
 )
 
-// Found is a container of the daemon, whoever created it.
+// Found is a container of the daemon, created by setup or not.
 type Found struct{ container.InspectResponse }
 
 // Ours reports whether setup created the container.

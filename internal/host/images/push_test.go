@@ -3,18 +3,14 @@ package images
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
 
-	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/docker/dockertest"
 	"kind-local-registry/internal/push"
-	"kind-local-registry/internal/pusher"
-	"kind-local-registry/internal/registry/registrytest"
+	"kind-local-registry/internal/pusher/pushertest"
 	"kind-local-registry/internal/rewrite"
-	"kind-local-registry/internal/rules"
 )
 
 const registryHost = "localhost:5001"
@@ -38,24 +34,6 @@ func (o *recorder) Pushed(image int, pushed Pushed) {
 	o.pushed[image] = pushed
 }
 
-// newPusher returns a pusher of the engine's images, with a registry of its own.
-func newPusher(t *testing.T, engine *dockertest.Engine) *pusher.Service {
-	t.Helper()
-	registry, err := push.NewRegistry(registrytest.Start(t, t.TempDir()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(registry.Close)
-	daemon, err := docker.New(engine.Host())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = daemon.Close() })
-	service := pusher.NewService(daemon, registry, registryHost, rules.Rules{}, slog.New(slog.DiscardHandler))
-	t.Cleanup(service.Close)
-	return service
-}
-
 func newRecorder() *recorder { return &recorder{progress: map[int]int{}, pushed: map[int]Pushed{}} }
 
 func TestPush_ReturnsOutcomesInOrderOfImages(t *testing.T) {
@@ -67,7 +45,7 @@ func TestPush_ReturnsOutcomesInOrderOfImages(t *testing.T) {
 	windows := dockertest.NewImage("windows", dockertest.Layer("dll"))
 	windows.OS = "windows"
 	engine.Tag("docker.io/example/windows:1", windows)
-	by, observer := newPusher(t, engine), newRecorder()
+	by, observer := pushertest.NewService(t, engine, registryHost), newRecorder()
 
 	results := Push(t.Context(), by, registryHost, []string{"example/app:local", "example/none:local", "plain", "example/windows:1"}, observer)
 
@@ -114,7 +92,7 @@ func TestPush_ReturnsErrCancelledIfInterrupted(t *testing.T) {
 	t.Parallel()
 	engine := dockertest.NewEngine(t)
 	engine.Tag("docker.io/example/app:local", dockertest.NewImage("app", dockertest.Layer("app")))
-	by := newPusher(t, engine)
+	by := pushertest.NewService(t, engine, registryHost)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, result := range Push(ctx, by, registryHost, make20("example/app:local"), newRecorder()) {

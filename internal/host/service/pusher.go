@@ -67,7 +67,7 @@ func (p *Pusher) container(ctx context.Context) (engine.Container, error) {
 		Env:    append([]string{"GOMEMLIMIT=48MiB"}, p.rulesEnv()...),
 		Reads:  p.imageDirectories(),
 		Mounts: append(mounts, config.PusherContainer+":"+certsDir, socket+":"+dockerSocket),
-		// It opens the daemon's files and two sockets, whoever owns them. If the daemon remaps users, its own root may not.
+		// It opens the daemon's files and two sockets, which other users may own. If the daemon remaps users, its own root may not.
 		Capabilities: []string{"DAC_OVERRIDE"}, HostUsers: true,
 		// For setup push. Docker chooses the port, so no other program can have taken it.
 		ContainerPort: config.PusherPort,

@@ -1,4 +1,4 @@
-// Command registry runs the OCI registry of kind-local-registry: distribution on a directory.
+// Command registry runs the OCI registry of kind-local-registry: the distribution library with a directory as its storage.
 package main
 
 import (
@@ -29,7 +29,7 @@ func main() {
 	}
 }
 
-// options are the flags.
+// options contains the flags.
 type options struct {
 	listen, socket, root, writeFrom, hosts string
 }
@@ -40,11 +40,11 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	flags := flag.NewFlagSet("registry", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.listen, "listen", ":"+strconv.Itoa(config.RegistryContainerPort), "address to listen on")
-	flags.StringVar(&o.socket, "socket", "", "path of a Unix socket to listen on too; any process that can open it may write")
-	flags.StringVar(&o.root, "root", "/var/lib/registry", "directory of the data")
-	flags.StringVar(&o.writeFrom, "write-from", "", "addresses that may write in addition to the host's, such as 172.18.0.0/16,10.0.0.1")
-	flags.StringVar(&o.hosts, "hosts", "", "names of the registry in Host headers in addition to localhost, kind-registry and IP addresses,"+
-		" such as registry.example,registry")
+	flags.StringVar(&o.socket, "socket", "", "path of an additional Unix socket to listen on; any process that can open it may write")
+	flags.StringVar(&o.root, "root", "/var/lib/registry", "directory to store images in")
+	flags.StringVar(&o.writeFrom, "write-from", "", "addresses that may write, in addition to the host's; for example, 172.18.0.0/16,10.0.0.1")
+	flags.StringVar(&o.hosts, "hosts", "", "host names to accept in Host headers, in addition to localhost, kind-registry and IP addresses;"+
+		" for example, registry.example,registry")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -64,7 +64,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	return registry.Serve(ctx, handler, listeners...)
 }
 
-// listeners listens on the address and, if given, on the socket.
+// listeners listens on the address, and on the socket if its path is set.
 func (o options) listeners(ctx context.Context) ([]net.Listener, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", o.listen)
 	if err != nil {
@@ -97,7 +97,7 @@ func parsePrefixes(text string) ([]netip.Prefix, error) {
 	return prefixes, nil
 }
 
-// list splits a text at commas and spaces.
+// list splits text at commas and spaces.
 func list(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
 }

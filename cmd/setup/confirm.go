@@ -9,17 +9,17 @@ import (
 	"strings"
 )
 
-// errNotConfirmed is the error of a command whose question was not answered with yes.
+// errNotConfirmed means that the user did not answer yes to a command's question.
 var errNotConfirmed = errors.New("not confirmed: nothing was changed")
 
-// confirm prints the question to w and returns nil if the next line of in is yes.
+// confirm prints the question to w. It returns nil if the next line of in is "y" or "yes".
 func confirm(ctx context.Context, in io.Reader, w io.Writer, question string) error {
 	if _, err := fmt.Fprintf(w, "%s [y/N] ", question); err != nil {
 		return err
 	}
 	answer := make(chan string, 1)
 	go func() { // a read cannot be cancelled; the goroutine ends with the process
-		line, _ := bufio.NewReader(in).ReadString('\n') // after an error, what was read is not yes
+		line, _ := bufio.NewReader(in).ReadString('\n') // on an error, line is empty or incomplete
 		answer <- line
 	}()
 	select {

@@ -16,7 +16,7 @@ import (
 	"kind-local-registry/webhook/uninstall"
 )
 
-// downOptions are the flags of setup down.
+// downOptions contains the flags of setup down.
 type downOptions struct {
 	host.Options
 
@@ -31,8 +31,9 @@ func newDownCommand() *cobra.Command {
 		Short: "Remove everything that up created, except the registry and its images",
 		Long: `Remove everything that up created, except the registry and its images.
 
-A cluster that up created is deleted. A cluster that it adopted is kept, without our components. The registry is kept, so that the
-next up finds every image in it. --registry removes it too: on a terminal it asks first, elsewhere it needs --yes.`,
+If up created the cluster, down deletes it. If up adopted the cluster, down keeps it and removes only our components from it. The
+registry and its images are kept for the next up. --registry removes them too. It asks first on a terminal; elsewhere it requires
+--yes.`,
 		Example: `  setup down
   setup down --cluster dev
   setup down --registry      # also the registry and its images
@@ -51,10 +52,10 @@ next up finds every image in it. --registry removes it too: on a terminal it ask
 	return command
 }
 
-// run undoes every step.
+// run undoes the steps of setup up.
 func (o *downOptions) run(ctx context.Context, stdin io.Reader, stdout io.Writer) (err error) {
 	if o.registry && !o.yes && !isTerminal(stdin) {
-		return errors.New("--registry removes every image in the registry and there is no terminal to ask on: confirm it with --yes")
+		return errors.New("--registry removes every image in the registry, and there is no terminal to ask on: confirm with --yes")
 	}
 	o.Ungate = ungate
 	system, unlock, err := host.OpenToChange(ctx, o.Options, o.output.waiting)
@@ -77,7 +78,7 @@ func (o *downOptions) run(ctx context.Context, stdin io.Reader, stdout io.Writer
 	return err
 }
 
-// ungate uninstalls the webhook and ungates the pods that still wait for an image.
+// ungate uninstalls the webhook and ungates the pods that are still waiting for an image.
 func ungate(ctx context.Context, access *rest.Config, registryHost string) error {
 	cluster, err := client.New(access, client.Options{})
 	if err != nil {
@@ -87,7 +88,7 @@ func ungate(ctx context.Context, access *rest.Config, registryHost string) error
 	return err
 }
 
-// confirmRegistry asks before the registry is removed, unless --yes confirmed that.
+// confirmRegistry asks before the registry is removed, unless --yes is set.
 func (o *downOptions) confirmRegistry(ctx context.Context, system *host.System, stdin io.Reader) error {
 	if !o.registry || o.yes {
 		return nil

@@ -17,7 +17,7 @@ import (
 	"kind-local-registry/internal/podmanifest"
 )
 
-// explainOptions are the flags of setup explain.
+// explainOptions contains the flags of setup explain.
 type explainOptions struct {
 	files   []string
 	format  string
@@ -30,21 +30,22 @@ func newExplainCommand() *cobra.Command {
 	var options explainOptions
 	command := &cobra.Command{
 		Use:   "explain [-f FILE|DIR|-]... [IMAGE...]",
-		Short: "Show which image each container of manifests would run, and why",
-		Long: `Show which image each container of manifests would run, and why. The webhook's own code decides. Nothing is pushed or changed.
+		Short: "Show which image each container in the manifests would run, and why",
+		Long: `Show which image each container in the manifests would run, and why. The decisions come from the webhook's own code. Nothing is
+pushed or changed.
 
-Manifests may be of any kind that contains a pod, in YAML or JSON. An object without a namespace is treated as being in the namespace
-default. An IMAGE is explained like that of a container in that namespace without a pull policy. docs/reasons.md explains each reason,
-and what to do.
-The exit status is 0 whatever the decisions are, and 1 if a manifest cannot be read.
+Manifests may contain objects of any kind that includes a pod, in YAML or JSON. An object without a namespace is treated as being in
+the namespace default. An IMAGE is treated as the image of a container in the namespace default, without a pull policy.
+docs/reasons.md explains each reason and what to do about it.
+The exit status is 1 if a manifest cannot be read; it does not depend on the decisions.
 
--o yaml --apply prints the manifests with the rewritten images: by digest if the registry has the image, and by tag if it has to
-be pushed first. An annotation records the original images. The manifests have no scheduling gate, because only an
-installed webhook can remove it, so push the images first with setup push.`,
+-o yaml --apply prints the manifests with the rewritten images. A rewritten image has a digest if it is in the registry, and only
+its tag if it is not. An annotation records the original images. The printed manifests have no scheduling gate, because only an
+installed webhook could remove it. Push the images with setup push before you apply the manifests.`,
 		Example: `  setup explain example/app:local
   setup explain -f deployment.yaml -f jobs/
   helm template chart | setup explain -f -
-  setup explain -f deployment.yaml --rules rules.yaml           # try them before setup up --rules rules.yaml
+  setup explain -f deployment.yaml --rules rules.yaml           # try rules before setup up --rules rules.yaml
   setup explain -f deployment.yaml -o yaml --apply | kubectl diff -f -
   setup explain -f . -o json | jq -r '.[] | select(.reason == "NotOnHost") | .image'`,
 		RunE: func(command *cobra.Command, images []string) error {
@@ -55,49 +56,49 @@ installed webhook can remove it, so push the images first with setup push.`,
 		},
 	}
 	flags := command.Flags()
-	flags.StringArrayVarP(&options.files, "filename", "f", nil, "`FILE` or directory with manifests, or - for stdin; can be repeated")
-	flags.StringVarP(&options.format, "output", "o", "", "json or yaml, or nothing for a table")
+	flags.StringArrayVarP(&options.files, "filename", "f", nil, "`FILE` or directory of manifests, or - for stdin; can be repeated")
+	flags.StringVarP(&options.format, "output", "o", "", "output format: json or yaml (default a table)")
 	flags.BoolVar(&options.apply, "apply", false, "with -o yaml, print the manifests with the rewritten images")
-	flags.StringVar(&options.rules, "rules", "", "file with rules to try (default the rules in force)")
-	flags.StringVar(&options.cluster, "cluster", "", "kind cluster with the labels of namespaces (default \""+config.Cluster+"\")")
+	flags.StringVar(&options.rules, "rules", "", "file of rules to try (default the rules in force)")
+	flags.StringVar(&options.cluster, "cluster", "", "kind cluster to read namespace labels from (default \""+config.Cluster+"\")")
 	return command
 }
 
-// manifestExtensions are the extensions of arguments that are files and not images.
+// manifestExtensions lists the extensions by which an argument is recognized as a file, not an image.
 var manifestExtensions = []string{".yaml", ".yml", ".json"}
 
-// check returns what is wrong with the arguments. It does not ask Docker.
+// check returns an error if the arguments are invalid. It sends no request to Docker.
 func (o *explainOptions) check(images []string) error {
 	file := slices.IndexFunc(images, func(image string) bool {
 		return image == "-" || slices.Contains(manifestExtensions, filepath.Ext(image))
 	})
 	switch {
 	case o.format != "" && o.format != "json" && o.format != "yaml":
-		return fmt.Errorf("--output %q is unknown: use json or yaml, or leave it out for a table", o.format)
+		return fmt.Errorf("--output %q is unknown: use json or yaml, or leave --output out for a table", o.format)
 	case file >= 0:
-		return fmt.Errorf("%s is not an image: give manifests with -f, as in setup explain -f %[1]s", images[file])
+		return fmt.Errorf("%s is not an image: give manifests with -f, for example setup explain -f %[1]s", images[file])
 	case o.apply:
 		return o.checkApply(images)
 	case len(o.files)+len(images) == 0:
-		return errors.New("no manifest or image is given: give manifests with -f, or images, as in setup explain example/app:local")
+		return errors.New("no manifest or image is given: give manifests with -f, or images, for example setup explain example/app:local")
 	}
 	return nil
 }
 
-// checkApply is check for --apply.
+// checkApply returns an error if the other arguments do not fit --apply.
 func (o *explainOptions) checkApply(images []string) error {
 	switch {
 	case o.format != "yaml":
-		return errors.New("--apply prints manifests in YAML: give -o yaml with it")
+		return errors.New("--apply prints manifests in YAML: add -o yaml")
 	case len(images) > 0:
 		return fmt.Errorf("--apply prints manifests, and %s is an image: leave one of them out", images[0])
 	case len(o.files) == 0:
-		return errors.New("--apply prints manifests, and none is given: give them with -f")
+		return errors.New("--apply prints manifests, and no manifest is given: give manifests with -f")
 	}
 	return nil
 }
 
-// run explains the images, and the manifests that can be read.
+// run explains the images and all manifests that can be read.
 func (o *explainOptions) run(ctx context.Context, images []string, stdin io.Reader, stdout io.Writer) error {
 	given, err := o.assumptions()
 	if err != nil {
@@ -115,7 +116,7 @@ func (o *explainOptions) run(ctx context.Context, images []string, stdin io.Read
 	return errors.Join(faults, err)
 }
 
-// assumptions returns the assumptions that the flags make.
+// assumptions returns the assumptions that the flags ask for.
 func (o *explainOptions) assumptions() (assumptions, error) {
 	if o.rules == "" {
 		return assumptions{}, nil
@@ -124,7 +125,7 @@ func (o *explainOptions) assumptions() (assumptions, error) {
 	return assumptions{rules: &rules}, err
 }
 
-// explain prints the decisions about the templates.
+// explain prints the decisions about the pods in wanted.
 func (o *explainOptions) explain(
 	ctx context.Context, by explainer, wanted explainable, given assumptions, stdout io.Writer,
 ) error {
@@ -147,13 +148,14 @@ func (o *explainOptions) explain(
 	return podmanifest.Write(stdout, wanted.documents)
 }
 
-// explainable is what the arguments and the files give to explain.
+// explainable contains the pods to explain, and the documents that they come from.
 type explainable struct {
 	documents []*podmanifest.Document
-	templates []*podmanifest.Template // those of images that are arguments come first, and are in no document
+	templates []*podmanifest.Template // first those for IMAGE arguments, which belong to no document
 }
 
-// readExplainable reads the files, and creates pods of the images. With an error, it also returns what it could read.
+// readExplainable reads the files and creates a pod for each image. If it returns an error, it also returns everything that it
+// could read.
 func readExplainable(images, files []string, stdin io.Reader) (explainable, error) {
 	var wanted explainable
 	for _, image := range images {
@@ -169,7 +171,7 @@ func readExplainable(images, files []string, stdin io.Reader) (explainable, erro
 	return wanted, err
 }
 
-// podOf returns a pod with a container of the image. It sets no pull policy, so that the API server's default applies.
+// podOf returns a pod with one container that runs the image. The pod has no pull policy, so the API server's default applies.
 func podOf(image string) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault},

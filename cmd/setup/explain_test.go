@@ -22,10 +22,10 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// presences is a Looker and an explainer with the presence of each image, by normalised reference.
+// presences implements lookup.Looker and explainer. It contains the presence of each image, by normalised reference.
 type presences map[string]rewrite.Presence
 
-// appPresences has one image in the registry, and one on the host only.
+// appPresences returns presences in which one image is in the registry, and the others are only on the host.
 func appPresences() presences {
 	return presences{
 		"docker.io/example/app:local":       {OnHost: true, Digest: someDigest.String(), Served: someDigest.String()},
@@ -56,7 +56,7 @@ func (p presences) Explain(ctx context.Context, pods []*corev1.Pod, given assump
 	return explained, nil
 }
 
-// explainApp returns what setup explain prints about the example's manifests and the images.
+// explainApp returns the output of setup explain for the manifests in testdata/explain/app.yaml and the images.
 func explainApp(t *testing.T, options explainOptions, images ...string) string {
 	t.Helper()
 	options.files = []string{filepath.FromSlash("testdata/explain/app.yaml")}
@@ -72,7 +72,7 @@ func explainApp(t *testing.T, options explainOptions, images ...string) string {
 	return out.String()
 }
 
-// compareGolden compares got with a file in testdata/golden, or writes the file.
+// compareGolden compares got with a file in testdata/golden. With -update, it writes got to the file first.
 func compareGolden(t *testing.T, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", "golden", name)
@@ -96,7 +96,7 @@ func TestExplain_PrintsARowForEachImageField(t *testing.T) {
 	compareGolden(t, "explain.txt", got)
 	for line := range strings.Lines(got) {
 		if line = strings.TrimSuffix(line, "\n"); line != strings.TrimRight(line, " ") {
-			t.Errorf("%q ends in blanks", line)
+			t.Errorf("%q ends with a space", line)
 		} else if columns := len([]rune(line)); columns > explainWidth {
 			t.Errorf("%q has %d columns, want at most %d", line, columns, explainWidth)
 		}
@@ -203,7 +203,7 @@ func TestExplain_PrintsNothingOnError(t *testing.T) {
 
 var errNoExplainer = errors.New("the pusher is gone")
 
-// noExplainer is an explainer that fails.
+// noExplainer is an explainer that always fails.
 type noExplainer struct{}
 
 // Explain implements explainer.

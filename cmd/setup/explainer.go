@@ -11,21 +11,21 @@ import (
 	"kind-local-registry/webhook/explain"
 )
 
-// assumptions replace what would otherwise be read from the host and the cluster.
+// assumptions contains rules and labels to use instead of those on the host and in the cluster.
 type assumptions struct {
 	rules  *rules.Rules                 // nil for the rules in force
-	labels map[string]map[string]string // of namespaces, by name
+	labels map[string]map[string]string // labels of each namespace, by its name
 }
 
-// explainer decides about pods, as hostExplainer does.
+// explainer explains pods. hostExplainer implements it; tests replace it.
 type explainer interface {
 	Explain(ctx context.Context, pods []*corev1.Pod, given assumptions) ([]explain.Explanation, error)
 }
 
-// hostExplainer explains pods by the images and rules of the host.
+// hostExplainer explains pods according to the host's images and rules.
 type hostExplainer struct{ *host.System }
 
-// Explain implements explainer. Its error says why nothing can be explained.
+// Explain implements explainer.
 func (e hostExplainer) Explain(ctx context.Context, pods []*corev1.Pod, given assumptions) ([]explain.Explanation, error) {
 	explanations, err := e.explain(ctx, pods, given)
 	if ctx.Err() != nil {

@@ -11,7 +11,7 @@ import (
 	"kind-local-registry/internal/host/engine/enginetest"
 )
 
-// openWithRules returns a host whose pusher was started with the rules document.
+// openWithRules returns an explainer for a host whose pusher was started with the rules document.
 func openWithRules(t *testing.T, document string) hostExplainer {
 	t.Helper()
 	daemon := enginetest.New(t)

@@ -16,10 +16,10 @@ import (
 	"kind-local-registry/webhook/explain"
 )
 
-// explainWidth is how many columns the table may have. A wider block has its notes on separate lines.
+// explainWidth is the maximum width of the table in characters. If a block would be wider, its notes are on separate lines.
 const explainWidth = 100
 
-// explainEntry is the decision about one image field. An image that was given as an argument has no place.
+// explainEntry describes the decision about one image field, or about an IMAGE argument, which has no place.
 type explainEntry struct {
 	place
 	Field     string         `json:"field,omitempty"`
@@ -31,7 +31,7 @@ type explainEntry struct {
 	Digest    string         `json:"digest,omitempty"`
 }
 
-// place is where a manifest has a pod: the object, and the line at which the pod begins.
+// place locates a pod in the manifests: its object, file and first line.
 type place struct {
 	File      string `json:"file,omitempty"`
 	Line      int    `json:"line,omitempty"`
@@ -40,7 +40,7 @@ type place struct {
 	Name      string `json:"name,omitempty"`
 }
 
-// newExplainEntries returns an entry for each image field of the templates. explained is in their order.
+// newExplainEntries returns an entry for each image field of the templates. explained[i] belongs to templates[i].
 func newExplainEntries(templates []*podmanifest.Template, explained []explain.Explanation) []explainEntry {
 	entries := []explainEntry{} // an empty array in JSON, not null
 	for i, template := range templates {
@@ -98,7 +98,7 @@ func printExplained(w io.Writer, entries []explainEntry, format string) error {
 	return err
 }
 
-// explainTable returns a block for each pod, and one for the images of the arguments.
+// explainTable returns one block for the IMAGE arguments, and one block for each pod.
 func explainTable(entries []explainEntry) string {
 	if len(entries) == 0 {
 		return "No images found.\n"
@@ -115,8 +115,8 @@ func explainTable(entries []explainEntry) string {
 	return strings.Join(blocks, "\n")
 }
 
-// explainBlock returns a row for each entry of one place, below a line that names the place. The note ends the row, or is below
-// the image if the block would be too wide.
+// explainBlock returns a line that names the place, and then a row for each entry at that place. The notes are at the end of the
+// rows. If that would make the block too wide, each note is on its own line below its image.
 func explainBlock(entries []explainEntry) string {
 	lines := align(explainRows(entries, true))
 	if slices.ContainsFunc(lines, func(line string) bool { return utf8.RuneCountInString(line) > explainWidth }) {
@@ -134,7 +134,7 @@ func explainBlock(entries []explainEntry) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// explainRows returns the columns of the entries of one place, with or without the notes.
+// explainRows returns the cells of a row for each entry, with or without its note.
 func explainRows(entries []explainEntry, notes bool) [][]string {
 	rows := make([][]string, 0, len(entries))
 	for _, entry := range entries {
@@ -150,7 +150,7 @@ func explainRows(entries []explainEntry, notes bool) [][]string {
 	return rows
 }
 
-// noteColumn returns the column of notes: below the images, and for images without a place a little further right.
+// noteColumn returns the column in which notes below their images begin: the images' column, or 2 if the entries have no place.
 func noteColumn(entries []explainEntry) int {
 	column := 2
 	for _, entry := range entries {
@@ -161,7 +161,7 @@ func noteColumn(entries []explainEntry) int {
 	return column
 }
 
-// note returns the rewritten image, or the detail of why the image is left alone.
+// note returns the rewritten image. If the image is left alone, it returns the detail of the decision.
 func (e explainEntry) note() string {
 	if e.Rewritten != "" {
 		return shortDigest(e.Rewritten)

@@ -1,5 +1,5 @@
-// Command setup makes images of the host's Docker daemon run in kind clusters. It creates, checks, repairs and removes a
-// registry, a pusher and a webhook.
+// Command setup makes kind clusters run images from the host's Docker daemon. It creates, checks, repairs and removes a registry,
+// a pusher and a webhook.
 package main
 
 import (
@@ -25,7 +25,7 @@ func main() {
 	}
 }
 
-// run is main with its arguments and streams passed in.
+// run executes setup with the given arguments and streams.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	root := newCommand() //nolint:contextcheck // cobra passes the context to the commands
 	root.SetArgs(args)
@@ -34,18 +34,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	return root.ExecuteContext(ctx)
 }
 
-// newCommand returns setup with its subcommands.
+// newCommand returns the command setup with its subcommands.
 func newCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "setup",
-		Short:         "Run images of the host's Docker daemon in kind clusters, with unchanged manifests",
+		Short:         "Run images from the host's Docker daemon in kind clusters, with unchanged manifests",
 		Version:       config.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Example: `  setup up                  # registry, cluster, pusher and webhook; safe to repeat
   setup push example/app    # after docker build: push before a pod needs the image
   setup explain -f app.yaml # which image each container would run, and why
-  setup status              # check every step, and show how to repair it
+  setup status              # check every step, and show how to repair what fails
   setup down                # remove everything; the registry keeps its images`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true

@@ -23,7 +23,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{Dir: "testdata/script"})
 }
 
-// docs/cli.md has the output of --help, so the two cannot differ.
+// TestReference_MatchesHelp checks that docs/cli.md contains the current output of --help.
 func TestReference_MatchesHelp(t *testing.T) {
 	t.Parallel()
 	const path = "../../docs/cli.md"
@@ -42,7 +42,7 @@ func TestReference_MatchesHelp(t *testing.T) {
 	}
 }
 
-// reference returns docs/cli.md: the help of every command.
+// reference returns the text of docs/cli.md, which contains the help of every command.
 func reference(t *testing.T) []byte {
 	t.Helper()
 	var page bytes.Buffer
@@ -60,7 +60,7 @@ func reference(t *testing.T) []byte {
 
 var setupCall = regexp.MustCompile(`(?m)^ *(?:\$ )?(?:bin/)?setup +([^#\n|]*)`)
 
-// Every setup command that the README and the documentation show is valid.
+// TestDocumentation_ShowsValidCommands checks that every setup command in the README and the documentation is valid.
 func TestDocumentation_ShowsValidCommands(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"../../README.md", "../../docs/operations.md", "../../docs/reasons.md", "../../docs/debugging.md", "../../docs/rules.md"} {

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/term"
 )
 
-// printer shows the steps: a line for each, and on a terminal its progress while it runs.
+// printer prints a line for each step. On a terminal, it also shows the progress of the running step.
 type printer struct {
 	w              io.Writer
 	terminal       bool
@@ -24,7 +24,7 @@ const clearLine = "\r\x1b[K"
 
 func (p *printer) to(w io.Writer) { p.w, p.terminal = w, isTerminal(w) }
 
-// waiting says that setup waits for another process.
+// waiting prints that setup is waiting for holder, another process that has locked the Docker host.
 func (p *printer) waiting(holder string) {
 	if !p.quiet {
 		p.printf("Waiting for %s, which is changing the same Docker host.\n", holder)
@@ -39,7 +39,8 @@ func (p *printer) Begin(step string) {
 	}
 }
 
-// Progress prints the step's progress: in place on a terminal, as a separate line elsewhere.
+// Progress prints the step's progress. On a terminal it overwrites the current line, unless --verbose is set; elsewhere it prints
+// a new line.
 func (p *printer) Progress(line string) {
 	switch {
 	case p.quiet:
@@ -50,7 +51,7 @@ func (p *printer) Progress(line string) {
 	}
 }
 
-// End prints the step's line: whether it succeeded, its detail, and its duration if it changed anything.
+// End prints whether the step succeeded, its detail, and its duration if it changed anything or failed.
 func (p *printer) End(result step.Result) {
 	if p.quiet {
 		return
@@ -73,7 +74,7 @@ func (p *printer) clear() string {
 	return ""
 }
 
-// printf prints. It ignores errors: setup has to finish even if its terminal is closed.
+// printf prints to the printer's writer. It ignores errors, because setup has to finish even if its terminal is closed.
 func (p *printer) printf(format string, args ...any) { _, _ = fmt.Fprintf(p.w, format, args...) }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }

@@ -14,7 +14,7 @@ import (
 	"kind-local-registry/internal/host"
 )
 
-// pushOptions are the flags of setup push.
+// pushOptions contains the flags of setup push.
 type pushOptions struct {
 	output   printer
 	allLocal bool
@@ -25,12 +25,12 @@ func newPushCommand() *cobra.Command {
 	var options pushOptions
 	command := &cobra.Command{
 		Use:   "push IMAGE... | --all-local",
-		Short: "Push images of the Docker daemon to the registry before a pod needs them",
-		Long: `Push images of the Docker daemon to the registry before a pod needs them.
+		Short: "Push images from the Docker daemon to the registry before a pod needs them",
+		Long: `Push images from the Docker daemon to the registry before a pod needs them.
 
-Pushing is automatic when a pod is created. To push images in advance, for example in CI, run setup push IMAGE instead of
-kind load docker-image: a pod whose image is in the registry starts without waiting. Only layers that the registry lacks are
-copied. The exit status is 1 if any image is not in the registry.`,
+Images are pushed automatically when a pod is created. To push images in advance, for example in CI, run setup push IMAGE instead of
+kind load docker-image. A pod whose image is in the registry starts without waiting. Only layers that the registry lacks are copied.
+The exit status is 1 if any push fails.`,
 		Example: `  setup push example/app:local
   setup push example/app:local example/worker:local   # both concurrently
   setup push --all-local                              # every image that has a tag
@@ -45,25 +45,25 @@ copied. The exit status is 1 if any image is not in the registry.`,
 	}
 	addOutputFlags(command, &options.output)
 	flags := command.Flags()
-	flags.BoolVar(&options.allLocal, "all-local", false, "push every tagged image, except node images and those of setup")
-	flags.StringVarP(&options.format, "output", "o", "", "json, or nothing for one line per image")
+	flags.BoolVar(&options.allLocal, "all-local", false, "push every tagged image, except node images and setup's own images")
+	flags.StringVarP(&options.format, "output", "o", "", "output format: json (default one line per image)")
 	return command
 }
 
-// check returns what is wrong with the arguments. It does not ask Docker.
+// check returns an error if the arguments are invalid. It sends no request to Docker.
 func (o *pushOptions) check(references []string) error {
 	switch {
 	case o.format != "" && o.format != "json":
-		return fmt.Errorf("--output %q is unknown: use json, or leave it out for one line per image", o.format)
+		return fmt.Errorf("--output %q is unknown: use json, or leave --output out for one line per image", o.format)
 	case o.allLocal && len(references) > 0:
-		return fmt.Errorf("--all-local pushes every image, and %s is given too: give one of them", references[0])
+		return fmt.Errorf("--all-local pushes every image, and %s is given too: leave one of them out", references[0])
 	case !o.allLocal && len(references) == 0:
-		return errors.New("no image is given: give one or more, as in setup push example/app:local, or --all-local")
+		return errors.New("no image is given: give one or more, for example setup push example/app:local, or use --all-local")
 	}
 	return images.Check(references)
 }
 
-// run pushes the images and prints each outcome to stdout.
+// run pushes the images and prints the outcomes to stdout.
 func (o *pushOptions) run(ctx context.Context, references []string, stdout io.Writer) error {
 	system, err := host.Open(ctx, host.Options{})
 	if err != nil {
@@ -90,7 +90,8 @@ func (o *pushOptions) run(ctx context.Context, references []string, stdout io.Wr
 	return o.verdict(pushed)
 }
 
-// verdict returns the exit error of a push that failed for some images. It says why only if quiet, as there are no lines then.
+// verdict returns the error with which setup push exits if it could not push every image. The error gives the causes only if
+// --quiet is set; otherwise, the printed lines give them.
 func (o *pushOptions) verdict(pushed []images.Pushed) error {
 	var cancelled, failed, sentences []string
 	for _, p := range pushed {

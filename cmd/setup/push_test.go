@@ -21,7 +21,7 @@ import (
 
 const someDigest = digest.Digest("sha256:abcdef012345aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
 
-// pushedApp is the outcome of an image of which the registry had some layers.
+// pushedApp returns the outcome of pushing an image when the registry already had some of its layers.
 func pushedApp() images.Pushed {
 	return images.Pushed{
 		Image: "example/app:local", Rewritten: "localhost:5001/example/app:local@" + someDigest.String(),
@@ -30,7 +30,7 @@ func pushedApp() images.Pushed {
 	}
 }
 
-// notOnHost is the outcome of an image that Docker does not have.
+// notOnHost returns the outcome of pushing an image that Docker does not have.
 func notOnHost() images.Pushed {
 	refusal := &rewrite.Refusal{Reason: rewrite.NotOnHost, Detail: "the Docker daemon has no image docker.io/x/none:1"}
 	return images.Pushed{Image: "x/none:1", Duration: 8 * time.Millisecond, Err: fmt.Errorf("%w; build it first", refusal)}
@@ -56,7 +56,7 @@ func TestPushResults_PrintLinesInOrderOfImages(t *testing.T) {
 	results.add(&out, 2, present)
 	results.add(&out, 1, notOnHost())
 	if out.Len() != 0 {
-		t.Errorf("before the first outcome is known, %q is printed", out.String())
+		t.Errorf("printed %q before the first outcome was known", out.String())
 	}
 	results.add(&out, 0, pushedApp())
 	want := `✓ example/app:local  localhost:5001/example/app:local@sha256:abcdef012345…  31.2 MB pushed, 827 MB already present, 0.4 s
@@ -187,12 +187,13 @@ func TestPushView_KeepsBarUntilResultIsPrinted(t *testing.T) {
 			t.Errorf("stdout is %q, want both results", stdout.String())
 		}
 		if !strings.Contains(stderr.String(), "… fast  [                      ]  done") {
-			t.Errorf("no bar that is done in %q", stderr.String())
+			t.Errorf("no finished bar in %q", stderr.String())
 		}
 	})
 }
 
-// drive shows a push of that many seconds, with four progress reports a second, and returns what was printed.
+// drive simulates a push that takes the given number of seconds and reports its progress four times a second. It returns the
+// printed text.
 func drive(t *testing.T, output *printer, seconds int) (progress, results string) {
 	t.Helper()
 	var stdout, stderr bytes.Buffer

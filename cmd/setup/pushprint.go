@@ -17,20 +17,20 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// pushResults prints the outcomes in the order of the images.
+// pushResults prints the outcomes of pushes in the order in which the images were given.
 type pushResults struct {
 	w      io.Writer
 	format string // json, or "" for one line per image
 	quiet  bool
-	skips  bool // an image that can never be pushed is no failure
+	skips  bool // skip images that can never be pushed, instead of reporting a failure
 	images []string
 
-	ended map[int]images.Pushed // outcomes, whose lines may wait for those of earlier images
-	next  int
+	ended map[int]images.Pushed // outcomes so far, by the index of the image
+	next  int                   // index of the first image that has no outcome yet
 }
 
-// add takes the outcome of one image, and prints to w all lines that no longer wait. It returns the number of images, from the
-// first, that have ended.
+// add records the outcome of one image. The line of an image is printed to w once all earlier images have an outcome too. add
+// returns the number of images up to the first that has no outcome yet.
 func (r *pushResults) add(w io.Writer, image int, pushed images.Pushed) int {
 	if r.ended == nil {
 		r.ended = map[int]images.Pushed{}
@@ -41,14 +41,14 @@ func (r *pushResults) add(w io.Writer, image int, pushed images.Pushed) int {
 		if !found {
 			return r.next
 		}
-		// The verdict names all cancelled images once.
+		// A cancelled image has no line, because the verdict names it.
 		if !r.quiet && r.format == "" && !errors.Is(ready.Err, images.ErrCancelled) {
 			_, _ = fmt.Fprintln(w, r.line(ready)) // the pushes have to finish even if the terminal is closed
 		}
 	}
 }
 
-// end prints the JSON.
+// end prints the outcomes if the format is JSON.
 func (r *pushResults) end(pushed []images.Pushed) error {
 	if r.format == "" {
 		return nil
@@ -62,7 +62,7 @@ func (r *pushResults) end(pushed []images.Pushed) error {
 	return encoder.Encode(entries)
 }
 
-// line returns the line of one image.
+// line returns the line about one image.
 func (r *pushResults) line(p images.Pushed) string {
 	image := r.pad(p.Image)
 	switch {
@@ -74,7 +74,7 @@ func (r *pushResults) line(p images.Pushed) string {
 	return fmt.Sprintf("%s %s  %v", mark(r.w, false), image, p.Err)
 }
 
-// pad pads a name to the width of the longest.
+// pad pads an image to the width of the longest one.
 func (r *pushResults) pad(image string) string {
 	var width int
 	for _, other := range r.images {
@@ -83,7 +83,7 @@ func (r *pushResults) pad(image string) string {
 	return fmt.Sprintf("%-*s", width, image)
 }
 
-// copied says how much of an image was pushed, and how much the registry had already.
+// copied describes how much of an image was pushed, and how much was already in the registry.
 func copied(result push.Result) string {
 	switch {
 	case result.Bytes == 0 && result.PresentBytes == 0:
@@ -96,7 +96,7 @@ func copied(result push.Result) string {
 	return humanSize(result.Bytes) + " pushed, " + humanSize(result.PresentBytes) + " already present"
 }
 
-// shortDigest cuts the digest of a reference to twelve digits, as Docker shows it.
+// shortDigest shortens the digest in a reference to twelve hexadecimal digits, like Docker.
 func shortDigest(reference string) string {
 	const shown = len("sha256:") + 12
 	name, digest, found := strings.Cut(reference, "@")
@@ -106,14 +106,14 @@ func shortDigest(reference string) string {
 	return name + "@" + digest[:shown] + "…"
 }
 
-// humanSize returns a size with three digits, in units of 1000.
+// humanSize formats a size with three significant digits and a decimal unit, such as 31.2 MB.
 func humanSize(size int64) string {
-	// Without rounding first, 999,999 bytes would be 1e+03 kB.
+	// If the size were not rounded first, 999,999 bytes would be formatted as 1e+03 kB.
 	rounded, _ := strconv.ParseFloat(strconv.FormatFloat(float64(size), 'g', 3, 64), 64)
 	return units.CustomSize("%.3g %s", rounded, 1000, []string{"B", "kB", "MB", "GB", "TB"})
 }
 
-// pushEntry is the outcome of one image in JSON.
+// pushEntry describes the outcome of one push in JSON.
 type pushEntry struct {
 	Image        string         `json:"image"`
 	Rewritten    string         `json:"rewritten,omitempty"`

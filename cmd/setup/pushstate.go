@@ -8,15 +8,15 @@ import (
 	"kind-local-registry/internal/push"
 )
 
-// pushState is the progress of one push. It is safe for concurrent use.
+// pushState records the progress of one push. It is safe for concurrent use.
 type pushState struct {
 	mu                sync.Mutex
 	now               push.Progress
 	end               string    // "done" or "failed"; "" before the end
-	begun, moving, at time.Time // when it was requested, when it began to copy, and when now was reported
+	begun, moving, at time.Time // when the push was requested, when it began to copy, and when now was reported
 }
 
-// update takes the progress that was reported at that time, and returns the duration of the push until then.
+// update records the progress that was reported at a time. It returns how long the push had been running at that time.
 func (s *pushState) update(now push.Progress, at time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -30,7 +30,7 @@ func (s *pushState) update(now push.Progress, at time.Time) time.Duration {
 	return at.Sub(s.begun)
 }
 
-// finish ends the push; pushed reports whether it succeeded.
+// finish records that the push has ended, and whether it succeeded.
 func (s *pushState) finish(pushed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,7 +40,7 @@ func (s *pushState) finish(pushed bool) {
 	}
 }
 
-// text returns the progress in words.
+// text describes the progress.
 func (s *pushState) text() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -13,14 +13,15 @@ import (
 	"kind-local-registry/internal/push"
 )
 
-// Without bars, a push that takes longer than linesAfter has a line then, and another every linesEvery.
+// If no bars are drawn, a line about a push is printed after linesAfter, and another after each linesEvery. With --verbose, the
+// first line is printed immediately, and another after each verboseLinesEvery.
 const (
 	linesAfter        = 2 * time.Second
 	linesEvery        = 5 * time.Second
 	verboseLinesEvery = time.Second
 )
 
-// pushView shows running pushes, and passes their outcomes on. It is safe for concurrent use.
+// pushView shows the progress of running pushes, and passes their outcomes to results. It is safe for concurrent use.
 type pushView struct {
 	output  *printer
 	results *pushResults
@@ -29,10 +30,10 @@ type pushView struct {
 	states map[int]*pushState
 	lines  map[int]time.Time // when each image's last line was printed
 	bars   map[int]*mpb.Bar
-	screen *mpb.Progress // where the bars are; nil for lines
+	screen *mpb.Progress // draws the bars; nil to print lines instead
 }
 
-// newPushView returns a view with bars on a terminal, and lines elsewhere.
+// newPushView returns a view that draws bars on a terminal, and prints lines elsewhere or with --verbose.
 func newPushView(output *printer, results *pushResults) *pushView {
 	v := &pushView{
 		output: output, results: results,
@@ -44,7 +45,8 @@ func newPushView(output *printer, results *pushResults) *pushView {
 	return v
 }
 
-// barsOn returns where bars are drawn. Results on a terminal have to be printed through the bars, so both use one stream.
+// barsOn returns the stream on which bars are drawn. If results are printed on a terminal, it returns their stream: they have to
+// be printed through the bars.
 func (v *pushView) barsOn() io.Writer {
 	if v.results.format == "" && isTerminal(v.results.w) {
 		return v.results.w
@@ -78,7 +80,7 @@ func (v *pushView) Pushing(image int, now push.Progress) {
 	bar.SetCurrent(now.Bytes)
 }
 
-// line prints a line about the image, unless the last one is too recent.
+// line prints a line about the image, unless the push has just begun or the last line is too recent.
 func (v *pushView) line(image int, state *pushState, took time.Duration) {
 	at, after, every := time.Now(), linesAfter, linesEvery
 	if v.output.verbose {
@@ -92,16 +94,16 @@ func (v *pushView) line(image int, state *pushState, took time.Duration) {
 	v.output.printf("  %s  %s\n", v.results.pad(v.results.images[image]), state.text())
 }
 
-// bar adds a bar for the image, below those of earlier images. Drawing locks the state, so the caller must not lock anything that
-// drawing waits for.
+// bar adds a bar for the image, below the bars of earlier images. Drawing the bar locks state, so the caller must not hold that
+// lock.
 func (v *pushView) bar(image int, state *pushState) *mpb.Bar {
-	// A bar with a total of 0 does not end by itself.
+	// A bar that is created with a total of 0 does not complete by itself.
 	return v.screen.New(0, mpb.BarStyle().Padding(" "), mpb.BarPriority(image), mpb.BarWidth(24),
 		mpb.PrependDecorators(decor.Name("… "+v.results.pad(v.results.images[image])+" ")),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + state.text() })))
 }
 
-// Pushed prints the image's outcome in place of its bar, after those of earlier images.
+// Pushed replaces the image's bar with a line about its outcome, once all earlier images have a line.
 func (v *pushView) Pushed(image int, pushed images.Pushed) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -120,7 +122,7 @@ func (v *pushView) Pushed(image int, pushed images.Pushed) {
 	}
 }
 
-// close stops drawing.
+// close waits until all bars are removed.
 func (v *pushView) close() {
 	if v.screen != nil {
 		v.screen.Wait()

@@ -17,14 +17,14 @@ func newStatusCommand() *cobra.Command {
 	var format string
 	command := &cobra.Command{
 		Use:   "status",
-		Short: "Check every step, and show how to repair those that fail",
-		Long:  "Check every step, and show how to repair those that fail. The exit status is 1 if any check fails.",
+		Short: "Check every step, and show how to repair what fails",
+		Long:  "Check every step, and show how to repair what fails. The exit status is 1 if any check fails.",
 		Example: `  setup status
   setup status -o json | jq -r '.[] | select(.ok | not) | .step'`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			if format != "" && format != "json" {
-				return fmt.Errorf("--output %q is unknown: use json, or leave it out for a table", format)
+				return fmt.Errorf("--output %q is unknown: use json, or leave --output out for a table", format)
 			}
 			system, err := host.Open(command.Context(), options)
 			if err != nil {
@@ -38,11 +38,11 @@ func newStatusCommand() *cobra.Command {
 		},
 	}
 	addClusterFlags(command, &options)
-	command.Flags().StringVarP(&format, "output", "o", "", "json, or nothing for a table")
+	command.Flags().StringVarP(&format, "output", "o", "", "output format: json (default a table)")
 	return command
 }
 
-// statusError returns the exit error of status; the table says which checks failed.
+// statusError returns the error with which setup status exits. It gives only the number of failed checks; the table names them.
 func statusError(all []step.Status) error {
 	var failed int
 	for _, one := range all {

@@ -18,15 +18,15 @@ func newUpCommand() *cobra.Command {
 	var output printer
 	command := &cobra.Command{
 		Use:   "up",
-		Short: "Create or repair registry, cluster, pusher and webhook",
-		Long: `Create or repair registry, cluster, pusher and webhook.
+		Short: "Create or repair the registry, cluster, pusher and webhook",
+		Long: `Create or repair the registry, cluster, pusher and webhook.
 
-An existing kind cluster is adopted; otherwise one is created. up can be repeated at any time: it changes only what fails its check.`,
+If the kind cluster exists, up adopts it; otherwise, up creates it. You can repeat up at any time: it changes only what fails a check.`,
 		Example: `  setup up
   setup up --cluster dev --config kind.yaml
   setup up --node-image kindest/node:v1.35.0
   setup up --adopt-only --cluster dev          # never create a cluster
-  setup up --registry-image registry:2         # instead of the registry that setup carries
+  setup up --registry-image registry:2         # instead of the registry that is built into setup
   setup up --rules rules.yaml                  # which images, namespaces or pods to leave alone`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -39,8 +39,8 @@ An existing kind cluster is adopted; otherwise one is created. up can be repeate
 	flags := command.Flags()
 	flags.StringVar(&options.ConfigFile, "config", "", "kind configuration for a new cluster")
 	flags.StringVar(&options.NodeImage, "node-image", "", "node image for a new cluster (default kind's)")
-	flags.StringVar(&options.RegistryImage, "registry-image", "", "registry image to run, such as registry:2 (default that of the existing registry, or the one that setup carries)")
-	flags.StringVar(&options.RulesFile, "rules", "", "file with rules for which images, namespaces and pods to leave alone, see docs/rules.md (default the rules in force)")
+	flags.StringVar(&options.RegistryImage, "registry-image", "", "registry image to run, such as registry:2 (default the image of the existing registry, or the one built into setup)")
+	flags.StringVar(&options.RulesFile, "rules", "", "file of rules for which images, namespaces and pods to leave alone; see docs/rules.md (default the rules in force)")
 	flags.BoolVar(&options.AdoptOnly, "adopt-only", false, "fail if the cluster does not exist")
 	return command
 }

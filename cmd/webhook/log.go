@@ -9,8 +9,8 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 )
 
-// newLogger returns a logger that writes JSON lines of at least that level to w. It also takes the logs of the Kubernetes
-// libraries and of package log.
+// newLogger returns a logger that writes messages of at least the given level to w, as lines of JSON. The Kubernetes libraries and
+// package log write to the same logger.
 func newLogger(w io.Writer, level slog.Level) logr.Logger {
 	handler := slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})
 	slog.SetDefault(slog.New(handler))

@@ -1,6 +1,6 @@
-// Command webhook runs the webhook in the cluster (serve), the pusher in a container on the host (pusher), and tools: answer
-// AdmissionReviews from stdin (review), wait until the API server's calls reach the webhook (ready), and uninstall the webhook
-// from a cluster (uninstall).
+// Command webhook runs the webhook in the cluster (serve) or the pusher in a container on the host (pusher). Three more commands
+// are tools: review answers AdmissionReviews from stdin, ready waits until the API server's calls reach the webhook, and uninstall
+// removes the webhook from a cluster.
 package main
 
 import (
@@ -26,11 +26,11 @@ func main() {
 	}
 }
 
-// run is the program without signals and exit status.
+// run executes webhook with the given arguments and streams.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	root := &cobra.Command{
 		Use:           "webhook",
-		Short:         "Make pods run the images of the host's Docker daemon",
+		Short:         "Make pods run images from the host's Docker daemon",
 		Version:       config.Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,

@@ -19,14 +19,14 @@ import (
 	"kind-local-registry/internal/rules"
 )
 
-// pusherOptions are the flags of webhook pusher.
+// pusherOptions contains the flags of webhook pusher.
 type pusherOptions struct {
 	listen       string // address to listen on
 	registry     string // URL of the registry's API
 	registryHost string // the registry's host in rewritten images
 	dockerHost   string // address of the Docker daemon
-	certs        string // directory with the certificates
-	rules        string // file with the rules; "" for those in the environment
+	certs        string // directory of the certificates
+	rules        string // file of the rules; "" for the rules in the environment
 }
 
 // newPusherCommand returns the command webhook pusher.
@@ -34,10 +34,10 @@ func newPusherCommand() *cobra.Command {
 	var options pusherOptions
 	command := &cobra.Command{
 		Use:   "pusher",
-		Short: "Push images of the Docker daemon into the registry on request",
-		Long: `Look up images in the Docker daemon and push them into the registry, for clients with a valid certificate (TLS 1.3). The pusher
-runs on the host, in a container that setup creates, and is the only component with the Docker socket. The directory of the
-certificates must have ca.crt, server.crt and server.key.`,
+		Short: "Push images from the Docker daemon to the registry on request",
+		Long: `Look up images in the Docker daemon and push them to the registry, for clients with a valid certificate (TLS 1.3). The pusher
+runs on the host, in a container that setup creates. It is the only component with access to the Docker socket. The directory
+of the certificates must contain ca.crt, server.crt and server.key.`,
 		Example: `  # As setup runs it
   webhook pusher --docker-host unix:///var/run/docker.sock --certs /etc/kind-registry-pusher
 
@@ -55,9 +55,9 @@ certificates must have ca.crt, server.crt and server.key.`,
 	flags.StringVar(&options.registryHost, "registry-host", config.RegistryHost(config.RegistryPort),
 		"registry's host in rewritten images")
 	flags.StringVar(&options.dockerHost, "docker-host", "unix:///var/run/docker.sock", "address of the Docker daemon")
-	flags.StringVar(&options.certs, "certs", "/etc/"+config.PusherContainer, "directory with the certificates")
+	flags.StringVar(&options.certs, "certs", "/etc/"+config.PusherContainer, "directory of the certificates")
 	flags.StringVar(&options.rules, "rules", "",
-		"file with the rules for images (docs/rules.md); default: the environment variable "+config.RulesVariable)
+		"file of the rules for images (docs/rules.md); by default, the rules are read from the environment variable "+config.RulesVariable)
 	return command
 }
 
@@ -98,7 +98,8 @@ func runPusher(ctx context.Context, options pusherOptions, stderr io.Writer) err
 	return group.Wait()
 }
 
-// readRules returns the rules in the file, or if file is "", those in the environment of the container that setup creates.
+// readRules returns the rules in the file. If file is "", it returns the rules in the environment variable that setup sets in the
+// pusher's container.
 func readRules(file string) (rules.Rules, error) {
 	if file == "" {
 		return rules.Parse(config.RulesVariable, []byte(os.Getenv(config.RulesVariable)))

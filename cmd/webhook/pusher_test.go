@@ -10,7 +10,7 @@ import (
 	"kind-local-registry/config"
 )
 
-// Without certificates the pusher ends right after it has read the rules.
+// The directory contains no certificates, so the pusher ends right after it has read the rules.
 func TestPusher_ReadsRulesFromFileOrEnvironment(t *testing.T) {
 	directory := t.TempDir()
 	good, bad := filepath.Join(directory, "good.yaml"), filepath.Join(directory, "bad.yaml")

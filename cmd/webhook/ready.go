@@ -15,11 +15,11 @@ import (
 	"kind-local-registry/webhook/reachability"
 )
 
-// readyOptions are the flags of webhook ready.
+// readyOptions contains the flags of webhook ready.
 type readyOptions struct {
 	namespace string        // namespace of the webhook
 	need      int           // consecutive calls that must reach the webhook
-	timeout   time.Duration // how long that may take
+	timeout   time.Duration // how long to wait for these calls
 }
 
 // newReadyCommand returns the command webhook ready.
@@ -28,12 +28,12 @@ func newReadyCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "ready",
 		Short: "Wait until the API server's calls reach the webhook",
-		Long: `Wait until the API server's calls reach the webhook. From then on, every new pod is rewritten. The chart runs this command at the
-end of an installation or upgrade. It repeatedly creates a ConfigMap as a dry run and checks whether the webhook answered. Nothing
-is stored.
+		Long: `Wait until the API server's calls reach the webhook. After that, every new pod is rewritten. The chart runs this command at the
+end of each installation and upgrade. The command repeatedly creates a ConfigMap as a dry run, which stores nothing, and checks
+whether the webhook was called.
 
-With several API servers, each call goes to a random one, so an API server may never be tested. Nor is every replica of the webhook
-tested: an API server keeps its connection to one of them.`,
+If the cluster has several API servers, each call goes to a random API server, so some may not be tested. Some replicas of the
+webhook may not be tested either, because an API server keeps its connection to one replica.`,
 		Example: `  # As the chart runs it
   webhook ready --namespace kind-local-registry
 
@@ -47,11 +47,11 @@ tested: an API server keeps its connection to one of them.`,
 	flags := command.Flags()
 	flags.StringVar(&options.namespace, "namespace", config.Name, "namespace of the webhook")
 	flags.IntVar(&options.need, "need", 5, "consecutive calls that must reach the webhook")
-	flags.DurationVar(&options.timeout, "timeout", time.Minute, "how long that may take")
+	flags.DurationVar(&options.timeout, "timeout", time.Minute, "how long to wait for these calls")
 	return command
 }
 
-// validate returns every fault of the flags.
+// validate returns an error that lists every invalid flag.
 func (o readyOptions) validate() error {
 	var faults []error
 	if o.need < 1 {
@@ -63,7 +63,8 @@ func (o readyOptions) validate() error {
 	return errors.Join(faults...)
 }
 
-// runReady waits. Its error is one line, because people read the last line of a Job's log.
+// runReady waits until the API server's calls reach the webhook. Its error is a single line, because people look at the last line
+// of a Job's log.
 func runReady(ctx context.Context, options readyOptions, stdout, stderr io.Writer) error {
 	if err := options.validate(); err != nil {
 		return err

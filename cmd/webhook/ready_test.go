@@ -14,7 +14,7 @@ func TestReady_RefusesInvalidFlags(t *testing.T) {
 	}{
 		"no calls and no time":      {[]string{"--need=0", "--timeout=-1s"}, []string{"--need 0", "--timeout -1s"}},
 		"a duration without a unit": {[]string{"--timeout=60"}, []string{"timeout"}},
-		"an argument that is none":  {[]string{"more"}, []string{"unknown command"}},
+		"an unexpected argument":    {[]string{"more"}, []string{"unknown command"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

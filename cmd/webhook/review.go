@@ -18,14 +18,14 @@ import (
 	"kind-local-registry/webhook/lookup"
 )
 
-// reviewOptions are the flags of webhook review.
+// reviewOptions contains the flags of webhook review.
 type reviewOptions struct {
-	assume       string // the images: a file, or "all"
-	rules        string // file with the rules; "" for the defaults
+	assume       string // file that lists the images to assume, or "all"
+	rules        string // file of the rules; "" for the default rules
 	registryHost string // the registry's host in rewritten images
 	pusher       string // host:port of the pusher
-	credentials  string // directory with the client certificate for the pusher
-	quiet        bool   // log no decisions
+	credentials  string // directory of the client certificate for the pusher
+	quiet        bool   // do not log decisions
 }
 
 // newReviewCommand returns the command webhook review.
@@ -33,18 +33,18 @@ func newReviewCommand() *cobra.Command {
 	options := reviewOptions{registryHost: config.RegistryHost(config.RegistryPort)}
 	command := &cobra.Command{
 		Use:   "review < REVIEWS",
-		Short: "Answer AdmissionReviews from stdin on stdout as the server would",
-		Long: `Answer AdmissionReviews (admission.k8s.io/v1) from stdin on stdout, one JSON document after another, with the server's code. The
-decisions are logged on stderr. Nothing is pushed and no cluster is used, so the labels of namespaces are unknown.
+		Short: "Answer AdmissionReviews from stdin on stdout, like webhook serve",
+		Long: `Read AdmissionReviews (admission.k8s.io/v1) from stdin, one JSON document after another, and answer them on stdout with the code of
+webhook serve. Decisions are logged to stderr. Nothing is pushed. No cluster is used, so the labels of namespaces are unknown.
 
-The pusher looks the images up, or they are assumed: with --assume all, every image is in the registry; --assume FILE names a YAML or
-JSON file that lists images:
+Give either --pusher, to look up the images with the pusher, or --assume. --assume all treats every image as present in the
+registry. --assume FILE names a YAML or JSON file that lists the images to assume:
 
   example/app:local: {onHost: true}
   example/db:1: {onHost: true, digest: "sha256:…"}
 
-A document that is not an AdmissionReview is reported on stderr with its line, and the next one is answered. The exit status is
-then 1.`,
+A document that is not an AdmissionReview is reported on stderr with its line number, and the remaining documents are still
+answered. The exit status is 1 if there was such a document.`,
 		Example: `  # What would the webhook do with this pod?
   webhook review --assume all < review.json
 
@@ -58,16 +58,16 @@ then 1.`,
 		},
 	}
 	flags := command.Flags()
-	flags.StringVar(&options.assume, "assume", "", "images on the host and in the registry: a file, or all")
-	flags.StringVar(&options.rules, "rules", "", "file with the rules (default: the default rules)")
+	flags.StringVar(&options.assume, "assume", "", "assume images instead of asking the pusher: a file that lists them, or all")
+	flags.StringVar(&options.rules, "rules", "", "file of the rules (default: the default rules)")
 	flags.StringVar(&options.registryHost, "registry-host", options.registryHost, "registry's host in rewritten images")
 	flags.StringVar(&options.pusher, "pusher", "", "host and port of the pusher, instead of --assume")
-	flags.StringVar(&options.credentials, "pusher-credentials", "", "directory with ca.crt, tls.crt and tls.key for the pusher")
-	flags.BoolVarP(&options.quiet, "quiet", "q", false, "log no decisions")
+	flags.StringVar(&options.credentials, "pusher-credentials", "", "directory that contains ca.crt, tls.crt and tls.key for the pusher")
+	flags.BoolVarP(&options.quiet, "quiet", "q", false, "do not log decisions")
 	return command
 }
 
-// looker returns the Looker that the flags name, which may be the client of the pusher.
+// looker returns the Looker that the flags select: the pusher's client, or assumed images.
 func (o reviewOptions) looker(client *pusher.ReloadingClient) (lookup.Looker, error) {
 	switch {
 	case (o.assume == "") == (o.pusher == ""):
@@ -117,7 +117,7 @@ func runReview(ctx context.Context, options reviewOptions, stdin io.Reader, stdo
 		return err
 	}
 	if faults > 0 {
-		return fmt.Errorf("documents without an answer: %d; see above", faults)
+		return fmt.Errorf("documents that could not be answered: %d; see the errors above", faults)
 	}
 	return nil
 }

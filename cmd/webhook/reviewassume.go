@@ -11,7 +11,8 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// everything is a Looker with every image on the host and in the registry, under digests computed from the names.
+// everything is a Looker that reports every image as present on the host and in the registry. If a name has no digest, it makes one
+// up from the name.
 type everything struct{}
 
 // Lookup implements lookup.Looker.
@@ -23,7 +24,7 @@ func (everything) Lookup(_ context.Context, name rewrite.Name) (rewrite.Presence
 	return rewrite.Presence{OnHost: true, Digest: digest, Served: digest}, nil
 }
 
-// assumed is a Looker with the images of a file.
+// assumed is a Looker that knows only the images listed in a file.
 type assumed map[rewrite.Name]rewrite.Presence
 
 // Lookup implements lookup.Looker.
@@ -31,7 +32,7 @@ func (a assumed) Lookup(_ context.Context, name rewrite.Name) (rewrite.Presence,
 	return a[name], nil
 }
 
-// parseAssumed parses a file of images.
+// parseAssumed parses a document that lists images.
 func parseAssumed(file string, document []byte) (assumed, error) {
 	var listed map[string]rewrite.Presence
 	if err := yaml.UnmarshalStrict(document, &listed); err != nil {

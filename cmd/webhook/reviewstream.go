@@ -12,10 +12,10 @@ import (
 	"kind-local-registry/webhook"
 )
 
-// answerStream answers each AdmissionReview of in with one line on out. The reviews are JSON documents one after another, each of
-// at most webhook.MaxReview bytes. A document that cannot be answered is reported to fault with its first line, and the next
-// one is answered: a line that begins with "{" begins a new document, whatever came before. It fails only if in cannot be
-// read or out cannot be written.
+// answerStream reads AdmissionReviews from in, as consecutive JSON documents of at most webhook.MaxReview bytes, and answers each
+// with one line on out. A document that cannot be answered is reported to fault with the number of its first line, and answering
+// continues with the next document: every line that begins with "{" begins a new document. answerStream fails only if in cannot
+// be read, out cannot be written, or ctx ends.
 func answerStream(
 	ctx context.Context, h *webhook.Handler, in io.Reader, out io.Writer, fault func(line int, err error),
 ) error {
@@ -29,7 +29,7 @@ func answerStream(
 			return fmt.Errorf("reading line %d: %w", line, err)
 		}
 		if len(chunk) > webhook.MaxReview {
-			fault(line, fmt.Errorf("a document of more than %d bytes", webhook.MaxReview))
+			fault(line, fmt.Errorf("the document is larger than %d bytes", webhook.MaxReview))
 			continue
 		}
 		if err := answerChunk(ctx, h, chunk, out, func(err error) { fault(line, err) }); err != nil {
@@ -39,7 +39,7 @@ func answerStream(
 	return ctx.Err()
 }
 
-// answerChunk answers the documents in chunk, usually one.
+// answerChunk answers the documents in chunk, which usually contains one.
 func answerChunk(ctx context.Context, h *webhook.Handler, chunk []byte, out io.Writer, fault func(error)) error {
 	decoder := json.NewDecoder(bytes.NewReader(chunk))
 	for {
@@ -66,10 +66,10 @@ func answerChunk(ctx context.Context, h *webhook.Handler, chunk []byte, out io.W
 // documents splits a stream before each line that begins with "{".
 type documents struct {
 	lines *bufio.Reader
-	read  int // lines
+	read  int // number of lines read so far
 }
 
-// next returns the next chunk, cut off after webhook.MaxReview bytes and one, and its first line.
+// next returns the next chunk and the number of its first line. A larger chunk is cut off after webhook.MaxReview + 1 bytes.
 func (d *documents) next() (chunk []byte, line int, err error) {
 	line = d.read + 1
 	for begun := false; ; begun = true {
@@ -92,7 +92,7 @@ func (d *documents) atDocument() bool {
 	return err == nil && first[0] == '{'
 }
 
-// readLine appends the next line to chunk, as far as it fits.
+// readLine appends the next line to chunk, up to a total of webhook.MaxReview + 1 bytes.
 func (d *documents) readLine(chunk []byte) ([]byte, error) {
 	for {
 		part, err := d.lines.ReadSlice('\n')

@@ -24,7 +24,7 @@ func TestAnswerStream_ContinuesAfterInvalidDocuments(t *testing.T) {
 	for name, tt := range map[string]struct {
 		in      string
 		answers int
-		faults  []int // lines
+		faults  []int // line numbers
 	}{
 		"nothing":                         {"", 0, nil},
 		"one":                             {good, 1, nil},
@@ -71,7 +71,7 @@ func TestAnswerStream_ContinuesAfterInvalidDocuments(t *testing.T) {
 	}
 }
 
-// FuzzAnswerStream checks that every answer to any input is allowed.
+// FuzzAnswerStream checks that every answer allows the request, whatever the input is.
 func FuzzAnswerStream(f *testing.F) {
 	good := webhooktest.Document(`{"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`)
 	for _, seed := range []string{good, good + good, good[:40] + "\n" + good, "{\n\"a\":1}", "[]\n{}"} {
@@ -90,7 +90,7 @@ func FuzzAnswerStream(f *testing.F) {
 		for line := range bytes.Lines(out.Bytes()) {
 			var review admissionv1.AdmissionReview
 			if err := json.Unmarshal(line, &review); err != nil || review.Response == nil || !review.Response.Allowed {
-				t.Errorf("answer %q (%v), want it allowed", line, err)
+				t.Errorf("answer %q (%v), want it to allow the request", line, err)
 			}
 		}
 	})

@@ -17,16 +17,16 @@ import (
 	"kind-local-registry/webhook/app"
 )
 
-// serveOptions are the flags of webhook serve.
+// serveOptions contains the flags of webhook serve.
 type serveOptions struct {
 	app.Options
 
 	service      string     // Service of the webhook
 	pusher       string     // host:port of the pusher
-	credentials  string     // directory with the client certificate for the pusher
-	dockerSocket string     // path of the Docker socket; "" for a pusher
-	registry     string     // URL of the registry's API, with dockerSocket
-	rules        string     // file with the rules; "" for the defaults
+	credentials  string     // directory of the client certificate for the pusher
+	dockerSocket string     // path of the Docker socket; "" to use a pusher
+	registry     string     // URL of the registry's API; required with dockerSocket
+	rules        string     // file of the rules; "" for the default rules
 	level        slog.Level // lowest level that is logged
 }
 
@@ -35,9 +35,10 @@ func newServeCommand() *cobra.Command {
 	options := serveOptions{Options: app.Defaults()}
 	command := &cobra.Command{
 		Use:   "serve",
-		Short: "Rewrite the images of pods at admission and deliver images that the registry lacks",
-		Long: `Serve the admission webhook and deliver images: while a pod is gated, its images that the host has and the registry lacks are
-pushed. The chart runs this command. A pusher looks up and pushes images, or this process does if it has the Docker socket.`,
+		Short: "Rewrite pods' images at admission and deliver images that the registry lacks",
+		Long: `Serve the admission webhook and deliver images. If an image is on the host but not in the registry, it is pushed while its pod is
+gated. The chart runs this command. Images are looked up and pushed by a pusher, or by this process if it has access to the Docker
+socket.`,
 		Example: `  # As the chart runs it
   webhook serve --pusher kind-local-registry-pusher.kind-local-registry.svc:5443 \
     --pusher-credentials /etc/kind-local-registry/pusher
@@ -52,33 +53,33 @@ pushed. The chart runs this command. A pusher looks up and pushes images, or thi
 	flags := command.Flags()
 	flags.StringVar(&options.pusher, "pusher", "", "host and port of the pusher")
 	flags.StringVar(&options.credentials, "pusher-credentials", "",
-		"directory with ca.crt, tls.crt and tls.key for the pusher; they may appear later and change")
+		"directory that contains ca.crt, tls.crt and tls.key for the pusher; the files may be created later and may change")
 	flags.StringVar(&options.dockerSocket, "docker-socket", "", "path of the Docker socket, instead of a pusher")
-	flags.StringVar(&options.registry, "registry", "", "URL of the registry's API, with --docker-socket")
-	flags.StringVar(&options.rules, "rules", "", "file with the rules (docs/rules.md), which may change (default: the default rules)")
+	flags.StringVar(&options.registry, "registry", "", "URL of the registry's API; required with --docker-socket")
+	flags.StringVar(&options.rules, "rules", "", "file of the rules (docs/rules.md); changes are reloaded (default: the default rules)")
 	flags.StringVar(&options.RegistryHost, "registry-host", options.RegistryHost,
 		"registry's host in rewritten images")
 	flags.StringVar(&options.Namespace, "namespace", options.Namespace, "namespace of this process")
-	flags.StringVar(&options.service, "service", options.Namespace, "Service by which the API server reaches this process")
+	flags.StringVar(&options.service, "service", options.Namespace, "Service through which the API server reaches this process")
 	flags.DurationVar(&options.PushDeadline, "push-deadline", options.PushDeadline,
-		"time after a pod's creation after which it gets its original images")
-	flags.BoolVar(&options.LeaderElection, "leader-elect", options.LeaderElection, "let one of several replicas deliver")
+		"age of a gated pod at which pushing is given up and the pod runs its original images")
+	flags.BoolVar(&options.LeaderElection, "leader-elect", options.LeaderElection, "elect one of several replicas to deliver images")
 	flags.IntVar(&options.WebhookPort, "webhook-port", options.WebhookPort, "port of the webhook")
 	flags.IntVar(&options.HealthPort, "health-port", options.HealthPort, "port of /healthz and /readyz")
-	flags.IntVar(&options.MetricsPort, "metrics-port", options.MetricsPort, "port of /metrics, 0 for none")
+	flags.IntVar(&options.MetricsPort, "metrics-port", options.MetricsPort, "port of /metrics; 0 disables metrics")
 	flags.TextVar(&options.level, "log-level", slog.LevelInfo, "lowest level to log: debug, info, warn or error")
 	return command
 }
 
-// validate reports flags that exclude each other. app.Run validates the others.
+// validate returns an error if the flags contradict each other or are incomplete. app.Run validates their values.
 func (o serveOptions) validate() error {
 	switch {
 	case (o.pusher == "") == (o.dockerSocket == ""):
 		return errors.New("give either --pusher or --docker-socket")
 	case o.pusher != "" && o.credentials == "":
-		return errors.New("--pusher needs --pusher-credentials")
+		return errors.New("--pusher requires --pusher-credentials")
 	case o.dockerSocket != "" && o.registry == "":
-		return errors.New("--docker-socket needs --registry")
+		return errors.New("--docker-socket requires --registry")
 	}
 	return nil
 }
@@ -114,7 +115,7 @@ func runServe(ctx context.Context, options serveOptions, stderr io.Writer) error
 		return err
 	}
 	defer func() { _ = daemon.Close() }()
-	// No rules: the webhook in this process applies its own, which may change, before it asks for an image.
+	// The service has no rules, because the webhook in this process applies its own rules before it asks the service for an image.
 	service := pusher.NewService(daemon, registry, options.RegistryHost, rules.Rules{}, slog.Default())
 	defer service.Close()
 	return app.Run(ctx, cluster, options.Options, webhookPusher{service}, log)

@@ -12,13 +12,13 @@ func TestServe_RefusesContradictingFlags(t *testing.T) {
 		args []string
 		want string
 	}{
-		"nothing that pushes":       {nil, "either --pusher or --docker-socket"},
-		"two that push":             {[]string{"--pusher=a:1", "--docker-socket=/s"}, "either --pusher or --docker-socket"},
+		"nothing to push with":      {nil, "either --pusher or --docker-socket"},
+		"a pusher and a socket":     {[]string{"--pusher=a:1", "--docker-socket=/s"}, "either --pusher or --docker-socket"},
 		"a pusher, no credentials":  {[]string{"--pusher=a:1"}, "--pusher-credentials"},
 		"a socket, no registry":     {[]string{"--docker-socket=/s"}, "--registry"},
-		"rules that are not there":  {[]string{"--pusher=a:1", "--pusher-credentials=/c", "--rules=/none"}, "reading rules: open /none"},
-		"a log level that is none":  {[]string{"--log-level=loud"}, "loud"},
-		"an argument that is none":  {[]string{"more"}, "unknown command"},
+		"missing rules":             {[]string{"--pusher=a:1", "--pusher-credentials=/c", "--rules=/none"}, "reading rules: open /none"},
+		"an unknown log level":      {[]string{"--log-level=loud"}, "loud"},
+		"an unexpected argument":    {[]string{"more"}, "unknown command"},
 		"a duration without a unit": {[]string{"--push-deadline=1"}, "push-deadline"},
 	} {
 		t.Run(name, func(t *testing.T) {

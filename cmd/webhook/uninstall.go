@@ -20,14 +20,14 @@ func newUninstallCommand() *cobra.Command {
 	registryHost := config.RegistryHost(config.RegistryPort)
 	command := &cobra.Command{
 		Use:   "uninstall",
-		Short: "Delete the webhook configuration and ungate every pod that waits for an image",
-		Long: `Delete the webhook configuration and ungate every pod that waits for an image, with its original image. Helm runs this command
-before it uninstalls the chart. It tries pods that it cannot ungate for 20 seconds, then names them on stderr. Its exit status is 0
-nevertheless, so that they do not block helm uninstall.`,
+		Short: "Delete the webhook configuration and ungate every pod that is waiting for an image",
+		Long: `Delete the webhook configuration and ungate every pod that is waiting for an image. These pods run their original images. Helm runs
+this command before it uninstalls the chart. If a pod cannot be ungated, the command retries for 20 seconds and then prints the
+pod's name on stderr. The exit status is 0 even then, so that such a pod does not block helm uninstall.`,
 		Example: `  # As the chart runs it, before Helm uninstalls it
   webhook uninstall --registry-host localhost:5001
 
-  # By hand, in a cluster where pods still wait after the webhook is gone
+  # By hand, in a cluster where pods are still waiting after the webhook was deleted
   KUBECONFIG=~/.kube/config webhook uninstall`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -38,7 +38,7 @@ nevertheless, so that they do not block helm uninstall.`,
 	return command
 }
 
-// runUninstall uninstalls the webhook from the cluster that the environment names.
+// runUninstall uninstalls the webhook from the cluster that ctrl.GetConfig finds.
 func runUninstall(ctx context.Context, registryHost string, stdout, stderr io.Writer) error {
 	newLogger(stderr, slog.LevelWarn)
 	access, err := ctrl.GetConfig()
@@ -56,7 +56,8 @@ func runUninstall(ctx context.Context, registryHost string, stdout, stderr io.Wr
 	return reportUngated(ungated, err, stdout, stderr)
 }
 
-// reportUngated prints the ungated pods. Pods that are still gated are printed too, and are no failure of the program.
+// reportUngated prints the ungated pods to stdout. If err means that some pods are still gated, it prints err to stderr and returns
+// nil; it returns any other err.
 func reportUngated(ungated []client.ObjectKey, err error, stdout, stderr io.Writer) error {
 	for _, pod := range ungated {
 		_, _ = fmt.Fprintln(stdout, "ungated pod", pod)

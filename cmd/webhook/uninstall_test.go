@@ -23,7 +23,7 @@ func TestUninstall_SucceedsIfSomePodsStillWait(t *testing.T) {
 		t.Errorf("stdout = %q, want %q", &stdout, want)
 	}
 	if !strings.Contains(stderr.String(), "default/stuck") {
-		t.Errorf("stderr = %q, want the pod that is left", &stderr)
+		t.Errorf("stderr = %q, want the pod that is still gated", &stderr)
 	}
 }
 

@@ -8,13 +8,13 @@ import (
 	"kind-local-registry/webhook/lookup"
 )
 
-// pusherAPI is what pusher.Service and pusher.ReloadingClient have in common.
+// pusherAPI contains the methods that pusher.Service and pusher.ReloadingClient have in common.
 type pusherAPI interface {
 	lookup.Looker
 	Push(ctx context.Context, image string, progress func(push.Progress)) (push.Result, error)
 }
 
-// webhookPusher makes a webhook.Pusher of the pusher's API.
+// webhookPusher adapts a pusherAPI to webhook.Pusher.
 type webhookPusher struct{ pusherAPI }
 
 // Push implements webhook.Pusher.

@@ -1,18 +1,18 @@
 package config
 
-// Our annotations on a pod.
+// Annotations that we set on a pod or read from it.
 const (
-	// OriginalsAnnotation is the annotation with a pod's original images: a JSON object from field path, as in
-	// spec.containers{app}, to image.
+	// OriginalsAnnotation records a pod's original images as a JSON object. It maps field paths, such as spec.containers{app}, to
+	// images.
 	OriginalsAnnotation = "kind-local-registry/original-images"
-	// NeverAnnotation is the annotation with the paths of the fields whose author set imagePullPolicy: Never, a JSON list.
-	// Their original image is never restored, because the kubelet would pull it from the registry in its name.
+	// NeverAnnotation lists, in JSON, the paths of image fields for which the pod's author set imagePullPolicy: Never. Their original
+	// images are never restored, because the kubelet would pull them from the registries in their names.
 	NeverAnnotation = "kind-local-registry/pull-never"
-	// HealedAnnotation is the annotation with the number of times that a pod was healed, and the last time.
+	// HealedAnnotation records how often a pod was healed, and when it was last healed.
 	HealedAnnotation = "kind-local-registry/healed"
-	// ProgressAnnotation is the annotation with the progress of the pushes that a gated pod waits for, for people to read. It
-	// is removed with the gate.
+	// ProgressAnnotation describes, for people, the progress of the pushes that a gated pod is waiting for. It is removed together
+	// with the gate.
 	ProgressAnnotation = "kind-local-registry/progress"
-	// RewriteAnnotation is the annotation with which a pod opts out: the value "false" keeps its images as they are.
+	// RewriteAnnotation excludes a pod from rewriting if its value is "false".
 	RewriteAnnotation = "kind-local-registry/rewrite"
 )

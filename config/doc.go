@@ -1,6 +1,5 @@
-// Package config defines the names, ports and paths that all components of kind-local-registry share: those of the registry,
-// the pusher, the chart, and the labels and annotations on pods.
+// Package config defines the names, ports, paths, labels and annotations that the components of kind-local-registry share.
 //
-// It has constants and functions of their arguments only. It reads no file and talks to no daemon or cluster: the caller
-// passes the values of a running system.
+// It contains constants and pure functions. It reads no files and talks to no daemon or cluster: callers pass the values of a
+// running system.
 package config

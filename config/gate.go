@@ -1,4 +1,4 @@
 package config
 
-// Gate is the scheduling gate of a pod whose image is being pushed (KEP-3521).
+// Gate is the scheduling gate (KEP-3521) on a pod whose images are being pushed.
 const Gate = "kind-local-registry/image-push"

@@ -1,32 +1,32 @@
 package config
 
-// On the host: containers, volumes and images of the Docker daemon.
+// Names of the Docker daemon's containers, volumes and images, and related names on the host.
 const (
-	// Cluster is the default name of the kind cluster, as in kind itself.
+	// Cluster is the default name of the kind cluster. It is also kind's own default.
 	Cluster = "kind"
 	// Network is the Docker network of kind's nodes.
 	Network = "kind"
 
 	// RegistryContainer is the name of the registry's container, its DNS name on Network, and the name of its volume.
 	RegistryContainer = "kind-registry"
-	// RegistrySocketVolume is the name of the volume with RegistrySocket. Only the registry and the pusher mount it.
+	// RegistrySocketVolume is the name of the volume that contains RegistrySocket. Only the registry and the pusher mount it.
 	RegistrySocketVolume = "kind-registry-socket"
 	// RegistrySocketDirectory is the directory where RegistrySocketVolume is mounted.
 	RegistrySocketDirectory = "/run/kind-registry"
 	// RegistrySocket is the path of the Unix socket through which the pusher writes to the registry.
 	RegistrySocket = RegistrySocketDirectory + "/registry.sock"
-	// RegistryImage is the repository of the registry's image that setup carries. Its tag is Version.
+	// RegistryImage is the repository of the registry's image that is built into setup. Its tag is Version.
 	RegistryImage = "kind-local-registry/registry"
 
-	// PusherContainer is the name of the pusher's container, the name in its certificate, and the name of the volume of its
-	// certificates.
+	// PusherContainer is the name of the pusher's container, the host name in its certificate, and the name of the volume that
+	// contains its certificates.
 	PusherContainer = "kind-registry-pusher"
-	// WebhookImage is the repository of the image of the webhook and the pusher that setup carries. Its tag is Version.
+	// WebhookImage is the repository of the image that is built into setup for the webhook and the pusher. Its tag is Version.
 	WebhookImage = "kind-local-registry/webhook"
 
-	// RulesVariable is the environment variable of the pusher's container with its rules, a document as in docs/rules.md.
+	// RulesVariable is the environment variable that contains the pusher's rules, in the format of docs/rules.md.
 	RulesVariable = "KIND_LOCAL_REGISTRY_RULES"
 
-	// Label marks the Docker objects that setup created: setup removes no others. Its value is the name of the component.
+	// Label marks the Docker objects that setup created. setup never removes an object without it. Its value is the component's name.
 	Label = "kind-local-registry"
 )

@@ -1,4 +1,4 @@
 package config
 
-// Version is the version of this build. The linker sets it (see the Makefile); a bare go build is "dev".
+// Version is the version of this build. hack/build.sh sets it with a linker flag. After a plain go build, it is "dev".
 var Version = "dev"

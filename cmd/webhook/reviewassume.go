@@ -11,8 +11,8 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// everything is a Looker that reports every image as present on the host and in the registry. If a name has no digest, it makes one
-// up from the name.
+// everything is a Looker that reports every image as present on the host and in the registry. If a name has no digest, the image's
+// digest is derived from the name.
 type everything struct{}
 
 // Lookup implements lookup.Looker.

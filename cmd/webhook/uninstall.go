@@ -56,8 +56,8 @@ func runUninstall(ctx context.Context, registryHost string, stdout, stderr io.Wr
 	return reportUngated(ungated, err, stdout, stderr)
 }
 
-// reportUngated prints the ungated pods to stdout. If err means that some pods are still gated, it prints err to stderr and returns
-// nil; it returns any other err.
+// reportUngated prints the ungated pods to stdout. If err means that some pods are still gated, it prints err to stderr and
+// returns nil. It returns any other err.
 func reportUngated(ungated []client.ObjectKey, err error, stdout, stderr io.Writer) error {
 	for _, pod := range ungated {
 		_, _ = fmt.Fprintln(stdout, "ungated pod", pod)

@@ -24,6 +24,6 @@ func TestRulesPage_ShowsDefaultsInExample(t *testing.T) {
 	want.Images.Exclude = []string{"quay.io/**", "nginx", "example/*:release-*", "**:latest"}
 	want.Namespaces.Exclude = []string{"prod-*"}
 	if diff := cmp.Diff(want, parse(t, string(example[1]))); diff != "" {
-		t.Errorf("the example of docs/rules.md (-defaults and its patterns +got):\n%s", diff)
+		t.Errorf("rules in the example of docs/rules.md (-want +got):\n%s", diff)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Parse parses rules from a YAML document. A missing key has its default; an empty document is Default. The error joins all
-// faults, each with file (the name shown to the user), line and what to do.
+// Parse parses rules from a YAML document. A key that is missing has its default value, so an empty document yields Default. The
+// error lists every fault, with the file name given by file, the line, and what to do.
 func Parse(file string, document []byte) (Rules, error) {
 	p := &parser{file: file}
 	parsed := Default()
@@ -33,18 +33,18 @@ type parser struct {
 	faults []error
 }
 
-// fault adds a fault of a line.
+// fault records a fault on a line.
 func (p *parser) fault(line int, format string, args ...any) {
 	p.faults = append(p.faults, fmt.Errorf("%s:%d: %s; see docs/rules.md", p.file, line, fmt.Sprintf(format, args...)))
 }
 
-// yamlFault matches an error of package yaml: line and message.
+// yamlFault matches an error from package yaml. Its groups are the line, if there is one, and the message.
 var yamlFault = regexp.MustCompile(`(?s)^yaml: (?:line (\d+): )?(.*)$`)
 
-// document returns the root node of the only document, or nil if there is none.
+// document returns the root node of the document in text. It returns nil if text is empty or invalid, or contains two documents.
 func (p *parser) document(text []byte) *yaml.Node {
 	if !utf8.Valid(text) {
-		p.fault(lineOfInvalid(text), "not UTF-8: save it as such")
+		p.fault(lineOfInvalid(text), "not UTF-8: save the file as UTF-8")
 		return nil
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
@@ -55,7 +55,7 @@ func (p *parser) document(text []byte) *yaml.Node {
 	}
 	switch {
 	case err == nil:
-		p.fault(second.Line, "a second document: put all rules in one")
+		p.fault(second.Line, "a second document: put all rules into one document")
 	case !errors.Is(err, io.EOF):
 		line, message := 1, err.Error()
 		if parts := yamlFault.FindStringSubmatch(message); parts != nil {

@@ -11,10 +11,10 @@ import (
 
 var errEmpty = errors.New("is empty")
 
-// imageParts are the parts of a reference or of a pattern for references. Each part is matched separately.
+// imageParts contains the parts of a reference, or of a pattern for references. Each part is matched separately.
 type imageParts struct{ path, tag, digest string }
 
-// splitImage splits a reference or a pattern. A colon before the last slash belongs to the host.
+// splitImage splits a reference or a pattern into its parts. A colon before the last slash belongs to the host, not to a tag.
 func splitImage(image string) imageParts {
 	image, digest, _ := strings.Cut(image, "@")
 	tagged := image[strings.LastIndex(image, "/")+1:]
@@ -26,16 +26,17 @@ func splitImage(image string) imageParts {
 	return imageParts{path: path, tag: tag, digest: digest}
 }
 
-// matches reports whether the pattern matches a normalised reference. A pattern without a tag matches every tag, and one
-// without a digest every digest.
+// matches reports whether the pattern p matches a normalised reference. A pattern without a tag matches every tag, and a pattern
+// without a digest matches every digest.
 func (p imageParts) matches(image imageParts) bool {
 	return (p.tag == "" || matches(p.tag, image.tag)) &&
 		(p.digest == "" || matches(p.digest, image.digest)) &&
 		matches(normalisePath(p.path), image.path)
 }
 
-// normalisePath completes a pattern as Docker completes a reference: without a host it is for Docker Hub, and with one segment
-// for an official image there. A pattern that begins with * is not completed.
+// normalisePath completes a pattern in the same way in which Docker completes a reference: a pattern without a host is for Docker
+// Hub, and a pattern that has only one segment is for an official image on Docker Hub. A pattern that begins with * is not
+// completed.
 func normalisePath(path string) string {
 	first, rest, nested := strings.Cut(path, "/")
 	switch {
@@ -52,7 +53,7 @@ func normalisePath(path string) string {
 	}
 }
 
-// isHost reports whether Docker reads the first segment of a reference as a host.
+// isHost reports whether Docker interprets the first segment of a reference as a host.
 func isHost(segment string) bool {
 	return strings.ContainsAny(segment, ".:") || segment == "localhost" || strings.ToLower(segment) != segment
 }
@@ -72,7 +73,7 @@ func checkImage(pattern string) error {
 		}
 	}
 	if strings.HasPrefix(parts.path, "*") && parts.path != "**" && !strings.Contains(parts.path, "/") {
-		return fmt.Errorf("* matches no slash: write **/%s, or docker.io/library/%s", pattern, pattern)
+		return fmt.Errorf("* does not match a slash: write **/%s, or docker.io/library/%s", pattern, pattern)
 	}
 	return checkPattern(parts.path)
 }

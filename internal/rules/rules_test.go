@@ -90,7 +90,7 @@ func TestRules_ZeroExcludesNothing(t *testing.T) {
 	var parsed rules.Rules
 	got := parsed.ExcludesImage("docker.io/library/a:1") + parsed.ExcludesNamespace("a") + parsed.ExcludesPod(map[string]string{"a": "b"})
 	if got != "" {
-		t.Errorf("rules of the zero Rules that exclude = %q, want none", got)
+		t.Errorf("the zero Rules exclude something by %q, want no such rule", got)
 	}
 }
 
@@ -106,7 +106,7 @@ func TestRules_ApplyFieldsChangedAfterParsing(t *testing.T) {
 		t.Errorf("ExcludesPod = %q, want %q", got, want)
 	}
 	if got := parsed.ExcludesPod(map[string]string{"cnpg.io/podRole": "x"}); got != "" {
-		t.Errorf("ExcludesPod = %q, want none of the previous selectors", got)
+		t.Errorf("ExcludesPod = %q, want \"\", because that selector was replaced", got)
 	}
 }
 
@@ -155,7 +155,7 @@ func BenchmarkExcludesPod(b *testing.B) {
 	}
 }
 
-// FuzzRules checks that String of parsed rules parses to the same rules, and that no document and no name causes a panic.
+// FuzzRules checks that parsed rules survive String and Parse unchanged, and that no document or name causes a panic.
 func FuzzRules(f *testing.F) {
 	f.Add(rules.Default().String(), "docker.io/library/nginx:1.27")
 	f.Add("images: {include: [a, 'b:*'], exclude: ['{a,b}/**@sha256:*']}\nnamespaces: {exclude: ['*']}", "a/b@sha256:1")

@@ -12,10 +12,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// reader reads the value at a path, such as images.exclude.
+// reader reads the value at a path in the document, such as images.exclude.
 type reader func(path string, value *yaml.Node)
 
-// fields are the keys that a mapping may have, and the readers of their values.
+// fields contains the keys that a mapping may have, with the readers of their values.
 type fields map[string]reader
 
 // rules reads the whole document into rules.
@@ -37,7 +37,7 @@ func (p *parser) rules(root *yaml.Node, rules *Rules) {
 	})
 }
 
-// mapping reads the values of a mapping at a path. A key without a value counts as missing.
+// mapping reads the values in the mapping at a path. A key without a value is treated as missing.
 func (p *parser) mapping(path string, node *yaml.Node, fields fields) {
 	node = aliased(node)
 	if node.Kind != yaml.MappingNode {
@@ -63,14 +63,14 @@ func (p *parser) mapping(path string, node *yaml.Node, fields fields) {
 	}
 }
 
-// selection returns the reader of a Selection whose patterns check accepts.
+// selection returns a reader for a Selection. check validates each pattern.
 func (p *parser) selection(into *Selection, check func(string) error) reader {
 	return func(path string, value *yaml.Node) {
 		p.mapping(path, value, fields{"include": p.list(&into.Include, check), "exclude": p.list(&into.Exclude, check)})
 	}
 }
 
-// list returns the reader of a list of strings that check accepts.
+// list returns a reader for a list of strings. check validates each string.
 func (p *parser) list(into *[]string, check func(string) error) reader {
 	return func(path string, value *yaml.Node) {
 		if value.Kind != yaml.SequenceNode {
@@ -127,7 +127,7 @@ func (p *parser) duration(into *time.Duration) reader {
 	}
 }
 
-// aliased returns the node that an alias refers to, and any other node itself.
+// aliased returns the node that node refers to if node is an alias. Otherwise, it returns node itself.
 func aliased(node *yaml.Node) *yaml.Node {
 	if node.Kind == yaml.AliasNode {
 		return node.Alias
@@ -135,7 +135,7 @@ func aliased(node *yaml.Node) *yaml.Node {
 	return node
 }
 
-// kind describes a node in a fault.
+// kind describes a node for an error message.
 func kind(node *yaml.Node) string {
 	switch node.Kind {
 	case yaml.MappingNode:

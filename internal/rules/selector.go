@@ -2,7 +2,7 @@ package rules
 
 import "k8s.io/apimachinery/pkg/labels"
 
-// podRules returns rules with these selectors, already parsed.
+// podRules returns PodRules with the given selectors and their parsed form.
 func podRules(exclude ...string) PodRules {
 	p := PodRules{Exclude: exclude, selectors: make(map[string]labels.Selector, len(exclude))}
 	for _, selector := range exclude {
@@ -13,7 +13,7 @@ func podRules(exclude ...string) PodRules {
 	return p
 }
 
-// selects reports whether a selector of the rules matches the labels. An invalid selector matches nothing.
+// selects reports whether a selector matches the labels. An invalid selector matches nothing.
 func (p PodRules) selects(selector string, podLabels map[string]string) bool {
 	parsed, kept := p.selectors[selector]
 	if !kept {

@@ -1,4 +1,4 @@
-// Package charts embeds the Helm chart, so that setup installs the chart of its own version.
+// Package charts embeds the Helm chart, so that setup installs the chart that belongs to its own version.
 package charts
 
 import (

@@ -24,7 +24,7 @@ import (
 
 var update = flag.Bool("update", false, "update the golden files")
 
-// render returns the chart's objects for values.
+// render returns the objects that the chart contains when it is rendered with values.
 func render(t *testing.T, values map[string]any) []*unstructured.Unstructured {
 	t.Helper()
 	objects, err := charttest.Objects(values)
@@ -34,7 +34,7 @@ func render(t *testing.T, values map[string]any) []*unstructured.Unstructured {
 	return objects
 }
 
-// find returns the object of that kind and name, or nil. It fails the test if the object has fields that T does not have.
+// find returns the object with the given kind and name, or nil. It fails the test if the object has fields that T does not have.
 func find[T any](t *testing.T, objects []*unstructured.Unstructured, kind, name string) *T {
 	t.Helper()
 	for _, object := range objects {
@@ -80,7 +80,7 @@ func TestDeployment_MountsDockerSocketOnlyIfEnabled(t *testing.T) {
 	t.Parallel()
 	ok, why := podSecurity(t, api.LevelBaseline, map[string]any{"docker": map[string]any{"socket": true}})
 	if ok || !strings.Contains(why, "hostPath") {
-		t.Errorf("pod with docker.socket is PodSecurity baseline: %v (%s), want not, because of hostPath", ok, why)
+		t.Errorf("pod with docker.socket is PodSecurity baseline: %v (%s), want false, because of hostPath", ok, why)
 	}
 }
 
@@ -122,7 +122,7 @@ func TestPusher_IsServiceWithGivenAddress(t *testing.T) {
 		}
 	}
 	if service := find[corev1.Service](t, render(t, nil), "Service", config.PusherService); service != nil {
-		t.Error("Service of a pusher without an address exists, want none")
+		t.Error("the pusher's Service exists although the pusher has no address")
 	}
 }
 
@@ -131,7 +131,7 @@ func TestSecrets_HaveNamesOfConfig(t *testing.T) {
 	objects := render(t, nil)
 	secret := find[corev1.Secret](t, objects, "Secret", config.ServingSecret)
 	if secret == nil || len(secret.Data)+len(secret.StringData) > 0 {
-		t.Errorf("secret %s = %v, want it without data: an upgrade would reset it", config.ServingSecret, secret)
+		t.Errorf("secret %s = %v, want it without data, because an upgrade would reset the data", config.ServingSecret, secret)
 	}
 	volumes := find[appsv1.Deployment](t, objects, "Deployment", config.Name).Spec.Template.Spec.Volumes
 	if got := volumes[0].Secret; got == nil || got.SecretName != config.PusherSecret || !*got.Optional {

@@ -46,7 +46,7 @@ func TestPolicies_AreAbsentWhenDisabled(t *testing.T) {
 	}
 }
 
-// The policy must allow everything that the webhook patches.
+// The policy must allow everything that the webhook patches, so it must name the gate and the annotations.
 func TestPodPolicy_NamesGateAndAnnotations(t *testing.T) {
 	t.Parallel()
 	values := map[string]any{"registry": map[string]any{"host": "localhost:5002"}}
@@ -72,7 +72,7 @@ func TestPodPolicy_NamesGateAndAnnotations(t *testing.T) {
 func TestNetworkPolicy_AllowsOnlyGivenAddressesToWebhook(t *testing.T) {
 	t.Parallel()
 	if policy := find[networkingv1.NetworkPolicy](t, render(t, nil), "NetworkPolicy", config.Name); policy != nil {
-		t.Error("NetworkPolicy without addresses exists, want none")
+		t.Error("NetworkPolicy exists although no addresses are given")
 	}
 	values := map[string]any{"networkPolicy": map[string]any{"apiServerCIDRs": []any{"172.18.0.2/32", "fc00::2/128"}}}
 	policy := find[networkingv1.NetworkPolicy](t, render(t, values), "NetworkPolicy", config.Name)

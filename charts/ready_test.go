@@ -15,7 +15,7 @@ import (
 	"kind-local-registry/config"
 )
 
-// readyJob returns the Job that checks an installation.
+// readyJob returns the Job that waits, at the end of an installation, until the API server's calls reach the webhook.
 func readyJob(t *testing.T, values map[string]any) *batchv1.Job {
 	t.Helper()
 	job := find[batchv1.Job](t, render(t, values), "Job", config.ReadyJob)
@@ -55,7 +55,7 @@ func TestJobs_HavePlacementAndImageOfWebhook(t *testing.T) {
 	}
 	want := find[appsv1.Deployment](t, render(t, values), "Deployment", config.Name).Spec.Template.Spec
 	if len(want.NodeSelector) != 1 || len(want.Tolerations) != 2 {
-		t.Errorf("webhook's pod has node selector %v and tolerations %v, want those of the values", want.NodeSelector, want.Tolerations)
+		t.Errorf("webhook's pod has node selector %v and tolerations %v, want the node selector and tolerations from the values", want.NodeSelector, want.Tolerations)
 	}
 	for _, job := range []*batchv1.Job{readyJob(t, values), uninstallJob(t, values)} {
 		if diff := cmp.Diff(placement(want), placement(job.Spec.Template.Spec)); diff != "" {
@@ -64,7 +64,7 @@ func TestJobs_HavePlacementAndImageOfWebhook(t *testing.T) {
 	}
 }
 
-// placement returns the fields of the pod that decide where it runs, with which image and rights.
+// placement returns the fields that decide where a pod runs, with which image, and with which rights.
 func placement(pod corev1.PodSpec) corev1.PodSpec {
 	return corev1.PodSpec{
 		ServiceAccountName: pod.ServiceAccountName, NodeSelector: pod.NodeSelector, Tolerations: pod.Tolerations,
@@ -77,7 +77,7 @@ func TestReady_IsNotSelectedByTheService(t *testing.T) {
 	objects := render(t, nil)
 	toWebhook := labels.SelectorFromSet(find[corev1.Service](t, objects, "Service", config.Name).Spec.Selector)
 	if pod := labels.Set(readyJob(t, nil).Spec.Template.Labels); toWebhook.Matches(pod) {
-		t.Errorf("Service's selector %s matches the Job's pod %s, want not", toWebhook, pod)
+		t.Errorf("Service's selector %s matches the Job's pod %s, want no match", toWebhook, pod)
 	}
 	webhook := find[appsv1.Deployment](t, objects, "Deployment", config.Name)
 	if !toWebhook.Matches(labels.Set(webhook.Spec.Template.Labels)) {
@@ -85,8 +85,8 @@ func TestReady_IsNotSelectedByTheService(t *testing.T) {
 	}
 }
 
-// The user must see the program's own error, not a timeout of Kubernetes, or of Helm, which waits three minutes when setup
-// runs it.
+// The user must see the program's own error, not that Kubernetes or Helm timed out. Helm waits for three minutes when setup runs
+// it.
 func TestReady_TimesOutBeforeKubernetesAndHelm(t *testing.T) {
 	t.Parallel()
 	spec := readyJob(t, nil).Spec

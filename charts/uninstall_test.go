@@ -57,17 +57,17 @@ func TestUninstall_IsRestrictedEvenWithDockerSocket(t *testing.T) {
 	}
 }
 
-// The Service would send admission requests to the Job's pod.
+// If the Service selected the Job's pod, it would send admission requests to that pod.
 func TestUninstall_IsNotSelectedByTheService(t *testing.T) {
 	t.Parallel()
 	service := find[corev1.Service](t, render(t, nil), "Service", config.Name)
 	pod := labels.Set(uninstallJob(t, nil).Spec.Template.Labels)
 	if labels.SelectorFromSet(service.Spec.Selector).Matches(pod) {
-		t.Errorf("Service's selector %v matches the Job's pod %v, want not", service.Spec.Selector, pod)
+		t.Errorf("Service's selector %v matches the Job's pod %v, want no match", service.Spec.Selector, pod)
 	}
 }
 
-// Server-side apply owns the fields of the chart and would reset them.
+// If the chart set the Lease's spec, every upgrade would reset it.
 func TestLease_HasNoSpec(t *testing.T) {
 	t.Parallel()
 	lease := find[coordinationv1.Lease](t, render(t, nil), "Lease", config.Name)

@@ -24,8 +24,8 @@ func rule(operation admissionv1.OperationType, resource string) admissionv1.Rule
 	}
 }
 
-// clientConfig returns the client configuration of both webhooks. The program adds the path. Both have the same, because the
-// API server keeps connections by it.
+// clientConfig returns the client configuration that both webhooks have in the chart; the running webhook adds the path. Both
+// have the same one, so that the API server uses the same connections for both.
 func clientConfig() admissionv1.WebhookClientConfig {
 	return admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{
 		Namespace: config.Name, Name: config.Name, Port: new(int32(443)),
@@ -66,7 +66,8 @@ func podsWebhook() admissionv1.MutatingWebhook {
 	}
 }
 
-// probeWebhook returns the probe webhook. It may fail closed, because probes are in our namespace and have our label.
+// probeWebhook returns the probe webhook. It may fail closed, because it is called only for ConfigMaps in our namespace that have
+// our label.
 func probeWebhook() admissionv1.MutatingWebhook {
 	return admissionv1.MutatingWebhook{
 		Name:                    config.ProbeWebhookName,
@@ -94,6 +95,6 @@ func TestWebhook_AnswersWithinTheTimeoutOfItsCall(t *testing.T) {
 	t.Parallel()
 	const margin = time.Second // for the queue, the patch and the network
 	if timeout := time.Duration(*podsWebhook().TimeoutSeconds) * time.Second; webhook.Budget+margin > timeout {
-		t.Errorf("the webhook decides within %s and the API server waits for %s, want %s more", webhook.Budget, timeout, margin)
+		t.Errorf("the webhook decides within %s and the API server waits for %s, want a margin of %s", webhook.Budget, timeout, margin)
 	}
 }

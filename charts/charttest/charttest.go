@@ -1,4 +1,4 @@
-// Package charttest renders the chart with Helm's engine for tests of the objects that Helm would install.
+// Package charttest renders the chart with Helm's engine, for tests that examine the objects that Helm would install.
 package charttest
 
 import (
@@ -22,13 +22,13 @@ import (
 	"kind-local-registry/config"
 )
 
-// Objects returns the chart's objects for values, as release kind-local-registry in the namespace of the same name. It returns
-// an error if the chart's schema refuses the values. The chart's lookup function finds no cluster.
+// Objects renders the chart with values and returns its objects. The release and its namespace are named kind-local-registry.
+// Objects returns an error if the chart's schema rejects the values. The templates' lookup function finds no cluster.
 func Objects(values map[string]any) ([]*unstructured.Unstructured, error) {
 	return objects(values, func(c *chart.Chart, v common.Values) (map[string]string, error) { return engine.Render(c, v) })
 }
 
-// ObjectsIn is like Objects, but the chart's lookup function uses a cluster.
+// ObjectsIn is like Objects, but the templates' lookup function queries a cluster.
 func ObjectsIn(access *rest.Config, values map[string]any) ([]*unstructured.Unstructured, error) {
 	return objects(values, func(c *chart.Chart, v common.Values) (map[string]string, error) {
 		return engine.RenderWithClient(c, v, access)
@@ -38,7 +38,7 @@ func ObjectsIn(access *rest.Config, values map[string]any) ([]*unstructured.Unst
 // renderer renders a chart's templates and returns them by name.
 type renderer func(*chart.Chart, common.Values) (map[string]string, error)
 
-// objects is like Objects, with a renderer.
+// objects is like Objects, but takes the renderer as a parameter.
 func objects(values map[string]any, with renderer) ([]*unstructured.Unstructured, error) {
 	rendered, err := render(values, with)
 	if err != nil {

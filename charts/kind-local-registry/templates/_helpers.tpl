@@ -1,5 +1,5 @@
 {{/*
-Names come from the chart, not from the release: a cluster has one webhook, and the program knows these names.
+Objects are named after the chart, not after the release: a cluster can have only one such webhook, and the programs know these names.
 */}}
 {{- define "labels" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
@@ -19,7 +19,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- with .Values.image.digest }}@{{ . }}{{ end }}
 {{- end }}
 
-{{/* Where all pods of the chart run. */}}
+{{/* The node selector and tolerations of all pods in the chart. */}}
 {{- define "placement" -}}
 {{- with .Values.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
@@ -29,19 +29,20 @@ tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* The webhook's user name at the API server. */}}
+{{/* The user name with which the webhook authenticates to the API server. */}}
 {{- define "user" -}}
 system:serviceaccount:{{ .Release.Namespace }}:{{ .Chart.Name }}
 {{- end }}
 
-{{/* Namespaces whose pods are never rewritten, as a JSON list: config.ExemptNamespaces. */}}
+{{/* The exempt namespaces as a JSON list, the same as config.ExemptNamespaces. */}}
 {{- define "exemptNamespaces" -}}
 {{ list "kube-system" "kube-node-lease" "kube-public" "local-path-storage" .Release.Namespace | toJson }}
 {{- end }}
 
 {{/*
-Makes the namespace the owner of an object outside it, so that the garbage collector deletes the object with the namespace. The
-UID is unknown if the chart is rendered without a cluster, or before the namespace exists; the next upgrade then sets the owner.
+Makes the namespace the owner of a cluster-scoped object, so that the garbage collector deletes the object with the namespace. No
+owner is set if the chart is rendered without a cluster or before the namespace exists, because the namespace's UID is not known
+yet. The next upgrade then sets the owner.
 */}}
 {{- define "ownedByNamespace" -}}
 {{- with (lookup "v1" "Namespace" "" .Release.Namespace) }}

@@ -1,4 +1,4 @@
-# Targets for people; the logic is in hack/. "make help" lists the targets.
+# Targets for developers. The logic is in hack/. "make help" lists the targets.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export CGO_ENABLED ?= 0
@@ -9,11 +9,11 @@ help: ## List the targets
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | sort | while read -r target what; do printf '%-11s %s\n' "$$target" "$$what"; done
 
 .PHONY: build
-build: ## Build bin/setup and bin/webhook, static; setup embeds the images of registry and webhook
+build: ## Build static binaries bin/setup and bin/webhook; setup embeds the registry's and the webhook's images
 	hack/build.sh
 
 .PHONY: test
-test: ## Run the tests that need only Go
+test: ## Run the tests that require only Go
 	go test ./...
 
 .PHONY: test-api
@@ -21,12 +21,12 @@ test-api: ## Run the tests against a real API server and etcd (built on first us
 	KUBEBUILDER_ASSETS="$$(hack/node-image.sh --envtest)" go test -tags api -count 1 ./test/api/...
 
 .PHONY: test-daemon
-test-daemon: ## Test pushes from daemons of the installed Docker and of Docker 29 (needs root; 29 is built on first use)
+test-daemon: ## Test pushes from the installed Docker and from Docker 29 (requires root; Docker 29 is built on first use)
 	hack/docker.sh install
 	docker29=$$(hack/dockerd.sh) && for dockerd in dockerd "$$docker29"; do DOCKERD=$$dockerd go test -tags daemon -count 1 ./test/daemon || exit; done
 
 .PHONY: test-load
-test-load: ## Measure admission under load, LOAD_DURATION (10s) for each test
+test-load: ## Measure admission under load; each test runs for LOAD_DURATION (default 10s)
 	go test -tags load -count 1 -v ./test/load
 
 .PHONY: e2e
@@ -34,27 +34,27 @@ e2e: ## Run the tests against a real kind cluster (installs Docker and builds a 
 	hack/e2e.sh
 
 .PHONY: e2e-full
-e2e-full: ## Run the e2e tests with every fault as often as docs/reliability.md lists (more than an hour)
+e2e-full: ## Run the e2e tests, and inject each fault as often as docs/reliability.md lists (takes more than an hour)
 	E2E_FULL=1 hack/e2e.sh
 
 .PHONY: lint
-lint: ## Check style: Go, shell and chart
+lint: ## Check the style of Go code, shell scripts and the chart
 	$(GOLANGCI_LINT) run --build-tags api,daemon,e2e,load ./...
 	shellcheck hack/*.sh .ci/run
 	hack/chart.sh
 
 .PHONY: demo
-demo: ## Create a cluster and run a pod whose image only this host's Docker has
+demo: ## Create a cluster and run a pod whose image exists only in this host's Docker
 	hack/demo.sh
 
 .PHONY: bench
-bench: ## Compare kind load, docker push and our delivery on a real kind cluster (hack/bench.sh --help)
+bench: ## Compare kind load, docker push and kind-local-registry on a real kind cluster (see hack/bench.sh --help)
 	hack/bench.sh
 
 .PHONY: microbench
-microbench: ## Run the benchmarks of single functions
+microbench: ## Run the Go benchmarks of individual functions
 	go test -run '^$$' -bench . -benchmem ./webhook/... ./internal/...
 
 .PHONY: generate
-generate: ## Regenerate docs/cli.md and the admission goldens
+generate: ## Regenerate docs/cli.md and the golden files of cmd/setup and webhook
 	go test ./cmd/setup ./webhook -count 1 -update

@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Measures deliveries on a real kind cluster; see usage.
+# Measures deliveries on a real kind cluster; see --help.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "$0")/.."
 
 if [[ ${1-} == -h || ${1-} == --help ]]; then
   cat <<'USAGE'
-Measures how long an image takes from Docker to a node of a kind cluster: with kind load, with docker push and a pull, and with
-kind-local-registry, in turn. Writes docs/benchmarks/results.{md,json,svg}. A full run takes an hour and a half to three hours on two
-cores, and 35 GB of disk. It uses a cluster, a registry and images of its own, and removes them at the end.
+Measures how long it takes to get an image from Docker to a node of a kind cluster. Compares kind load, docker push with a pull, and
+kind-local-registry, in turn. Writes the results to docs/benchmarks/results.{md,json,svg}. A full run takes one and a half to three
+hours on two cores, and requires 35 GB of disk space. It creates its own cluster, registry and images, and removes them at the end.
 
   hack/bench.sh [-cases LIST] [-runs N] [-out DIR] [-add] [-draw]
 
-  -cases LIST   some of 858MB, 100MB, 10x80MB and 5GB (default all)
-  -runs N       rounds for each case (default 5)
-  -out DIR      directory of the results (default docs/benchmarks)
-  -add          keep the existing results of other cases
-  -draw         only regenerate the plot and the table
+  -cases LIST   comma-separated cases to measure: 858MB, 100MB, 10x80MB, 5GB (default all)
+  -runs N       number of rounds for each case (default 5)
+  -out DIR      directory for the results (default docs/benchmarks)
+  -add          keep the existing results of the cases that are not measured
+  -draw         measure nothing; only regenerate the plot and the tables from the existing results
 
 Examples:
   hack/bench.sh

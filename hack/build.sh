@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds bin/webhook and bin/setup, static. setup embeds the images of the webhook and of the registry (internal/carried), for
+# Builds static binaries: bin/webhook and bin/setup. setup embeds the webhook's and the registry's images (internal/carried), for
 # Linux on the target architecture.
 #
 # Environment:
-#   VERSION   version of the programs, and the tag of the images (default the chart's appVersion)
-#   OUT       absolute path of the output directory (default bin); if set, nothing is written into this tree
+#   VERSION   version of the programs and tag of the images (default the chart's appVersion)
+#   OUT       absolute path of the output directory (default bin); if it is set, nothing is written into the source tree
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,7 +16,7 @@ flags=(-trimpath -ldflags "-s -w -X kind-local-registry/config.Version=$version"
 export CGO_ENABLED=0
 
 mkdir -p "$out/linux"
-if [[ -n ${OUT-} ]]; then # setup embeds the images in OUT instead of those in the tree
+if [[ -n ${OUT-} ]]; then # make setup embed the images in OUT instead of the images in the source tree
   printf '{"Replace": {"%s": "%s"}}\n' "$PWD/$images" "$out/images.tar" >"$out/overlay.json"
   images=$out/images.tar
   flags+=(-overlay "$out/overlay.json")

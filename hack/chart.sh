@@ -5,13 +5,13 @@ set -o errexit -o nounset -o pipefail
 cd "$(dirname "$0")/.."
 readonly chart=charts/kind-local-registry
 
-# helm runs the Helm of go.mod's tool line.
+# helm runs the version of Helm that go.mod selects.
 helm() { go tool helm "$@"; }
 
 # render renders the chart with the given flags.
 render() { helm template kind-local-registry "$chart" --namespace kind-local-registry "$@"; }
 
-# refuse renders the chart with an invalid value, which must fail with an error that names the value.
+# refuse renders the chart with an invalid value. Rendering must fail with an error that names the value.
 refuse() {
   local value=$1
   if output=$(render --set "$value" 2>&1); then
@@ -19,7 +19,7 @@ refuse() {
     return 1
   fi
   if ! grep --quiet --fixed-strings -- "${value%%[=.]*}" <<<"$output"; then
-    echo "the error for --set $value does not name it: $output" >&2
+    echo "the error for --set $value does not name the value: $output" >&2
     return 1
   fi
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds an image with the host's Docker daemon, applies an unchanged manifest to a kind cluster, and waits until the pod answers.
-# CLUSTER names the cluster: an existing one is adopted, otherwise one is created. It keeps running afterwards.
-# "hack/demo.sh --remove" removes everything again.
+# CLUSTER is the name of the cluster. If the cluster exists, it is adopted; otherwise, it is created. The cluster keeps running
+# afterwards. "hack/demo.sh --remove" removes everything again.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=hack/lib.sh
@@ -11,7 +11,7 @@ cluster=${CLUSTER:-demo}
 image=example/hello:local
 say() { printf '\n== %s\n' "$*"; }
 
-# docker_build ARGUMENT...: builds with BuildKit if Docker has it, otherwise with the legacy builder
+# docker_build ARGUMENT...: runs docker build, with BuildKit if buildx is installed and otherwise with the legacy builder
 docker_build() {
   docker buildx version >/dev/null 2>&1 || local -x DOCKER_BUILDKIT=0
   docker build "$@"
@@ -25,7 +25,7 @@ if [[ ${1-} == --remove ]]; then
   exit 0
 fi
 
-say "Docker, a node image, and our programs"
+say "Prepare Docker, a node image and our programs"
 hack/docker.sh
 node_image=$(hack/node-image.sh)
 command -v kubectl >/dev/null || PATH=$(hack/node-image.sh --bin):$PATH
@@ -46,7 +46,7 @@ kubectl apply -f examples/hello/deployment.yaml
 kubectl rollout status deployment/hello --timeout 120s
 milliseconds=$((($(date +%s%N) - start) / 1000000))
 
-say "What the manifest says, what runs, and why"
+say "The image in the manifest, the image that runs, and why"
 running=$(kubectl get pods -l app=hello -o jsonpath='{.items[0].spec.containers[0].image}')
 pod=$(kubectl get pods -l app=hello -o jsonpath='{.items[0].metadata.name}')
 printf 'manifest  %s\n' "$(sed -nE 's/^ +image: //p' examples/hello/deployment.yaml)"
@@ -58,7 +58,7 @@ kubectl logs deployment/kind-local-registry -n kind-local-registry --tail -1 | g
 
 case $running in
   localhost:*/"$image"@sha256:*) ;;
-  *) printf 'demo: failed, %s runs as %s\n' "$image" "$running" >&2; exit 1 ;;
+  *) printf 'demo: failed: %s runs as %s\n' "$image" "$running" >&2; exit 1 ;;
 esac
 remove="hack/demo.sh --remove"
 [[ $cluster == demo ]] || remove="CLUSTER=$cluster $remove"

@@ -1,25 +1,25 @@
 #!/usr/bin/env bash
-# Ensures that a Docker daemon answers; see usage.
+# Ensures that a Docker daemon is running; see --help.
 set -o errexit -o nounset -o pipefail
 shopt -s inherit_errexit
 HERE=$(cd "$(dirname "$0")" && pwd)
 source "$HERE/lib.sh"
 
-STATE=${DOCKERD_STATE:-/run/kind-local-registry} # pid and log of the dockerd that this script started
+STATE=${DOCKERD_STATE:-/run/kind-local-registry} # directory of the pid file and log of the dockerd that this script started
 
 usage() {
   cat <<'USAGE'
-Ensures that a Docker daemon answers. If none does, on Debian and as root, it installs what is missing and starts dockerd in the
-background.
+Ensures that a Docker daemon is running. If no daemon answers, the script installs the missing packages and starts dockerd in the
+background. This works only on Debian and as root.
 
   hack/docker.sh [start]   does nothing if a daemon already answers
-  hack/docker.sh stop      stops the dockerd that this script started, and no other
-  hack/docker.sh install   installs what is missing, and starts nothing
-  hack/docker.sh restart   stops that dockerd and starts it again: containers with a restart policy come back
+  hack/docker.sh stop      stops the dockerd that this script started, but no other dockerd
+  hack/docker.sh install   installs the missing packages, but does not start dockerd
+  hack/docker.sh restart   restarts the dockerd that this script started; containers with a restart policy start again
 
 Environment:
-  DOCKERD_ARGS    more arguments for dockerd, on start and restart
-  DOCKERD_STATE   directory of its log and pid file (default /run/kind-local-registry)
+  DOCKERD_ARGS    additional arguments for dockerd, for start and restart
+  DOCKERD_STATE   directory of dockerd's log and pid file (default /run/kind-local-registry)
 
 Examples:
   hack/docker.sh
@@ -28,12 +28,12 @@ Examples:
 USAGE
 }
 
-# server_version: prints the version of the daemon that the docker client reaches; fails if none answers
+# server_version: prints the version of the daemon that the docker client reaches; fails if no daemon answers
 server_version() {
   timeout 10 docker version --format '{{.Server.Version}}' 2>/dev/null
 }
 
-# our_pid: prints the pid of the dockerd that this script started; fails if it no longer runs
+# our_pid: prints the pid of the dockerd that this script started; fails if it is no longer running
 our_pid() {
   local pid name state
   [[ -r $STATE/dockerd.pid ]] || return 1
@@ -49,10 +49,10 @@ start() {
     echo "Docker $version answers; nothing to start."
     return
   fi
-  [[ -z ${DOCKER_HOST-} ]] || die "no Docker daemon answers at $DOCKER_HOST: start that one, or unset DOCKER_HOST"
+  [[ -z ${DOCKER_HOST-} ]] || die "no Docker daemon answers at $DOCKER_HOST: start that daemon, or unset DOCKER_HOST"
   ((EUID == 0)) || die "no Docker daemon answers: start Docker, or run hack/docker.sh as root"
   install_docker
-  if pid=$(pidof -s dockerd); then # the package's own service
+  if pid=$(pidof -s dockerd); then # the package's service may have started it
     log "→ waiting for the dockerd that is starting, pid $pid"
     await "$pid"
   else
@@ -76,20 +76,21 @@ install_docker() {
     log "  installing with apt-get: docker.io ${suite[*]}"
     apt_get install --no-install-recommends "${suite[@]}" docker.io
   fi
-  if ! command -v docker >/dev/null; then # a package of its own since Debian 13
+  if ! command -v docker >/dev/null; then # a separate package since Debian 13
     log "  installing with apt-get: docker-cli ${suite[*]}"
     apt_get install --no-install-recommends "${suite[@]}" docker-cli
   fi
 }
 
-# candidate PACKAGE: prints the major version that apt would install, or 0
+# candidate PACKAGE: prints the major version that apt would install, or 0 if apt knows no version
 candidate() {
   apt-cache policy "$1" | sed -nE 's/^ *Candidate: ([0-9]+:)?([0-9]+).*/\2/p' | grep . || echo 0
 }
 
-# need_trixie: adds Debian 13 to apt's sources. Debian 12's docker.io is 20.10, whose privileged containers request every capability:
-# if this machine itself lacks one, they fail with "unable to apply caps", and so does kind. Debian 13's docker.io requests only the
-# available ones, and installs on Debian 12. The low priority keeps all other packages unchanged.
+# need_trixie: adds Debian 13 to apt's sources. Debian 12's docker.io is version 20.10, whose privileged containers request every
+# capability. If this machine itself lacks a capability, privileged containers, and therefore kind, fail with "unable to apply caps".
+# Debian 13's docker.io requests only the capabilities that are available, and can be installed on Debian 12. The low priority keeps
+# all other packages unchanged.
 need_trixie() {
   local suites
   # shellcheck disable=SC2016 # apt-get's variable
@@ -111,7 +112,7 @@ launch() {
   await $! "$STATE/dockerd.log"
 }
 
-# await PID [LOG]: waits until dockerd with that pid answers
+# await PID [LOG]: waits until the dockerd with that pid answers
 await() {
   local pid=$1 log=("${@:2}") version start=$SECONDS next=10
   until version=$(server_version); do
@@ -141,7 +142,7 @@ stop() {
   log "→ stopping dockerd, pid $pid"
   kill -TERM "$pid"
   while our_pid >/dev/null; do
-    ((SECONDS - start < 30)) || die "dockerd, pid $pid, still runs after 30s: see $STATE/dockerd.log"
+    ((SECONDS - start < 30)) || die "dockerd, pid $pid, is still running after 30s: see $STATE/dockerd.log"
     sleep 0.2
   done
   rm -f "$STATE/dockerd.pid"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds a dockerd of Docker 29; see usage.
+# Builds the dockerd of Docker 29; see --help.
 set -o errexit -o nounset -o pipefail
 shopt -s inherit_errexit
 HERE=$(cd "$(dirname "$0")" && pwd)
@@ -10,18 +10,18 @@ source "$HERE/node-image/programs.sh"
 
 DOCKER=29.8.1
 MOBY=github.com/moby/moby/v2
-VERSION=v2.0.0-beta.24 # the module's version for Docker $DOCKER, from its releases/versions.yaml
-RUNC=v1.5.3             # Docker 29 needs time namespaces, which Debian's runc lacks
+VERSION=v2.0.0-beta.24 # the module's version that belongs to Docker $DOCKER, from the module's releases/versions.yaml
+RUNC=v1.5.3             # Debian's runc lacks time namespaces, which Docker 29 requires
 
 usage() {
   cat <<USAGE
-Prints the path of a dockerd of Docker $DOCKER. It is built from Go modules, and so are the programs that it calls, in the same
-directory: containerd and its shim, docker-proxy, and runc.
+Prints the path of Docker $DOCKER's dockerd. Builds it from Go modules, together with the programs that it calls: containerd,
+containerd's shim, docker-proxy and runc. All of them are in the same directory.
 
   hack/dockerd.sh
 
-The first build takes about 4 minutes on two cores; later calls return immediately. It needs Go, gcc and libseccomp; on Debian, it
-installs the last two.
+The first call takes about 4 minutes on two cores; later calls return immediately. The build requires Go, gcc and libseccomp. On Debian,
+the script installs gcc and libseccomp.
 
 Cache: $CACHE
        (KIND_LOCAL_REGISTRY_CACHE, XDG_CACHE_HOME)
@@ -31,7 +31,7 @@ Examples:
 USAGE
 }
 
-# docker_programs MODULE@VERSION PACKAGE...: builds with tags that exclude what needs cgo
+# docker_programs MODULE@VERSION PACKAGE...: builds the packages with tags that exclude all code that requires cgo
 docker_programs() {
   local module=$1
   shift
@@ -43,7 +43,7 @@ docker_programs() {
     -tags 'exclude_graphdriver_btrfs no_btrfs no_devmapper no_zfs' -o "$OUT/" "$@"
 }
 
-# runc_program MODULE@VERSION: builds with cgo, because runc enters namespaces in C
+# runc_program MODULE@VERSION: builds runc with cgo, because the part of runc that enters namespaces is written in C
 runc_program() {
   need_go
   cd "$TMP"

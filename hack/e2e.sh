@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests of test/e2e against a real kind cluster with two nodes, named e2e, which it creates and deletes. Arguments go to go
-# test, for example: hack/e2e.sh -run TestInstall
+# Runs the tests in test/e2e against a real kind cluster with two nodes. The cluster is named e2e; the tests create and delete it.
+# Arguments are passed to go test, for example: hack/e2e.sh -run TestInstall
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "$0")/.."
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every fuzz target for a while, one after the other: hack/fuzz.sh [TIME], for example hack/fuzz.sh 10m. Interesting inputs stay in
-# Go's build cache. A failing input is written below testdata/fuzz: commit it with the fix.
+# Runs all fuzz targets, one after another, each for TIME (default 30s): hack/fuzz.sh [TIME], for example hack/fuzz.sh 10m. Go keeps
+# interesting inputs in its build cache. Go writes a failing input to a file below testdata/fuzz: commit it with the fix.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "$0")/.."
 

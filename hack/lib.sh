@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# Functions for the scripts of this directory, to be sourced: messages, Debian packages, and stages that run once. Stages need CACHE,
-# the directory for their results.
+# Functions for messages, Debian packages, and stages that run only once. The scripts in this directory source this file. Before a
+# script runs a stage, it must set CACHE to the directory for the results.
 
 set -o errexit -o nounset -o pipefail
 
-exec 3>&2 # a stage's output goes to its log; messages for the user go to 3
+exec 3>&2 # messages for the user go to 3, because a stage's stdout and stderr go to its log
 
 log() { printf '%s\n' "$*" >&3; }
 
@@ -13,21 +13,22 @@ die() {
   exit 1
 }
 
-# duration SECONDS: 45s, 2m30s
+# duration SECONDS: prints a duration, such as 45s or 2m30s
 duration() {
   if (($1 < 60)); then printf '%ds' "$1"; else printf '%dm%02ds' $(($1 / 60)) $(($1 % 60)); fi
 }
 
 # --- Debian -----------------------------------------------------------------------------------------------------------
 
-# need_debian_root WHAT REMEDY: exits unless this is Debian and the user is root
+# need_debian_root WHAT REMEDY: exits unless the system is Debian and the user is root; the error names WHAT and suggests REMEDY
 need_debian_root() {
   # shellcheck source=/dev/null
-  [[ $(. /etc/os-release 2>/dev/null && echo "${ID-}") == debian ]] || die "$1 works on Debian only: $2"
-  ((EUID == 0)) || die "$1 needs root: $2"
+  [[ $(. /etc/os-release 2>/dev/null && echo "${ID-}") == debian ]] || die "$1 works only on Debian: $2"
+  ((EUID == 0)) || die "$1 requires root: $2"
 }
 
-# apt_get ARGUMENT...: closes 3 and 9, so that services that a package starts keep neither the terminal nor a stage's lock
+# apt_get ARGUMENT...: runs apt-get without file descriptors 3 and 9. Otherwise, a service that a package starts would keep the
+# terminal open and hold a stage's lock.
 apt_get() {
   DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" </dev/null >&2 3>&- 9>&-
 }
@@ -36,7 +37,7 @@ apt_update() {
   apt_get update || log "  apt-get update failed; continuing with the existing package lists"
 }
 
-# installed PACKAGE
+# installed PACKAGE: succeeds if the Debian package is installed
 installed() {
   [[ $(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
 }
@@ -55,7 +56,7 @@ need_packages() {
   fi
 }
 
-# debian_mirror: prints the Debian archive in apt's sources
+# debian_mirror: prints the URL of the Debian archive in apt's sources
 debian_mirror() {
   local archives
   # shellcheck disable=SC2016 # apt-get's variable
@@ -74,15 +75,15 @@ end_job() {
   fi
 }
 
-# patiently WHAT COMMAND [ARGUMENT...]: runs COMMAND, which ends when the script ends, and reports every 20 seconds that it still
-# runs. It returns COMMAND's exit code in STATUS, because in a condition COMMAND would run without errexit.
+# patiently WHAT COMMAND [ARGUMENT...]: runs COMMAND and reports every 20 seconds that it is still running. If the script ends, COMMAND
+# is stopped. COMMAND's exit code is in STATUS: if a caller tested the exit code in a condition, COMMAND would run without errexit.
 patiently() {
   local what=$1 start=$SECONDS next=20
   shift
   trap end_job EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
-  set -o monitor # a process group of its own
+  set -o monitor # gives the job its own process group
   "$@" </dev/null &
   JOB=$!
   set +o monitor
@@ -98,7 +99,7 @@ patiently() {
   JOB=''
 }
 
-# remove_tree DIRECTORY...: unmounts what an interrupted debootstrap left mounted in each directory, and removes the directory
+# remove_tree DIRECTORY...: removes each directory, after unmounting everything that an interrupted debootstrap left mounted in it
 remove_tree() {
   local tree mount
   for tree in "$@"; do
@@ -109,14 +110,14 @@ remove_tree() {
   done
 }
 
-# built STAGE KEY: succeeds if STAGE has completed for KEY
+# built STAGE KEY: succeeds if STAGE was completed with KEY
 built() {
   [[ -f $CACHE/built/$1/.key && $(<"$CACHE/built/$1/.key") == "$2" ]]
 }
 
-# stage NAME KEY COMMAND [ARGUMENT...]: creates the directory CACHE/built/NAME with COMMAND, unless it exists for KEY. COMMAND
-# writes to OUT, has TMP for temporary files, and may exit, because it runs in a subshell. The directory appears only when it is
-# complete. A second script that needs a stage waits for the first.
+# stage NAME KEY COMMAND [ARGUMENT...]: creates the directory CACHE/built/NAME with COMMAND, unless the directory already exists for
+# KEY. COMMAND writes its result to the directory OUT, and temporary files to the directory TMP. It may exit, because it runs in a
+# subshell. The directory appears in CACHE/built only when it is complete. If two scripts run a stage, the second waits for the first.
 stage() {
   local name=$1 key=$2 log=$CACHE/logs/$1.log start
   shift 2
@@ -124,7 +125,7 @@ stage() {
   mkdir -p "$CACHE"/{built,logs,partial}
   exec 9>"$CACHE/lock"
   if ! flock --nonblock 9; then
-    log "  waiting for another run that builds in $CACHE"
+    log "  waiting for another script that is building in $CACHE"
     flock 9
   fi
   if ! built "$name" "$key"; then

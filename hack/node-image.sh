@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Provides a kind node image; see usage.
+# Provides a kind node image; see --help.
 set -o errexit -o nounset -o pipefail
 shopt -s inherit_errexit
 HERE=$(cd "$(dirname "$0")" && pwd)
 CACHE=${KIND_LOCAL_REGISTRY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kind-local-registry}/node-image
 
-# fingerprint DIRECTORY: prints a hash of the files in it
+# fingerprint DIRECTORY: prints a hash of the files in DIRECTORY
 fingerprint() {
   find "$1" -type f -print0 | LC_ALL=C sort --zero-terminated | xargs -0 cat | sha256sum | cut -c1-16
 }
@@ -22,16 +22,16 @@ STAMP=$(fingerprint "$HERE/node-image")
 
 usage() {
   cat <<USAGE
-Prints the reference of a kind node image that Docker has: IMAGE if it is given, otherwise the default of kind $KIND. If that cannot be
-pulled, it is $IMAGE, built from Debian packages and Go modules.
+Prints the reference of a kind node image, and ensures that Docker has the image. The image is IMAGE if it is given, and otherwise the
+default image of kind $KIND. If the default image cannot be pulled, $IMAGE is built from Debian packages and Go modules.
 
-  hack/node-image.sh [IMAGE]         a node image; the environment variable NODE_IMAGE can replace IMAGE
-  hack/node-image.sh --from-source   the one built from source, even if kind's can be pulled
-  hack/node-image.sh --bin           the directory with kind and kubectl
-  hack/node-image.sh --envtest       the directory with kube-apiserver, etcd and kubectl (KUBEBUILDER_ASSETS)
+  hack/node-image.sh [IMAGE]         prints a node image; the environment variable NODE_IMAGE can be set instead of IMAGE
+  hack/node-image.sh --from-source   prints the image that is built from source, even if kind's image can be pulled
+  hack/node-image.sh --bin           prints the directory that contains kind and kubectl
+  hack/node-image.sh --envtest       prints the directory that contains kube-apiserver, etcd and kubectl (KUBEBUILDER_ASSETS)
 
-The first build takes about 15 minutes on two cores, and an interrupted build continues where it stopped; later calls return
-immediately. Building an image needs Docker and root on Debian; --bin and --envtest need only Go.
+The first build takes about 15 minutes on two cores. An interrupted build continues where it stopped. Later calls return immediately.
+Building an image requires Debian, Docker and root; --bin and --envtest require only Go.
 
 Cache: $CACHE
        (KIND_LOCAL_REGISTRY_CACHE, XDG_CACHE_HOME)
@@ -65,10 +65,11 @@ envtest() {
   link envtest kube-apiserver=../built/kube/kube kubectl=../built/kube/kube etcd=../built/etcd/etcd
 }
 
-# from_source: ensures that Docker has the image built from source, and the cache the programs that belong to it
+# from_source: ensures that Docker has the image that is built from source, and that the cache contains kind, kubectl and the programs
+# for envtest
 from_source() {
   if ! ours_in_docker; then
-    need_debian_root "building a node image" "run it there, or name an image: hack/node-image.sh IMAGE"
+    need_debian_root "building a node image" "run hack/node-image.sh as root on Debian, or name an image: hack/node-image.sh IMAGE"
   fi
   bin
   envtest
@@ -79,7 +80,7 @@ from_source() {
   build_image
 }
 
-# node_image [IMAGE]: prints the reference of a node image
+# node_image [IMAGE]: prints the reference of a node image, after pulling or building it if Docker does not have it
 node_image() {
   need_docker
   if [[ ${1-} ]]; then
@@ -90,7 +91,7 @@ node_image() {
   elif ! ours_in_docker && pull "$OFFICIAL_IMAGE"; then
     echo "$OFFICIAL_IMAGE"
   else
-    ours_in_docker || log "  the image cannot be pulled here: building $IMAGE from source"
+    ours_in_docker || log "  kind's node image cannot be pulled: building $IMAGE from source"
     from_source
     echo "$IMAGE"
   fi

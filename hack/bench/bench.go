@@ -11,10 +11,10 @@ import (
 	"kind-local-registry/config"
 )
 
-// label marks all images of the benchmark for removal.
+// label marks the benchmark's images, so that cleanUp finds them.
 const label = "kind-local-registry/bench"
 
-// bench is a run of the benchmark.
+// bench represents one run of the benchmark.
 type bench struct {
 	host
 
@@ -25,11 +25,11 @@ type bench struct {
 
 func (b *bench) say(format string, args ...any) { _, _ = fmt.Fprintf(b.progress, format+"\n", args...) }
 
-// run measures the cases. It writes the results after each round, so that an interrupted run keeps them.
+// run measures the cases. It writes the results after each round, so that they are not lost if the run is interrupted.
 func (b *bench) run(ctx context.Context, chosen []subject) (err error) {
 	if _, err := b.command(ctx, "", "docker", "container", "inspect", config.RegistryContainer); err == nil {
-		return errors.New("this host already has a registry, and the benchmark would empty it: " +
-			"run it elsewhere, or remove the registry first with bin/setup down --registry")
+		return errors.New("this host already has a registry, and the benchmark would delete its images: " +
+			"run the benchmark elsewhere, or remove the registry first with bin/setup down --registry")
 	}
 	defer func() { err = errors.Join(err, b.cleanUp(context.WithoutCancel(ctx))) }()
 	b.say("creating cluster %s and a registry", cluster)
@@ -87,7 +87,7 @@ func (b *bench) measureCase(ctx context.Context, s subject) error {
 	return errors.Join(faults...)
 }
 
-// round measures everything once. Each round begins with another method.
+// round measures every method in every scenario once. The order of the methods changes from round to round.
 func (b *bench) round(ctx context.Context, s subject, round int) error {
 	all := b.methods()
 	turn := round % len(all)
@@ -117,7 +117,7 @@ func (b *bench) round(ctx context.Context, s subject, round int) error {
 	return nil
 }
 
-// keepPeaks records the peaks of memory so far.
+// keepPeaks records how much memory each container has used at most so far.
 func (b *bench) keepPeaks(ctx context.Context, s subject) error {
 	for _, container := range containers() {
 		peak, err := b.peak(ctx, container)
@@ -159,8 +159,8 @@ func (b *bench) measureMethod(ctx context.Context, s subject, m method, round in
 	return trial.run(ctx, rebuild, references, func() error { return b.makeImages(ctx, s, m) })
 }
 
-// measureRecreated measures a method in a new cluster, after removing the other methods' images from its nodes. Images stay in
-// the registry.
+// measureRecreated measures a method in a new cluster, after removing the images of the other methods from its nodes. The
+// registry keeps all images.
 func (b *bench) measureRecreated(ctx context.Context, s subject, m method, round int) error {
 	trial := trial{b, s, m, round}
 	var references []string
@@ -180,7 +180,7 @@ func (b *bench) measureRecreated(ctx context.Context, s subject, m method, round
 	return trial.run(ctx, recreate, references, func() error { return b.empty(ctx, s) })
 }
 
-// empty removes the images of the case from all nodes.
+// empty removes the case's images from all nodes.
 func (b *bench) empty(ctx context.Context, s subject) error {
 	if err := b.removePod(ctx); err != nil {
 		return err
@@ -224,8 +224,9 @@ func (p *trial) deliver(ctx context.Context, scenario, node string, references [
 	return references, err
 }
 
-// run measures how long it takes until a pod runs. It adds the time of the delivery, which must have been measured just before,
-// unless the method delivers on demand: then prepare restores the state before the delivery, and the pod causes it.
+// run measures the time from the start of the delivery until a pod runs. If the method delivers on demand, prepare first restores
+// the state before the delivery, and the pod then causes the delivery. Otherwise, run adds the time of the delivery that was
+// measured last.
 func (p *trial) run(ctx context.Context, scenario string, references []string, prepare func() error) error {
 	image := references[0]
 	if p.method.onDemand {
@@ -258,7 +259,7 @@ func (p *trial) measure(ctx context.Context, scenario, figure string, action fun
 	return nil
 }
 
-// machine returns the properties of the machine that the figures depend on.
+// machine returns the properties of the machine that the results depend on.
 func (b *bench) machine(ctx context.Context) (machine, error) {
 	var m machine
 	var faults []error

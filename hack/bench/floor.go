@@ -7,15 +7,16 @@ import (
 	"strings"
 )
 
-// The floor is the work that every delivery must do, done by basic tools. Upload: read all layers from Docker's directories
-// concurrently, archive them as tar, hash them and write them to disk. Fetch: extract them.
+// Shell commands that do the work that every delivery must do, with basic tools. The time that they take is the floor. The upload
+// concurrently reads all layers from Docker's directories, archives them with tar, hashes the archives and writes them to disk.
+// The fetch extracts the archives.
 const (
 	floorUpload = `tar -C %s -cf - . | tee %s/floor%d.hash | dd of=%s/floor%d.tar bs=1M conv=fsync status=none & `
 	floorHash   = `mkfifo %s/floor%d.hash; sha256sum <%s/floor%d.hash >/dev/null & `
 	floorFetch  = `mkdir -p %s/floor%d && tar -C %s/floor%d -xf %s/floor%d.tar & `
 )
 
-// measureFloor measures the floor of each scenario in the work directory.
+// measureFloor measures the floor of each scenario. It writes the files into the work directory.
 func (b *bench) measureFloor(ctx context.Context, s subject, round int) error {
 	trial := trial{b, s, method{Name: floor, tag: ourTag}, round}
 	layers, err := b.layerDirectories(ctx, s.references(trial.method)[0])

@@ -24,12 +24,12 @@ const (
 // registryHost returns the registry's host in references.
 func registryHost() string { return config.RegistryHost(config.RegistryPort) }
 
-// host is the machine that is measured: its Docker daemon, the cluster and the registry.
+// host runs commands on the machine that is measured, and on its Docker daemon, cluster and registry.
 type host struct {
 	options
 
 	registryData string   // path of the registry's volume on the host
-	layers       []string // chain IDs of the lowest layers of the case's images
+	layers       []string // chain IDs of the lowest layers in the case's images
 }
 
 // command runs a command and returns its stdout.
@@ -49,7 +49,7 @@ func (h *host) inNode(ctx context.Context, node, script string) (string, error) 
 	return h.command(ctx, "", "docker", "exec", node, "sh", "-ec", script)
 }
 
-// up creates the cluster, the registry and the pusher, or those that are missing.
+// up creates the cluster, the registry and the pusher if they are missing.
 func (h *host) up(ctx context.Context) error {
 	_, err := h.command(ctx, "", h.setup, "up", "--cluster", cluster, "--config", "examples/kind.yaml", "--rules", "hack/bench/rules.yaml",
 		"--node-image", h.nodeImage, "--kubeconfig", h.kubeconfig())
@@ -68,8 +68,9 @@ func (h *host) down(ctx context.Context, args ...string) error {
 
 func (h *host) kubeconfig() string { return filepath.Join(h.work, "kubeconfig") }
 
-// clear removes all images from the node that it did not have at first, until their layers are gone: by crictl those that the
-// kubelet knows, and by ctr those that only kind load left. It retries, because the kubelet may be removing the same pod.
+// clear removes from a node all images that were added since the node was created, and waits until their layers are gone. It
+// removes images that the kubelet knows with crictl, and images that only kind load has added with ctr. It retries, because the
+// kubelet may be removing the same pod.
 func (h *host) clear(ctx context.Context, node string) error {
 	const script = `
 set +e
@@ -82,10 +83,10 @@ for try in $(seq 100); do
   left=$(ctr -n k8s.io snapshots ls && ctr -n k8s.io content ls -q) && case $left in *%s*) ;; *) exit 0 ;; esac
   sleep 0.3
 done
-echo "the layers are still there; what may use them:"
+echo "the layers still exist; these may be using them:"
 crictl ps -a; crictl images; ctr -n k8s.io leases ls
 exit 1`
-	for _, layer := range h.layers { // of the lowest layer, chain ID, diffID and uncompressed digest are the same
+	for _, layer := range h.layers { // the lowest layer's chain ID is also its diffID and its uncompressed digest
 		if _, err := h.inNode(ctx, node, fmt.Sprintf(script, layer)); err != nil {
 			return fmt.Errorf("clearing %s: %w", node, err)
 		}
@@ -115,12 +116,12 @@ func (h *host) forget(m method) error {
 	return os.RemoveAll(repositories)
 }
 
-// podManifest is the manifest of a pod: the value of its rewrite annotation and its image are missing.
+// podManifest is a format string for a pod's manifest. Its arguments are the value of the rewrite annotation and the image.
 const podManifest = `{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "bench-pod", "namespace": "default",
 "annotations": {"` + config.RewriteAnnotation + `": "%t"}}, "spec": {"terminationGracePeriodSeconds": 0, "nodeSelector":
 {"kubernetes.io/hostname": "` + worker + `"}, "containers": [{"name": "bench", "image": "%s"}]}}`
 
-// runPod creates a pod with an image and waits until it runs. Its image is rewritten only if rewrite is set.
+// runPod creates a pod with an image and waits until the pod runs. The webhook rewrites the image only if rewrite is true.
 func (h *host) runPod(ctx context.Context, image string, rewrite bool) error {
 	if _, err := h.kubectl(ctx, fmt.Sprintf(podManifest, rewrite, image), "apply", "-f", "-"); err != nil {
 		return err
@@ -138,7 +139,7 @@ func (h *host) kubectl(ctx context.Context, stdin string, args ...string) (strin
 	return h.command(ctx, stdin, "kubectl", append([]string{"--kubeconfig", h.kubeconfig()}, args...)...)
 }
 
-// settle waits until all writes are on disk, so that the next measurement does not include them.
+// settle waits until all pending writes are on disk, so that they do not slow down the next measurement.
 func (h *host) settle(ctx context.Context) error {
 	_, err := h.command(ctx, "", "sync")
 	if err == nil {
@@ -147,15 +148,15 @@ func (h *host) settle(ctx context.Context) error {
 	return err
 }
 
-// layerDirectories returns Docker's directories of an image's layers, topmost first.
+// layerDirectories returns the directories in which Docker stores an image's layers, topmost layer first.
 func (h *host) layerDirectories(ctx context.Context, image string) ([]string, error) {
 	const directories = "{{.GraphDriver.Data.UpperDir}}:{{.GraphDriver.Data.LowerDir}}"
 	out, err := h.command(ctx, "", "docker", "image", "inspect", "--format", directories, image)
 	return strings.Split(strings.TrimSuffix(out, ":<no value>"), ":"), err
 }
 
-// warm reads the files of the images into the page cache, where those of a new build are: a method may have dropped layers that
-// the next method's images share.
+// warm reads the images' files into the page cache, because the files of a newly built image are there too. A method may have
+// dropped layers from the page cache that the next method's images share.
 func (h *host) warm(ctx context.Context, images []string) error {
 	for _, image := range images {
 		directories, err := h.layerDirectories(ctx, image)
@@ -174,7 +175,7 @@ func (h *host) warm(ctx context.Context, images []string) error {
 // containers returns the containers whose memory is measured.
 func containers() []string { return []string{config.PusherContainer, config.RegistryContainer} }
 
-// resetPeaks resets the containers' peaks of memory (proc(5), clear_refs).
+// resetPeaks resets the peak memory of the containers (proc(5), clear_refs).
 func (h *host) resetPeaks(ctx context.Context) error {
 	for _, container := range containers() {
 		pid, err := h.command(ctx, "", "docker", "inspect", "--format", "{{.State.Pid}}", container)

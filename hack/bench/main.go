@@ -1,6 +1,6 @@
-// Command bench measures how long an image takes from the host's Docker daemon to a node of a kind cluster with kind load,
-// with docker push and a pull, and with kind-local-registry, one after another in one run. It creates and deletes its own
-// cluster and registry. "hack/bench.sh --help" shows the usage.
+// Command bench measures how long it takes to get an image from the host's Docker daemon to a node of a kind cluster. In one run,
+// it compares kind load, docker push with a pull, and kind-local-registry. It creates and deletes its own cluster and registry.
+// "hack/bench.sh --help" shows the usage.
 package main
 
 import (
@@ -28,12 +28,12 @@ func main() {
 	}
 }
 
-// options are the flags.
+// options contains the flags.
 type options struct {
 	cases     string // comma-separated names
 	runs      int
-	out       string // directory of the results
-	work      string // directory for the files of images
+	out       string // directory for the results
+	work      string // directory for the files that are copied into images
 	setup     string // path of the program setup
 	nodeImage string
 	draw      bool
@@ -45,13 +45,13 @@ func run(ctx context.Context, args []string, progress io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(progress)
 	flags.StringVar(&o.cases, "cases", "858MB,100MB,10x80MB,5GB", "comma-separated cases to measure")
-	flags.IntVar(&o.runs, "runs", 5, "runs of each case")
-	flags.StringVar(&o.out, "out", "docs/benchmarks", "directory of the results")
-	flags.StringVar(&o.work, "work", "", "directory for the files of images; needs the size of the largest image")
+	flags.IntVar(&o.runs, "runs", 5, "number of rounds for each case")
+	flags.StringVar(&o.out, "out", "docs/benchmarks", "directory for the results")
+	flags.StringVar(&o.work, "work", "", "directory for the files that are copied into images; requires as much space as the largest image")
 	flags.StringVar(&o.setup, "setup", "bin/setup", "path of the program setup")
 	flags.StringVar(&o.nodeImage, "node-image", "", "kind node image")
-	flags.BoolVar(&o.add, "add", false, "keep the existing results of other cases")
-	flags.BoolVar(&o.draw, "draw", false, "only redraw the plot and rewrite the table from the existing results")
+	flags.BoolVar(&o.add, "add", false, "keep the existing results of the cases that are not measured")
+	flags.BoolVar(&o.draw, "draw", false, "measure nothing; only regenerate the plot and the tables from the existing results")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, progress io.Writer) error {
 		return err
 	}
 	if o.runs < 1 || o.work == "" {
-		return errors.New("want -runs of at least 1 and a directory for -work")
+		return errors.New("parsing flags: -runs must be at least 1, and -work must name a directory")
 	}
 	b := &bench{host: host{options: o}, progress: progress}
 	if o.add {

@@ -23,7 +23,7 @@ type method struct {
 	upload func(ctx context.Context, images []string) ([]string, error)
 	// fetch delivers the images with these references to a node.
 	fetch func(ctx context.Context, references []string, node string) error
-	// onDemand reports whether a pod with the image's name in the daemon causes the delivery.
+	// onDemand reports whether creating a pod causes the delivery, if the pod names the image by its reference in the daemon.
 	onDemand bool
 }
 
@@ -83,7 +83,7 @@ func (b *bench) setupPush(ctx context.Context, images []string) (references []st
 	return references, nil
 }
 
-// pull makes the node pull the images one by one, with the same call as the kubelet
+// pull makes the node pull the images one by one. It sends the same requests as the kubelet
 // (https://github.com/kubernetes/cri-api, ImageService).
 func (b *bench) pull(ctx context.Context, references []string, node string) (err error) {
 	pid, err := b.command(ctx, "", "docker", "inspect", "--format", "{{.State.Pid}}", node)

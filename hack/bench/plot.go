@@ -20,10 +20,10 @@ const (
 	plotTop   = 84
 )
 
-// fewest is the number of seconds at the left end of the axis, which is logarithmic.
+// fewest is the number of seconds at the left end of the logarithmic axis.
 const fewest = 0.1
 
-// picture is the template's data.
+// picture contains the data for the template.
 type picture struct {
 	Width, Height, Bottom int
 	Subtitle              string
@@ -41,7 +41,7 @@ type group struct {
 type bar struct {
 	Y, X, Width, Height int
 	Class, Text         string
-	Floor               int // X of the floor's mark; 0 for none
+	Floor               int // X of the mark that shows the floor; 0 for no mark
 }
 
 type tick struct {
@@ -49,7 +49,7 @@ type tick struct {
 	Text string
 }
 
-// plot draws the medians of all deliveries.
+// plot returns an SVG image of the median delivery times.
 func (r *results) plot() ([]byte, error) {
 	p := picture{Width: plotLeft + plotWidth + 150, Subtitle: fmt.Sprintf(
 		"seconds from the image in Docker to the image on the node, medians, %s; %s CPUs, Docker %s, containerd %s",

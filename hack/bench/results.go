@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// results are the results of a run, as in results.json.
+// results contains the results of a run. results.json has the same structure.
 type results struct {
 	Machine machine  `json:"machine"`
 	Memory  []memory `json:"memory"`
 	Samples []sample `json:"samples"`
 }
 
-// machine describes the machine of the run.
+// machine describes the machine on which the benchmark ran.
 type machine struct {
 	Date       string `json:"date"`
 	CPUs       string `json:"cpus"`
@@ -29,20 +29,20 @@ type machine struct {
 	Containerd string `json:"containerd"`
 }
 
-// memory is the peak resident set of a container's process during a case.
+// memory records the peak resident set size of a container's process during a case.
 type memory struct {
 	Case      string  `json:"case"`
 	Container string  `json:"container"`
 	MiB       float64 `json:"mebibytes"`
 }
 
-// sample is one measurement.
+// sample records one measurement.
 type sample struct {
 	Case     string `json:"case"`
 	Scenario string `json:"scenario"`
 	Method   string `json:"method"`
-	// Figure is delivery (from the daemon to the node), upload (the part of it up to the registry) or running (from the
-	// beginning of the delivery to a running pod).
+	// Figure is what was measured: delivery (from the daemon to the node), upload (the part of the delivery from the daemon to the
+	// registry), or running (from the beginning of the delivery until the pod runs).
 	Figure  string  `json:"figure"`
 	Round   int     `json:"round"`
 	Seconds float64 `json:"seconds"`
@@ -58,7 +58,7 @@ func (r *results) drop(cases []subject) {
 	}
 }
 
-// addPeak records a peak if it is higher than the known one of the same case and container.
+// addPeak records a peak unless a higher peak of the same case and container is already recorded.
 func (r *results) addPeak(m memory) {
 	for i, known := range r.Memory {
 		if known.Case == m.Case && known.Container == m.Container {
@@ -69,7 +69,7 @@ func (r *results) addPeak(m memory) {
 	r.Memory = append(r.Memory, m)
 }
 
-// last returns the latest of these measurements, in seconds.
+// last returns the latest measurement of a figure, in seconds.
 func (r *results) last(name, scenario, method, figure string) (seconds float64) {
 	for _, s := range r.Samples {
 		if s.Case == name && s.Scenario == scenario && s.Method == method && s.Figure == figure {
@@ -79,7 +79,7 @@ func (r *results) last(name, scenario, method, figure string) (seconds float64) 
 	return seconds
 }
 
-// median returns the median of these measurements in seconds, and their number.
+// median returns the median of a figure's measurements, in seconds, and the number of measurements.
 func (r *results) median(name, scenario, method, figure string) (seconds float64, n int) {
 	var found []float64
 	for _, s := range r.Samples {
@@ -98,7 +98,7 @@ func (r *results) median(name, scenario, method, figure string) (seconds float64
 	return found[middle], len(found)
 }
 
-// scenarios returns the measured scenarios of a case.
+// scenarios returns the scenarios of a case for which there are results.
 func (r *results) scenarios(s subject) (measured []string) {
 	for _, scenario := range s.Scenarios {
 		if _, n := r.median(s.Name, scenario, ours, "delivery"); n > 0 {
@@ -111,14 +111,14 @@ func (r *results) scenarios(s subject) (measured []string) {
 const resultsFile = "results.json"
 
 func readResults(directory string) (r results, err error) {
-	content, err := os.ReadFile(filepath.Join(directory, resultsFile)) // #nosec G304 -- of the caller
+	content, err := os.ReadFile(filepath.Join(directory, resultsFile)) // #nosec G304 -- the caller names the directory
 	if err != nil {
 		return r, err
 	}
 	return r, json.Unmarshal(content, &r)
 }
 
-// write writes the results as JSON, table and plot.
+// write writes the results as JSON, as tables and as a plot.
 func (r *results) write(directory string) error {
 	content, err := json.MarshalIndent(r, "", "\t")
 	if err != nil {

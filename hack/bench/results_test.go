@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// twoRounds returns results of one scenario with medians of 10, 4 and 2 s.
+// twoRounds returns two rounds of results of one scenario. The methods' medians are 10, 4 and 2 s, and the floor's is 1 s.
 func twoRounds() *results {
 	var r results
 	for method, seconds := range map[string][]float64{kindLoad: {9, 11}, dockerPush: {4, 4}, ours: {1, 3}, floor: {1, 1}} {
@@ -52,7 +52,7 @@ func TestPlot_IsXMLWithBarPerMethod(t *testing.T) {
 func TestPosition_KeepsOrderOfTimes(t *testing.T) {
 	t.Parallel()
 	if fast, slow := position(0.2, 100), position(20, 100); fast >= slow || slow > plotWidth {
-		t.Errorf("positions of 0.2 s and 20 s = %d and %d, want them in order and at most %d", fast, slow, plotWidth)
+		t.Errorf("positions of 0.2 s and 20 s = %d and %d, want the first to be smaller and both to be at most %d", fast, slow, plotWidth)
 	}
 }
 
@@ -67,7 +67,7 @@ func TestFill_WritesSameBytesForSameSeed(t *testing.T) {
 		readStart(t, directory, p)
 	}
 	if string(a) != string(b) || string(a) == string(make([]byte, 100)) {
-		t.Errorf("fill wrote %q, then %q, want the same", a, b)
+		t.Errorf("fill wrote %q, then %q, want the same random bytes", a, b)
 	}
 }
 

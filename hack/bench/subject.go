@@ -12,21 +12,21 @@ import (
 	"strings"
 )
 
-// subject is a case: the images to deliver and the scenarios to measure.
+// subject describes a case: the images to deliver and the scenarios to measure.
 type subject struct {
 	Name      string
-	Images    int // number of images, which share a base
-	Base      int // megabytes of the base, in three layers
-	Top       int // megabytes of each image's own layer, which a rebuild changes
+	Images    int // number of images; they share a base
+	Base      int // size of the base in megabytes; it has three layers
+	Top       int // size in megabytes of the layer that each image adds to the base, and that a rebuild changes
 	Scenarios []string
 }
 
-// The scenarios. All but rebuild begin with a node that has no layer of the image.
+// The scenarios. Except in rebuild, the node has no layers of the image at first.
 const (
-	first    = "first delivery" // the registry has no layer either
-	rebuild  = "rebuild"        // one layer has changed since node and registry got the image
-	recreate = "recreate"       // in a new cluster
-	second   = "second node"    // another node has the image
+	first    = "first delivery" // the registry has no layers either
+	rebuild  = "rebuild"        // node and registry have the image, but one layer has changed since
+	recreate = "recreate"       // the cluster is new, and the registry has the image
+	second   = "second node"    // another node and the registry have the image
 )
 
 // subjects returns all cases.
@@ -48,8 +48,8 @@ func (s subject) has(scenario string) bool {
 	return false
 }
 
-// references returns the references of a method's images in the daemon. Each method has its own images, on the same base,
-// because the kubelet remembers the name under which kind load imported an image.
+// references returns the references of a method's images in the daemon. Each method has its own images, on the same base, because
+// the kubelet remembers the reference under which kind load imported an image.
 func (s subject) references(m method) (references []string) {
 	for i := range s.Images {
 		references = append(references, fmt.Sprintf("bench/%s-%d:%s", strings.ToLower(s.Name), i, m.tag))
@@ -59,7 +59,7 @@ func (s subject) references(m method) (references []string) {
 
 func (s subject) baseReference() string { return "bench/" + strings.ToLower(s.Name) + "-base:local" }
 
-// makeBase builds the base of all images of the case: the program that their pods run, and three layers.
+// makeBase builds the base of the case's images. It contains the program that the pods run, and three layers of random files.
 func (b *bench) makeBase(ctx context.Context, s subject) error {
 	b.say("building an image of %d MB", s.Base)
 	directory := filepath.Join(b.work, "base")
@@ -78,7 +78,7 @@ func (b *bench) makeBase(ctx context.Context, s subject) error {
 	return b.build(ctx, directory, dockerfile+"ENTRYPOINT [\"/hello\"]\n", s.baseReference())
 }
 
-// makeImages builds the images of the case for a method, each with a new top layer.
+// makeImages builds a method's images for the case, each with a new top layer.
 func (b *bench) makeImages(ctx context.Context, s subject, m method) error {
 	for _, reference := range s.references(m) {
 		directory := filepath.Join(b.work, "top")
@@ -107,8 +107,9 @@ const (
 	textFile = 1_000_000 // bytes; compresses to half, like a program
 )
 
-// fill fills a directory with files of size bytes in total; half of them are compressible. The same seed gives the same bytes.
-// The files are few: for a minute after many files were removed, as before each measurement, ext4 creates files slowly.
+// fill fills a directory with files of size bytes in total; half of the bytes are compressible. The same seed produces the same
+// bytes. There are only few files, because many files are removed before each measurement, and ext4 then creates files slowly for
+// a minute.
 func fill(directory string, size int64, seed string) error {
 	var key [32]byte
 	copy(key[:], seed)
@@ -127,7 +128,7 @@ func fill(directory string, size int64, seed string) error {
 	return nil
 }
 
-// text generates text of 16 letters, which compresses to about half.
+// text generates text that consists of 16 different characters and can be compressed to about half its size.
 type text struct{ random io.Reader }
 
 // Read fills p with text.

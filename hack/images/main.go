@@ -1,5 +1,6 @@
-// Command images packs static binaries into images, each with one layer and one binary, and writes them as one archive for
-// docker load. The same binaries give the same bytes: the archive has no times, users or build paths.
+// Command images packs static binaries into images and writes the images to one archive for docker load. Each image has one
+// layer, which contains one binary. The same binaries always result in the same archive, because it contains no times, users or
+// build paths.
 //
 //	images -arch amd64 -o images.tar kind-local-registry/webhook:v0.1.0=bin/webhook
 package main
@@ -23,7 +24,7 @@ import (
 )
 
 func main() {
-	arch := flag.String("arch", "amd64", "architecture of the binaries, as in GOARCH")
+	arch := flag.String("arch", "amd64", "architecture of the binaries, such as amd64 or arm64 (see GOARCH)")
 	out := flag.String("o", "images.tar", "archive to write")
 	flag.Parse()
 	if err := run(*arch, *out, flag.Args()); err != nil {
@@ -34,7 +35,7 @@ func main() {
 
 func run(arch, out string, pairs []string) error {
 	if len(pairs) == 0 {
-		return errors.New("no images given: want REFERENCE=BINARY")
+		return errors.New("no image is given: want REFERENCE=BINARY")
 	}
 	images := map[name.Tag]v1.Image{}
 	for _, pair := range pairs {
@@ -57,7 +58,7 @@ func run(arch, out string, pairs []string) error {
 	return os.Rename(temporary, out)
 }
 
-// pack returns an image with one layer, which has the binary in its root directory. The binary is the entrypoint.
+// pack returns an image with one layer. The layer contains the binary in the root directory, and the binary is the entrypoint.
 func pack(binary, arch string) (v1.Image, error) {
 	content, err := os.ReadFile(binary) // #nosec G304 -- the caller names the binary
 	if err != nil {

@@ -56,10 +56,10 @@ installed webhook could remove it. Push the images with setup push before you ap
 		},
 	}
 	flags := command.Flags()
-	flags.StringArrayVarP(&options.files, "filename", "f", nil, "`FILE` or directory of manifests, or - for stdin; can be repeated")
+	flags.StringArrayVarP(&options.files, "filename", "f", nil, "`FILE` or directory that contains manifests, or - for stdin; can be repeated")
 	flags.StringVarP(&options.format, "output", "o", "", "output format: json or yaml (default a table)")
 	flags.BoolVar(&options.apply, "apply", false, "with -o yaml, print the manifests with the rewritten images")
-	flags.StringVar(&options.rules, "rules", "", "file of rules to try (default the rules in force)")
+	flags.StringVar(&options.rules, "rules", "", "file that contains the rules to try (default the rules in force)")
 	flags.StringVar(&options.cluster, "cluster", "", "kind cluster to read namespace labels from (default \""+config.Cluster+"\")")
 	return command
 }

@@ -29,8 +29,8 @@ type pushResults struct {
 	next  int                   // index of the first image that has no outcome yet
 }
 
-// add records the outcome of one image. The line of an image is printed to w once all earlier images have an outcome too. add
-// returns the number of images up to the first that has no outcome yet.
+// add records the outcome of one image. It prints to w the line of each image that has an outcome, unless an earlier image has none
+// yet. It returns the index of the first image that has no outcome yet.
 func (r *pushResults) add(w io.Writer, image int, pushed images.Pushed) int {
 	if r.ended == nil {
 		r.ended = map[int]images.Pushed{}

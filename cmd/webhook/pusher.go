@@ -25,8 +25,8 @@ type pusherOptions struct {
 	registry     string // URL of the registry's API
 	registryHost string // the registry's host in rewritten images
 	dockerHost   string // address of the Docker daemon
-	certs        string // directory of the certificates
-	rules        string // file of the rules; "" for the rules in the environment
+	certs        string // directory that contains the certificates
+	rules        string // file that contains the rules; "" for the rules in the environment
 }
 
 // newPusherCommand returns the command webhook pusher.
@@ -36,8 +36,8 @@ func newPusherCommand() *cobra.Command {
 		Use:   "pusher",
 		Short: "Push images from the Docker daemon to the registry on request",
 		Long: `Look up images in the Docker daemon and push them to the registry, for clients with a valid certificate (TLS 1.3). The pusher
-runs on the host, in a container that setup creates. It is the only component with access to the Docker socket. The directory
-of the certificates must contain ca.crt, server.crt and server.key.`,
+runs on the host, in a container that setup creates. It is the only component with access to the Docker socket. The certificate
+directory must contain ca.crt, server.crt and server.key.`,
 		Example: `  # As setup runs it
   webhook pusher --docker-host unix:///var/run/docker.sock --certs /etc/kind-registry-pusher
 
@@ -55,9 +55,9 @@ of the certificates must contain ca.crt, server.crt and server.key.`,
 	flags.StringVar(&options.registryHost, "registry-host", config.RegistryHost(config.RegistryPort),
 		"registry's host in rewritten images")
 	flags.StringVar(&options.dockerHost, "docker-host", "unix:///var/run/docker.sock", "address of the Docker daemon")
-	flags.StringVar(&options.certs, "certs", "/etc/"+config.PusherContainer, "directory of the certificates")
+	flags.StringVar(&options.certs, "certs", "/etc/"+config.PusherContainer, "directory that contains the certificates")
 	flags.StringVar(&options.rules, "rules", "",
-		"file of the rules for images (docs/rules.md); by default, the rules are read from the environment variable "+config.RulesVariable)
+		"file that contains the rules for images (docs/rules.md); by default, the rules are read from the environment variable "+config.RulesVariable)
 	return command
 }
 

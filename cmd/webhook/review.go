@@ -21,10 +21,10 @@ import (
 // reviewOptions contains the flags of webhook review.
 type reviewOptions struct {
 	assume       string // file that lists the images to assume, or "all"
-	rules        string // file of the rules; "" for the default rules
+	rules        string // file that contains the rules; "" for the default rules
 	registryHost string // the registry's host in rewritten images
 	pusher       string // host:port of the pusher
-	credentials  string // directory of the client certificate for the pusher
+	credentials  string // directory that contains the client certificate for the pusher
 	quiet        bool   // do not log decisions
 }
 
@@ -59,7 +59,7 @@ answered. The exit status is 1 if there was such a document.`,
 	}
 	flags := command.Flags()
 	flags.StringVar(&options.assume, "assume", "", "assume images instead of asking the pusher: a file that lists them, or all")
-	flags.StringVar(&options.rules, "rules", "", "file of the rules (default: the default rules)")
+	flags.StringVar(&options.rules, "rules", "", "file that contains the rules (default: the default rules)")
 	flags.StringVar(&options.registryHost, "registry-host", options.registryHost, "registry's host in rewritten images")
 	flags.StringVar(&options.pusher, "pusher", "", "host and port of the pusher, instead of --assume")
 	flags.StringVar(&options.credentials, "pusher-credentials", "", "directory that contains ca.crt, tls.crt and tls.key for the pusher")

@@ -23,10 +23,10 @@ type serveOptions struct {
 
 	service      string     // Service of the webhook
 	pusher       string     // host:port of the pusher
-	credentials  string     // directory of the client certificate for the pusher
+	credentials  string     // directory that contains the client certificate for the pusher
 	dockerSocket string     // path of the Docker socket; "" to use a pusher
 	registry     string     // URL of the registry's API; required with dockerSocket
-	rules        string     // file of the rules; "" for the default rules
+	rules        string     // file that contains the rules; "" for the default rules
 	level        slog.Level // lowest level that is logged
 }
 
@@ -56,7 +56,7 @@ socket.`,
 		"directory that contains ca.crt, tls.crt and tls.key for the pusher; the files may be created later and may change")
 	flags.StringVar(&options.dockerSocket, "docker-socket", "", "path of the Docker socket, instead of a pusher")
 	flags.StringVar(&options.registry, "registry", "", "URL of the registry's API; required with --docker-socket")
-	flags.StringVar(&options.rules, "rules", "", "file of the rules (docs/rules.md); changes are reloaded (default: the default rules)")
+	flags.StringVar(&options.rules, "rules", "", "file that contains the rules (docs/rules.md); changes are reloaded (default: the default rules)")
 	flags.StringVar(&options.RegistryHost, "registry-host", options.RegistryHost,
 		"registry's host in rewritten images")
 	flags.StringVar(&options.Namespace, "namespace", options.Namespace, "namespace of this process")

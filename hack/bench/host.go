@@ -68,9 +68,9 @@ func (h *host) down(ctx context.Context, args ...string) error {
 
 func (h *host) kubeconfig() string { return filepath.Join(h.work, "kubeconfig") }
 
-// clear removes from a node all images that were added since the node was created, and waits until their layers are gone. It
-// removes images that the kubelet knows with crictl, and images that only kind load has added with ctr. It retries, because the
-// kubelet may be removing the same pod.
+// clear removes all images that were added to a node since up, and waits until their layers are gone. It uses crictl to remove the
+// images that the kubelet knows, and ctr to remove the images that only kind load has added. It retries, because the kubelet may
+// be removing the same pod.
 func (h *host) clear(ctx context.Context, node string) error {
 	const script = `
 set +e

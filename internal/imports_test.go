@@ -15,8 +15,8 @@ import (
 
 const module = "kind-local-registry"
 
-// ours lists, for every package, which packages of this module it imports. Dependencies point inwards: from cmd to webhook
-// and setup's rooms, to the pusher, to the sources and the copy, to rules and rewrite.
+// ours lists the imports of every package from this module. Dependencies point inwards: from cmd, to webhook and setup's
+// packages in internal/host, to internal/pusher, to internal/docker and internal/push, to internal/rules and internal/rewrite.
 var ours = map[string]string{
 	"charts":                           "",
 	"charts/charttest":                 "charts config",
@@ -73,7 +73,7 @@ var ours = map[string]string{
 	"webhook/webhooktest":              "config internal/rewrite internal/rules webhook",
 }
 
-// external lists every import from outside the standard library of the packages that decide about a pod.
+// external lists what the packages that decide about a pod import from outside the standard library.
 var external = map[string][]string{
 	"internal/rewrite": {"github.com/distribution/reference"},
 	"webhook/podimage": {
@@ -144,7 +144,7 @@ func TestImports_KeepKindOutOfTheWebhook(t *testing.T) {
 	}
 }
 
-// packages returns the module's packages by directory, without test files and without those that need a build tag.
+// packages returns the module's packages by directory. It omits test files and packages that need a build tag.
 func packages(t *testing.T) map[string]*build.Package {
 	t.Helper()
 	found := map[string]*build.Package{}
@@ -171,7 +171,7 @@ func packages(t *testing.T) map[string]*build.Package {
 	return found
 }
 
-// local returns the imports of this module, without its name.
+// local returns the imports from this module, without the module's name.
 func local(imports []string) []string {
 	var found []string
 	for _, path := range imports {

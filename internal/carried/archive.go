@@ -20,7 +20,7 @@ const archiveFile = "images/images.tar"
 //go:embed images
 var files embed.FS
 
-// Archive opens the archive for docker load. The caller closes it. It returns ErrNotBuilt.
+// Archive opens the archive that docker load reads. The caller closes it. It returns ErrNotBuilt if the archive is missing.
 func Archive() (io.ReadCloser, error) {
 	archive, err := files.Open(archiveFile)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -30,7 +30,7 @@ func Archive() (io.ReadCloser, error) {
 }
 
 // Layers returns the diffIDs of an image's layers. They identify the image in every Docker daemon, unlike the image ID, which
-// differs in the containerd image store. reference is familiar and tagged, such as kind-local-registry/webhook:v0.1.0.
+// differs in the containerd image store. reference is a familiar name with a tag, such as kind-local-registry/webhook:v0.1.0.
 func Layers(reference string) ([]string, error) {
 	tag, err := name.NewTag(reference)
 	if err != nil {
@@ -38,11 +38,11 @@ func Layers(reference string) ([]string, error) {
 	}
 	image, err := tarball.Image(Archive, &tag)
 	if err != nil {
-		return nil, fmt.Errorf("reading the carried image %s: %w", reference, err)
+		return nil, fmt.Errorf("reading the embedded image %s: %w", reference, err)
 	}
 	config, err := image.ConfigFile()
 	if err != nil {
-		return nil, fmt.Errorf("reading the config of the carried image %s: %w", reference, err)
+		return nil, fmt.Errorf("reading the config of the embedded image %s: %w", reference, err)
 	}
 	var layers []string
 	for _, id := range config.RootFS.DiffIDs {

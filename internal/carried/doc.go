@@ -1,5 +1,5 @@
-// Package carried embeds the images of the registry and of the webhook, which is also the pusher's, in setup, as one archive
-// for docker load. So a user needs only setup and Docker, and setup pulls nothing.
+// Package carried embeds two images in setup, as one archive for docker load: the registry's image, and the image that the
+// webhook and the pusher share. A user therefore needs only setup and Docker, and setup pulls nothing.
 //
-// make builds the archive (hack/images). A plain go build has none: Archive then returns ErrNotBuilt.
+// make builds the archive with hack/images. A plain go build does not embed one, and Archive then returns ErrNotBuilt.
 package carried

@@ -1,3 +1,4 @@
-// Package coalesce runs concurrent calls with the same key once. Unlike golang.org/x/sync/singleflight, a caller can leave
-// without cancelling the others, the run is cancelled when the last caller has left, and all callers get its progress.
+// Package coalesce merges concurrent calls with the same key into one run. It differs from golang.org/x/sync/singleflight in
+// three ways: a caller can leave without cancelling the other callers, the run is cancelled when its last caller has left, and
+// all callers receive the run's progress.
 package coalesce

@@ -6,13 +6,13 @@ import (
 	"sync"
 )
 
-// ErrClosed is the error of Do after Close.
+// ErrClosed is returned by Do after Close.
 var ErrClosed = errors.New("shutting down")
 
-// Run does the work of a call. It may report progress until it returns.
+// Run does the work of a call. Until it returns, it may report progress.
 type Run[Result, Progress any] func(ctx context.Context, report func(Progress)) (Result, error)
 
-// Group has the running calls by key. Its zero value is empty and ready to use. It is safe for concurrent use.
+// Group holds the running calls by key. Its zero value is ready to use. It is safe for concurrent use.
 type Group[Result, Progress any] struct {
 	mu     sync.Mutex
 	byKey  map[string]*call[Result, Progress]
@@ -31,13 +31,13 @@ type call[Result, Progress any] struct {
 	err    error
 }
 
-// waiter is a caller that waits for a call.
+// waiter is a caller of Do that waits for a call.
 type waiter[Progress any] struct{ progress func(Progress) }
 
-// Do waits for the call with that key, or until ctx ends. If no such call is running, Do starts one; joined reports whether one
-// was running. Unless progress is nil, Do calls it immediately with the call's latest progress, and then with each report,
-// never concurrently and never after Do has returned. progress must not block or use the group. The error is that of the call,
-// that of ctx, or ErrClosed.
+// Do waits for the call with the given key, or until ctx ends. If no such call is running, Do starts one; joined reports
+// whether a call was already running. Unless progress is nil, Do immediately calls it with the call's latest progress, and then
+// again for each report. Do never calls progress concurrently or after it has returned. progress must not block or use the
+// group. The returned error is the call's error, ctx's error or ErrClosed.
 func (g *Group[Result, Progress]) Do(
 	ctx context.Context, key string, progress func(Progress), run Run[Result, Progress],
 ) (result Result, joined bool, err error) {
@@ -58,7 +58,7 @@ func (g *Group[Result, Progress]) Do(
 	}
 }
 
-// Close cancels all calls and waits for them.
+// Close cancels all calls and waits for them to end.
 func (g *Group[Result, Progress]) Close() {
 	g.mu.Lock()
 	g.closed = true
@@ -69,7 +69,7 @@ func (g *Group[Result, Progress]) Close() {
 	g.all.Wait()
 }
 
-// join adds w to the call with that key, which it starts if needed, and reports the latest progress to w.
+// join adds w to the call with the given key and reports the latest progress to w. It starts the call if none is running.
 func (g *Group[Result, Progress]) join(
 	ctx context.Context, key string, w *waiter[Progress], run Run[Result, Progress],
 ) (awaited *call[Result, Progress], joined bool, err error) {
@@ -87,7 +87,7 @@ func (g *Group[Result, Progress]) join(
 	return awaited, joined, nil
 }
 
-// start starts a call whose context outlives that of its first caller. g.mu must be locked.
+// start starts a call. The call's context does not end with its first caller's context. g.mu must be locked.
 func (g *Group[Result, Progress]) start(
 	ctx context.Context, key string, run Run[Result, Progress],
 ) *call[Result, Progress] {
@@ -110,7 +110,7 @@ func (g *Group[Result, Progress]) start(
 	return started
 }
 
-// report reports progress to all waiters of a call.
+// report passes progress to all waiters of a call.
 func (g *Group[Result, Progress]) report(of *call[Result, Progress], p Progress) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -120,7 +120,7 @@ func (g *Group[Result, Progress]) report(of *call[Result, Progress], p Progress)
 	}
 }
 
-// leave removes w from the call, and cancels the call if no waiter is left.
+// leave removes w from the call, and cancels the call if no other waiter is left.
 func (g *Group[Result, Progress]) leave(key string, left *call[Result, Progress], w *waiter[Progress]) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -131,7 +131,7 @@ func (g *Group[Result, Progress]) leave(key string, left *call[Result, Progress]
 	}
 }
 
-// remove removes the call from the map if it is still in it. g.mu must be locked.
+// remove deletes the call from the map if the map still contains it. g.mu must be locked.
 func (g *Group[Result, Progress]) remove(key string, gone *call[Result, Progress]) {
 	if g.byKey[key] == gone {
 		delete(g.byKey, key)

@@ -11,10 +11,10 @@ import (
 	"kind-local-registry/internal/coalesce"
 )
 
-// group is a group of calls whose result and progress are numbers.
+// group uses numbers as results and progress.
 type group = coalesce.Group[int, int]
 
-// answer is the result of Do, and the progress that its caller got.
+// answer contains what Do returned, and the progress that its caller received.
 type answer struct {
 	result   int
 	joined   bool
@@ -22,7 +22,7 @@ type answer struct {
 	progress []int
 }
 
-// do calls Do in a goroutine, and returns a channel for its answer.
+// do calls Do in a goroutine, and returns a channel that receives Do's answer.
 func do(ctx context.Context, g *group, run coalesce.Run[int, int]) <-chan answer {
 	answered := make(chan answer, 1)
 	go func() {
@@ -34,7 +34,7 @@ func do(ctx context.Context, g *group, run coalesce.Run[int, int]) <-chan answer
 	return answered
 }
 
-// until returns a Run that reports the values of reports, and returns when reports is closed. It counts its runs.
+// until returns a Run that reports each value from reports and returns when reports is closed. begun counts the runs.
 func until(reports <-chan int, begun *int) coalesce.Run[int, int] {
 	return func(ctx context.Context, report func(int)) (int, error) {
 		*begun++

@@ -13,14 +13,14 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// Client is a client of a Docker daemon. It is safe for concurrent use.
+// Client sends requests to a Docker daemon. It is safe for concurrent use.
 type Client struct {
 	api *client.Client
 
 	mu      sync.Mutex
 	known   Layout
 	fetched time.Time // when the layout was fetched
-	// manifests are the digests of the image manifests by the image's ID in the containerd image store.
+	// manifests maps the IDs of images in the containerd image store to the digests of their image manifests.
 	manifests map[digest.Digest]digest.Digest
 }
 
@@ -36,8 +36,8 @@ func New(host string) (*Client, error) {
 // Close closes idle connections.
 func (c *Client) Close() error { return c.api.Close() }
 
-// Image returns the image with that reference or ID. The error is a *rewrite.Refusal with the reason NotOnHost if the daemon
-// does not have it; after any other error it is unknown whether the daemon has it.
+// Image returns the image with the given reference or ID. If the daemon does not have the image, the error is a
+// *rewrite.Refusal with the reason NotOnHost. After any other error, it is unknown whether the daemon has the image.
 func (c *Client) Image(ctx context.Context, name string) (Image, error) {
 	found, err := c.api.ImageInspect(ctx, name)
 	if errdefs.IsNotFound(err) {

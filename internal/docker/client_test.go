@@ -102,7 +102,7 @@ func TestRefusal_NamesImagesThatCannotBePushed(t *testing.T) {
 	}
 }
 
-// wantRefusal fails the test unless err is a refusal with that reason and a detail.
+// wantRefusal fails the test unless err is a refusal with the given reason and a detail.
 func wantRefusal(t *testing.T, err error, want rewrite.Reason) {
 	t.Helper()
 	refusal, ok := errors.AsType[*rewrite.Refusal](err)

@@ -9,15 +9,16 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// maxConcurrentReads is how many blobs are read concurrently. More are not faster on two cores, and slower on a rotating disk.
+// maxConcurrentReads is how many blobs are read concurrently. A higher limit is not faster on two cores, and is slower on a
+// rotating disk.
 const maxConcurrentReads = 3
 
-// yieldError marks an error of yield, which Blobs returns unwrapped.
+// yieldError marks an error as returned by yield. Blobs returns such an error unwrapped.
 type yieldError struct{ err error }
 
 func (e *yieldError) Error() string { return e.err.Error() }
 
-// asYieldError marks an error, or nil, of yield.
+// asYieldError marks an error as returned by yield. It returns nil for nil.
 func asYieldError(err error) error {
 	if err == nil {
 		return nil
@@ -25,8 +26,8 @@ func asYieldError(err error) error {
 	return &yieldError{err}
 }
 
-// readConcurrently calls read for each blob, for several concurrently. An error of yield ends it; other errors are joined and
-// returned at the end.
+// readConcurrently calls read for each blob, for several blobs concurrently. It stops at the first error from yield. All other
+// errors are joined and returned at the end.
 func readConcurrently(ctx context.Context, want []digest.Digest, read func(digest.Digest) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(maxConcurrentReads)

@@ -12,13 +12,13 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// containerd is the source that reads the files of the containerd image store, whose names are the blobs' digests.
+// containerd is the source that reads the files of the containerd image store. Their names are the blobs' digests.
 type containerd struct{ directories []string }
 
-// Name returns containerd.
+// Name implements push.Source.
 func (containerd) Name() string { return "containerd" }
 
-// Blobs yields several blobs concurrently.
+// Blobs implements push.Source. It yields several blobs concurrently.
 func (c containerd) Blobs(
 	ctx context.Context, want []digest.Digest, yield func(d digest.Digest, size int64, blob io.Reader) error,
 ) error {
@@ -37,7 +37,7 @@ func (c containerd) document(_ context.Context, d digest.Digest) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.Open(path) // #nosec G304 -- a digest names no other directory
+	file, err := os.Open(path) // #nosec G304 -- a digest cannot lead to another directory
 	if err != nil {
 		return nil, err
 	}

@@ -8,31 +8,33 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// Image is an image of the daemon at the time of the request.
+// Image describes an image as the daemon reported it at the time of the request.
 type Image struct {
-	// ID is the daemon's ID of the image: the digest of its config, or in the containerd image store that of its image manifest
-	// or index.
+	// ID is the daemon's ID for the image. In Docker's own image store it is the digest of the image's config. In the
+	// containerd image store it is the digest of the image manifest or index.
 	ID digest.Digest
 	// Containerd reports whether the image is in the containerd image store.
 	Containerd bool
-	// Manifest is the digest of the image manifest that a push of an image of the containerd image store puts. It is "" if that
-	// is unknown before the push, and for Docker's own image store.
+	// Manifest is the digest of the image manifest that a push from the containerd image store uploads. It is "" for Docker's
+	// own image store, and if the digest is unknown before the push.
 	Manifest digest.Digest
-	// Layers are the diffIDs, lowest first. A layer may occur more than once.
+	// Layers are the layers' diffIDs, lowest layer first. A layer may occur more than once.
 	Layers []digest.Digest
-	// OS and Architecture are those of the config, in the form of GOOS and GOARCH. Either may be "".
+	// OS and Architecture are the values in the image's config, in the form of GOOS and GOARCH. Either may be "".
 	OS, Architecture string
-	// Size is the total size in bytes of the files in all layers, somewhat less than that of the layers' tars.
+	// Size is the total size in bytes of the files in all layers. It is slightly smaller than the total size of the layers'
+	// tars.
 	Size int64
-	// Pulled reports whether the daemon pulled the image from the registry that the requested reference names, or pushed it
-	// there: not a build, docker load, docker commit or a tag of another repository's image. Every tag counts as pulled if the
-	// image came from that repository. It is false for an image that was requested by its ID, and if the daemon does not tell:
-	// a containerd image store before API 1.53.
+	// Pulled reports whether the daemon pulled the image from the repository that the requested reference names, or pushed the
+	// image there. If so, it is true for every tag of the image in that repository. It is false for a build, and for an image
+	// that came from docker load, docker commit or a docker tag of another repository's image. It is also false if the image
+	// was requested by its ID, or if the daemon does not report the image's origin; the containerd image store does so only
+	// since API 1.53.
 	Pulled bool
 }
 
-// Refusal returns nil, or a *rewrite.Refusal with the reason WrongPlatform or Unservable if the image cannot be pushed. It
-// ignores the architecture, because an emulator on the host also works in the nodes.
+// Refusal returns a *rewrite.Refusal with the reason WrongPlatform or Unservable if the image cannot be pushed, otherwise nil.
+// It ignores the architecture, because an emulator on the host also works in the nodes.
 func (i Image) Refusal() error {
 	switch {
 	case i.OS != "" && i.OS != "linux":

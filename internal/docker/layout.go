@@ -13,12 +13,12 @@ import (
 
 // Layout describes where a daemon stores its images.
 type Layout struct {
-	root       string // such as /var/lib/docker
-	driver     string // a graph driver such as overlay2, or a snapshotter of containerd
+	root       string // Docker's data directory, such as /var/lib/docker
+	driver     string // a graph driver such as overlay2, or a containerd snapshotter
 	containerd bool   // the daemon has the containerd image store
 }
 
-// NewLayout returns the layout of a daemon from its info.
+// NewLayout derives the layout from the daemon's info.
 func NewLayout(info system.Info) Layout {
 	return Layout{
 		root: info.DockerRootDir, driver: info.Driver,
@@ -27,13 +27,13 @@ func NewLayout(info system.Info) Layout {
 	}
 }
 
-// Directories returns the directories on the daemon's host with the files of the images' layers. A pusher that can read them
-// at the same paths pushes faster. Some may not exist.
+// Directories returns the directories on the daemon's host that contain the files of the images' layers. Some of the
+// directories may not exist. A pusher that can read them at the same paths pushes faster.
 func (l Layout) Directories() []string {
 	switch {
 	case l.containerd:
 		const plugin = "io.containerd.content.v1.content"
-		// The daemon's own containerd, and the system's.
+		// The content of the containerd that the daemon runs, and of the system's containerd.
 		return []string{filepath.Join(l.root, "containerd/daemon", plugin), filepath.Join("/var/lib/containerd", plugin)}
 	case l.driver == "overlay2":
 		return []string{filepath.Join(l.root, "image/overlay2"), filepath.Join(l.root, "overlay2")}
@@ -41,10 +41,10 @@ func (l Layout) Directories() []string {
 	return nil
 }
 
-// layoutTTL is how long the layout is cached: it may change when the daemon restarts.
+// layoutTTL is how long the layout is cached. It may change when the daemon restarts.
 const layoutTTL = time.Minute
 
-// layout returns the daemon's layout.
+// layout returns the daemon's layout, which may be cached.
 func (c *Client) layout(ctx context.Context) (Layout, error) {
 	c.mu.Lock()
 	known, fetched := c.known, c.fetched

@@ -14,10 +14,11 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// document returns a small blob of an image by its digest.
+// document returns a small blob of an image, such as its image manifest, by digest.
 type document func(ctx context.Context, d digest.Digest) ([]byte, error)
 
-// findManifest returns the image manifest for the nodes' platform. id is the digest of an image manifest or an index.
+// findManifest returns the digest and content of the image manifest for the nodes' platform. id is the digest of an image
+// manifest or of an index.
 func findManifest(ctx context.Context, id digest.Digest, read document) (digest.Digest, []byte, error) {
 	content, err := read(ctx, id)
 	if err != nil {
@@ -41,8 +42,9 @@ func findManifest(ctx context.Context, id digest.Digest, read document) (digest.
 	return "", nil, wrongPlatform(index.Manifests, missing)
 }
 
-// preferred returns the image manifests that the nodes can run, the best first: those for the platform of this process, which
-// is the nodes' too. If there are none, it returns the only one for linux, which an emulator on the host may run.
+// preferred returns the image manifests that the nodes can run, the best one first. They are those for this process's platform,
+// which is also the nodes' platform. If there are none, but exactly one image manifest is for linux, preferred returns that
+// one, because an emulator on the host may run it.
 func preferred(manifests []v1.Descriptor) []v1.Descriptor {
 	nodes := platforms.Default()
 	var matching, others []v1.Descriptor
@@ -70,7 +72,7 @@ func preferred(manifests []v1.Descriptor) []v1.Descriptor {
 	return matching
 }
 
-// wrongPlatform returns the refusal of an index without an image for the nodes.
+// wrongPlatform returns the refusal for an index that has no image for the nodes' platform.
 func wrongPlatform(manifests []v1.Descriptor, missing error) error {
 	var has []string
 	for _, m := range manifests {
@@ -85,8 +87,8 @@ func wrongPlatform(manifests []v1.Descriptor, missing error) error {
 	return &rewrite.Refusal{Reason: rewrite.WrongPlatform, Detail: detail}
 }
 
-// parseManifest returns the digests of the image's config and layers, as they are stored. The error is a *rewrite.Refusal if no
-// registry can serve the image to a node, as with foreign layers.
+// parseManifest returns the digests of the image's config and layers as stored blobs. The error is a *rewrite.Refusal if no
+// registry can serve the image to a node, for example because a layer is foreign.
 func parseManifest(id digest.Digest, content []byte) (config digest.Digest, layers []digest.Digest, err error) {
 	var manifest v1.Manifest
 	if err := json.Unmarshal(content, &manifest); err != nil {

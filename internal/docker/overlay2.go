@@ -19,18 +19,19 @@ import (
 	"kind-local-registry/internal/pagecache"
 )
 
-// overlay2 is the source that reads the files of Docker's overlay2 driver: the config, and of each layer the files and the
-// record of tar-split, from which it reassembles the layer's tar byte for byte. Docker does not promise to keep this layout. If
-// it differs, the blob cannot be read or does not match its digest, and the next source is used.
+// overlay2 is the source that reads the files of Docker's overlay2 driver. It reads the image's config from its file. It
+// reassembles each layer's tar, byte for byte, from the layer's files and from the record that tar-split made. Docker does not
+// promise to keep this layout. If the layout differs, a blob cannot be read or does not match its digest, and the next source
+// is used.
 type overlay2 struct {
-	root  string // Docker's, such as /var/lib/docker
+	root  string // Docker's data directory, such as /var/lib/docker
 	image Image
 }
 
-// Name returns overlay2.
+// Name implements push.Source.
 func (overlay2) Name() string { return "overlay2" }
 
-// Blobs yields several blobs concurrently. The size of a layer is unknown before its end.
+// Blobs implements push.Source. It yields several blobs concurrently. A layer's size is unknown until its end.
 func (o overlay2) Blobs(
 	ctx context.Context, want []digest.Digest, yield func(d digest.Digest, size int64, blob io.Reader) error,
 ) error {
@@ -57,11 +58,11 @@ func (o overlay2) Blobs(
 	})
 }
 
-// openLayer opens the layer with that chainID, which identifies it and all layers below it
+// openLayer opens the layer with the given chainID, which identifies the layer together with all layers below it
 // (https://github.com/opencontainers/image-spec/blob/v1.1.1/config.md#layer-chainid).
 func (o overlay2) openLayer(chain digest.Digest) (*layerReader, error) {
 	metadata := filepath.Join(o.root, "image/overlay2/layerdb/sha256", chain.Encoded())
-	cacheID, err := os.ReadFile(filepath.Join(metadata, "cache-id")) // #nosec G304 -- a digest names no other directory
+	cacheID, err := os.ReadFile(filepath.Join(metadata, "cache-id")) // #nosec G304 -- a digest cannot lead to another directory
 	if err != nil {
 		return nil, err
 	}
@@ -84,18 +85,19 @@ func (o overlay2) openLayer(chain digest.Digest) (*layerReader, error) {
 	return &layerReader{split: split, entries: json.NewDecoder(entries), files: files}, nil
 }
 
-// minDropSize is the size in bytes from which a file is dropped from the page cache once it has been read, because the registry
-// then has it. Small files free little memory, and are slow to read again if Docker runs the image.
+// minDropSize is the minimum size in bytes of the files that are dropped from the page cache after they have been read. The
+// registry has their content by then. Smaller files remain in the cache: dropping them frees little memory, and makes them slow
+// to read if Docker runs the image.
 const minDropSize = 256 << 10
 
-// layerReader reads the tar of a layer. It buffers no more than a tar header.
+// layerReader reads a layer's tar. It buffers at most one tar header.
 type layerReader struct {
 	split   *os.File
 	entries *json.Decoder
-	files   *os.Root // the image controls the names in a layer: they must not lead out of it
-	segment []byte   // the rest of a header or padding
+	files   *os.Root // keeps file names, which the image controls, from leading out of the layer
+	segment []byte   // the unread part of a header or padding
 	file    *os.File // the file being read, or nil
-	size    int64    // of file in the tar, in bytes
+	size    int64    // file's size in the tar, in bytes
 	left    int64    // the unread part of size
 }
 
@@ -107,7 +109,7 @@ func (l *layerReader) close() {
 	_ = l.split.Close()
 }
 
-// Read reads the next bytes of the tar.
+// Read reads the next bytes of the layer's tar.
 func (l *layerReader) Read(p []byte) (int, error) {
 	for {
 		switch {
@@ -126,8 +128,8 @@ func (l *layerReader) Read(p []byte) (int, error) {
 	}
 }
 
-// readFile reads the next bytes of the file. A file that has become shorter is an error; one that has become longer changes the
-// layer's digest.
+// readFile reads the next bytes of the current file. A file that has become shorter results in an error. From a file that has
+// become longer, only the original size is read.
 func (l *layerReader) readFile(p []byte) (int, error) {
 	n, err := l.file.Read(p[:min(int64(len(p)), l.left)])
 	l.left -= int64(n)
@@ -144,7 +146,7 @@ func (l *layerReader) readFile(p []byte) (int, error) {
 	return n, err
 }
 
-// next moves to the next entry, or returns io.EOF.
+// next moves to the next entry of tar-split's record. At the end of the record it returns io.EOF.
 func (l *layerReader) next() error {
 	var entry storage.Entry
 	if err := l.entries.Decode(&entry); err != nil {
@@ -163,14 +165,14 @@ func (l *layerReader) next() error {
 	return nil
 }
 
-// localName returns the path of a tar entry below the layer's directory.
+// localName converts the name of a tar entry into a path below the layer's directory.
 func localName(name string) string {
 	return filepath.Clean(strings.TrimLeft(name, "/"))
 }
 
-// yieldFile yields the file of a blob.
+// yieldFile yields the blob in a file.
 func yieldFile(path string, d digest.Digest, yield func(digest.Digest, int64, io.Reader) error) error {
-	file, err := os.Open(path) // #nosec G304 -- a digest names no other directory
+	file, err := os.Open(path) // #nosec G304 -- a digest cannot lead to another directory
 	if err != nil {
 		return err
 	}

@@ -18,13 +18,14 @@ import (
 	"github.com/vbatts/tar-split/tar/storage"
 )
 
-// store is a directory in the layout of the overlay2 driver.
+// store is a temporary directory in the layout of the overlay2 driver.
 type store struct {
 	root  string
 	image Image
 }
 
-// newStore returns a store with one image of those layers. The files of a layer are name, content, name, content, ….
+// newStore returns a store that contains one image with the given layers. Each layer alternates file names and contents: name,
+// content, name, content, ….
 func newStore(t *testing.T, layers ...[]string) store {
 	t.Helper()
 	s := store{root: t.TempDir()}
@@ -37,7 +38,7 @@ func newStore(t *testing.T, layers ...[]string) store {
 	return s
 }
 
-// add adds a layer with tar-split's record of its tar.
+// add adds a layer to the store, together with tar-split's record of the layer's tar.
 func (s *store) add(t *testing.T, files []string) {
 	t.Helper()
 	var layer, record bytes.Buffer
@@ -81,12 +82,13 @@ func (s *store) write(t *testing.T, name string, content []byte) {
 	}
 }
 
-// diff returns the directory with the lowest layer's files.
+// diff returns the directory that contains the lowest layer's files.
 func (s *store) diff() string {
 	return filepath.Join(s.root, "overlay2", s.image.Layers[0].Encoded()[:8], "diff")
 }
 
-// read reads all blobs, and reports for each yielded one whether it was read without an error and matches its digest.
+// read reads all blobs of the image. For each yielded blob it reports whether the blob was read without an error and matches
+// its digest.
 func (s *store) read(t *testing.T) (map[digest.Digest]bool, error) {
 	t.Helper()
 	intact := map[digest.Digest]bool{}

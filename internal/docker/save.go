@@ -16,21 +16,23 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// save is the source that every daemon has: GET /images/get. It is one stream of the whole image, so unwanted blobs are read
-// and discarded. Docker's graph drivers write the image to the daemon's disk before they send the first byte.
+// save is the source that every daemon has: GET /images/get. The response is one stream of the whole image; save discards the
+// blobs that were not requested. With its graph drivers, Docker writes the image to its disk before it sends the first byte.
 type save struct {
 	client *Client
 	image  Image
 }
 
-// Name returns save.
+// Name implements push.Source.
 func (save) Name() string { return "save" }
 
-// maxDocument is the limit in bytes for a small blob that is read into memory: that of registries for an image manifest.
+// maxDocument is the maximum size in bytes of a small blob that is read into memory. Registries have the same limit for an
+// image manifest.
 const maxDocument = 4 << 20
 
-// Blobs yields one blob after another, in the order of the daemon's stream. Before Docker 25, the name of a layer's file does
-// not contain its digest: the list at the end of the stream maps the names, and a second stream yields the layers.
+// Blobs implements push.Source. It yields one blob after another, in the order of the daemon's stream. Before Docker 25, the
+// names of the layers' files do not contain the digests. Blobs then maps the names with the list at the end of the stream, and
+// reads the layers from a second stream.
 func (s save) Blobs(
 	ctx context.Context, want []digest.Digest, yield func(d digest.Digest, size int64, blob io.Reader) error,
 ) error {
@@ -64,8 +66,8 @@ func (s save) Blobs(
 // read reads one stream of the image.
 func (s save) read(ctx context.Context, w *walk) error {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // ends the daemon's work if the stream is not read to its end
-	// By the ID: for a reference without a tag, the daemon would save all tags.
+	defer cancel() // makes the daemon stop saving if the stream is not read to its end
+	// For a reference without a tag, the daemon would save all tags. An ID prevents that.
 	stream, err := s.client.api.ImageSave(ctx, []string{s.image.ID.String()})
 	if err != nil && strings.Contains(err.Error(), "could not verify layer data") {
 		return &rewrite.Refusal{Reason: rewrite.Unservable, Detail: "the Docker daemon cannot reproduce the image: " + err.Error()}
@@ -79,7 +81,7 @@ func (s save) read(ctx context.Context, w *walk) error {
 		return yielded.err
 	}
 	if ctx.Err() != nil {
-		err = ctx.Err() // the client closed the stream because of it
+		err = ctx.Err() // the cause of the error: the client closed the stream when ctx ended
 	}
 	if err != nil {
 		return fmt.Errorf("saving image %s: %w", s.image.ID, err)
@@ -87,12 +89,12 @@ func (s save) read(ctx context.Context, w *walk) error {
 	return nil
 }
 
-// walk is a search for blobs in a saved image.
+// walk searches saved images for blobs.
 type walk struct {
 	want  map[digest.Digest]bool
 	yield func(digest.Digest, int64, io.Reader) error
-	names map[string]digest.Digest // the blobs of files whose names do not contain the digest
-	list  []savedImage             // manifest.json, once it was read
+	names map[string]digest.Digest // the digests of files whose names do not contain the digest
+	list  []savedImage             // manifest.json, after it has been read
 }
 
 // savedImage is an entry of manifest.json
@@ -102,7 +104,7 @@ type savedImage struct {
 	Layers []string
 }
 
-// through reads a saved image until all wanted blobs have been yielded.
+// through reads a saved image until it has yielded all requested blobs.
 func (w *walk) through(files *tar.Reader) error {
 	for len(w.want) > 0 {
 		header, err := files.Next()
@@ -129,7 +131,7 @@ func (w *walk) through(files *tar.Reader) error {
 	return nil
 }
 
-// digestOf returns the digest of the blob in a file, or "" if it is unknown.
+// digestOf returns the digest of the blob that a file contains, or "" if the digest is unknown.
 func (w *walk) digestOf(header *tar.Header) digest.Digest {
 	if header.Typeflag != tar.TypeReg {
 		return ""
@@ -140,7 +142,7 @@ func (w *walk) digestOf(header *tar.Header) digest.Digest {
 	return digestInName(header.Name)
 }
 
-// blobName matches the names of blobs' files: in an OCI image layout, and those of older Docker versions and Podman.
+// blobName matches the names of blobs' files in an OCI image layout, and the names that older Docker versions and Podman use.
 var blobName = regexp.MustCompile(`^(?:blobs/sha256/([0-9a-f]{64})|([0-9a-f]{64})\.(?:json|tar))$`) //nolint:gochecknoglobals // a constant
 
 func digestInName(name string) digest.Digest {
@@ -150,7 +152,8 @@ func digestInName(name string) digest.Digest {
 	return ""
 }
 
-// nameLayers maps the names of layers' files that do not contain the digest, by the list.
+// nameLayers records the digests of the layers' files whose names do not contain them. The list contains the files' names in
+// the order of diffIDs.
 func (w *walk) nameLayers(diffIDs []digest.Digest) error {
 	if len(w.list) != 1 || len(w.list[0].Layers) != len(diffIDs) {
 		return errors.New("manifest.json does not list the image's layers")

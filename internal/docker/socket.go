@@ -14,9 +14,10 @@ import (
 // socketCheckInterval is the time between two checks of the daemon's socket.
 const socketCheckInterval = time.Second
 
-// AwaitLoss waits until the socket at an address such as unix:///var/run/docker.sock can never answer again, and returns an
-// error then, or nil when ctx ends. A daemon that starts makes a new socket. A container keeps the old one mounted until the
-// container restarts, which it does not if the daemon keeps containers running (live-restore).
+// AwaitLoss waits until the socket at an address such as unix:///var/run/docker.sock can never accept a connection again, and
+// then returns an error. It returns nil when ctx ends. A daemon creates a new socket when it starts. A container keeps the old
+// socket mounted until the container restarts, and it does not restart with the daemon if the daemon keeps containers running
+// (live-restore).
 func AwaitLoss(ctx context.Context, host string) error {
 	path, isSocket := strings.CutPrefix(host, "unix://")
 	if !isSocket {
@@ -37,8 +38,8 @@ func AwaitLoss(ctx context.Context, host string) error {
 	}
 }
 
-// lost reports whether the socket was removed from its directory on the host and has no listener. A path that does not exist is
-// no mounted socket: it appears again with the daemon.
+// lost reports whether the socket was removed from its directory on the host and has no listener. If the path does not exist,
+// lost reports false: the path is not a mounted socket, and it appears again when the daemon starts.
 func lost(ctx context.Context, path string) bool {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -44,7 +44,7 @@ func TestAwaitLoss_ReturnsWhenAMountedSocketIsRemoved(t *testing.T) {
 	}
 }
 
-// A pusher outside a container uses the new socket of a restarted daemon.
+// A pusher outside a container finds the new socket of a restarted daemon at the same path.
 func TestAwaitLoss_IgnoresSocketsThatAreNotMounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -58,7 +58,7 @@ func TestAwaitLoss_IgnoresSocketsThatAreNotMounted(t *testing.T) {
 	})
 }
 
-// socket is the socket of a daemon.
+// socket is a fake daemon's socket.
 type socket struct {
 	*testing.T
 
@@ -78,17 +78,17 @@ func (s *socket) listen() {
 	s.Cleanup(s.close)
 }
 
-// close closes the listener and leaves the socket.
+// close closes the listener and keeps the socket file.
 func (s *socket) close() { _ = s.listener.Close() }
 
-// remove removes the socket from its directory.
+// remove removes the socket file from its directory.
 func (s *socket) remove() {
 	if err := os.Remove(s.path); err != nil {
 		s.Error(err)
 	}
 }
 
-// mount returns another path of the socket, which remains when the socket is removed, like a bind mount.
+// mount returns another path to the socket. Like a bind mount, this path remains when the socket file is removed.
 func (s *socket) mount() string {
 	s.Helper()
 	descriptor, err := unix.Open(s.path, unix.O_PATH|unix.O_CLOEXEC, 0)

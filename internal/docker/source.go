@@ -14,8 +14,8 @@ import (
 	"kind-local-registry/internal/push"
 )
 
-// Contents returns the blobs of the image to push, and their sources. The error is a *rewrite.Refusal if the image cannot be
-// pushed.
+// Contents returns the blobs to push for the image, and the sources to read them from. The error is a *rewrite.Refusal if the
+// image cannot be pushed.
 func (c *Client) Contents(ctx context.Context, image Image) (push.Contents, error) {
 	layout, err := c.layout(ctx)
 	if err != nil {
@@ -54,8 +54,8 @@ func (s save) document(ctx context.Context, d digest.Digest) (read []byte, err e
 	return read, err
 }
 
-// manifestID returns the digest of the image manifest that Contents will choose, or "" if the daemon does not tell it without
-// saving the image.
+// manifestID returns the digest of the image manifest that Contents will choose. It returns "" if the digest is unknown unless
+// the daemon saves the image.
 func (c *Client) manifestID(ctx context.Context, layout Layout, found client.ImageInspectResult) digest.Digest {
 	c.mu.Lock()
 	id, known := c.manifests[digest.Digest(found.ID)]

@@ -8,8 +8,8 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// Watch calls changed with each reference that a build, a tag, a load or a pull moves to another image, until ctx ends or the
-// daemon stops. The error is never nil.
+// Watch calls changed with each reference that a build, tag, load or pull moves to another image. It returns when ctx ends or
+// the daemon stops. The error is never nil.
 func (c *Client) Watch(ctx context.Context, changed func(name string)) error {
 	filters := client.Filters{}.Add("type", string(events.ImageEventType)).
 		Add("event", string(events.ActionTag), string(events.ActionLoad), string(events.ActionPull))
@@ -24,7 +24,8 @@ func (c *Client) Watch(ctx context.Context, changed func(name string)) error {
 	}
 }
 
-// imageName returns the image reference of an event. For a pull it is the actor's ID, because the attribute has no tag.
+// imageName returns the image reference in an event. For a pull, it is the actor's ID, because the event's name attribute has
+// no tag.
 func imageName(message events.Message) string {
 	if message.Action == events.ActionPull {
 		return message.Actor.ID

@@ -1,3 +1,3 @@
-// Package httpserver runs an HTTP server until its context ends, and then lets requests in progress finish. The registry, the
+// Package httpserver runs an HTTP server until a context ends, and lets the requests in progress finish. The registry, the
 // pusher and the webhook use it to stop cleanly.
 package httpserver

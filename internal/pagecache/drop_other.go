@@ -4,5 +4,5 @@ package pagecache
 
 import "os"
 
-// Drop does nothing: only Linux has Docker's files and this hint.
+// Drop does nothing, because only Linux has this hint and Docker's files.
 func Drop(*os.File, int64) {}

@@ -13,7 +13,7 @@ import (
 	"github.com/moby/moby/client/pkg/versions"
 )
 
-// Engine is a running fake daemon with the images that a test gives it.
+// Engine is a running fake daemon. A test adds its images.
 type Engine struct {
 	server *httptest.Server
 
@@ -27,7 +27,7 @@ type Engine struct {
 	status [][2]string
 }
 
-// NewEngine starts a daemon without images until the test ends.
+// NewEngine starts a daemon without images. The daemon stops when the test ends.
 func NewEngine(t testing.TB) *Engine {
 	t.Helper()
 	e := &Engine{images: map[string]Image{}, api: "1.45", driver: "vfs"}
@@ -36,17 +36,18 @@ func NewEngine(t testing.TB) *Engine {
 	return e
 }
 
-// Host returns the daemon's address, as docker.New takes it.
+// Host returns the daemon's address in the form that docker.New expects.
 func (e *Engine) Host() string { return "tcp://" + e.server.Listener.Addr().String() }
 
-// Tag adds the image, and moves the tag name to it.
+// Tag adds the image to the daemon and moves the tag name to it.
 func (e *Engine) Tag(name string, image Image) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.images[name], e.images[image.ID().String()] = image, image
 }
 
-// Truncate breaks off every saved image after that many bytes, as when the daemon dies. 0 breaks off none.
+// Truncate makes the daemon break off every saved image after the given number of bytes, as if the daemon had died. 0 means no
+// limit.
 func (e *Engine) Truncate(bytes int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -54,14 +55,14 @@ func (e *Engine) Truncate(bytes int64) {
 }
 
 // SetDriver sets the graph driver that the daemon reports. The default is vfs, for which save is the only source. The files of
-// another driver cannot be read, as if they were not mounted.
+// other drivers cannot be read, as if they were not mounted.
 func (e *Engine) SetDriver(name string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.driver = name
 }
 
-// UseContainerd gives the daemon the containerd image store.
+// UseContainerd makes the daemon report the containerd image store.
 func (e *Engine) UseContainerd() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -75,7 +76,7 @@ func (e *Engine) SaveAsBefore25() {
 	e.old = true
 }
 
-// SetAPIVersion sets the version of the API, such as 1.43.
+// SetAPIVersion sets the daemon's API version, such as 1.43.
 func (e *Engine) SetAPIVersion(version string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -89,7 +90,7 @@ func (e *Engine) Saves() int {
 	return e.saves
 }
 
-// serve answers one request.
+// serve handles one request.
 func (e *Engine) serve(w http.ResponseWriter, r *http.Request) {
 	version := regexp.MustCompile(`^/v[0-9.]+`).FindString(r.URL.Path)
 	path := strings.TrimPrefix(r.URL.Path, version)
@@ -114,7 +115,7 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// find returns the image of that name, or answers 404.
+// find returns the image with the given name. If there is none, it responds with status 404.
 func (e *Engine) find(w http.ResponseWriter, name string) (Image, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -126,7 +127,7 @@ func (e *Engine) find(w http.ResponseWriter, name string) (Image, bool) {
 	return image, found
 }
 
-// inspect answers GET /images/{name}/json in that version of the API.
+// inspect handles GET /images/{name}/json in the given version of the API.
 func (e *Engine) inspect(w http.ResponseWriter, version, name string) {
 	image, found := e.find(w, name)
 	if !found {
@@ -151,7 +152,7 @@ func (e *Engine) inspect(w http.ResponseWriter, version, name string) {
 	_ = json.NewEncoder(w).Encode(answer)
 }
 
-// save answers GET /images/get. Like Docker, it refuses an image without layers.
+// save handles GET /images/get. Like Docker, it refuses an image without layers.
 func (e *Engine) save(w http.ResponseWriter, name string) {
 	image, found := e.find(w, name)
 	if !found {
@@ -174,17 +175,17 @@ func (e *Engine) save(w http.ResponseWriter, name string) {
 	}
 	if layout(stream, image) != nil {
 		_ = http.NewResponseController(w).Flush()
-		panic(http.ErrAbortHandler) // the status was sent: the response can only be broken off
+		panic(http.ErrAbortHandler) // the status has been sent, so only closing the connection reports the error
 	}
 }
 
-// limited is a writer that fails after left bytes.
+// limited is a writer that fails after the next left bytes.
 type limited struct {
 	io.Writer
 	left int64
 }
 
-// Write writes up to the limit.
+// Write writes p, or returns an error when the limit is reached.
 func (l *limited) Write(p []byte) (int, error) {
 	if int64(len(p)) <= l.left {
 		l.left -= int64(len(p))

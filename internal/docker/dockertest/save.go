@@ -11,8 +11,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// save writes the image as Docker 26 does: directories, then every blob once in the order of the digests, including documents
-// that no client needs, and last the files that describe the layout.
+// save writes the image in the same way as Docker 26: the directories, then every blob once in the order of the digests,
+// including documents that no client needs, and finally the files that describe the layout.
 func save(w io.Writer, image Image) error {
 	manifest, err := json.Marshal(manifest(image))
 	if err != nil {
@@ -46,8 +46,8 @@ func save(w io.Writer, image Image) error {
 	return files.Close()
 }
 
-// saveAsBefore25 writes the image as Docker 20.10 does: a directory for each layer, named by an ID that is not the layer's
-// digest, with a symbolic link instead of a repeated layer, and last the list that maps layers to directories.
+// saveAsBefore25 writes the image in the same way as Docker 20.10: first a directory for each layer, and finally the list that
+// maps layers to directories. An ID that is not the layer's digest names the directory. A repeated layer is a symbolic link.
 func saveAsBefore25(w io.Writer, image Image) error {
 	type directory struct{ name, link string }
 	var names []string
@@ -99,7 +99,7 @@ func write(files *tar.Writer, name string, blob Blob) error {
 	return nil
 }
 
-// manifest returns the content of manifest.json.
+// manifest returns the value to encode as manifest.json.
 func manifest(image Image) any {
 	layers := []string{}
 	for _, layer := range image.Layers {

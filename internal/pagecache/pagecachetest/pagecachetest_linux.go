@@ -8,10 +8,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Write writes a file to disk. It skips the test as NeedDisk does.
+// Write writes a file to disk. It skips the test if the file is in a tmpfs; see NeedDisk.
 func Write(t *testing.T, path string, content []byte) {
 	t.Helper()
-	file, err := os.Create(path) // #nosec G304 -- a test's
+	file, err := os.Create(path) // #nosec G304 -- a test chooses the path
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,7 +22,7 @@ func Write(t *testing.T, path string, content []byte) {
 	NeedDisk(t, path)
 }
 
-// NeedDisk skips the test if the file is in a tmpfs, which cannot drop pages.
+// NeedDisk skips the test if the file is in a tmpfs, whose pages cannot be dropped.
 func NeedDisk(t *testing.T, path string) {
 	t.Helper()
 	var system unix.Statfs_t
@@ -37,7 +37,7 @@ func NeedDisk(t *testing.T, path string) {
 // Cached returns how many bytes of a file are in the page cache. It skips the test if the kernel is older than Linux 6.5.
 func Cached(t *testing.T, path string) int64 {
 	t.Helper()
-	file, err := os.Open(path) // #nosec G304 -- a test's
+	file, err := os.Open(path) // #nosec G304 -- a test chooses the path
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,5 +50,5 @@ func Cached(t *testing.T, path string) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return int64(cached.Cache) * int64(os.Getpagesize()) // #nosec G115 -- smaller than the memory
+	return int64(cached.Cache) * int64(os.Getpagesize()) // #nosec G115 -- less than the machine's memory
 }

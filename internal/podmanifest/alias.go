@@ -7,17 +7,17 @@ import (
 )
 
 const (
-	// maxDepth is the maximum number of levels in a document. Kubernetes objects have tens.
+	// maxDepth is the maximum number of levels in a document. Kubernetes objects have tens of levels.
 	maxDepth = 500
-	// maxAliased is the maximum number of nodes that aliases may add to a document. More is an attack: nine anchors with nine
-	// aliases each expand to hundreds of millions of nodes.
+	// maxAliased is the maximum number of nodes that aliases may add to a document. More nodes indicate an attack: nine anchors
+	// with nine aliases each expand to hundreds of millions of nodes.
 	maxAliased = 100_000
 	// mergeTag is the tag of a merge key, << (https://yaml.org/type/merge.html).
 	mergeTag = "!!merge"
 )
 
-// expander copies trees and replaces each alias and merge key by a copy of its value. A change to one place in a tree then
-// changes no other place that uses the same anchor.
+// expander copies trees and replaces each alias and merge key with a copy of its value. A change in one place of a copied tree
+// does not affect the other places that used the same anchor.
 type expander struct {
 	file    string
 	offset  int // added to each line
@@ -49,11 +49,11 @@ func (e *expander) expand(node *yaml.Node, depth int) (*yaml.Node, error) {
 	return &expanded, nil
 }
 
-// alias returns a copy of the alias's value, with the comments of the alias itself.
+// alias returns a copy of the alias's value, with the alias's own comments.
 func (e *expander) alias(alias *yaml.Node, depth int) (*yaml.Node, error) {
 	e.aliased += size(alias.Alias, maxAliased)
 	if e.aliased > maxAliased {
-		return nil, e.errorAt(alias, "aliases (*%s here) expand to more than %d nodes: write the document without them", alias.Value, maxAliased)
+		return nil, e.errorAt(alias, "aliases (*%s here) expand to more than %d nodes; write the document without aliases", alias.Value, maxAliased)
 	}
 	expanded, err := e.expand(alias.Alias, depth+1)
 	if err != nil {
@@ -64,8 +64,8 @@ func (e *expander) alias(alias *yaml.Node, depth int) (*yaml.Node, error) {
 	return expanded, nil
 }
 
-// mapping fills a mapping with copies of pairs, alternating keys and values. As in kubectl the last of duplicate keys wins,
-// and a merge key also wins over the keys above it.
+// mapping fills a mapping with copies of pairs, which alternates keys and values. Like in kubectl, the last of duplicate keys
+// wins, and a merge key overrides the keys above it.
 func (e *expander) mapping(mapping *yaml.Node, pairs []*yaml.Node, depth int) error {
 	places := map[string]int{}
 	set := func(key, value *yaml.Node) {
@@ -98,7 +98,8 @@ func (e *expander) mapping(mapping *yaml.Node, pairs []*yaml.Node, depth int) er
 	return nil
 }
 
-// merge sets each key in a merge key's value: a mapping, or a sequence of mappings of which the first wins.
+// merge sets each key that a merge key's value contains. The value is a mapping or a sequence of mappings. In a sequence, the
+// first mapping with a key wins.
 func (e *expander) merge(value *yaml.Node, set func(key, value *yaml.Node)) error {
 	mappings := []*yaml.Node{value}
 	if value.Kind == yaml.SequenceNode {
@@ -116,20 +117,20 @@ func (e *expander) merge(value *yaml.Node, set func(key, value *yaml.Node)) erro
 	return nil
 }
 
-// errorAt returns an error about a node of the original tree.
+// errorAt returns an error about a node in the original tree.
 func (e *expander) errorAt(node *yaml.Node, format string, values ...any) error {
 	return errorAt(e.file, node.Line+e.offset, format, values...)
 }
 
-// templateHint returns what to do about a key that is a mapping: YAML reads {{ .Values.x }} as one.
+// templateHint returns advice for a key that is a mapping, because YAML reads a template's {{ .Values.x }} as such a key.
 func templateHint(key *yaml.Node) string {
 	if key.Kind == yaml.MappingNode && key.Style&yaml.FlowStyle != 0 {
-		return ": this is a template; render it, as with helm template"
+		return ": this is a template; render it first, for example with helm template"
 	}
 	return ""
 }
 
-// size returns the number of nodes in the tree, without those behind aliases. It stops counting just above limit.
+// size returns the number of nodes in the tree. It does not follow aliases, and stops counting just above limit.
 func size(node *yaml.Node, limit int) int {
 	nodes := 1
 	for _, item := range node.Content {

@@ -12,22 +12,24 @@ import (
 
 // Document is one YAML or JSON document of a file.
 type Document struct {
-	// File is the path given by the user, with the file's name if that is a directory, or "standard input".
+	// File is the path that the user gave, or "standard input". If that path is a directory, File also includes the file's
+	// name.
 	File string
 	// Line is the line where the document's content begins, counted from 1.
 	Line int
 
-	// root is the object: a mapping without aliases and merge keys. It is nil if the document has only comments.
+	// root is the Kubernetes object: a mapping without aliases and merge keys. It is nil if the document contains only
+	// comments.
 	root *yaml.Node
-	// tree is the whole document, with comments and root.
+	// tree is the whole document, including comments and root.
 	tree *yaml.Node
-	// text is the document as it was read if that was YAML, otherwise "".
+	// text is the document as it was read. It is "" if the document was JSON.
 	text string
-	// changed reports whether tree has changed since text was read.
+	// changed reports whether tree has changed since the document was read.
 	changed bool
 }
 
-// parse returns the documents of the part. With an error it returns the valid ones.
+// parse returns the documents in the part. If it returns an error, it also returns the valid documents.
 func (p part) parse(file string) ([]*Document, error) {
 	body := p.body()
 	if !strings.HasPrefix(strings.TrimSpace(body), "{") {
@@ -35,7 +37,7 @@ func (p part) parse(file string) ([]*Document, error) {
 	}
 	trees, err := readJSON(file, body, p.line)
 	if err != nil {
-		// A text that begins like JSON may be YAML, in flow style or with comments.
+		// A text that begins like JSON may be YAML in flow style, or with comments.
 		documents, errYAML := p.parseYAML(file, body)
 		if errYAML == nil || len(trees) == 0 {
 			return documents, errYAML
@@ -53,7 +55,7 @@ func (p part) parse(file string) ([]*Document, error) {
 	return documents, errors.Join(faults...)
 }
 
-// parseYAML returns the document of the part, if there is one. body is the part's text without its separator.
+// parseYAML returns the document in the part, if there is one. body is the part's text without its separator.
 func (p part) parseYAML(file, body string) ([]*Document, error) {
 	if strings.TrimSpace(body) == "" {
 		return nil, nil
@@ -66,7 +68,7 @@ func (p part) parseYAML(file, body string) ([]*Document, error) {
 		return nil, p.notYAML(file, body, err)
 	}
 	if err := decoder.Decode(&next); err == nil {
-		return nil, errorAt(file, p.line+next.Line-1, "a new document without a line %s before it: add one", separator)
+		return nil, errorAt(file, p.line+next.Line-1, "a new document begins without a line %s before it; add that line", separator)
 	} else if !errors.Is(err, io.EOF) {
 		return nil, p.notYAML(file, body, err)
 	}
@@ -77,8 +79,8 @@ func (p part) parseYAML(file, body string) ([]*Document, error) {
 	return []*Document{document}, nil
 }
 
-// newDocument returns the document of a tree, with aliases expanded. It returns an error unless that is a Kubernetes object or
-// null.
+// newDocument returns the document for a tree and expands the tree's aliases. It returns an error if the root is neither a
+// Kubernetes object nor null.
 func newDocument(expander expander, text string, tree *yaml.Node) (*Document, error) {
 	tree, err := expander.expand(tree, 0)
 	if err != nil {
@@ -90,19 +92,20 @@ func newDocument(expander expander, text string, tree *yaml.Node) (*Document, er
 	}
 	if stringAt(root, "apiVersion") == "" || stringAt(root, "kind") == "" {
 		return nil, errorAt(file, root.Line, "not a Kubernetes object: it has no apiVersion and kind; "+
-			"give manifests (for a chart or a kustomization, the output of helm template or kubectl kustomize)")
+			"give manifests, such as the output of helm template for a chart or of kubectl kustomize for a kustomization")
 	}
 	return &Document{File: file, Line: root.Line, root: root, tree: tree, text: text}, nil
 }
 
 var (
-	// yamlError matches an error of package yaml: line, if it has one, and message.
+	// yamlError matches an error from package yaml. It captures the line, if there is one, and the message.
 	yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
-	// countedFrom0 matches the errors whose line package yaml counts from 0: those of its parser, not of its scanner.
+	// countedFrom0 matches the errors in which package yaml counts lines from 0. They come from its parser; its scanner counts
+	// from 1.
 	countedFrom0 = regexp.MustCompile(`^did not find expected (key|node content|'-'|','|<)`)
 )
 
-// notYAML returns the parser's error about body with the line in the file and, if known, what to do.
+// notYAML returns the parser's error about body, with the line in the file and, if known, advice on how to fix it.
 func (p part) notYAML(file, body string, err error) error {
 	line, message := p.line, err.Error()
 	if found := yamlError.FindStringSubmatch(message); found != nil {
@@ -115,7 +118,7 @@ func (p part) notYAML(file, body string, err error) error {
 	}
 	switch {
 	case strings.Contains(body, "{{"):
-		message += "; this is a template: render it, as with helm template"
+		message += "; this is a template: render it first, for example with helm template"
 	case strings.Contains(body, "\n\t"):
 		message += "; indent with spaces, not tabs"
 	}

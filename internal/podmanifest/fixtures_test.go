@@ -11,7 +11,7 @@ import (
 	"kind-local-registry/internal/podmanifest"
 )
 
-// Manifests with comments, lists, anchors and JSON.
+// These manifests contain comments, lists, anchors and JSON.
 const (
 	deployment = `# Source: shop/templates/web.yaml
 apiVersion: apps/v1
@@ -93,7 +93,7 @@ spec:
 `
 )
 
-// read returns the documents of a valid text.
+// read returns the documents in a valid text.
 func read(t *testing.T, text string) []*podmanifest.Document {
 	t.Helper()
 	documents, err := podmanifest.Read([]string{"-"}, strings.NewReader(text))
@@ -103,7 +103,7 @@ func read(t *testing.T, text string) []*podmanifest.Document {
 	return documents
 }
 
-// templates returns the templates of all documents.
+// templates returns the templates in all documents.
 func templates(t *testing.T, documents []*podmanifest.Document) []*podmanifest.Template {
 	t.Helper()
 	var all []*podmanifest.Template
@@ -117,7 +117,7 @@ func templates(t *testing.T, documents []*podmanifest.Document) []*podmanifest.T
 	return all
 }
 
-// written returns the output of Write.
+// written returns Write's output.
 func written(t *testing.T, documents []*podmanifest.Document) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -127,7 +127,7 @@ func written(t *testing.T, documents []*podmanifest.Document) string {
 	return out.String()
 }
 
-// replaceImage returns the operation that sets the image of a container.
+// replaceImage returns the operation that sets a container's image.
 func replaceImage(container int, image string) jsonpatch.Operation {
 	return jsonpatch.NewOperation("replace", fmt.Sprintf("/spec/containers/%d/image", container), image)
 }

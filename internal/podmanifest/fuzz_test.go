@@ -12,7 +12,7 @@ import (
 	"kind-local-registry/internal/podmanifest"
 )
 
-// FuzzRead checks that no input causes a panic, and that Write's output has the same pods as the changed documents.
+// FuzzRead checks that no input causes a panic, and that Write's output contains the same pods as the changed documents.
 func FuzzRead(f *testing.F) {
 	for _, seed := range []string{
 		deployment, list, anchored, asJSON, "a: &a [*a]\n", "{{ x }}", "--- a\n...\n", "\ufeff# only\r\n---\r\n",
@@ -31,7 +31,7 @@ func FuzzRead(f *testing.F) {
 		}
 		var out bytes.Buffer
 		if err := podmanifest.Write(&out, documents); err != nil {
-			return // the encoder may refuse what the parser accepts
+			return // the encoder may reject a document that the parser accepted
 		}
 		again, err := podmanifest.Read([]string{"-"}, bytes.NewReader(out.Bytes()))
 		if err != nil {
@@ -43,7 +43,7 @@ func FuzzRead(f *testing.F) {
 	})
 }
 
-// change adds an annotation to the template and replaces all images of its containers.
+// change adds an annotation to the template and replaces its containers' images.
 func change(t *testing.T, template *podmanifest.Template) {
 	t.Helper()
 	patch := []jsonpatch.Operation{jsonpatch.NewOperation("add", "/metadata/annotations", map[string]string{"a/b": "{}"})}
@@ -57,7 +57,7 @@ func change(t *testing.T, template *podmanifest.Template) {
 	}
 }
 
-// pods returns the pods of all documents that can be decoded.
+// pods returns all pods in the documents that can be decoded.
 func pods(documents []*podmanifest.Document) []*corev1.Pod {
 	var found []*corev1.Pod
 	for _, document := range documents {

@@ -10,8 +10,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// readJSON returns the trees of a sequence of JSON documents in text, which begins at line of the file. With an error it returns
-// the documents before it. The YAML parser cannot read JSON because it does not know all of JSON's escapes.
+// readJSON returns the trees of a sequence of JSON documents in text, which begins at the given line of the file. If it returns
+// an error, it also returns the documents before the error. The YAML parser cannot read JSON, because it does not know all of
+// JSON's escape sequences.
 func readJSON(file, text string, line int) ([]*yaml.Node, error) {
 	var trees []*yaml.Node
 	reader := newJSONReader(text, line)
@@ -36,22 +37,22 @@ func fromValue(value any) (*yaml.Node, error) {
 	return newJSONReader(string(text), 0).value(0)
 }
 
-// jsonReader parses JSON into trees in block style. It keeps order and lines.
+// jsonReader parses JSON into trees in block style. It keeps the order of keys and the line numbers.
 type jsonReader struct {
 	tokens *json.Decoder
 	text   string
-	offset int64 // in text, up to which lines have been counted
-	line   int   // of the file, at offset
+	offset int64 // position in text up to which lines have been counted
+	line   int   // line in the file at offset
 }
 
-// newJSONReader returns a reader of text, which begins at line of the file.
+// newJSONReader returns a reader for text, which begins at the given line of the file.
 func newJSONReader(text string, line int) *jsonReader {
 	tokens := json.NewDecoder(strings.NewReader(text))
 	tokens.UseNumber()
 	return &jsonReader{tokens: tokens, text: text, line: line}
 }
 
-// token returns the next token and counts lines.
+// token returns the next token and updates the line number.
 func (r *jsonReader) token() (json.Token, error) {
 	token, err := r.tokens.Token()
 	offset := r.tokens.InputOffset()
@@ -60,7 +61,7 @@ func (r *jsonReader) token() (json.Token, error) {
 	return token, err
 }
 
-// value returns the next value, which is depth levels deep, or io.EOF at the end.
+// value returns the next value, which is depth levels deep. At the end of text it returns io.EOF.
 func (r *jsonReader) value(depth int) (*yaml.Node, error) {
 	token, err := r.token()
 	if err != nil {
@@ -78,7 +79,7 @@ func (r *jsonReader) value(depth int) (*yaml.Node, error) {
 	return r.scalar(token)
 }
 
-// content returns the mapping or sequence whose opening token was read. Its values include a mapping's keys.
+// content returns the mapping or sequence whose opening token has been read. A mapping's content alternates keys and values.
 func (r *jsonReader) content(kind yaml.Kind, tag string, depth int) (*yaml.Node, error) {
 	node := &yaml.Node{Kind: kind, Tag: tag, Line: r.line}
 	for r.tokens.More() {
@@ -99,7 +100,7 @@ func (r *jsonReader) content(kind yaml.Kind, tag string, depth int) (*yaml.Node,
 	return node, nil
 }
 
-// scalar returns a string, number, boolean or null. It quotes a string if YAML 1.1 or 1.2 needs it.
+// scalar returns the node for a string, number, boolean or null. It quotes a string if YAML 1.1 or 1.2 requires it.
 func (r *jsonReader) scalar(token json.Token) (*yaml.Node, error) {
 	node := &yaml.Node{}
 	if number, ok := token.(json.Number); ok {

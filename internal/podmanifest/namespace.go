@@ -5,8 +5,9 @@ import (
 	"k8s.io/apimachinery/pkg/util/json"
 )
 
-// NamespaceLabels returns the labels of each Namespace in the documents, by name, with the label that the API server adds. It
-// skips a Namespace that the API server would refuse, such as one with labels that are not strings.
+// NamespaceLabels returns the labels of each Namespace in the documents, by the Namespace's name. They include the label that
+// the API server adds. A Namespace that the API server would reject, for example because its labels are not strings, is
+// skipped.
 func NamespaceLabels(documents []*Document) map[string]map[string]string {
 	labels := map[string]map[string]string{}
 	for _, document := range documents {

@@ -13,14 +13,15 @@ import (
 	"gomodules.xyz/jsonpatch/v2"
 )
 
-// errNotFound is returned for a pointer to a missing field or entry.
+// errNotFound is returned if a pointer leads to a missing field or entry.
 var errNotFound = errors.New("no such field or entry")
 
-// Apply applies a JSON Patch (RFC 6902) for the template's pod. It supports add, replace and test. If one operation fails, the
-// document stays unchanged. Comments, order and unknown fields are kept; aliases are replaced by their values.
+// Apply applies a JSON Patch (RFC 6902), written for the template's pod, to the document. It supports the operations add,
+// replace and test. If one operation fails, the document stays unchanged. Comments, order and unknown fields are kept; aliases
+// are replaced with their values.
 //
-// The manifest may lack what every admitted pod has: Apply adds metadata if needed, and replace adds a missing field of a
-// mapping, such as a pull policy that has its default.
+// Unlike an admitted pod, the manifest may omit metadata, and fields that have defaults, such as the pull policy. Apply
+// therefore adds metadata if needed, and replace adds a field that is missing in a mapping.
 func (t *Template) Apply(patch []jsonpatch.Operation) error {
 	pod := clone(t.node)
 	for _, operation := range patch {
@@ -65,7 +66,7 @@ func apply(pod *yaml.Node, operation jsonpatch.Operation) error {
 	return errors.New("unsupported operation: want add, replace or test")
 }
 
-// parsePointer returns the keys of a JSON Pointer (RFC 6901) to a field of a pod.
+// parsePointer returns the keys in a JSON Pointer (RFC 6901) to a field in a pod.
 func parsePointer(pointer string) ([]string, error) {
 	rest, found := strings.CutPrefix(pointer, "/")
 	if !found {
@@ -78,7 +79,7 @@ func parsePointer(pointer string) ([]string, error) {
 	return keys, nil
 }
 
-// ensureMetadata adds metadata before the pod's spec if it has none.
+// ensureMetadata adds empty metadata before the pod's spec if the pod has no metadata.
 func ensureMetadata(pod *yaml.Node) {
 	empty := &yaml.Node{Kind: yaml.MappingNode, Tag: "!!map"}
 	switch found := member(pod, "metadata"); {
@@ -89,7 +90,7 @@ func ensureMetadata(pod *yaml.Node) {
 	}
 }
 
-// child returns the value at key of a mapping or sequence.
+// child returns the value at key in a mapping or sequence.
 func child(parent *yaml.Node, key string) (*yaml.Node, error) {
 	if parent.Kind == yaml.SequenceNode {
 		index, err := indexOf(key, len(parent.Content)-1)
@@ -104,7 +105,7 @@ func child(parent *yaml.Node, key string) (*yaml.Node, error) {
 	return nil, fmt.Errorf("%w: %s", errNotFound, key)
 }
 
-// indexOf returns key as an index from 0 to last. It returns errNotFound if it is not one.
+// indexOf parses key as an index from 0 to last. It returns errNotFound if key is not such an index.
 func indexOf(key string, last int) (int, error) {
 	index, err := strconv.Atoi(key)
 	if err != nil || strconv.Itoa(index) != key || index < 0 || index > last {
@@ -113,7 +114,8 @@ func indexOf(key string, last int) (int, error) {
 	return index, nil
 }
 
-// add sets key of a mapping, or inserts value into a sequence before the entry at key, or at the end if key is "-".
+// add sets key in a mapping, or inserts value into a sequence. It inserts value before the entry at key, or at the end if key
+// is "-".
 func add(parent *yaml.Node, key string, value *yaml.Node) error {
 	if parent.Kind != yaml.SequenceNode {
 		return replace(parent, key, value)
@@ -131,7 +133,7 @@ func add(parent *yaml.Node, key string, value *yaml.Node) error {
 	return nil
 }
 
-// replace sets key of a mapping, also if it is missing, or an entry of a sequence.
+// replace sets key in a mapping, even if key is missing, or replaces an entry in a sequence.
 func replace(parent *yaml.Node, key string, value *yaml.Node) error {
 	found, err := child(parent, key)
 	switch {
@@ -166,7 +168,7 @@ func test(parent *yaml.Node, key string, value *yaml.Node) error {
 	return nil
 }
 
-// plain returns a tree as encoding/json decodes it into any.
+// plain converts a tree into the value that encoding/json would decode into an any.
 func plain(node *yaml.Node) (any, error) {
 	text, err := toJSON(node)
 	if err != nil {
@@ -177,7 +179,7 @@ func plain(node *yaml.Node) (any, error) {
 	return value, err
 }
 
-// overwrite replaces old by value but keeps old's comments and, for a string, its quotes.
+// overwrite replaces old with value. It keeps old's comments and, if both are strings, old's quotes.
 func overwrite(old, value *yaml.Node) {
 	const quotes = yaml.SingleQuotedStyle | yaml.DoubleQuotedStyle
 	if value.Kind == yaml.ScalarNode && value.Tag == stringTag && value.Style == 0 {
@@ -188,15 +190,15 @@ func overwrite(old, value *yaml.Node) {
 	*old = *value
 }
 
-// openBlock switches an empty mapping or sequence, which is {} or [] in the text, to block style.
+// openBlock switches an empty mapping or sequence, written {} or [], to block style.
 func openBlock(node *yaml.Node) {
 	if len(node.Content) == 0 {
 		node.Style &^= yaml.FlowStyle
-		node.Column = 0 // not read from the text
+		node.Column = 0 // marks it as not read from the text
 	}
 }
 
-// keyNode returns the node of a mapping's key.
+// keyNode returns a node for a key in a mapping.
 func keyNode(key string) *yaml.Node {
 	node := &yaml.Node{}
 	node.SetString(key)

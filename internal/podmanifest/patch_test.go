@@ -9,7 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// operation returns one operation of a JSON Patch.
+// operation returns one operation for a JSON Patch.
 func operation(kind, pointer string, value any) jsonpatch.Operation {
 	return jsonpatch.NewOperation(kind, pointer, value)
 }

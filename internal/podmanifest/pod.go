@@ -10,7 +10,7 @@ import (
 // podKind is the kind of an object that is a pod itself.
 const podKind = "Pod"
 
-// pod returns the pod at a node of the object as an admission webhook would get it.
+// pod returns the pod at node in the form in which an admission webhook would receive it.
 func (o object) pod(node *yaml.Node) (*corev1.Pod, error) {
 	text, err := toJSON(node)
 	if err != nil {
@@ -23,7 +23,7 @@ func (o object) pod(node *yaml.Node) (*corev1.Pod, error) {
 	pod.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: podKind}
 	pod.Namespace = o.namespace
 	if node != o.node {
-		// Controllers generate the names of their pods.
+		// Controllers generate their pods' names.
 		pod.Name, pod.GenerateName = "", o.name+"-"
 	}
 	setPullPolicies(&pod.Spec)

@@ -6,7 +6,7 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// setPullPolicies sets missing pull policies to their defaults, as the API server does.
+// setPullPolicies sets missing pull policies to their defaults, like the API server.
 func setPullPolicies(spec *corev1.PodSpec) {
 	for _, containers := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
 		for i := range containers {
@@ -20,7 +20,7 @@ func setPullPolicies(spec *corev1.PodSpec) {
 	}
 }
 
-// setPullPolicy sets a missing policy to the default for the image, see rewrite.AlwaysByDefault.
+// setPullPolicy sets a missing policy to the image's default; see rewrite.AlwaysByDefault.
 func setPullPolicy(policy *corev1.PullPolicy, image string) {
 	if *policy != "" {
 		return

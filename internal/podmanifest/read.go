@@ -11,20 +11,20 @@ import (
 )
 
 const (
-	// standardInput is the path for standard input.
+	// standardInput is the path that stands for standard input.
 	standardInput = "-"
 	// standardInputName is the name of standard input in errors.
 	standardInputName = "standard input"
 )
 
-// extensions lists the file extensions that are read from a directory, like those of kubectl apply -f.
+// extensions lists the extensions of the files that Read reads in a directory. kubectl apply -f uses the same list.
 var extensions = []string{".json", ".yaml", ".yml"}
 
-// Read returns the documents of paths, in their order. A path is a file, a directory or "-" for stdin. Of a directory Read
-// reads the files that end in .json, .yaml or .yml, and no subdirectories. A list of objects is one document.
+// Read returns the documents in paths, in order. A path is a file, a directory or "-" for stdin. In a directory, Read reads the
+// files that end in .json, .yaml or .yml, and ignores subdirectories. A list of objects is one document.
 //
-// Each error names its file, the line if known, and what to do. Read joins the errors and also returns the valid documents. A
-// document that is not a Kubernetes object, such as Helm's values, is an error.
+// Each error contains the file, the line if known, and advice on how to fix it. Read joins the errors and also returns the
+// valid documents. A document that is not a Kubernetes object, such as Helm's values, results in an error.
 func Read(paths []string, stdin io.Reader) ([]*Document, error) {
 	var documents []*Document
 	var faults []error
@@ -40,13 +40,14 @@ func Read(paths []string, stdin io.Reader) ([]*Document, error) {
 	return documents, errors.Join(faults...)
 }
 
-// filesOf returns the file at path, or the files with one of the extensions if path is a directory.
+// filesOf returns path if it is a file. If path is a directory, filesOf returns the files in it that have one of the
+// extensions.
 func filesOf(path string) ([]string, error) {
 	if path == standardInput {
 		return []string{path}, nil
 	}
 	if strings.Contains(path, "://") {
-		return nil, fmt.Errorf("%s: not a file: download it, as with: curl -fsSL %s | … -f -", path, path)
+		return nil, fmt.Errorf("%s: not a file; download it, for example with: curl -fsSL %s | … -f -", path, path)
 	}
 	info, err := os.Stat(path)
 	if err != nil {
@@ -72,7 +73,7 @@ func filesOf(path string) ([]string, error) {
 	return files, nil
 }
 
-// readFile returns the documents of one file, or of stdin.
+// readFile returns the documents in one file, or in stdin.
 func readFile(path string, stdin io.Reader) ([]*Document, error) {
 	name, content, err := contentOf(path, stdin)
 	if err != nil {
@@ -92,17 +93,17 @@ func readFile(path string, stdin io.Reader) ([]*Document, error) {
 	return documents, errors.Join(faults...)
 }
 
-// contentOf returns the content of a file or of stdin, and its name in errors.
+// contentOf returns the content of a file or of stdin, and the name to use in errors.
 func contentOf(path string, stdin io.Reader) (name string, content []byte, err error) {
 	if path == standardInput {
 		content, err = io.ReadAll(stdin)
 		return standardInputName, content, err
 	}
-	content, err = os.ReadFile(path) //nolint:gosec // the user names the file
+	content, err = os.ReadFile(path) //nolint:gosec // the user gave this path
 	return path, content, err
 }
 
-// errorAt returns an error about a line of a file, counted from 1.
+// errorAt returns an error about a line in a file. Lines are counted from 1.
 func errorAt(file string, line int, format string, values ...any) error {
 	return fmt.Errorf("%s:%d: %w", file, line, fmt.Errorf(format, values...))
 }

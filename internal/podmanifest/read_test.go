@@ -14,12 +14,12 @@ import (
 	"kind-local-registry/internal/podmanifest"
 )
 
-// pod returns a minimal manifest of a pod.
+// pod returns a minimal Pod manifest.
 func pod(name string) string {
 	return "apiVersion: v1\nkind: Pod\nmetadata:\n  name: " + name + "\nspec:\n  containers:\n  - name: a\n    image: a:1\n"
 }
 
-// write writes files, by name, to a new directory.
+// write writes files to a new directory. files maps names to contents.
 func write(t *testing.T, files map[string]string) (directory string) {
 	t.Helper()
 	directory = t.TempDir()
@@ -61,7 +61,7 @@ func TestRead_FindsEachDocument(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		text string
-		want string // name and line of each pod
+		want string // each pod's name and line
 	}{
 		"nothing":                        {"", ""},
 		"one":                            {pod("a"), "a:1"},
@@ -110,8 +110,8 @@ func TestRead_ReportsLineAndRemedy(t *testing.T) {
 	for name, tt := range map[string]struct{ text, want string }{
 		"a tab":               {pod("a") + "---\na:\n\tb: c\n", ":11: not YAML: found character that cannot start any token; indent with spaces, not tabs"},
 		"a bracket":           {"# c\na: [b\nc: d\n", ":2: not YAML: did not find expected ',' or ']'"},
-		"a template":          {"{{- if x }}\na: b\n{{ end }}\n", "; this is a template: render it, as with helm template"},
-		"a template's value":  {"a:\n  b: {{ .Values.x }}\n", ":2: a key that is not a string: this is a template; render it, as with helm template"},
+		"a template":          {"{{- if x }}\na: b\n{{ end }}\n", "; this is a template: render it first, for example with helm template"},
+		"a template's value":  {"a:\n  b: {{ .Values.x }}\n", ":2: a key that is not a string: this is a template; render it first, for example with helm template"},
 		"a sequence as key":   {"? [a]\n: b\n", ":1: a key that is not a string"},
 		"a missing quote":     {"---\na:\n  b: 'c\n", "not YAML: found unexpected end of stream"},
 		"an indentation":      {"a: b\n c: d\n", ":2: not YAML: mapping values are not allowed in this context"},
@@ -133,7 +133,7 @@ func TestRead_ReportsLineAndRemedy(t *testing.T) {
 		"too many levels of JSON": {
 			`{"a":` + strings.Repeat("[", 600) + strings.Repeat("]", 600) + "}", "more than 500 levels deep",
 		},
-		"UTF-16":  {"\xff\xfea\x00", ":1: encoded in UTF-16, as by PowerShell: save it as UTF-8"},
+		"UTF-16":  {"\xff\xfea\x00", ":1: encoded in UTF-16, for example by PowerShell; save it as UTF-8"},
 		"Latin-1": {"a: \xe4\n", ":1: not YAML: "},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -5,20 +5,20 @@ import (
 	"strings"
 )
 
-// separator begins a document if it is at the beginning of a line and followed by white space, also in a block scalar
-// (https://yaml.org/spec/1.2.2/#912-document-markers). In kubectl only a comment may follow on the line.
+// separator begins a document if it is at the beginning of a line and followed by white space, even inside a block scalar
+// (https://yaml.org/spec/1.2.2/#912-document-markers). In kubectl, only a comment may follow on the same line.
 const separator = "---"
 
 // part is the text between two separators: one YAML document or a sequence of JSON documents.
 type part struct {
-	text string // with the separator before it
+	text string // includes the separator before it
 	line int    // where text begins in the file, counted from 1
 }
 
-// normalize returns text without byte order mark, with LF for CRLF, and with a newline at its end.
+// normalize removes the byte order mark from text, replaces CRLF with LF, and adds a missing newline at the end.
 func normalize(text string) (string, error) {
 	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
-		return "", errors.New("encoded in UTF-16, as by PowerShell: save it as UTF-8")
+		return "", errors.New("encoded in UTF-16, for example by PowerShell; save it as UTF-8")
 	}
 	text = strings.TrimPrefix(text, "\ufeff")
 	text = strings.ReplaceAll(text, "\r\n", "\n")
@@ -28,7 +28,7 @@ func normalize(text string) (string, error) {
 	return text, nil
 }
 
-// split returns the parts of a file.
+// split returns the parts of a file's text.
 func split(text string) []part {
 	var parts []part
 	begin, beginLine, offset, line := 0, 1, 0, 1
@@ -46,13 +46,13 @@ func split(text string) []part {
 	return parts
 }
 
-// separates reports whether a text begins with a separator.
+// separates reports whether text begins with a separator.
 func separates(text string) bool {
 	rest, found := strings.CutPrefix(text, separator)
 	return found && strings.IndexAny(rest, " \t\n") == 0
 }
 
-// body returns the part with spaces for its separator, which keeps all line and column numbers.
+// body returns the part's text with spaces instead of the separator. This keeps all line and column numbers.
 func (p part) body() string {
 	if !separates(p.text) {
 		return p.text

@@ -8,27 +8,27 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Template is a pod or pod template in a document.
+// Template is a pod, or a pod template, in a document.
 type Template struct {
-	// Kind, Name and Namespace are those of the object that contains it, such as Deployment web in default. Name is the
-	// object's generateName if it has no name.
+	// Kind, Name and Namespace describe the object that contains the template, for example Deployment, web and default. If the
+	// object has no name, Name is its generateName.
 	Kind, Name, Namespace string
-	// File and Line are the position where the template begins; lines are counted from 1.
+	// File and Line are the position where the template begins. Lines are counted from 1.
 	File string
 	Line int
-	// Pod is the pod as the API server would send it to an admission webhook, with default pull policies and namespace. Apply
-	// does not change it: call Templates again for the changed pod.
+	// Pod is the pod in the form in which the API server would send it to an admission webhook, with a namespace and default
+	// pull policies. Apply does not change Pod; call Templates again to get the changed pod.
 	Pod *corev1.Pod
 
 	document *Document
 	node     *yaml.Node // the mapping with metadata and spec
 }
 
-// Templates returns the pods of the document's objects: the object itself if its kind is Pod, otherwise everything below it, at
-// any depth, that has a spec with containers. Each item of a list is an object.
+// Templates returns the pods in the document's objects. If an object's kind is Pod, the object itself is the pod. Otherwise
+// everything below the object, at any depth, that has a spec with containers is a pod. Each item of a list is an object.
 //
-// A pod that cannot be decoded, for example because containers is not a sequence, results in an error that gives the file and
-// line. Templates joins the errors and also returns the valid templates.
+// If a pod cannot be decoded, for example because containers is not a sequence, Templates returns an error with the file and
+// the line. It joins the errors and also returns the valid templates.
 func (d *Document) Templates() ([]*Template, error) {
 	var templates []*Template
 	var faults []error
@@ -63,7 +63,8 @@ type object struct {
 	node                  *yaml.Node
 }
 
-// objectsOf returns the object at a node, or the items if it is a list. Items of a list such as PodList need no kind.
+// objectsOf returns the object at a node. If that object is a list, objectsOf returns its items. Items of a typed list, such as
+// PodList, need no kind.
 func objectsOf(node *yaml.Node, kind string) []object {
 	if node == nil || node.Kind != yaml.MappingNode {
 		return nil
@@ -90,10 +91,10 @@ func objectsOf(node *yaml.Node, kind string) []object {
 	return []object{{kind: kind, name: name, namespace: namespace, node: node}}
 }
 
-// titleOf returns an object's name in an error, such as Deployment web.
+// titleOf returns an object's name for an error, such as Deployment web.
 func titleOf(kind, name string) string { return strings.TrimSpace(kind + " " + name) }
 
-// pods returns the nodes of pods and pod templates in the object.
+// pods returns the nodes of all pods and pod templates in the object.
 func (o object) pods() []*yaml.Node {
 	if o.kind == podKind {
 		return []*yaml.Node{o.node}
@@ -107,7 +108,7 @@ func (o object) pods() []*yaml.Node {
 	return found
 }
 
-// templatesBelow returns node if it is a pod template, otherwise the pod templates below it.
+// templatesBelow returns node if it is a pod template. Otherwise it returns the pod templates below node.
 func templatesBelow(node *yaml.Node) []*yaml.Node {
 	if at(node, "spec", "containers") != nil {
 		return []*yaml.Node{node}

@@ -37,7 +37,7 @@ func TestTemplates_FindPodsByStructure(t *testing.T) {
 	const podSpec = "{spec: {containers: [{image: a}]}}"
 	for name, tt := range map[string]struct {
 		text string
-		want string // kind, name, namespace and line of each, and the pod's name or generateName
+		want string // each template's kind, name, namespace and line, and the pod's name or generateName
 	}{
 		"a pod":                  {pod("a"), "Pod a default:1 a"},
 		"a pod without name":     {"apiVersion: v1\nkind: Pod\nmetadata: {generateName: a-, namespace: b}\n", "Pod a- b:1 a-"},

@@ -12,11 +12,11 @@ import (
 // indentation is the number of spaces per level.
 const indentation = 2
 
-// Write writes the documents, in their order, as one YAML stream.
+// Write writes the documents, in order, as one YAML stream.
 //
-// An unchanged document is written as it was read, with its blank lines. A changed one keeps its comments, order, quotes and
-// the indentation of its sequences; its aliases are replaced by their values. A JSON document is written as YAML in block
-// style, so that the whole stream is YAML.
+// An unchanged YAML document is written as it was read, including blank lines. A changed document keeps its comments, order,
+// quotes and the indentation of its sequences; its aliases are replaced with their values. A JSON document is written as YAML
+// in block style, so the whole stream is YAML.
 func Write(w io.Writer, documents []*Document) error {
 	var out bytes.Buffer
 	for _, document := range documents {
@@ -50,14 +50,15 @@ func (d *Document) encode() (string, error) {
 	return out.String(), err
 }
 
-// indentsSequences reports whether the first sequence in a mapping of the tree is indented relative to its key. Both styles
-// are common: people indent, kubectl and most charts do not.
+// indentsSequences reports whether the first sequence in the tree is indented relative to its key. Both styles are common:
+// people usually indent sequences; kubectl and most charts do not.
 func indentsSequences(node *yaml.Node) bool {
 	sequence, key := firstSequence(node)
 	return sequence != nil && sequence.Column > key.Column
 }
 
-// firstSequence returns the first sequence in block style that is a key's value and was read, not added; and its key.
+// firstSequence returns the first sequence in block style that is a key's value, and the key. It ignores sequences that were
+// added after reading.
 func firstSequence(node *yaml.Node) (sequence, key *yaml.Node) {
 	for i, item := range node.Content {
 		block := item.Kind == yaml.SequenceNode && item.Style&yaml.FlowStyle == 0 && item.Column > 0

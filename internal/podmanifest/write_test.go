@@ -96,7 +96,7 @@ func TestWrite_AddsSeparatorsAndNewlines(t *testing.T) {
 	}
 }
 
-// fullWriter always fails.
+// fullWriter is a writer that always fails.
 type fullWriter struct{}
 
 var errFull = errors.New("no space left")

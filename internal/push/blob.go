@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// size returns the size of a blob in the registry in bytes, or 0 if the registry does not have it. A digest of an unknown
-// algorithm is one that it does not have.
+// size returns a blob's size in the registry in bytes. It returns 0 if the registry does not have the blob or does not know the
+// digest's algorithm.
 func (r *Registry) size(ctx context.Context, repository string, d digest.Digest) (int64, error) {
 	request, err := r.request(ctx, http.MethodHead, repository+"/blobs/"+d.String(), nil)
 	if err != nil {
@@ -32,8 +32,8 @@ func (r *Registry) size(ctx context.Context, repository string, d digest.Digest)
 	return max(response.ContentLength, 0), nil
 }
 
-// sizes concurrently asks the registry for the sizes of the blobs, and returns those of the blobs that it has. No blob of an
-// image is empty, so an empty one is damaged and counts as missing.
+// sizes concurrently asks the registry for the blobs' sizes, and returns the sizes of the blobs that are present. An image has
+// no empty blobs, so an empty blob in the registry is damaged and is treated as missing.
 func (r *Registry) sizes(
 	ctx context.Context, repository string, blobs []digest.Digest,
 ) (map[digest.Digest]int64, error) {
@@ -58,8 +58,8 @@ func (r *Registry) sizes(
 	return sizes, group.Wait()
 }
 
-// mount mounts a blob from another repository, which the registry finds by itself, and returns the blob's size. If it finds
-// none, it opens an upload instead, and mount returns its URL
+// mount mounts a blob from another repository, which the registry finds by itself, and returns the blob's size. If the registry
+// does not find the blob, it opens an upload instead, and mount returns the upload's URL
 // (https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#mounting-a-blob-from-another-repository).
 func (r *Registry) mount(ctx context.Context, repository string, d digest.Digest) (int64, *url.URL, error) {
 	session, err := r.open(ctx, repository, url.Values{"mount": {d.String()}})
@@ -74,7 +74,7 @@ func (r *Registry) mount(ctx context.Context, repository string, d digest.Digest
 	return 0, session, err
 }
 
-// open opens an upload and returns its URL, or nil if the registry has mounted the blob instead.
+// open opens an upload and returns its URL. It returns nil if the registry mounted the blob instead.
 func (r *Registry) open(ctx context.Context, repository string, query url.Values) (*url.URL, error) {
 	request, err := r.request(ctx, http.MethodPost, repository+"/blobs/uploads/", nil)
 	if err != nil {
@@ -91,17 +91,17 @@ func (r *Registry) open(ctx context.Context, repository string, query url.Values
 	return response.Location()
 }
 
-// blobUpload is a blob to upload.
+// blobUpload describes a blob to upload.
 type blobUpload struct {
-	session *url.URL // of the upload; nil if none is open yet
+	session *url.URL // the upload's URL; nil if no upload is open yet
 	digest  digest.Digest
 	size    int64 // in bytes; -1 if it is unknown
 	blob    io.Reader
 }
 
-// upload uploads a blob, which the registry verifies, by one POST and one PUT, and returns its size. It then asks the registry
-// for the size, because distribution keeps a damaged blob that it has, whatever is uploaded. An error of the source is a
-// *sourceError.
+// upload uploads a blob with one POST and one PUT, and returns the blob's size. The registry verifies the blob. upload then
+// asks the registry for the size, because distribution keeps a damaged blob even after an intact one is uploaded. If the source
+// fails, the error is a *sourceError.
 func (r *Registry) upload(ctx context.Context, repository string, u blobUpload) (int64, error) {
 	if u.session == nil {
 		session, err := r.open(ctx, repository, nil)
@@ -112,19 +112,20 @@ func (r *Registry) upload(ctx context.Context, repository string, u blobUpload) 
 	}
 	sent, err := r.put(ctx, u)
 	if err != nil {
-		return 0, err // our registry removes the partial upload, others when they purge old uploads
+		return 0, err // our registry removes the partial upload immediately; other registries purge old uploads later
 	}
 	stored, err := r.size(ctx, repository, u.digest)
 	if err != nil {
 		return 0, err
 	}
 	if stored != sent {
-		return 0, fmt.Errorf("the registry keeps a damaged copy of %d bytes, not %d: remove it from its disk", stored, sent)
+		return 0, fmt.Errorf("the registry keeps a damaged copy with %d bytes instead of %d; remove it from the registry's disk", stored, sent)
 	}
 	return stored, nil
 }
 
-// put sends the blob, ends the upload, and returns the number of bytes sent. It returns after the last read of the blob.
+// put sends the blob, ends the upload, and returns the number of bytes sent. It does not return before the last read from the
+// blob has ended.
 func (r *Registry) put(ctx context.Context, u blobUpload) (int64, error) {
 	end := *u.session
 	query := end.Query()
@@ -141,7 +142,7 @@ func (r *Registry) put(ctx context.Context, u blobUpload) (int64, error) {
 	<-body.closed
 	refused, isRefused := errors.AsType[*StatusError](err)
 	switch {
-	case ctx.Err() != nil: // other errors follow from this one
+	case ctx.Err() != nil: // any other error results from this one
 		return 0, ctx.Err()
 	case body.err != nil:
 		return 0, &sourceError{fmt.Errorf("reading the blob: %w", body.err)}
@@ -155,8 +156,8 @@ func (r *Registry) put(ctx context.Context, u blobUpload) (int64, error) {
 	return body.sent, response.Body.Close()
 }
 
-// body is the body of a request. It records when the transport closes it, which may be after the response has come, and the
-// error of a read.
+// body is the body of a request. It records read errors, and when the transport closes the body, which may be after the
+// response has arrived.
 type body struct {
 	io.Reader
 	size   int64 // in bytes; -1 if it is unknown
@@ -166,7 +167,7 @@ type body struct {
 	closed chan struct{}
 }
 
-// Read reads from the blob and records its error. A blob that ends early is an error too.
+// Read reads from the blob and records its error. It also returns an error if the blob ends early.
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
 	b.sent += int64(n)
@@ -179,7 +180,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close may be called more than once by the transport.
+// Close closes the body. The transport may call it more than once.
 func (b *body) Close() error {
 	b.once.Do(func() { close(b.closed) })
 	return nil

@@ -7,34 +7,37 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Contents describes an image to push: its blobs, its image manifest, and the sources of the blobs.
+// Contents describes an image to push: its blobs, its image manifest, and the sources to read the blobs from.
 type Contents struct {
 	// Config is the digest of the image's config.
 	Config digest.Digest
-	// Layers are the digests of the layers as they are pushed, lowest first. A layer may occur more than once.
+	// Layers are the digests of the layers as they are pushed, lowest layer first. A layer may occur more than once.
 	Layers []digest.Digest
-	// Manifest is the image's own image manifest, byte for byte, which names Config and Layers. If it is nil, the push makes
-	// one of uncompressed layers: Docker's own image store keeps no manifests, the containerd image store does.
+	// Manifest is the image's own image manifest, byte for byte. It contains Config and Layers. It is nil if the image has
+	// none, and the push then generates an image manifest with uncompressed layers. The containerd image store keeps image
+	// manifests; Docker's own image store does not.
 	Manifest []byte
-	// Size is the estimated size of the image in bytes. It serves only for progress and for the time that a source may be
-	// quiet.
+	// Size is the image's estimated size in bytes. It is used only for progress, and for the time limit within which a source
+	// must send data.
 	Size int64
-	// Sources give the blobs, the fastest first. Every daemon has the last one.
+	// Sources provide the blobs. The fastest source is first, and the last is one that every daemon has.
 	Sources []Source
 }
 
-// Source gives the blobs of one image.
+// Source provides the blobs of one image.
 type Source interface {
-	// Name is the source's name in logs and metrics: overlay2, containerd or save.
+	// Name returns the source's name in logs and metrics: overlay2, containerd or save.
 	Name() string
-	// Blobs calls yield at most once for each blob in want, in any order, possibly concurrently, and returns after the last
-	// call has returned. When yield fails, Blobs stops and returns that error unwrapped. A blob that the source cannot give is
-	// not yielded: Blobs continues with the others, and its error names the missing blobs and the causes. The reader gives
-	// size bytes, or an unknown number if size is -1. Its bytes are not verified, and it is invalid after yield has returned.
+	// Blobs calls yield at most once for each blob in want. The order is undefined and calls may be concurrent. Blobs returns
+	// after the last call has returned. If yield fails, Blobs stops and returns that error unwrapped. If the source cannot
+	// provide a blob, Blobs continues with the other blobs, and its error contains the missing blobs and the causes.
+	//
+	// The reader that yield receives contains size bytes, or an unknown number of bytes if size is -1. The bytes are not
+	// verified. The reader is invalid after yield has returned.
 	Blobs(ctx context.Context, want []digest.Digest, yield func(d digest.Digest, size int64, blob io.Reader) error) error
 }
 
-// blobs returns the digest of every blob of the image, once.
+// blobs returns the digests of the image's blobs, each digest once.
 func (c Contents) blobs() []digest.Digest {
 	var blobs []digest.Digest
 	seen := map[digest.Digest]bool{}

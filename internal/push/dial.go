@@ -9,21 +9,23 @@ import (
 )
 
 const (
-	// maxAbsence is how long a dial waits for a registry that is being recreated: somewhat less than a lookup may take.
+	// maxAbsence is how long a dial waits for a registry that is being recreated. It is slightly shorter than a lookup's time
+	// limit.
 	maxAbsence = time.Second
 	// redialInterval is the pause between two attempts to connect.
 	redialInterval = 20 * time.Millisecond
 )
 
-// Dialer returns a dialer for a registry or a pusher on this machine. They accept a connection immediately, or are down for a
-// moment while setup up recreates them. The timeout is short so that the caller retries soon: the kernel would retry after a
-// second (https://www.rfc-editor.org/rfc/rfc6298, 2.1), and an admission does not wait much longer.
+// Dialer returns a dialer for a registry or a pusher on this machine. Both accept a connection immediately, except for a moment
+// while setup up recreates them. The timeout is short so that the caller retries soon: the kernel would retry only after a
+// second (https://www.rfc-editor.org/rfc/rfc6298, 2.1), and an admission does not wait much longer than that.
 func Dialer() *net.Dialer {
 	return &net.Dialer{Timeout: 400 * time.Millisecond, KeepAlive: 15 * time.Second}
 }
 
-// dialSocket returns a dial function for http.Transport that connects to a Unix socket, whatever the address. While the
-// registry is recreated, the socket does not exist or refuses connections: the function retries until the registry is back.
+// dialSocket returns a dial function for http.Transport that always connects to the Unix socket at path and ignores the
+// address. While the registry is being recreated, the socket does not exist or refuses connections. The function then retries
+// for up to maxAbsence.
 func dialSocket(path string) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, _, _ string) (net.Conn, error) {
 		waiting, cancel := context.WithTimeout(ctx, maxAbsence)

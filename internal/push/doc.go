@@ -1,10 +1,11 @@
 // Package push copies an image from its sources into a registry, and reports what the registry has.
 //
-// Layers go uncompressed, so that a layer's digest is its diffID: the missing layers are known before a byte is read, and
-// only they are streamed. The registry verifies each blob against its digest. The image manifest depends on the image alone,
-// so that its digest does too. It goes last, so that no incomplete image is visible.
+// It uploads layers uncompressed, so a layer's digest is its diffID. The missing layers are therefore known before any layer is
+// read, and only they are read. The registry verifies each blob against its digest. The image manifest, and so its digest,
+// depends only on the image. It is uploaded last, so an incomplete image is never visible.
 //
-// A registry that fails is retried for some seconds. Later pushes of the image do not upload again what is present.
+// If the registry fails, the push retries for some seconds. Later pushes of the image do not upload blobs that are already
+// present.
 //
-// The package follows https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md. It knows nothing of Docker.
+// The package follows https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md. It does not depend on Docker.
 package push

@@ -22,7 +22,7 @@ import (
 	"kind-local-registry/internal/registry/registrytest"
 )
 
-// env is a daemon, and a registry on the directory root.
+// env contains a running fake daemon, and a running registry that stores its data in root.
 type env struct {
 	engine   *dockertest.Engine
 	docker   *docker.Client
@@ -31,7 +31,7 @@ type env struct {
 	root     string
 }
 
-// newEnv starts both until the test ends.
+// newEnv starts the daemon and the registry. Both stop when the test ends.
 func newEnv(t *testing.T) env {
 	t.Helper()
 	root := t.TempDir()
@@ -48,10 +48,10 @@ func newEnv(t *testing.T) env {
 	return e
 }
 
-// target is the target of the tests' pushes.
+// target returns the target that all tests push to.
 func target() push.Target { return push.Target{Repository: "a/b", Reference: "1"} }
 
-// wanted returns the contents of an image of the daemon, to be read from the sources.
+// wanted returns the contents to push for an image from dockertest.
 func wanted(image dockertest.Image, sources ...push.Source) push.Contents {
 	want := push.Contents{Config: image.ID(), Size: image.Size(), Sources: sources}
 	for _, layer := range image.Layers {
@@ -66,7 +66,7 @@ func (e env) push(t *testing.T, image dockertest.Image) (push.Result, error) {
 	return e.registry.Push(t.Context(), target(), wanted(image, e.sources(t, image)...), push.Options{})
 }
 
-// sources tags the image in the daemon, and returns the sources of the daemon's images.
+// sources tags the image in the daemon, and returns the daemon's sources for the image.
 func (e env) sources(t *testing.T, image dockertest.Image) []push.Source {
 	t.Helper()
 	e.engine.Tag("a/b:1", image)
@@ -81,7 +81,7 @@ func (e env) sources(t *testing.T, image dockertest.Image) []push.Source {
 	return contents.Sources
 }
 
-// mustPush pushes the image.
+// mustPush pushes the image and fails the test if the push fails.
 func (e env) mustPush(t *testing.T, image dockertest.Image) push.Result {
 	t.Helper()
 	result, err := e.push(t, image)
@@ -91,7 +91,7 @@ func (e env) mustPush(t *testing.T, image dockertest.Image) push.Result {
 	return result
 }
 
-// pull pulls the image at the target, as a node would.
+// pull pulls the image at the target, like a node.
 func (e env) pull(t *testing.T) (v1.Image, error) {
 	t.Helper()
 	reference, err := name.ParseReference(strings.TrimPrefix(e.url, "http://") + "/a/b:1")
@@ -103,7 +103,7 @@ func (e env) pull(t *testing.T) (v1.Image, error) {
 	return remote.Image(reference, remote.WithContext(t.Context()), remote.WithTransport(transport))
 }
 
-// wantNothingVisible fails the test if the registry serves anything under the target.
+// wantNothingVisible fails the test if the registry serves anything at the target.
 func (e env) wantNothingVisible(t *testing.T) {
 	t.Helper()
 	presence, err := e.registry.Presence(t.Context(), target())
@@ -115,7 +115,7 @@ func (e env) wantNothingVisible(t *testing.T) {
 	}
 }
 
-// config returns the digest of an image's config.
+// config returns the digest of the image's config.
 func config(t *testing.T, image v1.Image) digest.Digest {
 	t.Helper()
 	name, err := image.ConfigName()
@@ -125,7 +125,7 @@ func config(t *testing.T, image v1.Image) digest.Digest {
 	return digest.Digest(name.String())
 }
 
-// wantLayers fails the test unless the image has those layers, in that order, and each matches its digest.
+// wantLayers fails the test unless the image has exactly these layers, in this order, and each layer matches its digest.
 func wantLayers(t *testing.T, image v1.Image, want []digest.Digest) {
 	t.Helper()
 	layers, err := image.Layers()
@@ -134,7 +134,7 @@ func wantLayers(t *testing.T, image v1.Image, want []digest.Digest) {
 	}
 	got := make([]digest.Digest, 0, len(layers))
 	for _, layer := range layers {
-		content, err := layer.Compressed() // as it is stored
+		content, err := layer.Compressed() // the layer as it is stored
 		if err != nil {
 			t.Fatalf("pulling a layer: %v", err)
 		}
@@ -153,10 +153,10 @@ func wantLayers(t *testing.T, image v1.Image, want []digest.Digest) {
 // files is a source that yields all blobs concurrently.
 type files []dockertest.Blob
 
-// Name returns files.
+// Name implements push.Source.
 func (files) Name() string { return "files" }
 
-// Blobs yields each wanted blob in its own goroutine.
+// Blobs implements push.Source. It yields each requested blob in its own goroutine.
 func (f files) Blobs(
 	_ context.Context, want []digest.Digest, yield func(d digest.Digest, size int64, blob io.Reader) error,
 ) error {

@@ -92,7 +92,7 @@ func TestPush_EndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	// The source gives the first half of the layer, and then stalls.
+	// The source sends the first half of the layer and then stalls.
 	layer := dockertest.Noise(10_000_000, 1)
 	open := layer.Open
 	layer.Open = func() io.Reader { return io.MultiReader(io.LimitReader(open(), 5_000_000), stalled{ctx, cancel}) }
@@ -142,20 +142,20 @@ func TestNewRegistry_RejectsInvalidAddresses(t *testing.T) {
 	}
 }
 
-// stalled is a reader that cancels the context and blocks until it ends.
+// stalled is a reader that cancels ctx and then blocks until ctx ends.
 type stalled struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 }
 
-// Read blocks.
+// Read cancels the context and blocks until it has ended.
 func (s stalled) Read([]byte) (int, error) {
 	s.cancel()
 	<-s.ctx.Done()
 	return 0, s.ctx.Err()
 }
 
-// damage changes a blob on the registry's disk, as a power failure may.
+// damage changes a blob on the registry's disk, as a power failure might.
 func (e env) damage(t *testing.T, d digest.Digest, change func([]byte) []byte) {
 	t.Helper()
 	name := filepath.Join(e.root, "docker/registry/v2/blobs/sha256", d.Encoded()[:2], d.Encoded(), "data")

@@ -12,7 +12,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// manifestSizes returns the sizes in bytes of the blobs that an image manifest names, or nil if content is nil.
+// manifestSizes returns the sizes in bytes of the blobs that an image manifest contains. It returns nil if content is nil.
 func manifestSizes(content []byte) (map[digest.Digest]int64, error) {
 	if content == nil {
 		return nil, nil
@@ -28,7 +28,7 @@ func manifestSizes(content []byte) (map[digest.Digest]int64, error) {
 	return sizes, nil
 }
 
-// ManifestDigest returns the digest of the image manifest that Push would put, given the sizes of the blobs in bytes. It
+// ManifestDigest returns the digest of the image manifest that Push would upload. sizes are the blobs' sizes in bytes. It
 // returns "" if the image's own manifest cannot be parsed.
 func (c Contents) ManifestDigest(sizes map[digest.Digest]int64) digest.Digest {
 	content, _, err := c.manifest(sizes)
@@ -38,7 +38,8 @@ func (c Contents) ManifestDigest(sizes map[digest.Digest]int64) digest.Digest {
 	return digest.FromBytes(content)
 }
 
-// manifest returns the image's own manifest, or a new one if it has none, and the media type.
+// manifest returns the image manifest to upload and its media type. If the image has no image manifest of its own, manifest
+// generates one.
 func (c Contents) manifest(sizes map[digest.Digest]int64) (content []byte, mediaType string, err error) {
 	if c.Manifest != nil {
 		mediaType, err = mediaTypeOf(c.Manifest)
@@ -48,7 +49,7 @@ func (c Contents) manifest(sizes map[digest.Digest]int64) (content []byte, media
 	return content, v1.MediaTypeImageManifest, err
 }
 
-// putManifest puts the image manifest at the target and returns its digest.
+// putManifest uploads the image manifest to the target and returns the manifest's digest.
 func (r *Registry) putManifest(
 	ctx context.Context, target Target, contents Contents, sizes map[digest.Digest]int64,
 ) (digest.Digest, error) {
@@ -68,7 +69,7 @@ func (r *Registry) putManifest(
 	return digest.FromBytes(content), response.Body.Close()
 }
 
-// mediaTypeOf returns the mediaType field of an image manifest, or OCI's default if it has none.
+// mediaTypeOf returns an image manifest's mediaType field, or OCI's default if the field is empty.
 func mediaTypeOf(content []byte) (string, error) {
 	var manifest v1.Manifest
 	if err := json.Unmarshal(content, &manifest); err != nil {
@@ -80,7 +81,7 @@ func mediaTypeOf(content []byte) (string, error) {
 	return manifest.MediaType, nil
 }
 
-// newManifest returns the image manifest of uncompressed layers
+// newManifest generates an image manifest for uncompressed layers
 // (https://github.com/opencontainers/image-spec/blob/v1.1.1/manifest.md).
 func newManifest(contents Contents, sizes map[digest.Digest]int64) v1.Manifest {
 	describe := func(mediaType string, d digest.Digest) v1.Descriptor {
@@ -98,5 +99,5 @@ func newManifest(contents Contents, sizes map[digest.Digest]int64) v1.Manifest {
 	return manifest
 }
 
-// path returns the target's path below /v2/.
+// path returns the path of the target's image manifest below /v2/.
 func (t Target) path() string { return t.Repository + "/manifests/" + t.Reference }

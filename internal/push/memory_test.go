@@ -8,8 +8,8 @@ import (
 	"kind-local-registry/internal/push"
 )
 
-// TestPush_NeedsNoMemoryForTheImage is not parallel: it measures the heap of the process, in which the daemon, the pusher and
-// the registry run.
+// TestPush_NeedsNoMemoryForTheImage is not parallel, because it measures the heap of the process. The daemon, the pusher and
+// the registry all run in this process.
 func TestPush_NeedsNoMemoryForTheImage(t *testing.T) {
 	const size, limit = 512 << 20, 32 << 20
 	if testing.Short() {

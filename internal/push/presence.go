@@ -12,8 +12,8 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// maxDescriptors is how many blobs an image manifest, or images an index, may name. Each costs a request, and no node runs an
-// image with more layers.
+// maxDescriptors is the maximum number of blobs in an image manifest, and of images in an index. Each blob or image costs a
+// request, and no node runs an image with more layers.
 const maxDescriptors = 1000
 
 // acceptedMediaTypes returns the media types of manifests and indexes that a node can pull.
@@ -22,18 +22,18 @@ func acceptedMediaTypes() []string {
 	return []string{v1.MediaTypeImageManifest, v1.MediaTypeImageIndex, docker + "v2+json", docker + "list.v2+json"}
 }
 
-// Presence is what the registry has of an image.
+// Presence reports which parts of an image the registry has.
 type Presence struct {
-	// Digest is the digest of the image manifest or index; "" if the registry has none, or an invalid one.
+	// Digest is the digest of the image manifest or index. It is "" if the registry has none or an invalid one.
 	Digest digest.Digest
-	// Complete reports whether the registry also has the config and every layer with the right size. For an index, it has them
-	// for an image that the nodes can run.
+	// Complete reports whether the registry also has the config and every layer, all with the right size. For an index, it
+	// reports this for at least one image that the nodes can run.
 	Complete bool
-	// Sizes are the sizes in bytes of the manifest's blobs that the registry has; nil for an index.
+	// Sizes maps the image manifest's blobs that the registry has to their sizes in bytes. It is nil for an index.
 	Sizes map[digest.Digest]int64
 }
 
-// Presence reports what the registry has at the target. An image manifest that no node can use counts as missing, so that the
+// Presence reports what the registry has at the target. An image manifest that no node can use is treated as missing, so the
 // next push replaces it.
 func (r *Registry) Presence(ctx context.Context, target Target) (Presence, error) {
 	presence, children, err := r.image(ctx, target)
@@ -53,7 +53,8 @@ func (r *Registry) Presence(ctx context.Context, target Target) (Presence, error
 	return presence, nil
 }
 
-// image reports what the registry has at the target, without the images of an index, which it returns.
+// image reports what the registry has at the target. For an index, it returns the descriptors of the index's images and does
+// not look those images up.
 func (r *Registry) image(ctx context.Context, target Target) (Presence, []v1.Descriptor, error) {
 	content, err := r.getManifest(ctx, target)
 	if err != nil {
@@ -82,8 +83,8 @@ func (r *Registry) image(ctx context.Context, target Target) (Presence, []v1.Des
 	return presence, nil, nil
 }
 
-// parse returns the blobs that an image manifest names, the config first, or the images of an index. ok is false for any other
-// document, which any client of the registry may have put.
+// parse returns the blobs in an image manifest, the config first, or the images in an index. ok is false if content is any
+// other document, which any client of the registry may have uploaded.
 func parse(content []byte) (blobs, children []v1.Descriptor, ok bool) {
 	var manifest v1.Manifest
 	var index v1.Index
@@ -105,8 +106,8 @@ func parse(content []byte) (blobs, children []v1.Descriptor, ok bool) {
 	return blobs, children, true
 }
 
-// runnable returns the images of an index that a node could pull: those for this machine's platform, or if it has none, those
-// for any platform, as the host may emulate it. The number is limited, whatever the index lists.
+// runnable returns the images in an index that a node could pull. They are those for this machine's platform. If there are
+// none, they are the images for all platforms, because an emulator on the host may run them. The number of images is limited.
 func runnable(children []v1.Descriptor) []v1.Descriptor {
 	nodes := platforms.Default()
 	var found []v1.Descriptor
@@ -121,7 +122,8 @@ func runnable(children []v1.Descriptor) []v1.Descriptor {
 	return found[:min(len(found), maxConcurrentHeads)]
 }
 
-// digestOf returns the digest of an image manifest that was requested by a tag or a digest; "" if the digests differ.
+// digestOf returns the digest of an image manifest that was requested by reference, a tag or a digest. It returns "" if the
+// content does not match a requested digest.
 func digestOf(content []byte, reference string) digest.Digest {
 	want, err := digest.Parse(reference)
 	switch {
@@ -133,7 +135,8 @@ func digestOf(content []byte, reference string) digest.Digest {
 	return want
 }
 
-// getManifest returns the image manifest or index at the target, or nil if the registry has none, or a too large one.
+// getManifest returns the image manifest or index at the target. It returns nil if the registry has none, or one that is too
+// large.
 func (r *Registry) getManifest(ctx context.Context, target Target) ([]byte, error) {
 	request, err := r.request(ctx, http.MethodGet, target.path(), nil)
 	if err != nil {

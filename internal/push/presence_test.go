@@ -17,7 +17,8 @@ import (
 	"kind-local-registry/internal/push"
 )
 
-// serving returns a client of a registry that serves those manifests by their references, and every blob with 2 bytes.
+// serving returns a client for a registry that serves the given manifests, by reference. In this registry every blob has 2
+// bytes.
 func serving(t *testing.T, manifests map[string]string) *push.Registry {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -41,7 +42,7 @@ func serving(t *testing.T, manifests map[string]string) *push.Registry {
 	return registry
 }
 
-// blob returns the descriptor of a blob that serving's registry has.
+// blob returns the descriptor of a blob in serving's registry.
 func blob(content string) string {
 	return fmt.Sprintf(`{"mediaType":"application/x","digest":%q,"size":2}`, digest.FromString(content))
 }

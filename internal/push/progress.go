@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Progress reports how far a push has got.
+// Progress reports how far a push has proceeded.
 type Progress struct {
-	// Bytes is the number of bytes that were uploaded.
+	// Bytes is the number of bytes uploaded so far.
 	Bytes int64 `json:"bytes"`
-	// Total is the number of bytes to upload. It is an estimate until the end, and never less than Bytes.
+	// Total is the number of bytes to upload. It is an estimate until the push ends, and never less than Bytes.
 	Total int64 `json:"total"`
 	// Present is the number of bytes that the registry already had. Total does not include them.
 	Present int64 `json:"present"`
@@ -19,7 +19,7 @@ type Progress struct {
 // reportInterval is the minimum time between two reports of progress.
 const reportInterval = 250 * time.Millisecond
 
-// meter counts and reports the bytes that its readers read.
+// meter counts the bytes that pass through its readers, and reports them.
 type meter struct {
 	mu     sync.Mutex
 	now    Progress
@@ -27,7 +27,7 @@ type meter struct {
 	report func(Progress)
 }
 
-// newMeter returns a meter for about total bytes, and reports zero progress.
+// newMeter returns a meter that expects about total bytes, and reports zero progress.
 func newMeter(total int64, report func(Progress)) *meter {
 	if report == nil {
 		report = func(Progress) {}
@@ -44,7 +44,7 @@ func (m *meter) markPresent(size int64) {
 	m.now.Total, m.now.Present = max(m.now.Total-size, m.now.Bytes), m.now.Present+size
 }
 
-// finish reports the end, with the exact Total.
+// finish reports the final progress with the exact Total.
 func (m *meter) finish() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -52,7 +52,7 @@ func (m *meter) finish() {
 	m.report(m.now)
 }
 
-// reader returns a reader of r that counts its bytes.
+// reader wraps r in a reader that counts the bytes read.
 func (m *meter) reader(r io.Reader) io.Reader { return metered{r, m} }
 
 type metered struct {
@@ -60,7 +60,7 @@ type metered struct {
 	meter *meter
 }
 
-// Read reads, counts, and reports at most once per reportInterval.
+// Read reads from the wrapped reader and counts the bytes. It reports progress at most once per reportInterval.
 func (r metered) Read(p []byte) (int, error) {
 	n, err := r.Reader.Read(p)
 	r.meter.mu.Lock()

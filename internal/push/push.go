@@ -8,9 +8,9 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// Target is the place of an image in the registry.
+// Target names an image in the registry.
 type Target struct {
-	// Repository is the repository without the registry's host.
+	// Repository is the image's repository without the registry's host.
 	Repository string
 	// Reference is a tag or the digest of an image manifest.
 	Reference string
@@ -18,31 +18,33 @@ type Target struct {
 
 // Options are the optional callbacks of a push. They must not block.
 type Options struct {
-	// Progress is called at the start, at the end and at most four times per second in between, never concurrently.
+	// Progress is called at the start, at the end and at most four times per second in between. Its calls are never concurrent.
 	Progress func(Progress)
-	// Fallback is called with the name of each source that did not give every blob, and the cause; the next source is tried.
+	// Fallback is called for each source that did not provide every blob, with the source's name and the cause. The push then
+	// tries the next source.
 	Fallback func(source string, cause error)
 }
 
-// Result is the result of a push.
+// Result describes a successful push.
 type Result struct {
-	// Digest is the digest of the image manifest, by which the image can be pulled.
+	// Digest is the image manifest's digest. The image can be pulled by this digest.
 	Digest digest.Digest `json:"digest"`
 	// Bytes and Uploaded are the total size and the number of the uploaded blobs.
 	Bytes    int64 `json:"bytes"`
 	Uploaded int   `json:"uploaded"`
-	// PresentBytes and Present are those of the blobs that the registry already had, in any repository.
+	// PresentBytes and Present are the total size and the number of the blobs that the registry already had, in any repository.
 	PresentBytes int64 `json:"presentBytes"`
 	Present      int   `json:"present"`
 }
 
-// ErrMismatch is the error of a push whose last source gave a blob that does not match its digest. A retry cannot succeed,
-// because that source has no other copy.
+// ErrMismatch is returned if the last source provided a blob that does not match its digest. A retry cannot succeed, because
+// that source has no other copy of the blob.
 var ErrMismatch = errors.New("content does not match its digest")
 
-// Push uploads the image to the target, and returns when it is present there. It asks the sources in their order, each for the
-// blobs that are still missing. A registry that fails is retried for some seconds, only with the blobs that it still lacks.
-// The error wraps ErrMismatch if the last source gave other content, and a *StatusError if the registry refused a request.
+// Push uploads the image to the target, and returns when the image is present there. It tries the sources in order, each for
+// the blobs that are still missing. If the registry fails, Push retries for some seconds and uploads only the blobs that the
+// registry still lacks. The error wraps ErrMismatch if the last source provided a blob that does not match its digest. It wraps
+// a *StatusError if the registry refused a request.
 func (r *Registry) Push(
 	ctx context.Context, target Target, contents Contents, options Options,
 ) (Result, error) {
@@ -68,7 +70,7 @@ func (r *Registry) Push(
 	}
 }
 
-// retryDelays are the pauses between attempts. Their sum is about the time that a registry takes to restart.
+// retryDelays returns the pauses between attempts. Together they last about as long as a registry takes to restart.
 func retryDelays() []time.Duration {
 	return []time.Duration{250 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second}
 }

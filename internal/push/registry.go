@@ -15,21 +15,21 @@ import (
 )
 
 const (
-	// maxConcurrentHeads is how many requests about blobs a push or a lookup sends concurrently.
+	// maxConcurrentHeads is the maximum number of concurrent requests about blobs in one push or lookup.
 	maxConcurrentHeads = 8
-	// maxDocument is the limit in bytes for an image manifest or an error message, which are read into memory. It is the limit
-	// of registries for an image manifest.
+	// maxDocument is the maximum size in bytes of an image manifest or an error message, which are read into memory. Registries
+	// have the same limit for an image manifest.
 	maxDocument = 4 << 20
 )
 
-// Registry is a client of a registry without authentication. It is safe for concurrent use.
+// Registry sends requests to a registry without authentication. It is safe for concurrent use.
 type Registry struct {
 	base *url.URL
 	http *http.Client
 }
 
-// NewRegistry returns a client of the registry at an address such as http://kind-registry:5000, or on a Unix socket such as
-// unix:///run/registry.sock. It ignores the proxies of the environment.
+// NewRegistry returns a client for the registry at address. The address is a URL such as http://kind-registry:5000, or a Unix
+// socket such as unix:///run/registry.sock. The client ignores proxy settings in the environment.
 func NewRegistry(address string) (*Registry, error) {
 	base, err := url.Parse(address)
 	if err != nil {
@@ -46,7 +46,7 @@ func NewRegistry(address string) (*Registry, error) {
 	return &Registry{base: base, http: &http.Client{Transport: &http.Transport{
 		DialContext:         dial,
 		TLSHandshakeTimeout: 5 * time.Second,
-		// After the last byte of a layer the registry still has to write it to disk.
+		// After the last byte of a layer, the registry still has to write the layer to disk.
 		ResponseHeaderTimeout: 2 * time.Minute,
 		MaxIdleConnsPerHost:   maxConcurrentHeads,
 		IdleConnTimeout:       time.Minute,
@@ -62,7 +62,8 @@ func (r *Registry) request(ctx context.Context, method, path string, body io.Rea
 	return http.NewRequestWithContext(ctx, method, r.base.JoinPath("v2", path).String(), body)
 }
 
-// send sends the request. A response without one of the wanted status codes is a *StatusError. The caller closes the body.
+// send sends the request. If the response's status code is not in want, the error is a *StatusError. Otherwise the caller
+// closes the response's body.
 func (r *Registry) send(request *http.Request, want ...int) (*http.Response, error) {
 	response, err := r.http.Do(request)
 	if err != nil {
@@ -81,18 +82,19 @@ func (r *Registry) send(request *http.Request, want ...int) (*http.Response, err
 	}
 }
 
-// StatusError is an unexpected response of the registry.
+// StatusError is an unexpected response from the registry.
 type StatusError struct {
 	// Code is the status code.
 	Code int
-	// Request is the method and path, and Response the status with the registry's errors.
+	// Request is the method and path. Response is the status and the registry's error messages.
 	Request, Response string
 }
 
 // Error returns the request and the response.
 func (e *StatusError) Error() string { return e.Request + ": " + e.Response }
 
-// isTemporary reports whether an error may pass within seconds, as when the registry restarts or is busy. A full disk does not.
+// isTemporary reports whether the cause of an error may disappear within seconds, for example because the registry is
+// restarting or busy. A full disk is not temporary.
 func isTemporary(err error) bool {
 	if _, fromSource := errors.AsType[*sourceError](err); fromSource {
 		return false
@@ -101,7 +103,7 @@ func isTemporary(err error) bool {
 		return false
 	}
 	if status, ok := errors.AsType[*StatusError](err); ok {
-		lost := strings.Contains(status.Response, "MANIFEST_BLOB_UNKNOWN") // a blob was removed during the push
+		lost := strings.Contains(status.Response, "MANIFEST_BLOB_UNKNOWN") // the registry lost a blob during the push
 		busy := status.Code == http.StatusTooManyRequests || status.Code >= http.StatusInternalServerError
 		return lost || busy && !NoSpace(err)
 	}
@@ -109,13 +111,13 @@ func isTemporary(err error) bool {
 	return network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// NoSpace reports whether a push failed because a disk is full: the registry's, or the daemon's, which save needs. Both report
-// it only as the text of ENOSPC.
+// NoSpace reports whether a push failed because a disk is full: the registry's, or the daemon's if the source is save. Both
+// report this only in the text of the error.
 func NoSpace(err error) bool {
 	return err != nil && strings.Contains(err.Error(), syscall.ENOSPC.Error())
 }
 
-// errorText returns the errors in the body of a response, each after a colon, or "".
+// errorText returns the errors in a response's body, each after a colon. It returns "" if there are none.
 func errorText(body io.Reader) string {
 	var answer struct {
 		Errors []struct {

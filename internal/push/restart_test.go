@@ -12,7 +12,7 @@ import (
 	"kind-local-registry/internal/registry"
 )
 
-// flaky is a registry that breaks off the first upload, as a restart does.
+// flaky is a registry that breaks off the first upload, like a registry that restarts.
 type flaky struct {
 	http.Handler
 
@@ -20,7 +20,7 @@ type flaky struct {
 	uploads int
 }
 
-// ServeHTTP responds, or breaks off the first upload.
+// ServeHTTP breaks off the first upload and responds to all other requests.
 func (f *flaky) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPut && strings.Contains(r.URL.Path, "/uploads/") {
 		f.mu.Lock()

@@ -14,7 +14,7 @@ import (
 	"kind-local-registry/internal/registry"
 )
 
-// serveSocket serves the handler on the socket until stop is called.
+// serveSocket serves the handler on the socket at path until stop is called.
 func serveSocket(t *testing.T, path string, handler http.Handler) (stop func()) {
 	t.Helper()
 	listener, err := registry.ListenSocket(t.Context(), path)

@@ -14,23 +14,23 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// transfer is one push. Each attempt uploads the blobs that the registry still lacks.
+// transfer is the state of one push. Each attempt uploads the blobs that the registry still lacks.
 type transfer struct {
 	registry *Registry
 	target   Target
 	contents Contents
 	fallback func(string, error)
 	meter    *meter
-	// manifestSizes are the sizes in the image's own manifest; nil if the push makes the manifest.
+	// manifestSizes are the blobs' sizes in the image's own manifest. It is nil if the push generates the manifest.
 	manifestSizes map[digest.Digest]int64
 
 	mu     sync.Mutex
-	sizes  map[digest.Digest]int64    // of the blobs that the registry has
+	sizes  map[digest.Digest]int64    // sizes of the blobs that the registry has
 	opened map[digest.Digest]*url.URL // uploads that the registry opened instead of a mount
 	result Result
 }
 
-// try uploads the missing blobs and then the image manifest, so that no incomplete image is visible.
+// try uploads the missing blobs. It uploads the image manifest last, so an incomplete image is never visible.
 func (t *transfer) try(ctx context.Context) error {
 	if err := t.findPresent(ctx); err != nil {
 		return err
@@ -53,7 +53,8 @@ func (t *transfer) try(ctx context.Context) error {
 	return nil
 }
 
-// findPresent finds the blobs that the registry has. A blob whose size differs from the manifest's counts as missing.
+// findPresent finds the blobs that the registry has. A blob whose size differs from its size in the image manifest is treated
+// as missing.
 func (t *transfer) findPresent(ctx context.Context) error {
 	sizes, err := t.registry.sizes(ctx, t.target.Repository, t.contents.blobs())
 	if err != nil {
@@ -70,14 +71,14 @@ func (t *transfer) findPresent(ctx context.Context) error {
 	return nil
 }
 
-// countPresent counts a blob that the registry already had.
+// countPresent adds a blob that the registry already had to the result.
 func (t *transfer) countPresent(size int64) {
 	t.result.Present++
 	t.result.PresentBytes += size
 	t.meter.markPresent(size)
 }
 
-// missing returns the blobs that the registry does not have.
+// missing returns the image's blobs that the registry does not have.
 func (t *transfer) missing() []digest.Digest {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -110,8 +111,8 @@ func (t *transfer) mount(ctx context.Context, missing []digest.Digest) error {
 	return group.Wait()
 }
 
-// uploadMissing uploads the missing blobs from the first source that gives them. An error of the registry ends it; after an
-// error of a source, the next source is tried.
+// uploadMissing uploads the missing blobs from the first source that provides them. If a source fails, uploadMissing tries the
+// next source. If the registry fails, it stops.
 func (t *transfer) uploadMissing(ctx context.Context) error {
 	var faults []error
 	for _, source := range t.contents.Sources {
@@ -127,7 +128,7 @@ func (t *transfer) uploadMissing(ctx context.Context) error {
 			return nil
 		}
 		if sourceErr == nil {
-			sourceErr = errors.New("it did not give every blob")
+			sourceErr = errors.New("the source did not provide every blob")
 		}
 		faults = append(faults, fmt.Errorf("%s: %w", source.Name(), sourceErr))
 		if t.fallback != nil {
@@ -141,7 +142,8 @@ func (t *transfer) uploadMissing(ctx context.Context) error {
 	return &sourceError{fmt.Errorf("no source has blob %s: %w", missing[0], joinFaults(faults))}
 }
 
-// joinFaults joins the errors of the sources into one that wraps only the last: that of the source that every daemon has.
+// joinFaults joins the sources' errors into one error. That error wraps only the last source's error, because every daemon has
+// the last source.
 func joinFaults(faults []error) error {
 	if len(faults) < 2 {
 		return errors.Join(faults...)
@@ -150,8 +152,8 @@ func joinFaults(faults []error) error {
 	return fmt.Errorf("%s; %w", errors.Join(faults[:last]...).Error(), faults[last])
 }
 
-// uploadFrom uploads the missing blobs that a source gives. It returns the error of the source, and apart from it that of the
-// registry.
+// uploadFrom uploads the missing blobs that a source provides. It returns errors of the source as sourceErr and errors of the
+// registry as err.
 func (t *transfer) uploadFrom(ctx context.Context, source Source, missing []digest.Digest) (sourceErr, err error) {
 	watch, watched := newWatch(ctx, t.contents.Size)
 	defer watch.stop()
@@ -189,7 +191,7 @@ func (t *transfer) uploadFrom(ctx context.Context, source Source, missing []dige
 // upload uploads one blob.
 func (t *transfer) upload(ctx context.Context, d digest.Digest, size int64, blob io.Reader) error {
 	if want, known := t.manifestSizes[d]; known && size >= 0 && size != want {
-		return &sourceError{fmt.Errorf("%w: %d bytes, not %d as in the image manifest", ErrMismatch, size, want)}
+		return &sourceError{fmt.Errorf("%w: it has %d bytes instead of the %d in the image manifest", ErrMismatch, size, want)}
 	}
 	t.mu.Lock()
 	session := t.opened[d]
@@ -207,14 +209,14 @@ func (t *transfer) upload(ctx context.Context, d digest.Digest, size int64, blob
 	return nil
 }
 
-// sourceError is the error of the sources of a blob: they broke off, stalled, or gave other content. The caller may retry the
-// push; retrying only the registry does not help.
+// sourceError is an error caused by a blob's sources: they broke off, stalled or sent content that does not match the digest.
+// Retrying only the registry does not help, but the caller may retry the whole push.
 type sourceError struct{ err error }
 
 func (e *sourceError) Error() string { return e.err.Error() }
 func (e *sourceError) Unwrap() error { return e.err }
 
-// registryError marks an error of the registry among the errors that a source returns.
+// registryError marks errors caused by the registry among the errors that a source's Blobs returns.
 type registryError struct{ err error }
 
 func (e *registryError) Error() string { return e.err.Error() }

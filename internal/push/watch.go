@@ -11,30 +11,30 @@ import (
 )
 
 const (
-	// stallLimit is how long no byte of a running upload may move. A slow upload moves some.
+	// stallLimit is how long a running upload may go without moving a byte.
 	stallLimit = 30 * time.Second
-	// quietLimit is how long a source may take before each blob, and the registry to write a blob to disk, for an image of
-	// size 0.
+	// quietLimit applies while no upload is running, to an image of size 0. It limits how long a source may take before each
+	// blob, and how long the registry may take to write a blob to disk. Larger images have longer limits.
 	quietLimit = 2 * time.Minute
-	// minSaveRate is the minimum rate in bytes per second at which a daemon writes an image to disk, and skips unwanted blobs.
-	// Docker writes the whole image to disk before it sends the first byte.
+	// minSaveRate is the minimum rate in bytes per second at which a daemon writes an image to disk, and skips blobs that were
+	// not requested. Docker writes the whole image to disk before it sends the first byte.
 	minSaveRate = 20_000_000
 )
 
-// errStalled is the error of a push that has stalled.
+// errStalled is the cause with which watch cancels a push that has stalled.
 var errStalled = errors.New("no byte moved")
 
-// watch cancels the work on a source when it stalls.
+// watch cancels the reading from a source when the source or the registry stalls.
 type watch struct {
 	quiet   time.Duration
 	timer   *time.Timer
 	cancel  context.CancelCauseFunc
-	context context.Context //nolint:containedctx // its cause is the watch's result
-	reading atomic.Int32    // readers that wait for the source
-	blobs   atomic.Int32    // readers that have not ended
+	context context.Context //nolint:containedctx // its cause is what stalled returns
+	reading atomic.Int32    // number of readers that are waiting for the source
+	blobs   atomic.Int32    // number of readers that have not ended
 }
 
-// newWatch starts to watch the work on an image of size bytes. The work must use the returned context.
+// newWatch starts to watch the push of an image with the given size in bytes. The push must use the returned context.
 func newWatch(ctx context.Context, size int64) (*watch, context.Context) {
 	watched, cancel := context.WithCancelCause(ctx)
 	w := &watch{
@@ -60,10 +60,10 @@ func (w *watch) stall() {
 	w.cancel(fmt.Errorf("%w for %s by %s", errStalled, limit, stalled))
 }
 
-// registryAtFault reports whether the registry, not the source, has stalled.
+// registryAtFault reports whether the registry has stalled, rather than the source.
 func (w *watch) registryAtFault() bool { return w.blobs.Load() > 0 && w.reading.Load() == 0 }
 
-// stalled returns the error with which the watch cancelled the work, or nil if it did not.
+// stalled returns the error with which the watch cancelled the push, or nil if it did not cancel it.
 func (w *watch) stalled() error {
 	if cause := context.Cause(w.context); errors.Is(cause, errStalled) {
 		return cause
@@ -71,7 +71,7 @@ func (w *watch) stalled() error {
 	return nil
 }
 
-// reader returns a reader of r that is watched until r ends or end is called.
+// reader wraps r in a reader that is watched until r ends or end is called.
 func (w *watch) reader(r io.Reader) *watched {
 	w.blobs.Add(1)
 	w.timer.Reset(stallLimit)
@@ -84,7 +84,7 @@ type watched struct {
 	once  sync.Once
 }
 
-// end reports that no more bytes are expected.
+// end tells the watch that no more bytes are expected.
 func (r *watched) end() {
 	r.once.Do(func() {
 		r.watch.blobs.Add(-1)
@@ -92,7 +92,7 @@ func (r *watched) end() {
 	})
 }
 
-// Read reads, and restarts the watch's timer.
+// Read reads from the wrapped reader and restarts the watch's timer.
 func (r *watched) Read(p []byte) (int, error) {
 	r.watch.reading.Add(1)
 	n, err := r.Reader.Read(p)

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// slow gives one byte after each pause, and then blocks until its context ends.
+// slow yields one byte after each pause. When no bytes are left, it blocks until its context ends.
 type slow struct {
-	ctx   context.Context //nolint:containedctx // a reader's
+	ctx   context.Context //nolint:containedctx // a reader has no context argument
 	pause time.Duration
 	left  int
 }
 
-// Read waits.
+// Read waits for the pause, or until the context ends if no bytes are left.
 func (s *slow) Read(p []byte) (int, error) {
 	if s.left == 0 {
 		<-s.ctx.Done()
@@ -34,7 +34,7 @@ func TestWatch_CancelsAStalledSourceButNotASlowOne(t *testing.T) {
 		w, ctx := newWatch(t.Context(), 0)
 		defer w.stop()
 		start := time.Now()
-		// One byte every twenty seconds for ten minutes, and then none.
+		// The reader yields one byte every twenty seconds for ten minutes, and then stalls.
 		_, err := io.Copy(io.Discard, w.reader(&slow{ctx: ctx, pause: 20 * time.Second, left: 30}))
 		if took := time.Since(start); err == nil || took != 10*time.Minute+stallLimit {
 			t.Errorf("ended with %v after %s, want 10m30s", err, took)

@@ -18,31 +18,31 @@ import (
 )
 
 const (
-	// maxConcurrentLookups is how many lookups a client sends concurrently. Further ones wait.
+	// maxConcurrentLookups is the maximum number of concurrent lookups from one client. Further lookups wait.
 	maxConcurrentLookups = 64
-	// maxConcurrentPushRequests is the same for requests to push, which last for minutes: more than the webhook reconciles
-	// concurrently.
+	// maxConcurrentPushRequests is the maximum number of concurrent push requests from one client. It exceeds the number of
+	// pods that the webhook reconciles concurrently, because a push may last for minutes.
 	maxConcurrentPushRequests = 512
 )
 
-// errStalled is the error of a push without a line from the server for three heartbeats.
+// errStalled is the error of a push for which the server has sent no line for three heartbeats.
 var errStalled = errors.New("the pusher no longer responds")
 
-// Client is a client of a Server. It is safe for concurrent use. Lookups and pushes have separate connections, so that no
-// lookup waits for a push.
+// Client sends lookups and pushes to a Server. It is safe for concurrent use. Lookups and pushes use separate connections, so a
+// lookup never waits for a push.
 type Client struct {
 	address string
 	lookups *http.Client
 	pushes  *http.Client
 }
 
-// NewClient returns a client of the server at address, which is host:port. security is the result of ClientTLS. The client
-// ignores the proxies of the environment.
+// NewClient returns a client for the server at address, in the form host:port. security comes from ClientTLS. The client
+// ignores proxy settings in the environment.
 func NewClient(address string, security *tls.Config) *Client {
 	return &Client{address: address, lookups: newHTTPClient(security, maxConcurrentLookups), pushes: newHTTPClient(security, maxConcurrentPushRequests)}
 }
 
-// newHTTPClient returns a client with at most that many connections.
+// newHTTPClient returns a client that opens at most the given number of connections.
 func newHTTPClient(security *tls.Config, connections int) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DialContext:         push.Dialer().DialContext,
@@ -60,7 +60,7 @@ func (c *Client) Close() {
 	c.pushes.CloseIdleConnections()
 }
 
-// Lookup is Service.Lookup. It has no timeout but that of ctx.
+// Lookup does the same as Service.Lookup, through the server. It has no timeout of its own; the caller sets one in ctx.
 func (c *Client) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	var presence rewrite.Presence
 	query := url.Values{"name": {name.String()}}.Encode()
@@ -79,7 +79,7 @@ func (c *Client) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presenc
 	return presence, nil
 }
 
-// Push is Service.Push. It also fails if the server sends nothing for three heartbeats.
+// Push does the same as Service.Push, through the server. It also fails if the server sends nothing for three heartbeats.
 func (c *Client) Push(ctx context.Context, image string, progress func(push.Progress)) (push.Result, error) {
 	body, err := json.Marshal(pushRequest{Name: image})
 	if err != nil {
@@ -97,7 +97,7 @@ func (c *Client) Push(ctx context.Context, image string, progress func(push.Prog
 	}
 	result, err := c.push(ctx, body, alive)
 	if cause := context.Cause(ctx); err != nil && cause != nil {
-		err = cause // the server may have answered the cancelled request with its own error
+		err = cause // the server may have responded to the cancelled request with another error
 	}
 	if err != nil {
 		return push.Result{}, fmt.Errorf("pushing %s through the pusher: %w", image, err)
@@ -105,7 +105,7 @@ func (c *Client) Push(ctx context.Context, image string, progress func(push.Prog
 	return result, nil
 }
 
-// push sends the request and reads the lines of the response.
+// push sends the request and reads the response line by line.
 func (c *Client) push(ctx context.Context, body []byte, progress func(push.Progress)) (push.Result, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+c.address+pushPath, bytes.NewReader(body))
 	if err != nil {
@@ -138,7 +138,8 @@ func (c *Client) push(ctx context.Context, body []byte, progress func(push.Progr
 	return push.Result{}, io.ErrUnexpectedEOF
 }
 
-// send sends a request. A status code other than 200 is an error, the server's own if it sent one.
+// send sends a request. If the status code is not 200, it returns the error that the server sent, or else an error with the
+// status.
 func send(over *http.Client, request *http.Request) (*http.Response, error) {
 	response, err := over.Do(request)
 	if err != nil {

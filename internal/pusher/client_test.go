@@ -15,7 +15,7 @@ import (
 	"kind-local-registry/internal/rewrite/rewritetest"
 )
 
-// startFake starts a server with that handler until the test ends, and returns a client of it.
+// startFake starts a server with the given handler and returns a client for the server. The server stops when the test ends.
 func startFake(t *testing.T, handler http.HandlerFunc) *pusher.Client {
 	t.Helper()
 	credentials := newCredentials(t)
@@ -34,7 +34,7 @@ func startFake(t *testing.T, handler http.HandlerFunc) *pusher.Client {
 	return newClient(t, server.Listener.Addr().String(), own)
 }
 
-// found answers a lookup.
+// found responds to a lookup with an image that is on the host.
 func found(w http.ResponseWriter) { _ = json.NewEncoder(w).Encode(rewrite.Presence{OnHost: true}) }
 
 func TestClient_LimitsConcurrentLookups(t *testing.T) {
@@ -48,7 +48,7 @@ func TestClient_LimitsConcurrentLookups(t *testing.T) {
 			close(surplus)
 		}
 		mu.Unlock()
-		select { // give one more lookup time to arrive
+		select { // one more lookup may arrive in this time
 		case <-surplus:
 		case <-time.After(500 * time.Millisecond):
 		}
@@ -82,7 +82,7 @@ func TestClient_LooksUpDuringManyPushes(t *testing.T) {
 			found(w)
 			return
 		}
-		_, _ = io.Copy(io.Discard, r.Body) // or the server does not notice that the client disconnects
+		_, _ = io.Copy(io.Discard, r.Body) // without this read, the server does not notice that the client disconnects
 		begun <- struct{}{}
 		<-r.Context().Done()
 	})

@@ -16,7 +16,8 @@ import (
 	"kind-local-registry/config"
 )
 
-// The files of the credentials. The server needs the first three, a client the first and the last two.
+// These are the names of the credentials' files. The server needs the CA's certificate and its own certificate and key; a
+// client needs the CA's certificate and its own certificate and key.
 const (
 	CAFile         = "ca.crt"
 	ServerCertFile = "server.crt"
@@ -26,22 +27,22 @@ const (
 )
 
 const (
-	// validFor is how long certificates are valid. It is long because only setup renews them, and the user runs it.
+	// validFor is how long certificates are valid. It is long because certificates are renewed only when the user runs setup.
 	validFor = 10 * 365 * 24 * time.Hour
-	// skew is the tolerated difference between clocks.
+	// skew is the tolerated difference between two machines' clocks.
 	skew = time.Hour
 )
 
-// Credentials are the certificates and keys of a server and its clients, as PEM. Their CA signs nothing else: its key is not
-// kept.
+// Credentials are the certificates and keys of a server and its clients, encoded as PEM. Their CA signs no other certificates,
+// because its key is discarded.
 type Credentials struct {
 	CA                    []byte
 	ServerCert, ServerKey []byte
 	ClientCert, ClientKey []byte
 }
 
-// NewCredentials makes credentials that are valid from an hour before now until ten years after it: ECDSA P-256, with the name
-// config.PusherContainer for the server.
+// NewCredentials generates credentials that are valid from an hour before now until ten years after now. The keys are ECDSA
+// P-256. The server's name is config.PusherContainer.
 func NewCredentials(now time.Time) (Credentials, error) {
 	caKey, err := newKey()
 	if err != nil {
@@ -69,7 +70,7 @@ func NewCredentials(now time.Time) (Credentials, error) {
 	}, err
 }
 
-// Files returns the contents of the credentials' files by name.
+// Files returns the contents of the credentials' files. The map's keys are the files' names.
 func (c Credentials) Files() map[string][]byte {
 	return map[string][]byte{
 		CAFile: c.CA, ServerCertFile: c.ServerCert, ServerKeyFile: c.ServerKey,
@@ -77,8 +78,8 @@ func (c Credentials) Files() map[string][]byte {
 	}
 }
 
-// Check reports every fault of the credentials: missing parts, certificates that do not match their key or CA, and those that
-// are not valid now and at the later times.
+// Check returns an error with everything that is wrong with the credentials: missing parts, certificates that do not match
+// their key or CA, and certificates that are not valid both now and at the later times.
 func (c Credentials) Check(now time.Time, later ...time.Time) error {
 	var faults []error
 	for _, at := range append([]time.Time{now}, later...) {
@@ -91,7 +92,7 @@ func (c Credentials) Check(now time.Time, later ...time.Time) error {
 	return errors.Join(faults...)
 }
 
-// check returns an error unless the certificate matches the key and is signed by the CA.
+// check returns an error unless the certificate matches the key and was signed by the CA.
 func check(ca, cert, key []byte, options x509.VerifyOptions) error {
 	pair, pool, err := parse(ca, cert, key)
 	if err != nil {
@@ -104,7 +105,7 @@ func check(ca, cert, key []byte, options x509.VerifyOptions) error {
 	return nil
 }
 
-// template returns a certificate for that name, with a random serial number.
+// template returns an unsigned certificate for name, with a random serial number.
 func template(now time.Time, name string) *x509.Certificate {
 	return &x509.Certificate{
 		SerialNumber: new(big.Int).SetBytes([]byte(rand.Text()[:16])),
@@ -115,16 +116,16 @@ func template(now time.Time, name string) *x509.Certificate {
 	}
 }
 
-// newKey makes a key.
+// newKey generates a key.
 func newKey() (*ecdsa.PrivateKey, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, fmt.Errorf("making a key: %w", err)
+		return nil, fmt.Errorf("generating a key: %w", err)
 	}
 	return key, nil
 }
 
-// pair makes a key and the CA's certificate for it, as PEM.
+// pair generates a key and a certificate for it that the CA signed, both encoded as PEM.
 func pair(subject, ca *x509.Certificate, caKey crypto.Signer) (cert, key []byte, err error) {
 	private, err := newKey()
 	if err != nil {
@@ -140,7 +141,7 @@ func pair(subject, ca *x509.Certificate, caKey crypto.Signer) (cert, key []byte,
 	return cert, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
-// sign makes a certificate, as PEM.
+// sign returns a signed certificate, encoded as PEM.
 func sign(subject, ca *x509.Certificate, public crypto.PublicKey, caKey crypto.Signer) ([]byte, error) {
 	der, err := x509.CreateCertificate(rand.Reader, subject, ca, public, caKey)
 	if err != nil {

@@ -23,29 +23,29 @@ import (
 // registryHost is the registry's host in image references.
 const registryHost = "localhost:5001"
 
-// api is the interface that Service and Client have in common.
+// api lists the methods that Service and Client have in common.
 type api interface {
 	Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error)
 	Push(ctx context.Context, image string, progress func(push.Progress)) (push.Result, error)
 }
 
-// env is a daemon, a registry, the service between them, and the service's server.
+// env contains a fake daemon, a registry, the service that connects them, and the service's server.
 type env struct {
 	engine      *dockertest.Engine
 	service     *pusher.Service
-	registry    string // its URL
+	registry    string // the registry's URL
 	credentials pusher.Credentials
 	address     string
 	log         *buffer
 }
 
-// newEnv starts an env without rules until the test ends.
+// newEnv starts an env without rules. The env stops when the test ends.
 func newEnv(t *testing.T) env {
 	t.Helper()
 	return newEnvWith(t, rules.Rules{})
 }
 
-// newEnvWith starts an env with those rules until the test ends.
+// newEnvWith starts an env with the given rules. The env stops when the test ends.
 func newEnvWith(t *testing.T, inForce rules.Rules) env {
 	t.Helper()
 	e := env{engine: dockertest.NewEngine(t), registry: registrytest.Start(t, t.TempDir()), log: &buffer{}}
@@ -66,7 +66,7 @@ func newEnvWith(t *testing.T, inForce rules.Rules) env {
 	return e
 }
 
-// serve starts the server until the test ends, and returns its address.
+// serve starts the server and returns its address. The server stops when the test ends.
 func (e env) serve(t *testing.T) string {
 	t.Helper()
 	security, err := pusher.ServerTLS(e.credentials.CA, e.credentials.ServerCert, e.credentials.ServerKey)
@@ -90,7 +90,7 @@ func (e env) serve(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// client returns a client with the client certificate of those credentials.
+// client returns a client that authenticates with the client certificate in credentials.
 func (e env) client(t *testing.T, credentials pusher.Credentials) *pusher.Client {
 	t.Helper()
 	security, err := pusher.ClientTLS(e.credentials.CA, credentials.ClientCert, credentials.ClientKey)
@@ -100,7 +100,7 @@ func (e env) client(t *testing.T, credentials pusher.Credentials) *pusher.Client
 	return newClient(t, e.address, security)
 }
 
-// both returns the service, and a client of its server.
+// both returns the service, and a client for the service's server.
 func (e env) both(t *testing.T) map[string]api {
 	t.Helper()
 	return map[string]api{"in the process": e.service, "over the network": e.client(t, e.credentials)}
@@ -114,7 +114,7 @@ func newClient(t *testing.T, address string, security *tls.Config) *pusher.Clien
 	return client
 }
 
-// newCredentials makes credentials that are valid now.
+// newCredentials generates credentials that are valid now.
 func newCredentials(t *testing.T) pusher.Credentials {
 	t.Helper()
 	credentials, err := pusher.NewCredentials(time.Now())
@@ -124,7 +124,7 @@ func newCredentials(t *testing.T) pusher.Credentials {
 	return credentials
 }
 
-// wantRefusal fails the test unless err is a refusal with that reason and a detail.
+// wantRefusal fails the test unless err is a refusal with the given reason and a detail.
 func wantRefusal(t *testing.T, err error, want rewrite.Reason) {
 	t.Helper()
 	refusal, ok := errors.AsType[*rewrite.Refusal](err)
@@ -133,7 +133,7 @@ func wantRefusal(t *testing.T, err error, want rewrite.Reason) {
 	}
 }
 
-// buffer is a buffer that is safe for concurrent use.
+// buffer collects what is written to it. It is safe for concurrent use.
 type buffer struct {
 	mu      sync.Mutex
 	content bytes.Buffer

@@ -7,15 +7,15 @@ import (
 	"sync"
 )
 
-// fallbacks logs and counts the sources that did not give every blob, so that the next source was used.
+// fallbacks logs and counts how often a source did not provide every blob, so the next source was used.
 type fallbacks struct {
 	log     *slog.Logger
 	metrics *metrics
 	logged  sync.Map
 }
 
-// note counts each fallback, and logs it once per source and kind of cause: a directory that cannot be read is the same
-// one for every image.
+// note counts every fallback. It logs a fallback only once for each source and kind of cause, because a directory that cannot
+// be read causes a fallback for every image.
 func (f *fallbacks) note(source string, cause error) {
 	f.metrics.handovers.WithLabelValues(source).Inc()
 	if _, known := f.logged.LoadOrStore(source+kind(cause), true); !known {
@@ -23,7 +23,7 @@ func (f *fallbacks) note(source string, cause error) {
 	}
 }
 
-// kind returns what the errors of one cause have in common.
+// kind returns a text that is the same for all errors with the same cause.
 func kind(cause error) string {
 	for _, known := range []error{fs.ErrNotExist, fs.ErrPermission} {
 		if errors.Is(cause, known) {

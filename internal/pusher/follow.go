@@ -8,17 +8,18 @@ import (
 )
 
 const (
-	// followRetryDelay is the pause before the daemon's events are watched again after they ended, as when it restarts.
+	// followRetryDelay is the pause before the daemon's events are watched again after the stream of events has ended, for
+	// example because the daemon restarts.
 	followRetryDelay = 2 * time.Second
-	// idleCheckInterval is the time between two checks for waiting pushes.
+	// idleCheckInterval is the time between two checks whether pushes are waiting.
 	idleCheckInterval = 200 * time.Millisecond
-	// maxChanged is how many changed images wait for a push. Further ones are pushed when a pod needs them.
+	// maxChanged is the maximum number of changed images that wait for a push. Further images are pushed when a pod needs them.
 	maxChanged = 1000
 )
 
-// Follow keeps the registry up to date with the daemon until ctx ends: when a tag that the registry serves moves to another
-// image, it is pushed again, so that the next pod does not wait. Pushes with a waiting caller go first. Errors are logged, and
-// the image is pushed when a pod needs it.
+// Follow keeps the registry up to date with the daemon until ctx ends. When a tag that the registry serves moves to another
+// image, Follow pushes that image, so the next pod does not have to wait. Pushes that a caller is waiting for go first. If a
+// push fails, Follow logs the error, and the image is pushed when a pod needs it.
 func (s *Service) Follow(ctx context.Context, log *slog.Logger) {
 	changed := make(chan string, maxChanged)
 	var watching sync.WaitGroup
@@ -36,7 +37,7 @@ func (s *Service) Follow(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// watch sends changed image references until ctx ends.
+// watch sends the references of changed images to changed until ctx ends.
 func (s *Service) watch(ctx context.Context, changed chan<- string, log *slog.Logger) {
 	for {
 		err := s.docker.Watch(ctx, func(name string) {
@@ -49,16 +50,16 @@ func (s *Service) watch(ctx context.Context, changed chan<- string, log *slog.Lo
 		case <-ctx.Done():
 			return
 		case <-time.After(followRetryDelay):
-			log.LogAttrs(ctx, slog.LevelInfo, "lost the docker daemon's events, watching again", slog.String("error", err.Error()))
+			log.LogAttrs(ctx, slog.LevelInfo, "lost the docker daemon's event stream, watching again", slog.String("error", err.Error()))
 		}
 	}
 }
 
-// awaitIdle waits until no push has to wait for another one. It returns false if ctx ends first.
+// awaitIdle waits until a push can start immediately. It returns false if ctx ends first.
 func (s *Service) awaitIdle(ctx context.Context) bool {
 	tick := time.NewTicker(idleCheckInterval)
 	defer tick.Stop()
-	for !s.slots.TryAcquire(1) { // it also fails while a push waits
+	for !s.slots.TryAcquire(1) { // TryAcquire also fails while a push is waiting
 		select {
 		case <-ctx.Done():
 			return false
@@ -69,15 +70,15 @@ func (s *Service) awaitIdle(ctx context.Context) bool {
 	return true
 }
 
-// refresh pushes the image if the registry serves another one by its reference.
+// refresh pushes the image if the registry serves another image under the same reference.
 func (s *Service) refresh(ctx context.Context, image string, log *slog.Logger) {
 	name, err := parseName(image)
 	if err != nil {
-		return // an image without a tag
+		return // the image has no tag
 	}
 	presence, err := s.Lookup(ctx, name)
 	if err != nil || presence.Served == "" || presence.Digest != "" || presence.Refusal != "" || !presence.OnHost {
-		return // not in the registry, or unchanged
+		return // the image is not in the registry, is unchanged, or cannot be pushed
 	}
 	start := time.Now()
 	result, err := s.Push(ctx, image, nil)

@@ -15,14 +15,14 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// The outcomes of a push, besides the reasons of a *rewrite.Refusal.
+// These are the outcomes of a push. The reasons of a *rewrite.Refusal are outcomes too.
 const (
 	outcomePushed    = "Pushed"
-	outcomeCancelled = "Cancelled" // its last caller has left
-	outcomeFailed    = "Failed"    // an error that may pass
+	outcomeCancelled = "Cancelled" // the push's last caller has left
+	outcomeFailed    = "Failed"    // a later push may succeed
 )
 
-// metrics are the metrics of a Service, which its Server serves.
+// metrics contains a Service's metrics. The Server serves them.
 type metrics struct {
 	pushes    *prometheus.CounterVec // by outcome
 	bytes     prometheus.Counter
@@ -36,20 +36,20 @@ func newMetrics() *metrics {
 	m := &metrics{
 		pushes: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: config.MetricsNamespace, Name: "pushes_total",
-			Help: "Pushes that began, by outcome: Pushed, Cancelled, Failed or the reason of a refusal (docs/reasons.md).",
+			Help: "Pushes that began, by outcome: Pushed, Cancelled, Failed or the reason for a refusal (docs/reasons.md).",
 		}, []string{"outcome"}),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: config.MetricsNamespace, Name: "push_bytes_total",
-			Help: "Bytes of the blobs that successful pushes uploaded.",
+			Help: "Bytes uploaded by successful pushes.",
 		}),
 		duration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: config.MetricsNamespace, Name: "push_duration_seconds",
-			Help:    "Duration of successful pushes, without the wait for other pushes.",
+			Help:    "Duration of successful pushes, without the time spent waiting for other pushes.",
 			Buckets: prometheus.ExponentialBuckets(0.05, 2.5, 11),
 		}),
 		handovers: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: config.MetricsNamespace, Name: "source_handovers_total",
-			Help: "Pushes in which a source of layers did not give every blob, and the next source was used.",
+			Help: "Pushes in which a source did not provide every blob, so the next source was used.",
 		}, []string{"source"}),
 	}
 	for _, outcome := range []string{outcomePushed, outcomeCancelled, outcomeFailed} {
@@ -61,7 +61,7 @@ func newMetrics() *metrics {
 	return m
 }
 
-// pushed counts a push that has ended.
+// pushed records a push that has ended.
 func (m *metrics) pushed(result push.Result, took time.Duration, err error) {
 	m.pushes.WithLabelValues(outcome(err)).Inc()
 	if err == nil {
@@ -70,7 +70,7 @@ func (m *metrics) pushed(result push.Result, took time.Duration, err error) {
 	}
 }
 
-// outcome returns the outcome of a push that ended with that error, or nil.
+// outcome returns the outcome of a push that ended with err. A nil err means success.
 func outcome(err error) string {
 	switch {
 	case err == nil:

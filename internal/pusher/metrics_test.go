@@ -60,7 +60,7 @@ func TestMetrics_CountPushesByOutcome(t *testing.T) {
 	}
 }
 
-// metrics returns the server's metrics.
+// metrics returns what the server serves at /metrics.
 func (e env) metrics(t *testing.T) string {
 	t.Helper()
 	security, err := pusher.ClientTLS(e.credentials.CA, e.credentials.ClientCert, e.credentials.ClientKey)

@@ -14,15 +14,16 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// The files of a mounted kubernetes.io/tls Secret with a client's certificate and key; the CA is in CAFile.
+// These are the names of the files in a mounted kubernetes.io/tls Secret that contain a client's certificate and key. CAFile
+// contains the CA's certificate.
 const (
 	secretCertFile = "tls.crt"
 	secretKeyFile  = "tls.key"
 )
 
-// ReloadingClient is a Client whose certificate is in the files of a mounted Secret. Every call reads them, so that they may
-// appear and change while the process runs; a call without them fails. Concurrent pushes of one image share one request. It
-// is safe for concurrent use.
+// ReloadingClient is a Client that reads its certificate from the files of a mounted Secret. It reads the files for every call,
+// so they may appear and change while the process is running. A call fails if a file is missing. Concurrent pushes of one image
+// share one request. ReloadingClient is safe for concurrent use.
 type ReloadingClient struct {
 	address   string
 	directory string
@@ -34,13 +35,13 @@ type ReloadingClient struct {
 	client *Client
 }
 
-// NewReloadingClient returns a client of the server at address, which is host:port, with the certificate in a directory that
-// has ca.crt, tls.crt and tls.key. It reads nothing yet.
+// NewReloadingClient returns a client for the server at address, in the form host:port. directory contains the files ca.crt,
+// tls.crt and tls.key. NewReloadingClient does not read them yet.
 func NewReloadingClient(address, directory string) *ReloadingClient {
 	return &ReloadingClient{address: address, directory: directory}
 }
 
-// Close ends the pushes and closes idle connections.
+// Close ends all pushes and closes idle connections.
 func (r *ReloadingClient) Close() {
 	r.pushes.Close()
 	r.mu.Lock()
@@ -50,7 +51,7 @@ func (r *ReloadingClient) Close() {
 	}
 }
 
-// Lookup is Service.Lookup.
+// Lookup does the same as Client.Lookup.
 func (r *ReloadingClient) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	client, err := r.connect()
 	if err != nil {
@@ -59,9 +60,9 @@ func (r *ReloadingClient) Lookup(ctx context.Context, name rewrite.Name) (rewrit
 	return client.Lookup(ctx, name)
 }
 
-// Push is Service.Push. Concurrent callers share one request, as a Deployment may have hundreds of pods. A caller who joins a
-// request that was already running waits for a second one too: the tag may have moved to another image since the first began.
-// If it has not, the second one takes no time.
+// Push does the same as Client.Push. Concurrent callers share one request, because a Deployment may have hundreds of pods. A
+// caller that joins a request that is already running then also waits for a second request, because the tag may have moved to
+// another image after the first request began. If the tag has not moved, the second request returns immediately.
 func (r *ReloadingClient) Push(
 	ctx context.Context, image string, progress func(push.Progress),
 ) (push.Result, error) {
@@ -75,7 +76,7 @@ func (r *ReloadingClient) Push(
 	return result, err
 }
 
-// push makes one request.
+// push sends one request.
 func (r *ReloadingClient) push(
 	ctx context.Context, image string, report func(push.Progress),
 ) (push.Result, error) {
@@ -87,12 +88,12 @@ func (r *ReloadingClient) push(
 	if err != nil {
 		return push.Result{}, err
 	}
-	// The client may have missed the last progress.
+	// The client may have missed the final progress.
 	report(push.Progress{Bytes: result.Bytes, Total: result.Bytes, Present: result.PresentBytes})
 	return result, nil
 }
 
-// connect returns a client with the certificate that is in the files now.
+// connect returns a client that uses the certificate that is in the files now.
 func (r *ReloadingClient) connect() (*Client, error) {
 	files, err := readCertificate(r.directory)
 	if err != nil {
@@ -114,14 +115,14 @@ func (r *ReloadingClient) connect() (*Client, error) {
 	return r.client, nil
 }
 
-// certificateFiles are the contents of the files, as PEM.
+// certificateFiles contains the files' contents, encoded as PEM.
 type certificateFiles struct{ ca, cert, key []byte }
 
-// readCertificate reads the files. It reports every file that cannot be read.
+// readCertificate reads the files in directory. Its error lists every file that cannot be read.
 func readCertificate(directory string) (files certificateFiles, err error) {
 	var faults []error
 	read := func(name string) []byte {
-		content, err := os.ReadFile(filepath.Join(directory, name)) // #nosec G304 -- the operator names the directory
+		content, err := os.ReadFile(filepath.Join(directory, name)) // #nosec G304 -- the operator chooses the directory
 		faults = append(faults, err)
 		return content
 	}

@@ -15,7 +15,7 @@ import (
 	"kind-local-registry/internal/rewrite/rewritetest"
 )
 
-// newValidCredentials makes credentials that are valid now.
+// newValidCredentials generates credentials that are valid now.
 func newValidCredentials(t *testing.T) Credentials {
 	t.Helper()
 	credentials, err := NewCredentials(time.Now())
@@ -25,7 +25,7 @@ func newValidCredentials(t *testing.T) Credentials {
 	return credentials
 }
 
-// writeSecret writes client credentials as the files of a mounted Secret.
+// writeSecret writes client credentials to the files of a mounted Secret.
 func writeSecret(t *testing.T, directory string, credentials Credentials) {
 	t.Helper()
 	for name, content := range map[string][]byte{
@@ -75,14 +75,14 @@ func TestReloadingClient_UsesAChangedCertificate(t *testing.T) {
 	}
 }
 
-// rebuilding is a pusher that pushes another image every time, as after a rebuild. A push sends a value on begun, and returns
-// after it has received one from end.
+// rebuilding is a pusher that pushes a different image each time, as if the image had been rebuilt. A push sends a value to
+// begun, and returns after it has received a value from end.
 type rebuilding struct{ begun, end chan struct{} }
 
-// digest returns the digest of the nth push.
+// digest returns the digest of the image in the nth push.
 func (rebuilding) digest(n int) string { return fmt.Sprintf("sha256:%s%d", strings.Repeat("0", 63), n) }
 
-// start starts the pusher until the test ends, and returns a client of it.
+// start starts the pusher and returns a client for it. The pusher stops when the test ends.
 func (p rebuilding) start(t *testing.T) *ReloadingClient {
 	t.Helper()
 	credentials := newValidCredentials(t)
@@ -131,7 +131,7 @@ func TestReloadingClient_SharesRequestsButReturnsNoOlderImage(t *testing.T) {
 	}
 	pushing.Go(func() { pushOne(behind.digest(1)) })
 	await(1)
-	<-behind.begun // before the other callers join
+	<-behind.begun // the other callers must join only after the push has begun
 	const others = 200
 	for range others {
 		pushing.Go(func() { pushOne(behind.digest(2)) })

@@ -27,13 +27,13 @@ type Server struct {
 	log     *slog.Logger
 }
 
-// NewServer returns a server of the service. It logs the result of each push.
+// NewServer returns a server for the service. The server logs the result of each push.
 func NewServer(service *Service, log *slog.Logger) *Server {
 	return &Server{service: service, log: log}
 }
 
-// Serve serves clients on listener until ctx ends. It then waits a while for running pushes, and returns nil. security is the
-// result of ServerTLS.
+// Serve serves clients on listener until ctx ends. It then waits for running pushes, for a limited time, and returns nil.
+// security comes from ServerTLS.
 func (s *Server) Serve(ctx context.Context, listener net.Listener, security *tls.Config) error {
 	server := &http.Server{
 		Handler:           s.handler(),
@@ -41,7 +41,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, security *tls
 		ReadHeaderTimeout: 5 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    maxLine,
-		// A client without a valid certificate is not an error of the server.
+		// A client without a valid certificate is not the server's fault.
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	server.Protocols.SetHTTP1(true)
@@ -51,7 +51,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, security *tls
 	return nil
 }
 
-// handler returns the API.
+// handler returns the handler for all paths of the API.
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+lookupPath, s.lookup)
@@ -60,7 +60,7 @@ func (s *Server) handler() http.Handler {
 	return mux
 }
 
-// lookup answers GET /v1/lookup.
+// lookup handles GET /v1/lookup.
 func (s *Server) lookup(w http.ResponseWriter, r *http.Request) {
 	name, err := parseName(r.URL.Query().Get("name"))
 	var presence rewrite.Presence
@@ -78,7 +78,7 @@ func (s *Server) lookup(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, presence)
 }
 
-// push answers POST /v1/push. The push ends when the client disconnects, unless other clients wait for it too.
+// push handles POST /v1/push. When the client disconnects, the push is cancelled unless other clients are waiting for it.
 func (s *Server) push(w http.ResponseWriter, r *http.Request) {
 	var request pushRequest
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxLine)).Decode(&request); err != nil {
@@ -105,7 +105,7 @@ func (s *Server) push(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// stream writes lines until the push is done. It returns false if the client stops reading them.
+// stream writes lines until the push has ended. It returns false if the client stops reading the lines.
 func stream(w http.ResponseWriter, progress <-chan push.Progress, done <-chan message) bool {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	ticker := time.NewTicker(heartbeat)
@@ -114,7 +114,7 @@ func stream(w http.ResponseWriter, progress <-chan push.Progress, done <-chan me
 	for {
 		select {
 		case line := <-done:
-			_ = write(w, line) // the push has ended in any case
+			_ = write(w, line) // an error changes nothing: the push has ended
 			return true
 		case last = <-progress:
 		case <-ticker.C:
@@ -138,7 +138,7 @@ func write(w http.ResponseWriter, line message) error {
 	return control.Flush()
 }
 
-// replace sends p to the channel of length one, and drops an unread value.
+// replace sends p to a channel with capacity one. It drops a value that has not been received yet.
 func replace(progress chan push.Progress, p push.Progress) {
 	select {
 	case <-progress:
@@ -151,7 +151,7 @@ func replace(progress chan push.Progress, p push.Progress) {
 func logPush(ctx context.Context, log *slog.Logger, image string, result push.Result, took time.Duration, err error) {
 	attributes := []slog.Attr{slog.String("image", image), slog.String("duration", took.Round(time.Millisecond).String())}
 	if err != nil {
-		attributes = append(attributes, slog.String("error", err.Error())) // a refusal's begins with its reason
+		attributes = append(attributes, slog.String("error", err.Error())) // the text of a refusal begins with its reason
 		log.LogAttrs(ctx, slog.LevelInfo, "image not pushed", attributes...)
 		return
 	}
@@ -163,5 +163,5 @@ func logPush(ctx context.Context, log *slog.Logger, image string, result push.Re
 func answer(w http.ResponseWriter, code int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(body) // an error means that the client has disconnected
+	_ = json.NewEncoder(w).Encode(body) // Encode fails only if the client has disconnected
 }

@@ -20,7 +20,7 @@ import (
 	"kind-local-registry/internal/rules"
 )
 
-// maxConcurrentPushes is how many images are pushed concurrently. More would only make each push slower.
+// maxConcurrentPushes is the maximum number of concurrent pushes. A higher limit would only slow down each push.
 const maxConcurrentPushes = 2
 
 // Service looks images up and pushes them. It is safe for concurrent use.
@@ -37,9 +37,9 @@ type Service struct {
 	fallbacks *fallbacks
 }
 
-// NewService returns a service that pushes images of the daemon into the registry. registryHost is the registry's host in
-// image references, such as localhost:5001. The service refuses images that the rules exclude, and ignores the other rules. It
-// logs the start of each push, and fallbacks between sources.
+// NewService returns a service that pushes the daemon's images into the registry. registryHost is the registry's host in image
+// references, such as localhost:5001. The service refuses images that the rules exclude, and ignores all other rules. It logs
+// the start of each push, and each fallback from one source to the next.
 func NewService(
 	daemon *docker.Client, registry *push.Registry, registryHost string, inForce rules.Rules, log *slog.Logger,
 ) *Service {
@@ -51,12 +51,12 @@ func NewService(
 	}
 }
 
-// Close cancels all pushes and waits for them. Later pushes fail.
+// Close cancels all pushes and waits for them to end. Later pushes fail.
 func (s *Service) Close() { s.pushes.Close() }
 
-// Lookup reports which image with that name the host and the registry have. For a pinned name it asks only the registry. The
-// error is a *rewrite.Refusal if the name cannot be mapped to the registry or the rules exclude it; any other error means that
-// the daemon or the registry did not answer.
+// Lookup reports which image with the given name the host has, and which one the registry has. For a pinned name, it asks only
+// the registry. The error is a *rewrite.Refusal if the name cannot be mapped to the registry or the rules exclude it. After any
+// other error, the daemon or the registry did not respond.
 func (s *Service) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	target, err := s.resolve(name)
 	if err != nil {
@@ -92,9 +92,9 @@ func (s *Service) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presen
 	return presence, nil
 }
 
-// manifestOf returns the digest of the image manifest that a push of the image would put, given the sizes of the blobs in the
-// registry; "" if it is unknown. Only this digest identifies the host's build: another client may have pushed an image with the
-// same config and other layers.
+// manifestOf returns the digest of the image manifest that a push of the image would upload. It returns "" if the digest is
+// unknown. For Docker's own image store it uses the blobs' sizes in stored. Only this digest identifies the build on the host:
+// another client may have pushed an image with the same config but different layers.
 func manifestOf(image docker.Image, stored push.Presence) digest.Digest {
 	if image.Containerd {
 		return image.Manifest
@@ -102,10 +102,11 @@ func manifestOf(image docker.Image, stored push.Presence) digest.Digest {
 	return push.Contents{Config: image.ID, Layers: image.Layers}.ManifestDigest(stored.Sizes)
 }
 
-// Push pushes the host's image into the registry, and returns the digest of its image manifest there. original is the image
-// reference as its author wrote it. Concurrent callers for one image share one push, which is cancelled when the last of them
-// has left. Unless progress is nil, Push calls it immediately and then at most four times per second, never concurrently;
-// progress must not block. The error is a *rewrite.Refusal if the image cannot be pushed; any other error may pass.
+// Push pushes the image on the host into the registry, and returns the digest of its image manifest there. original is the
+// image reference as the pod's author wrote it. Concurrent callers for one image share one push, which is cancelled when the
+// last caller has left. Unless progress is nil, Push calls it immediately and then at most four times per second. Its calls are
+// never concurrent, and progress must not block. The error is a *rewrite.Refusal if the image cannot be pushed. After any other
+// error, a retry may succeed.
 func (s *Service) Push(ctx context.Context, original string, progress func(push.Progress)) (push.Result, error) {
 	name, err := parseName(original)
 	if err != nil {
@@ -128,13 +129,13 @@ func (s *Service) Push(ctx context.Context, original string, progress func(push.
 	return s.push(ctx, original, target, image, progress)
 }
 
-// push joins the running push of the image to the target, or starts it. name is the image's reference in the log.
+// push joins the running push of the image to the target, or starts one. name is the image reference to log.
 func (s *Service) push(
 	ctx context.Context, name string, target push.Target, image docker.Image, progress func(push.Progress),
 ) (push.Result, error) {
 	key := fmt.Sprintf("%s:%s@%s", target.Repository, target.Reference, image.ID)
 	run := func(ctx context.Context, report func(push.Progress)) (push.Result, error) {
-		// Waiting pushes start in the order of arrival.
+		// Waiting pushes start in the order in which they arrived.
 		if err := s.slots.Acquire(ctx, 1); err != nil {
 			return push.Result{}, err
 		}
@@ -149,7 +150,7 @@ func (s *Service) push(
 	return result, err
 }
 
-// copy copies the image to the target.
+// copy reads the image from the daemon and uploads it to the target.
 func (s *Service) copy(
 	ctx context.Context, target push.Target, image docker.Image, progress func(push.Progress),
 ) (push.Result, error) {
@@ -161,7 +162,7 @@ func (s *Service) copy(
 	return result, asRefusal(err)
 }
 
-// asRefusal returns the error of a push, as a refusal if a retry would fail too.
+// asRefusal converts the error of a push into a refusal if a retry would fail too. It returns any other error unchanged.
 func asRefusal(err error) error {
 	switch {
 	case errors.Is(err, push.ErrMismatch):
@@ -173,8 +174,8 @@ func asRefusal(err error) error {
 	return err
 }
 
-// pushDigest is Push for a pinned name. The registry or the containerd image store must have the image manifest with that
-// digest; Docker's own image store keeps no manifests.
+// pushDigest does what Push does for a pinned name. It needs the image manifest with the name's digest, either in the registry
+// or in the containerd image store, because Docker's own image store keeps no image manifests.
 func (s *Service) pushDigest(
 	ctx context.Context, name rewrite.Name, target push.Target, progress func(push.Progress),
 ) (push.Result, error) {
@@ -191,11 +192,11 @@ func (s *Service) pushDigest(
 	}
 	return push.Result{}, &rewrite.Refusal{
 		Reason: rewrite.DigestNotHeld,
-		Detail: fmt.Sprintf("neither the registry nor the Docker daemon has manifest %s of %s", target.Reference, target.Repository),
+		Detail: fmt.Sprintf("neither the registry nor the Docker daemon has image manifest %s of %s", target.Reference, target.Repository),
 	}
 }
 
-// parseName parses an image reference. It fails with a refusal if the reference is invalid.
+// parseName parses an image reference. The error is a refusal if the reference is invalid.
 func parseName(image string) (rewrite.Name, error) {
 	name, err := rewrite.Parse(image)
 	if err != nil {
@@ -204,7 +205,8 @@ func parseName(image string) (rewrite.Name, error) {
 	return name, nil
 }
 
-// resolve returns the image's target in the registry. It fails with a refusal if the rules exclude the image.
+// resolve returns the image's target in the registry. The error is a refusal if the name cannot be mapped to the registry or
+// the rules exclude the image.
 func (s *Service) resolve(name rewrite.Name) (push.Target, error) {
 	repository, err := name.Repository(s.host)
 	if err != nil {
@@ -216,14 +218,14 @@ func (s *Service) resolve(name rewrite.Name) (push.Target, error) {
 	return push.Target{Repository: repository, Reference: cmp.Or(name.Digest(), name.Tag())}, nil
 }
 
-// find returns the daemon's image with the first candidate name that the rules allow and the daemon has.
+// find tries the candidate names that the rules allow, in order, and returns the image with the first name that the daemon has.
 func (s *Service) find(ctx context.Context, name rewrite.Name) (docker.Image, error) {
 	allowed, err := s.allowed(name)
 	var image docker.Image
 	for _, known := range allowed {
 		image, err = s.docker.Image(ctx, known.name)
 		if err == nil && !strings.HasPrefix(image.ID.Encoded(), known.idPrefix) {
-			err = &rewrite.Refusal{Reason: rewrite.NotOnHost, Detail: known.name + " is another build now"}
+			err = &rewrite.Refusal{Reason: rewrite.NotOnHost, Detail: known.name + " now refers to another build"}
 		}
 		if rewrite.ReasonOf(err) != rewrite.NotOnHost {
 			break
@@ -232,8 +234,8 @@ func (s *Service) find(ctx context.Context, name rewrite.Name) (docker.Image, er
 	return image, err
 }
 
-// allowed returns the name's candidates that no rule excludes, or a refusal if there are none. The registry's name of an
-// excluded image is excluded too.
+// allowed returns the name's candidates that no rule excludes. If there are none, the error is a refusal. If a rule excludes an
+// image, the image's name in the registry is excluded too.
 func (s *Service) allowed(name rewrite.Name) ([]candidate, error) {
 	var rule string
 	allowed := slices.DeleteFunc(s.candidates(name), func(c candidate) bool {
@@ -247,11 +249,12 @@ func (s *Service) allowed(name rewrite.Name) ([]candidate, error) {
 	return allowed, nil
 }
 
-// candidate is a reference by which the daemon may have an image, and a prefix that the image's ID must have.
+// candidate is a reference under which the daemon may have an image, and a prefix that the image's ID must have.
 type candidate struct{ name, idPrefix string }
 
-// candidates returns the references by which the daemon may have the image: the name, and for a name in the local registry its
-// aliases. A tag that names one build is an alias of the image's tag while that is the same build.
+// candidates returns the references under which the daemon may have the image. The first is the name itself. If the name is in
+// the local registry, the name's aliases follow. If the name's tag identifies one build, the image's original tag is an alias
+// only while it refers to that build.
 func (s *Service) candidates(name rewrite.Name) []candidate {
 	_, idPrefix, _ := name.Build()
 	candidates := []candidate{{name: name.String()}}

@@ -127,7 +127,7 @@ func TestService_RefusesNamesThatTheRulesExclude(t *testing.T) {
 	for name, tt := range map[string]struct {
 		rules rules.Rules
 		image string
-		want  rewrite.Reason // "" if it is pushed
+		want  rewrite.Reason // "" if the image is pushed
 	}{
 		"excluded":                           {excluding("a/**"), "a/b:1", rewrite.ExcludedByRule},
 		"excluded, by another tag":           {excluding("a/b:2"), "a/b:1", ""},
@@ -159,7 +159,7 @@ func TestService_RefusesNamesThatTheRulesExclude(t *testing.T) {
 	}
 }
 
-// excluding and including return rules with a pattern for images.
+// excluding returns rules that exclude the images that match pattern.
 func excluding(pattern string) rules.Rules {
 	return rules.Rules{Images: rules.Selection{Exclude: []string{pattern}}}
 }

@@ -15,8 +15,8 @@ import (
 	"kind-local-registry/internal/rewrite/rewritetest"
 )
 
-// blocked returns a layer that the daemon does not send before release is called, a channel that gets a value each time the
-// daemon begins to send it, and release.
+// blocked returns a layer that the daemon does not send until release is called. begun receives a value each time the daemon
+// begins to send the layer.
 func blocked(t *testing.T, seed byte) (layer dockertest.Blob, begun <-chan struct{}, release func()) {
 	t.Helper()
 	layer = dockertest.Noise(100_000, seed)
@@ -109,7 +109,7 @@ func TestPush_EndsWhenTheLastCallerLeaves(t *testing.T) {
 			if err := <-left; !errors.Is(err, context.Canceled) {
 				t.Errorf("Push = %v, want %v", err, context.Canceled)
 			}
-			e.service.Close() // returns although the daemon still sends nothing
+			e.service.Close() // Close returns even though the daemon has sent nothing
 			release()
 			presence, err := e.service.Lookup(t.Context(), rewritetest.Name(t, "a/b:1"))
 			if err != nil || presence.Served != "" {
@@ -142,7 +142,7 @@ func TestPush_PushesTwoImagesConcurrently(t *testing.T) {
 	}
 	<-started
 	<-started
-	// These are more round trips than a third push needs to begin.
+	// A third push would begin within this number of round trips.
 	for range 50 {
 		if _, err := e.service.Lookup(t.Context(), rewritetest.Name(t, "a/b:0")); err != nil {
 			t.Fatalf("Lookup: %v", err)
@@ -162,7 +162,7 @@ func TestPush_PushesTwoImagesConcurrently(t *testing.T) {
 	}
 }
 
-// once returns a progress function that sends one value at its first call.
+// once returns a progress function whose first call sends a value to joined.
 func once(joined chan<- struct{}) func(push.Progress) {
 	send := sync.OnceFunc(func() { joined <- struct{}{} })
 	return func(push.Progress) { send() }

@@ -11,11 +11,12 @@ import (
 	"kind-local-registry/config"
 )
 
-// LoadServerTLS returns ServerTLS of the files in a directory. It reports every file that cannot be read.
+// LoadServerTLS returns the server's TLS configuration from the files in a directory. Its error lists every file that cannot be
+// read.
 func LoadServerTLS(directory string) (*tls.Config, error) {
 	var faults []error
 	read := func(name string) []byte {
-		content, err := os.ReadFile(filepath.Join(directory, name)) // #nosec G304 -- the operator names the directory
+		content, err := os.ReadFile(filepath.Join(directory, name)) // #nosec G304 -- the operator chooses the directory
 		faults = append(faults, err)
 		return content
 	}
@@ -30,7 +31,8 @@ func LoadServerTLS(directory string) (*tls.Config, error) {
 	return security, nil
 }
 
-// ServerTLS returns the server's TLS configuration from PEM: TLS 1.3, and clients must have a certificate of the CA.
+// ServerTLS returns the server's TLS configuration. ca, cert and key are PEM. The server accepts only TLS 1.3 and only clients
+// that have a certificate from the CA.
 func ServerTLS(ca, cert, key []byte) (*tls.Config, error) {
 	pair, pool, err := parse(ca, cert, key)
 	if err != nil {
@@ -44,8 +46,8 @@ func ServerTLS(ca, cert, key []byte) (*tls.Config, error) {
 	}, nil
 }
 
-// ClientTLS returns a client's TLS configuration from PEM: TLS 1.3 with the server name config.PusherContainer, whatever
-// address it dials.
+// ClientTLS returns a client's TLS configuration. ca, cert and key are PEM. The client accepts only TLS 1.3 and only a server
+// that is named config.PusherContainer, regardless of the address that it dials.
 func ClientTLS(ca, cert, key []byte) (*tls.Config, error) {
 	pair, pool, err := parse(ca, cert, key)
 	if err != nil {
@@ -59,7 +61,7 @@ func ClientTLS(ca, cert, key []byte) (*tls.Config, error) {
 	}, nil
 }
 
-// parse parses a CA, and a certificate with its key.
+// parse parses the CA's certificate, and another certificate with its key.
 func parse(ca, cert, key []byte) (tls.Certificate, *x509.CertPool, error) {
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {

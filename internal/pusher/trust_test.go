@@ -17,7 +17,7 @@ import (
 	"kind-local-registry/internal/rewrite/rewritetest"
 )
 
-// put puts a blob into the repository, and an image manifest with the tag 1, as another client of the registry could.
+// put uploads a blob and an image manifest with the tag 1 to the repository, as another client of the registry might.
 func (e env) put(t *testing.T, repository, blob, manifest string) {
 	t.Helper()
 	transport := &http.Transport{}

@@ -12,18 +12,18 @@ const (
 	lookupPath = "/v1/lookup"
 	pushPath   = "/v1/push"
 
-	// heartbeat is the maximum time between two lines of the response to a push.
+	// heartbeat is the maximum time between two lines in the response to a push.
 	heartbeat = 5 * time.Second
-	// maxLine is the limit in bytes for a request and for a line of a response.
+	// maxLine is the maximum size in bytes of a request, and of a line in a response.
 	maxLine = 64 << 10
 )
 
-// pushRequest is the body of a push.
+// pushRequest is the body of a push request.
 type pushRequest struct {
 	Name string `json:"name"`
 }
 
-// message is a line of the response to a push. It has one of the fields; the last line has a result or an error.
+// message is one line in the response to a push. Exactly one field is set. The last line contains a result or an error.
 type message struct {
 	Progress *push.Progress `json:"progress,omitempty"`
 	Result   *push.Result   `json:"result,omitempty"`
@@ -32,12 +32,12 @@ type message struct {
 
 // fault is an error in a response.
 type fault struct {
-	// Reason is that of a *rewrite.Refusal; "" for any other error.
+	// Reason is the reason of a *rewrite.Refusal. It is "" for any other error.
 	Reason rewrite.Reason `json:"reason"`
 	Detail string         `json:"detail"`
 }
 
-// newFault returns the fault that the client gets for err.
+// newFault converts err into the fault that is sent to the client.
 func newFault(err error) *fault {
 	if refusal, ok := errors.AsType[*rewrite.Refusal](err); ok {
 		return &fault{Reason: refusal.Reason, Detail: refusal.Detail}
@@ -45,7 +45,7 @@ func newFault(err error) *fault {
 	return &fault{Detail: err.Error()}
 }
 
-// err returns the error of the fault: a *rewrite.Refusal if it has a reason.
+// err converts the fault back into an error. The error is a *rewrite.Refusal if the fault has a reason.
 func (f fault) err() error {
 	if f.Reason != "" {
 		return &rewrite.Refusal{Reason: f.Reason, Detail: f.Detail}

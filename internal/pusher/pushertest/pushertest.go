@@ -1,4 +1,4 @@
-// Package pushertest starts the pusher's service for tests of its clients.
+// Package pushertest starts the pusher's service for tests of the service's clients.
 package pushertest
 
 import (
@@ -13,7 +13,8 @@ import (
 	"kind-local-registry/internal/rules"
 )
 
-// NewService returns the service for the engine's images, with a registry of its own and without rules. Both end with the test.
+// NewService returns a service that pushes the engine's images into a new registry. The service has no rules. The service and
+// the registry stop when the test ends.
 func NewService(t *testing.T, engine *dockertest.Engine, registryHost string) *pusher.Service {
 	t.Helper()
 	registry, err := push.NewRegistry(registrytest.Start(t, t.TempDir()))

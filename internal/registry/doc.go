@@ -1,6 +1,7 @@
-// Package registry is the OCI registry of kind-local-registry: distribution as a library, on a directory.
+// Package registry implements the OCI registry of kind-local-registry. It uses distribution as a library and stores its data in
+// a directory.
 //
-// It keeps distribution's layout on disk, so registry:2 and registry:3 can use the same volume, before and after it. It
-// has no authentication (it is published on the host's loopback and on the kind network only), no cache of descriptors
-// (a blob is present only if its file is), and no tracing.
+// On disk it keeps distribution's layout, so a user can switch between this registry and registry:2 or registry:3 on the same
+// volume. It has no authentication, because it is published only on the host's loopback and on the kind network. It has no
+// cache of descriptors, because a blob is present only if its file exists. It has no tracing.
 package registry

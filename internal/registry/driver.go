@@ -16,11 +16,11 @@ import (
 // driverName is the driver's name in distribution's configuration.
 const driverName = "verified-filesystem"
 
-// driver is distribution's filesystem driver, on the same layout, with three differences:
-//   - A blob that does not match its digest is reported as missing. distribution would serve it, and would keep it when the
-//     same blob is uploaded again.
-//   - An upload is synced to disk only when it is committed: until then it is worthless.
-//   - A blob that has been read is dropped from the page cache: a node pulls it once.
+// driver uses the same layout on disk as distribution's filesystem driver, but differs in three ways:
+//   - It reports a blob that does not match its digest as missing. distribution would serve the damaged blob, and would keep
+//     it even when the same blob is uploaded again.
+//   - It syncs an upload to disk only when the upload is committed. An uncommitted upload is worthless.
+//   - It drops a blob from the page cache after the blob has been read, because each node pulls a blob only once.
 type driver struct {
 	storagedriver.StorageDriver
 
@@ -28,7 +28,7 @@ type driver struct {
 	verifier *verifier
 }
 
-// driverFactory creates drivers for distribution, which finds them by name only.
+// driverFactory creates drivers for distribution, which finds drivers only by name.
 type driverFactory struct{}
 
 // Create implements factory.StorageDriverFactory. The parameter "verifier" is a *verifier.
@@ -44,11 +44,11 @@ func (driverFactory) Create(_ context.Context, parameters map[string]any) (stora
 	return &driver{StorageDriver: plain, root: verifier.root, verifier: verifier}, nil
 }
 
-func init() { //nolint:gochecknoinits // distribution finds drivers in no other way
+func init() { //nolint:gochecknoinits // the only way in which distribution finds drivers
 	factory.Register(driverName, driverFactory{})
 }
 
-// Stat returns the size of a file. A damaged blob is removed and reported as missing.
+// Stat returns a file's size. If the file is a damaged blob, Stat removes it and reports it as missing.
 func (d *driver) Stat(ctx context.Context, path string) (storagedriver.FileInfo, error) {
 	if err := d.check(ctx, path); err != nil {
 		return nil, err
@@ -56,7 +56,7 @@ func (d *driver) Stat(ctx context.Context, path string) (storagedriver.FileInfo,
 	return d.StorageDriver.Stat(ctx, path)
 }
 
-// GetContent returns the content of a small file: an image manifest or a link. A damaged one is reported as missing.
+// GetContent returns the content of a small file: an image manifest or a link. It reports a damaged file as missing.
 func (d *driver) GetContent(ctx context.Context, path string) ([]byte, error) {
 	if err := d.check(ctx, path); err != nil {
 		return nil, err
@@ -68,7 +68,7 @@ func (d *driver) GetContent(ctx context.Context, path string) ([]byte, error) {
 	return content, err
 }
 
-// Reader opens a file at offset. The bytes read of a blob are dropped from the page cache.
+// Reader opens a file at offset. If the file is a blob, the bytes that have been read are dropped from the page cache.
 func (d *driver) Reader(ctx context.Context, path string, offset int64) (io.ReadCloser, error) {
 	opened, err := d.StorageDriver.Reader(ctx, path, offset)
 	if err != nil {
@@ -90,7 +90,7 @@ func (d *driver) check(ctx context.Context, path string) error {
 	return storagedriver.PathNotFoundError{Path: path, DriverName: driverName}
 }
 
-// Move moves an upload to its blob's path. distribution verified its digest as it was written.
+// Move moves an upload to its blob's path. The blob is trusted, because distribution verified it during the upload.
 func (d *driver) Move(ctx context.Context, from, to string) error {
 	if err := d.StorageDriver.Move(ctx, from, to); err != nil {
 		return err
@@ -101,19 +101,19 @@ func (d *driver) Move(ctx context.Context, from, to string) error {
 	return nil
 }
 
-// PutContent writes a small file. It does not sync a file of an upload in progress.
+// PutContent writes a small file. If the file belongs to an upload in progress, PutContent does not sync it.
 func (d *driver) PutContent(ctx context.Context, path string, content []byte) error {
 	if !strings.Contains(path, "/_uploads/") {
 		return d.StorageDriver.PutContent(ctx, path, content)
 	}
 	name := filepath.Join(d.root, path)
-	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil { // #nosec G301 -- as distribution's driver
+	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil { // #nosec G301 -- like distribution's driver
 		return err
 	}
-	return os.WriteFile(name, content, 0o666) // #nosec G306 -- as distribution's driver
+	return os.WriteFile(name, content, 0o666) // #nosec G306 -- like distribution's driver
 }
 
-// Writer opens a file for writing. An upload is synced on Commit.
+// Writer opens a file for writing. If the file is an upload, it is synced only on Commit.
 func (d *driver) Writer(ctx context.Context, path string, appending bool) (storagedriver.FileWriter, error) {
 	if !strings.Contains(path, "/_uploads/") {
 		return d.StorageDriver.Writer(ctx, path, appending)

@@ -10,17 +10,17 @@ import (
 	"strings"
 )
 
-// gateways returns the current addresses of the default gateways. They are not cached: a container can be connected to
-// another network at any time. directory is /proc/net. Without a default route the result is empty.
+// gateways returns the current addresses of the default gateways. directory is /proc/net. The addresses are not cached, because
+// a container can be connected to another network at any time. The result is empty if there is no default route.
 func gateways(directory string) []netip.Addr {
 	return append(gateways4(fields(filepath.Join(directory, "route"))), gateways6(fields(filepath.Join(directory, "ipv6_route")))...)
 }
 
-// usesGateway is the kernel's RTF_GATEWAY: the route goes through a gateway.
+// usesGateway is the kernel's flag RTF_GATEWAY, which is set if a route goes through a gateway.
 const usesGateway = 0x2
 
-// gateways4 returns the default gateways in the lines of /proc/net/route: interface, destination, gateway, flags, three
-// counters, mask. Addresses are in the byte order of the machine.
+// gateways4 returns the default gateways in routes, the lines of /proc/net/route. A line contains the interface, destination,
+// gateway, flags, three counters and the mask. Addresses are in the machine's byte order.
 func gateways4(routes [][]string) []netip.Addr {
 	var found []netip.Addr
 	for _, route := range routes {
@@ -38,8 +38,8 @@ func gateways4(routes [][]string) []netip.Addr {
 	return found
 }
 
-// gateways6 returns the default gateways in the lines of /proc/net/ipv6_route: destination and its length, source and its
-// length, gateway, metric, two counters, flags, interface.
+// gateways6 returns the default gateways in routes, the lines of /proc/net/ipv6_route. A line contains the destination and its
+// length, the source and its length, the gateway, metric, two counters, the flags and the interface.
 func gateways6(routes [][]string) []netip.Addr {
 	var found []netip.Addr
 	for _, route := range routes {
@@ -54,15 +54,16 @@ func gateways6(routes [][]string) []netip.Addr {
 	return found
 }
 
-// flagged reports whether a route's flags, in hexadecimal, include usesGateway.
+// flagged reports whether a route's flags, which are hexadecimal, include usesGateway.
 func flagged(flags string) bool {
 	number, err := strconv.ParseUint(flags, 16, 32)
 	return err == nil && number&usesGateway != 0
 }
 
-// fields returns the fields of each line of a file, and nil if it cannot be read, as on a kernel without IPv6.
+// fields returns the fields of each line in a file. It returns nil if the file cannot be read, for example on a kernel without
+// IPv6.
 func fields(name string) [][]string {
-	content, err := os.ReadFile(name) // #nosec G304 -- a file of /proc/net
+	content, err := os.ReadFile(name) // #nosec G304 -- a file in /proc/net
 	if err != nil {
 		return nil
 	}

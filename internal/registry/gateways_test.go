@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// kernel4 returns an IPv4 address as /proc/net/route has it.
+// kernel4 returns an IPv4 address in the form used in /proc/net/route.
 func kernel4(address string) string {
 	bytes := netip.MustParseAddr(address).As4()
 	return fmt.Sprintf("%08X", binary.NativeEndian.Uint32(bytes[:]))

@@ -12,10 +12,12 @@ import (
 	"kind-local-registry/config"
 )
 
-// guard refuses requests that only an attacker sends: a Host header that is not a name of the registry, as after DNS
-// rebinding; a write by a web page of another origin; and a write that does not come from the host. Pods can only read. They
-// reach the registry from the addresses of their nodes. The host reaches it from the gateway of the container's network
-// (Docker's proxy for published ports dials from there), and the pusher through a Unix socket.
+// guard refuses three kinds of requests that only an attacker would send. The first has a Host header that is not a name of the
+// registry, which indicates DNS rebinding. The second is a write by a web page from another origin. The third is a write that
+// does not come from the host, because pods may only read.
+//
+// Pods reach the registry from their nodes' addresses. The host reaches it from the gateway of the container's network, from
+// which Docker's proxy for published ports connects. The pusher reaches it through a Unix socket.
 type guard struct {
 	next      http.Handler
 	hosts     []string
@@ -24,7 +26,7 @@ type guard struct {
 	origins   *http.CrossOriginProtection
 }
 
-// newGuard returns the guard in front of next.
+// newGuard returns a guard that protects next.
 func newGuard(next http.Handler, c Config) *guard {
 	hosts := []string{"localhost", config.RegistryContainer, "host.docker.internal"}
 	for _, host := range c.Hosts {
@@ -37,7 +39,7 @@ func newGuard(next http.Handler, c Config) *guard {
 	}
 }
 
-// ServeHTTP passes the request to next or refuses it with an error of the OCI distribution specification.
+// ServeHTTP passes the request to next, or refuses it with an error in the format of the OCI distribution specification.
 func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !g.isOurs(r.Host):
@@ -47,14 +49,14 @@ func (g *guard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case g.origins.Check(r) != nil:
 		refuse(w, http.StatusForbidden, "the registry refuses writes by web pages")
 	case !g.mayWrite(r):
-		refuse(w, http.StatusForbidden, "the registry is read-only for pods: push from the host, by default to "+
+		refuse(w, http.StatusForbidden, "the registry is read-only for pods; push from the host, by default to "+
 			config.RegistryHost(config.RegistryPort))
 	default:
 		g.next.ServeHTTP(w, r)
 	}
 }
 
-// isOurs reports whether a Host header names the registry. An IP address always does: DNS rebinding needs a name.
+// isOurs reports whether a Host header names the registry. Every IP address is accepted, because DNS rebinding requires a name.
 func (g *guard) isOurs(header string) bool {
 	host, _, err := net.SplitHostPort(header)
 	if err != nil {
@@ -67,13 +69,13 @@ func (g *guard) isOurs(header string) bool {
 	return slices.Contains(g.hosts, host) || strings.HasSuffix(host, ".localhost")
 }
 
-// isRead reports whether the method changes nothing.
+// isRead reports whether requests with this method change nothing.
 func isRead(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
-// mayWrite reports whether the request comes through a Unix socket, from this host's loopback, from a gateway of the
-// container, or from one of the addresses that the configuration allows.
+// mayWrite reports whether the request comes through a Unix socket, from this host's loopback, from the container's default
+// gateway, or from an address that the configuration allows.
 func (g *guard) mayWrite(r *http.Request) bool {
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
 		return true
@@ -87,7 +89,7 @@ func (g *guard) mayWrite(r *http.Request) bool {
 	return from.IsLoopback() || slices.ContainsFunc(g.writeFrom, contains) || slices.Contains(g.gateways(), from)
 }
 
-// refuse answers with status and an error that registry clients show to their users
+// refuse responds with the status and an error that registry clients show to their users
 // (https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes).
 func refuse(w http.ResponseWriter, status int, message string) {
 	type fault struct {
@@ -96,5 +98,5 @@ func refuse(w http.ResponseWriter, status int, message string) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string][]fault{"errors": {{Code: "DENIED", Message: message}}}) // the client may be gone
+	_ = json.NewEncoder(w).Encode(map[string][]fault{"errors": {{Code: "DENIED", Message: message}}}) // Encode fails only if the client has disconnected
 }

@@ -11,13 +11,13 @@ import (
 	"testing"
 )
 
-// attempt is a request to a registry with gateways 172.18.0.1 and fc00::1 that allows writes from 10.0.0.0/8.
+// attempt describes a request to a registry whose gateways are 172.18.0.1 and fc00::1, and which allows writes from 10.0.0.0/8.
 type attempt struct {
 	method, host, from, origin string
-	socket                     bool // through a Unix socket
+	socket                     bool // whether the request comes through a Unix socket
 }
 
-// response returns the guard's response: 204 if the guard lets the request through.
+// response returns the guard's response. Its status is 204 if the guard lets the request through.
 func (a attempt) response(t *testing.T) *httptest.ResponseRecorder {
 	t.Helper()
 	next := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })

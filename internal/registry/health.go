@@ -6,7 +6,7 @@ import (
 	"os"
 )
 
-// healthz answers 200 if a file can be written to root and read back, otherwise 503 with the cause.
+// healthz responds with status 200 if a file can be written to root and read back, otherwise with status 503 and the cause.
 func healthz(root string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		if err := probe(root); err != nil {

@@ -17,11 +17,12 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// uploadPath matches the path of an upload in progress.
+// uploadPath matches the URL path of an upload in progress.
 var uploadPath = regexp.MustCompile(`^/v2/(.+)/blobs/uploads/([0-9a-f-]{36})$`) //nolint:gochecknoglobals // a constant
 
-// dropInterrupted removes an upload whose client disconnects in the middle of a request. distribution would keep the bytes
-// received so far for the client to resume, but docker push, containerd and the pusher all start again from the first byte.
+// dropInterrupted removes an upload if its client disconnects in the middle of a request. distribution would keep the bytes
+// received so far, so that the client could resume. But docker push, containerd and the pusher always start again from the
+// first byte.
 func dropInterrupted(next http.Handler, root string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		found := uploadPath.FindStringSubmatch(r.URL.Path)
@@ -30,7 +31,7 @@ func dropInterrupted(next http.Handler, root string) http.Handler {
 			return
 		}
 		body := &errorReader{ReadCloser: r.Body}
-		r = r.WithContext(r.Context()) // a copy: a handler must not change the request
+		r = r.WithContext(r.Context()) // copies the request, which a handler must not change
 		r.Body = body
 		defer func() {
 			if body.err != nil {
@@ -41,25 +42,25 @@ func dropInterrupted(next http.Handler, root string) http.Handler {
 	})
 }
 
-// removeUpload removes the directory of an upload.
+// removeUpload removes an upload's directory.
 func removeUpload(root, repository, id string) {
 	name, err := reference.WithName(repository)
 	if err != nil {
 		return
 	}
 	directory := filepath.Join(root, "docker/registry/v2/repositories", name.Name(), "_uploads", id)
-	if err := os.RemoveAll(directory); err != nil { // #nosec G703 -- a valid name
+	if err := os.RemoveAll(directory); err != nil { // #nosec G703 -- name is valid
 		logrus.WithError(err).Warn("cannot remove an interrupted upload")
 	}
 }
 
-// errorReader records the error of the last failed read.
+// errorReader records the error of the last read that failed.
 type errorReader struct {
 	io.ReadCloser
 	err error
 }
 
-// Read reads from the body. io.EOF is not recorded.
+// Read reads from the body. It does not record io.EOF.
 func (e *errorReader) Read(p []byte) (int, error) {
 	n, err := e.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
@@ -68,7 +69,7 @@ func (e *errorReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// purgeUploads removes the uploads of an earlier process. Their clients lost their connections and start again.
+// purgeUploads removes the uploads of an earlier process. Their clients have lost their connections and start again.
 func purgeUploads(ctx context.Context, root string) error {
 	plain, err := filesystem.FromParameters(map[string]any{"rootdirectory": root})
 	if err != nil {
@@ -79,7 +80,7 @@ func purgeUploads(ctx context.Context, root string) error {
 	}
 	_, faults := storage.PurgeUploads(ctx, plain, time.Now(), true)
 	if err := errors.Join(faults...); err != nil {
-		return fmt.Errorf("removing the uploads of an earlier process: %w", err)
+		return fmt.Errorf("removing an earlier process's uploads: %w", err)
 	}
 	return nil
 }

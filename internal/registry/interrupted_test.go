@@ -16,7 +16,7 @@ import (
 	"kind-local-registry/internal/registry/registrytest"
 )
 
-// openUpload opens an upload to a/b and returns its location.
+// openUpload opens an upload to the repository a/b and returns the upload's location.
 func openUpload(t *testing.T, base string) *url.URL {
 	t.Helper()
 	status, text := request(t, http.MethodPost, base+"/v2/a/b/blobs/uploads/", nil)
@@ -27,7 +27,7 @@ func openUpload(t *testing.T, base string) *url.URL {
 	return location
 }
 
-// wantNoUploads fails the test if a file of an upload remains.
+// wantNoUploads fails the test if any file of an upload remains.
 func wantNoUploads(t *testing.T, root string) {
 	t.Helper()
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
@@ -77,7 +77,7 @@ func TestNew_RemovesInterruptedUpload(t *testing.T) {
 			if err := connection.Close(); err != nil {
 				t.Fatal(err)
 			}
-			server.Close() // waits for the request
+			server.Close() // waits until the request has ended
 			wantNoUploads(t, root)
 		})
 	}

@@ -10,8 +10,8 @@ import (
 	"kind-local-registry/config"
 )
 
-// countUploads returns next with a counter of uploaded blobs, and the handler of GET /metrics with that counter and others.
-// It wraps only the request that ends an upload, so downloads keep their speed.
+// countUploads wraps next in a handler that counts uploaded blobs. It also returns the handler for GET /metrics, which serves
+// this counter and the other collectors. Only requests that end an upload are wrapped, so downloads are not slowed down.
 func countUploads(next http.Handler, others ...prometheus.Collector) (counted, metrics http.Handler) {
 	uploads := prometheus.NewCounter(prometheus.CounterOpts{
 		Namespace: config.MetricsNamespace,
@@ -34,13 +34,13 @@ func countUploads(next http.Handler, others ...prometheus.Collector) (counted, m
 	return counted, promhttp.HandlerFor(own, promhttp.HandlerOpts{})
 }
 
-// statusWriter records the status of a response.
+// statusWriter records a response's status.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
 }
 
-// WriteHeader records and writes the status. It ignores a second one, which distribution writes for an interrupted upload.
+// WriteHeader records and writes the status. It ignores a second status, which distribution writes if an upload is interrupted.
 func (w *statusWriter) WriteHeader(status int) {
 	if w.status != 0 {
 		return

@@ -22,14 +22,14 @@ func TestMetrics_CountUploadedBlobs(t *testing.T) {
 		if err := remote.Write(parse(t, host+"/a/b:"+tag), image, options(t)...); err != nil {
 			t.Fatalf("pushing: %v", err)
 		}
-		// Three layers and the config. The second push uploads nothing.
+		// The four uploads are three layers and the config. The second push uploads nothing.
 		if got, want := metrics(t, host), "kind_local_registry_blob_uploads_total 4\n"; !strings.Contains(got, want) {
 			t.Errorf("metrics after the push of tag %s = %s, want %s", tag, got, want)
 		}
 	}
 }
 
-// metrics returns the response to GET /metrics.
+// metrics returns the body of the response to GET /metrics.
 func metrics(t *testing.T, host string) string {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+host+"/metrics", nil)

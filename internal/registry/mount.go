@@ -11,14 +11,14 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// uploads matches the path to which a client posts to open an upload.
+// uploads matches the URL path of the requests that open an upload.
 var uploads = regexp.MustCompile(`^/v2/(.+)/blobs/uploads/$`) //nolint:gochecknoglobals // a constant
 
-// mountFromAnywhere mounts a blob from any repository that has it if the client names none. The specification calls this
-// "automatic content discovery"; distribution does not implement it
-// (https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#mounting-a-blob-from-another-repository).
-// Other requests, and those for a missing blob, go to next. No access is gained: a client that can read one repository can
-// read all.
+// mountFromAnywhere handles requests to mount a blob that do not name a source repository. It mounts the blob if any repository
+// has it. The specification calls this "automatic content discovery"; distribution does not implement it
+// (https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#mounting-a-blob-from-another-repository). All other
+// requests, and requests for a missing blob, go to next. Mounting gives a client no additional access, because a client that
+// can read one repository can read all repositories.
 func mountFromAnywhere(next http.Handler, verifier *verifier) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.Query()
@@ -39,16 +39,16 @@ func mountFromAnywhere(next http.Handler, verifier *verifier) http.Handler {
 	})
 }
 
-// link adds the blob to the repository, as distribution does.
+// link adds the blob to the repository in the same way as distribution.
 func link(root, repository string, d digest.Digest) error {
 	directory := filepath.Join(root, "docker/registry/v2/repositories", repository, "_layers/sha256", d.Encoded())
-	if err := os.MkdirAll(directory, 0o777); err != nil { // #nosec G301 G703 -- as distribution's driver; a valid name
+	if err := os.MkdirAll(directory, 0o777); err != nil { // #nosec G301 G703 -- like distribution's driver; repository is valid
 		return err
 	}
-	// A reader must never see half a link.
+	// Rename makes the link visible only when it is complete.
 	half := filepath.Join(directory, ".link-"+rand.Text())
-	if err := os.WriteFile(half, []byte(d), 0o666); err != nil { // #nosec G306 G703 -- as distribution's driver; a valid name
+	if err := os.WriteFile(half, []byte(d), 0o666); err != nil { // #nosec G306 G703 -- like distribution's driver; repository is valid
 		return err
 	}
-	return os.Rename(half, filepath.Join(directory, "link")) // #nosec G703 -- a valid name
+	return os.Rename(half, filepath.Join(directory, "link")) // #nosec G703 -- repository is valid
 }

@@ -6,15 +6,15 @@ import (
 	"kind-local-registry/internal/pagecache"
 )
 
-// dropEvery is the number of bytes read after which they are dropped from the page cache. That leaves the memory to the node,
-// which writes the same blob.
+// dropEvery is how many bytes are read before they are dropped from the page cache. Dropping them leaves memory for the node,
+// which writes the same blob to disk.
 const dropEvery = 8 << 20
 
-// uncachedFile is a blob's file that is dropped from the page cache as it is read.
+// uncachedFile is a blob's file. It is dropped from the page cache while it is being read.
 type uncachedFile struct {
 	file    *os.File
 	at      int64 // offset of the next read, in bytes
-	dropped int64 // end of the bytes dropped so far
+	dropped int64 // offset up to which bytes have been dropped
 }
 
 // Read reads from the file.
@@ -27,13 +27,14 @@ func (f *uncachedFile) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// drop starts at offset 0: the kernel kept the last page of the previous call if it was read only in part.
+// drop drops all bytes read so far. It always starts at offset 0, because the kernel kept the last page of the previous call if
+// only part of that page had been read.
 func (f *uncachedFile) drop() {
 	pagecache.Drop(f.file, f.at)
 	f.dropped = f.at
 }
 
-// Close drops the rest and closes the file.
+// Close drops the remaining bytes and closes the file.
 func (f *uncachedFile) Close() error {
 	f.drop()
 	return f.file.Close()

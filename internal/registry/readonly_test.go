@@ -19,7 +19,7 @@ func TestNew_RefusesWritesByPodsOnEveryPath(t *testing.T) {
 		for _, path := range []string{"/v2/a/blobs/uploads/", "/v2/a/blobs/uploads/?mount=sha256:x", "/v2/a/manifests/1", "/healthz", "/"} {
 			answer := httptest.NewRecorder()
 			request := httptest.NewRequestWithContext(t.Context(), method, "http://kind-registry:5000"+path, nil)
-			request.RemoteAddr = "172.18.0.3:4000" // a node
+			request.RemoteAddr = "172.18.0.3:4000" // a node's address
 			handler.ServeHTTP(answer, request)
 			if answer.Code != http.StatusForbidden {
 				t.Errorf("%s %s: status %d, want %d", method, path, answer.Code, http.StatusForbidden)
@@ -43,7 +43,7 @@ func TestNew_RefusesForeignHostOnEveryPath(t *testing.T) {
 	}
 }
 
-// request sends a request on a new connection and returns the response's status and Location.
+// request sends a request on a new connection. It returns the response's status and Location header.
 func request(t *testing.T, method, url string, body io.Reader) (status int, location string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), method, url, body)

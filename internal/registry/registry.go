@@ -14,14 +14,15 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// Config is the registry's data directory, the addresses that may write to it, and its names.
+// Config contains the registry's data directory, the addresses that may write to the registry, and the registry's names.
 type Config struct {
-	// Root is the directory of the data. It must exist. In the container it is /var/lib/registry.
+	// Root is the data directory. It must exist. In the container it is /var/lib/registry.
 	Root string
-	// WriteFrom are the addresses that may write in addition to the host (loopback, the default gateways, Unix sockets).
+	// WriteFrom are the addresses that may write in addition to the host. The host always may: through the loopback, the
+	// default gateways and Unix sockets.
 	WriteFrom []netip.Prefix
-	// Hosts are the names that clients may send in the Host header, without ports, in addition to IP addresses, localhost and
-	// kind-registry.
+	// Hosts are additional names that clients may send in the Host header, without ports. IP addresses, localhost,
+	// kind-registry and host.docker.internal are always allowed.
 	Hosts []string
 }
 
@@ -40,21 +41,22 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// New returns the registry's API (https://github.com/opencontainers/distribution-spec), GET /healthz, which answers 200 if
-// the storage can be written and read, and GET /metrics. Its background work ends with ctx. Only the host may write.
-// Deletion is off: it frees no space without garbage collection, which distribution runs only while the registry is stopped.
+// New returns a handler that serves the registry's API (https://github.com/opencontainers/distribution-spec), GET /healthz and
+// GET /metrics. /healthz responds with status 200 if the storage can be written and read. Background work ends with ctx. Only
+// the host may write. Deletion is disabled: it frees no space without garbage collection, which distribution runs only while
+// the registry is stopped.
 func New(ctx context.Context, config Config) (handler http.Handler, err error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("configuring the registry: %w", err)
 	}
-	// distribution panics on a bad configuration.
+	// distribution panics if its configuration is invalid.
 	defer func() {
 		if cause := recover(); cause != nil {
 			handler, err = nil, fmt.Errorf("configuring the registry: %v", cause)
 		}
 	}()
 	if err := purgeUploads(ctx, config.Root); err != nil {
-		logrus.WithError(err).Warn("interrupted uploads stay for a day")
+		logrus.WithError(err).Warn("cannot remove interrupted uploads; they are removed after a day")
 	}
 	mux := http.NewServeMux()
 	verifier := newVerifier(config.Root)
@@ -66,9 +68,9 @@ func New(ctx context.Context, config Config) (handler http.Handler, err error) {
 	return newGuard(mux, config), nil
 }
 
-// distribution returns distribution's configuration. maintenance.uploadpurging removes uploads that were interrupted between
-// two requests, such as PATCH and PUT of docker push, by the time they began: the slowest upload takes less than a day.
-// distribution warns if it has no secret.
+// distribution returns distribution's configuration. An upload may be interrupted between two requests, for example between the
+// PATCH and the PUT of docker push. maintenance.uploadpurging removes such uploads by age: even the slowest upload takes less
+// than a day. A secret is set only because distribution logs a warning without one.
 func distribution(verifier *verifier) *configuration.Configuration {
 	config := &configuration.Configuration{
 		Storage: configuration.Storage{

@@ -16,13 +16,13 @@ import (
 	"kind-local-registry/internal/registry/registrytest"
 )
 
-// start starts a registry on the directory and returns its host.
+// start starts a registry with the given data directory and returns its host.
 func start(t *testing.T, root string) string {
 	t.Helper()
 	return strings.TrimPrefix(registrytest.Start(t, root), "http://")
 }
 
-// options returns the options of a request: a transport whose connections end with the test.
+// options returns the options for a request. The transport's connections end with the test.
 func options(t *testing.T) []remote.Option {
 	t.Helper()
 	transport := &http.Transport{}
@@ -30,7 +30,7 @@ func options(t *testing.T) []remote.Option {
 	return []remote.Option{remote.WithContext(t.Context()), remote.WithTransport(transport)}
 }
 
-// parse parses a reference.
+// parse parses a reference and fails the test if it is invalid.
 func parse(t *testing.T, text string) name.Reference {
 	t.Helper()
 	reference, err := name.ParseReference(text)

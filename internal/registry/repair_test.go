@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
-// TestNew_RepairsDamagedFilesWithTheNextPush damages each file of a store in each way, one by one.
+// TestNew_RepairsDamagedFilesWithTheNextPush damages each file in the data directory in each way, one file at a time.
 func TestNew_RepairsDamagedFilesWithTheNextPush(t *testing.T) {
 	t.Parallel()
 	for kind, damage := range damages() {
@@ -41,7 +41,7 @@ func TestNew_RepairsDamagedFilesWithTheNextPush(t *testing.T) {
 	}
 }
 
-// damages returns functions that damage a file, by what they do.
+// damages returns functions that damage a file. The map's keys describe the damage.
 func damages() map[string]func(name string) error {
 	return map[string]func(name string) error{
 		"removed": os.Remove,
@@ -54,7 +54,7 @@ func damages() map[string]func(name string) error {
 			return os.Truncate(name, info.Size()-1)
 		},
 		"one bit flipped": func(name string) error {
-			content, err := os.ReadFile(name) // #nosec G304 -- a file of the test
+			content, err := os.ReadFile(name) // #nosec G304 -- the test wrote this file
 			if err != nil {
 				return err
 			}
@@ -64,7 +64,7 @@ func damages() map[string]func(name string) error {
 	}
 }
 
-// push pushes a new random image and returns it.
+// push pushes a new random image and returns the image.
 func push(t *testing.T, to string) v1.Image {
 	t.Helper()
 	image, err := random.Image(1000, 2)
@@ -77,8 +77,8 @@ func push(t *testing.T, to string) v1.Image {
 	return image
 }
 
-// pushMissing pushes the blobs that the registry reports as missing, and always the image manifest. remote.Write checks
-// only for the image manifest.
+// pushMissing pushes the blobs that the registry reports as missing, and always the image manifest. remote.Write would not do
+// this, because it only checks whether the image manifest is present.
 func pushMissing(t *testing.T, to string, image v1.Image) {
 	t.Helper()
 	config, err := partial.ConfigLayer(image)
@@ -111,7 +111,7 @@ func files(t *testing.T, root string) []string {
 	return found
 }
 
-// isBlobOf reports whether the file is a blob of the image.
+// isBlobOf reports whether the file is one of the image's blobs.
 func isBlobOf(t *testing.T, image v1.Image, file string) bool {
 	t.Helper()
 	content, err := image.RawManifest()
@@ -126,8 +126,8 @@ func isBlobOf(t *testing.T, image v1.Image, file string) bool {
 	return strings.Contains(string(content), hex) || d.Hex == hex
 }
 
-// wantIntactOrMissing fails the test if the registry serves other content for the image after file was damaged, or answers
-// with another status than 200 and 404.
+// wantIntactOrMissing is called after file was damaged. It fails the test if the registry serves wrong content for the image,
+// or responds with a status other than 200 or 404.
 func wantIntactOrMissing(t *testing.T, reference string, image v1.Image, file string) {
 	t.Helper()
 	for _, layer := range mustLayers(t, image) {
@@ -150,7 +150,7 @@ func wantIntactOrMissing(t *testing.T, reference string, image v1.Image, file st
 	}
 }
 
-// wantImage fails the test unless the image can be pulled and is intact.
+// wantImage fails the test unless the image can be pulled intact.
 func wantImage(t *testing.T, reference string, want v1.Image, when string) {
 	t.Helper()
 	pulled, err := remote.Image(parse(t, reference), append(options(t), remote.WithPlatform(v1.Platform{}))...)

@@ -15,8 +15,8 @@ import (
 	"kind-local-registry/internal/httpserver"
 )
 
-// Serve serves handler on the listeners until ctx ends, then waits for requests in progress for a few seconds and returns nil.
-// It returns an error if serving ends earlier.
+// Serve serves handler on the listeners until ctx ends, then waits a few seconds for requests in progress and returns nil. It
+// returns an error if serving ends before ctx does.
 func Serve(ctx context.Context, handler http.Handler, listeners ...net.Listener) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, listener := range listeners {
@@ -33,8 +33,9 @@ func Serve(ctx context.Context, handler http.Handler, listeners ...net.Listener)
 	return nil
 }
 
-// ListenSocket listens on a Unix socket at path. Any user who can reach its directory may write to the registry: with user
-// namespaces, root differs from container to container. It replaces a socket that an earlier process left at path.
+// ListenSocket listens on a Unix socket at path. It replaces a socket that an earlier process left there. Any user who can
+// reach the socket's directory may write to the registry, because with user namespaces root has a different ID in each
+// container.
 func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
 	info, err := os.Lstat(path)
 	if err == nil && info.Mode().Type() == fs.ModeSocket {
@@ -47,11 +48,11 @@ func ListenSocket(ctx context.Context, path string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listening on socket %s: %w", path, err)
 	}
-	// By the time this process ends, the next one may already listen at path.
+	// The socket is not removed on close, because the next process may already be listening at path by then.
 	if socket, ok := listener.(*net.UnixListener); ok {
 		socket.SetUnlinkOnClose(false)
 	}
-	if err := os.Chmod(path, 0o666); err != nil { // #nosec G302 -- its directory restricts it
+	if err := os.Chmod(path, 0o666); err != nil { // #nosec G302 -- the directory's mode restricts access
 		return nil, errors.Join(fmt.Errorf("opening socket %s to all users: %w", path, err), listener.Close())
 	}
 	return listener, nil

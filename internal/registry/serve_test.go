@@ -14,7 +14,7 @@ import (
 func TestListenSocket_ReplacesOnlyStaleSockets(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "registry.sock")
-	for range 2 { // the first leaves its socket behind, as a killed process does
+	for range 2 { // the first leaves its socket behind, like a killed process
 		listener, err := registry.ListenSocket(t.Context(), path)
 		if err != nil {
 			t.Fatalf("ListenSocket: %v", err)
@@ -37,7 +37,7 @@ func TestListenSocket_ReplacesOnlyStaleSockets(t *testing.T) {
 	if _, err := registry.ListenSocket(t.Context(), file); err == nil {
 		t.Error("ListenSocket on a file: no error")
 	}
-	if content, err := os.ReadFile(file); err != nil || string(content) != "content" { // #nosec G304 -- a file of the test
+	if content, err := os.ReadFile(file); err != nil || string(content) != "content" { // #nosec G304 -- the test wrote this file
 		t.Errorf("content of the file = %q (error %v), want it unchanged", content, err)
 	}
 }

@@ -22,19 +22,20 @@ import (
 )
 
 const (
-	// blobsDirectory is distribution's directory of all blobs; the file of digest AABB… is AA/AABB…/data.
+	// blobsDirectory is the directory in which distribution stores all blobs. The file for digest AABB… is AA/AABB…/data.
 	blobsDirectory = "docker/registry/v2/blobs/sha256"
-	// verifyTimeout is how long a request waits for a blob to be verified, which is enough for a small one. A lookup by the
-	// webhook has little more time. A blob that takes longer counts as intact until it is found damaged.
+	// verifyTimeout is how long a request waits while a blob is verified. It suffices for a small blob, and is not much less
+	// than the time limit of the webhook's lookups. A blob that takes longer is treated as intact until it is found to be
+	// damaged.
 	verifyTimeout = 400 * time.Millisecond
 )
 
-// verifier compares blobs with their digests. It reads a blob on the first request after a start and whenever the file has
-// changed since. It removes a damaged blob, so that it can be uploaded again.
+// verifier compares blobs with their digests. It reads a blob on the first request after the registry starts, and again
+// whenever the blob's file has changed. It removes damaged blobs so that they can be uploaded again.
 type verifier struct {
 	root    string
 	damaged prometheus.Counter
-	pending prometheus.Gauge // blobs that scrub has not verified yet
+	pending prometheus.Gauge // number of blobs that scrub has not verified yet
 
 	flights singleflight.Group
 	mu      sync.Mutex
@@ -59,22 +60,23 @@ func newVerifier(root string) *verifier {
 		pending: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: config.MetricsNamespace,
 			Name:      "blobs_unverified",
-			Help:      "Blobs present at the start and not verified yet.",
+			Help:      "Blobs that were present when the registry started and are not verified yet.",
 		}),
 	}
 }
 
-// path returns the file of a blob.
+// path returns the path of a blob's file.
 func (v *verifier) path(d digest.Digest) string {
 	hex := d.Encoded()
 	return filepath.Join(v.root, blobsDirectory, hex[:2], hex, "data")
 }
 
-// intact reports whether the blob matches its digest. It returns true for a missing blob, and if there was no time to verify.
+// intact reports whether the blob matches its digest. It also returns true if the blob is missing, and if verifying takes
+// longer than verifyTimeout.
 func (v *verifier) intact(ctx context.Context, d digest.Digest) bool {
 	now, err := stampOf(v.path(d))
 	if err != nil {
-		return true // opening it returns the error
+		return true // opening the file will return the error
 	}
 	v.mu.Lock()
 	verified := v.known[d] == now
@@ -100,7 +102,7 @@ func (v *verifier) has(ctx context.Context, d digest.Digest) bool {
 	return err == nil && v.intact(ctx, d)
 }
 
-// verify reads the blob, removes it if it is damaged, and reports whether it is intact.
+// verify reads the blob and reports whether it is intact. It removes a damaged blob.
 func (v *verifier) verify(d digest.Digest) bool {
 	file, err := os.Open(v.path(d))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -124,7 +126,7 @@ func (v *verifier) verify(d digest.Digest) bool {
 	return v.remove(d, before)
 }
 
-// remove removes a damaged blob unless its file has changed since it was read, and reports whether it has.
+// remove removes a damaged blob. If the file has changed since it was read, remove keeps the file and returns true.
 func (v *verifier) remove(d digest.Digest, read stamp) bool {
 	if now, err := stampOf(v.path(d)); err != nil || now != read {
 		return err == nil
@@ -135,11 +137,11 @@ func (v *verifier) remove(d digest.Digest, read stamp) bool {
 	}
 	v.damaged.Inc()
 	logrus.WithFields(logrus.Fields{"digest": d, "bytes": read.size}).
-		Warn("removed a damaged blob; the next push of an image with it restores it")
+		Warn("removed a damaged blob; the next push of an image that contains the blob restores it")
 	return false
 }
 
-// trust records a blob that distribution verified as it was written.
+// trust records that a blob is intact, because distribution verified it during the upload.
 func (v *verifier) trust(d digest.Digest) {
 	if now, err := stampOf(v.path(d)); err == nil {
 		v.remember(d, now)
@@ -152,7 +154,7 @@ func (v *verifier) remember(d digest.Digest, as stamp) {
 	v.known[d] = as
 }
 
-// scrub verifies all blobs, one by one, until ctx ends.
+// scrub verifies all blobs, one after another, until ctx ends.
 func (v *verifier) scrub(ctx context.Context) {
 	blobs, err := fs.Glob(os.DirFS(v.root), blobsDirectory+"/*/*/data")
 	if err != nil {
@@ -170,7 +172,7 @@ func (v *verifier) scrub(ctx context.Context) {
 	}
 }
 
-// stampOf returns the state of a file. It includes ctime, which no program can set back.
+// stampOf returns a file's current state. The state includes ctime, which programs cannot set.
 func stampOf(name string) (stamp, error) {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -183,10 +185,10 @@ func stampOf(name string) (stamp, error) {
 	return stamp{inode: status.Ino, size: info.Size(), changed: status.Ctim}, nil
 }
 
-// blobFile matches the path of a blob as distribution passes it to the driver.
+// blobFile matches a blob's path in the form that distribution passes to the driver.
 var blobFile = regexp.MustCompile(`^/docker/registry/v2/blobs/sha256/([0-9a-f]{2})/([0-9a-f]{64})/data$`) //nolint:gochecknoglobals // a constant
 
-// blobDigest returns the digest of the blob at a path, and false if the path is not a blob's.
+// blobDigest returns the digest of the blob at a path. It returns false if the path is not a blob's path.
 func blobDigest(file string) (digest.Digest, bool) {
 	found := blobFile.FindStringSubmatch(file)
 	if found == nil || found[1] != found[2][:2] {
@@ -195,7 +197,7 @@ func blobDigest(file string) (digest.Digest, bool) {
 	return digest.NewDigestFromEncoded(digest.SHA256, found[2]), true
 }
 
-// validLink reports whether a link contains a digest, and the one in the link's path if that has one.
+// validLink reports whether a link contains a digest. If the link's path contains a digest too, both must be equal.
 func validLink(link string, content []byte) bool {
 	d, err := digest.Parse(string(content))
 	if err != nil {

@@ -15,12 +15,12 @@ const (
 	longestTag = 128
 )
 
-// buildTag matches a build tag: the image's tag, a hyphen, and the first digits of the image ID.
+// buildTag matches a build tag: the image's own tag, a hyphen, and the first digits of the image ID.
 var buildTag = regexp.MustCompile(`^(.+)-([0-9a-f]{12})$`)
 
-// WithBuild returns ref, which must end in a tag, with a build tag: app:local becomes app:local-0123456789ab for the image
-// ID sha256:0123456789ab… It is for references that cannot be changed later, when the digest is known: a build tag never
-// names another build. WithBuild returns ref unchanged if the tag would be too long or the image ID is unknown.
+// WithBuild returns ref with a build tag. For the image ID sha256:0123456789ab…, app:local becomes app:local-0123456789ab. ref
+// must end in a tag. A build tag never refers to another build. It is used in references that cannot be changed later, when the
+// digest is known. WithBuild returns ref unchanged if the build tag would be too long or the image ID is unknown.
 func WithBuild(ref, imageID string) string {
 	_, id, _ := strings.Cut(imageID, ":")
 	tag := ref[strings.LastIndexByte(ref, ':')+1:]
@@ -30,14 +30,14 @@ func WithBuild(ref, imageID string) string {
 	return ref + "-" + id[:buildDigits]
 }
 
-// IsBuildOf reports whether ref is base with a build tag, whatever the build. base must end in a tag.
+// IsBuildOf reports whether ref is base with a build tag for any build. base must end in a tag.
 func IsBuildOf(ref, base string) bool {
 	suffix, found := strings.CutPrefix(ref, base)
 	return found && len(suffix) == 1+buildDigits && buildTag.MatchString("x"+suffix)
 }
 
-// Build splits a name with a build tag into the name with the image's own tag and the first digits of the image ID. It returns
-// false for any other name.
+// Build splits a name that has a build tag. It returns the name with the image's own tag, and the first digits of the image ID.
+// For any other name, ok is false.
 func (n Name) Build() (image Name, idPrefix string, ok bool) {
 	found := buildTag.FindStringSubmatch(n.Tag())
 	if found == nil || n.Digest() != "" {
@@ -50,8 +50,8 @@ func (n Name) Build() (image Name, idPrefix string, ok bool) {
 	return Name{named}, found[2], true
 }
 
-// Aliases returns the other names of an image in the registry at registryHost: its original name, and both without a build
-// tag. It returns nil for a name in any other registry.
+// Aliases returns the other names of an image in the registry at registryHost. They are the image's original name and, if the
+// tag is a build tag, both names with the image's own tag. Aliases returns nil for a name in any other registry.
 func (n Name) Aliases(registryHost string) []Name {
 	if n.Host() != registryHost {
 		return nil
@@ -69,7 +69,7 @@ func (n Name) Aliases(registryHost string) []Name {
 	return aliases
 }
 
-// original returns the original name of a name in the local registry, with the same tag and digest.
+// original returns the original name of an image, given its name in the local registry. Tag and digest stay the same.
 func (n Name) original() (Name, bool) {
 	repository, err := FromRepository(reference.Path(n.named))
 	if err != nil {

@@ -2,23 +2,24 @@ package rewrite
 
 import "errors"
 
-// Question is everything that Decide depends on except the image's presence.
+// Question contains everything that Decide depends on, except the image's presence.
 type Question struct {
 	// Image is the original image.
 	Image string
 	// RegistryHost is the registry's host, such as localhost:5001.
 	RegistryHost string
-	// ExcludedBy describes the rule that excludes a name from rewriting, for people; it returns "" if there is none. It may
-	// be nil.
+	// ExcludedBy describes the rule that excludes a name from rewriting, in a form for people. It returns "" if no rule
+	// excludes the name. ExcludedBy may be nil.
 	ExcludedBy func(Name) string
-	// LeavePulled keeps the reference of an image that the daemon pulled, so that the kubelet pulls from the same registry.
+	// LeavePulled keeps the original reference if the daemon pulled the image, so that the kubelet pulls from the same
+	// registry.
 	LeavePulled bool
-	// FromRegistry uses the image that the local registry serves if the host no longer has it.
+	// FromRegistry allows the image that the local registry serves to be used if the host no longer has the image.
 	FromRegistry bool
 }
 
-// Decide decides about an image reference. It calls lookup at most once, and never for a reference that is invalid, cannot be
-// mapped to the registry, or is excluded by a rule.
+// Decide decides about an image reference. It calls lookup at most once. It does not call lookup if the reference is invalid,
+// cannot be mapped to the registry, or is excluded by a rule.
 func Decide(q Question, lookup Lookup) Decision {
 	name, err := Parse(q.Image)
 	if err != nil {
@@ -46,7 +47,7 @@ func Decide(q Question, lookup Lookup) Decision {
 	return q.decideForeign(name, target, presence)
 }
 
-// decideForeign decides about a name in another registry, which maps to target in the local one.
+// decideForeign decides about a name in another registry. target is the corresponding name in the local registry.
 func (q Question) decideForeign(name Name, target string, presence Presence) Decision {
 	switch {
 	case q.LeavePulled && presence.Pulled && name.Digest() == "":
@@ -62,7 +63,7 @@ func (q Question) decideForeign(name Name, target string, presence Presence) Dec
 	case q.FromRegistry && presence.Served != "":
 		return Decision{
 			Image: q.Image, Rewritten: target + "@" + presence.Served, Digest: presence.Served, Reason: Rewritten,
-			Detail: "the host no longer has it; the registry does",
+			Detail: "the host no longer has the image, but the registry does",
 		}
 	}
 	return Unchanged(q.Image, NotOnHost, "")

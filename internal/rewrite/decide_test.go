@@ -19,7 +19,7 @@ func TestDecide_ReturnsReferenceAndReason(t *testing.T) {
 		leavePulled bool
 		presence    rewrite.Presence
 		reason      rewrite.Reason
-		want        string // "" for the original image
+		want        string // "" means the original image
 	}{
 		"the registry has the host's build": {
 			image: "a/b:local", presence: rewrite.Presence{OnHost: true, Digest: someDigest, Served: someDigest},
@@ -158,7 +158,7 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-// newQuestion returns a question about image with nothing else set.
+// newQuestion returns a question about image. All optional fields are unset.
 func newQuestion(image string) rewrite.Question {
 	return rewrite.Question{Image: image, RegistryHost: registryHost}
 }

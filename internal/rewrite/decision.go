@@ -6,15 +6,15 @@ import "errors"
 type Decision struct {
 	// Image is the original image.
 	Image string `json:"image"`
-	// Rewritten is the rewritten image, or Image if it is not rewritten.
+	// Rewritten is the rewritten image. It equals Image if the decision is not to rewrite.
 	Rewritten string `json:"rewritten"`
-	// Digest is the digest in Rewritten if the decision added one; "" otherwise.
+	// Digest is the digest in Rewritten if the decision added one, otherwise "".
 	Digest string `json:"digest,omitempty"`
-	// ImageID is the daemon's ID of the image if it must be pushed first; "" otherwise.
+	// ImageID is the daemon's ID for the image if the image must be pushed first, otherwise "".
 	ImageID string `json:"imageID,omitempty"`
 	// Reason is the reason for the decision.
 	Reason Reason `json:"reason"`
-	// Detail explains the reason, such as the error in the reference; it may be "".
+	// Detail explains the reason, for example what is wrong with the reference. It may be "".
 	Detail string `json:"detail,omitempty"`
 }
 
@@ -26,13 +26,13 @@ func (d Decision) NeedsPush() bool {
 	return d.Reason == RewrittenPushing || d.Reason == AlreadyLocalPushing
 }
 
-// Unchanged returns the decision to keep image.
+// Unchanged returns the decision to keep the original image.
 func Unchanged(image string, reason Reason, detail string) Decision {
 	return Decision{Image: image, Rewritten: image, Reason: reason, Detail: detail}
 }
 
-// ByBuild returns the decision with a build tag in Rewritten if the image must be pushed to be rewritten, and the decision
-// itself otherwise. It is for fields that cannot be pinned to a digest later.
+// ByBuild returns the decision for a field that cannot be pinned to a digest later. If the image must be pushed first,
+// Rewritten has a build tag. Otherwise the decision is unchanged.
 func (d Decision) ByBuild() Decision {
 	if d.Reason == RewrittenPushing {
 		d.Rewritten = WithBuild(d.Rewritten, d.ImageID)
@@ -40,8 +40,8 @@ func (d Decision) ByBuild() Decision {
 	return d
 }
 
-// Pushes returns the reference to push for a field that cannot be pinned later: that of ByBuild if it has a build tag,
-// otherwise Image.
+// Pushes returns the reference to push for a field that cannot be pinned later. This is the reference from ByBuild if it has a
+// build tag, otherwise Image.
 func (d Decision) Pushes() string {
 	if build := d.ByBuild().Rewritten; build != d.Rewritten {
 		return build
@@ -49,9 +49,9 @@ func (d Decision) Pushes() string {
 	return d.Image
 }
 
-// AfterPush returns the decision after a push of its image, given the push's result: the digest of the image manifest or an
-// error. After a Refusal it is to keep the original image. Any other error may be temporary: AfterPush returns it with the
-// decision unchanged.
+// AfterPush returns the decision after the image has been pushed. digest is the image manifest's digest, and err is the push's
+// error. If err is a Refusal, the decision is to keep the original image. Any other error may be temporary, so AfterPush
+// returns it with the decision unchanged.
 func (d Decision) AfterPush(digest string, err error) (Decision, error) {
 	if refusal, ok := errors.AsType[*Refusal](err); ok {
 		return Unchanged(d.Image, refusal.Reason, refusal.Detail), nil

@@ -16,7 +16,7 @@ func seeds() []string {
 	}
 }
 
-// FuzzRepository checks that the mapping is reversible, and therefore that no two names share a repository.
+// FuzzRepository checks that the mapping is reversible. If it is, two different names never share a repository.
 func FuzzRepository(f *testing.F) {
 	for _, image := range seeds() {
 		f.Add(image)
@@ -40,7 +40,7 @@ func FuzzRepository(f *testing.F) {
 	})
 }
 
-// FuzzNames checks that two names share a repository if, and only if, they differ at most in tag and digest.
+// FuzzNames checks that two names share a repository if and only if they differ in nothing but tag and digest.
 func FuzzNames(f *testing.F) {
 	for i, a := range seeds() {
 		f.Add(a, seeds()[(i+1)%len(seeds())])
@@ -62,7 +62,7 @@ func FuzzNames(f *testing.F) {
 	})
 }
 
-// FuzzDecide checks that Decide never panics and never rewrites its own result.
+// FuzzDecide checks that Decide never panics and never rewrites its own result again.
 func FuzzDecide(f *testing.F) {
 	for _, image := range seeds() {
 		f.Add(image, true, true)
@@ -87,7 +87,7 @@ func FuzzDecide(f *testing.F) {
 	})
 }
 
-// withoutTag returns the name without tag and digest.
+// withoutTag returns the name without its tag and digest.
 func withoutTag(name rewrite.Name) string {
 	full := name.String()
 	if digest := name.Digest(); digest != "" {

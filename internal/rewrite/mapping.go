@@ -9,19 +9,19 @@ import (
 	"github.com/distribution/reference"
 )
 
-// ErrUnmappable is returned for a valid reference that cannot be mapped to the registry: its host has capital letters or is an
-// IPv6 address, or its name, with the registry's host in front, would have more than 255 characters.
+// ErrUnmappable is returned for a valid reference that cannot be mapped to the local registry. Its host contains capital
+// letters or is an IPv6 address, or its name would exceed 255 characters with the local registry's host in front.
 var ErrUnmappable = errors.New("has no name in the local registry")
 
-// portSeparator replaces the colon before a host's port. "__" is valid in a repository but not in a host.
+// portSeparator replaces the colon before a host's port. It is valid in a repository but not in a host.
 const portSeparator = "__"
 
-// hostWithPort matches a first path component with a host and a port, as mapHost returns it.
+// hostWithPort matches the first path component of a repository if mapHost made it from a host with a port.
 var hostWithPort = regexp.MustCompile(`^([a-zA-Z0-9.-]+)` + portSeparator + `([0-9]+)$`)
 
-// Repository maps the name to a repository of the local registry at registryHost: reference.FamiliarName, or the full name if
-// the familiar one maps back to another name, with :PORT of the host replaced by __PORT. A name in the local registry keeps
-// its repository. No two names share one (FuzzRepository). It returns ErrUnmappable.
+// Repository maps the name to a repository of the local registry at registryHost. The result is reference.FamiliarName, or the
+// full name if the familiar name would map back to another name. In it, __PORT replaces the host's :PORT. A name in the local
+// registry keeps its repository. Two different names never share a repository (see FuzzRepository). The error is ErrUnmappable.
 func (n Name) Repository(registryHost string) (string, error) {
 	if n.Host() == registryHost {
 		return reference.Path(n.named), nil
@@ -36,8 +36,8 @@ func (n Name) Repository(registryHost string) (string, error) {
 	return "", fmt.Errorf("%s %w", n, ErrUnmappable)
 }
 
-// Target maps the name to a reference in the local registry: host, repository, and the tag if there is one. It has no digest:
-// the caller knows which image manifest the registry has. It returns ErrUnmappable.
+// Target maps the name to a reference in the local registry, with the name's tag if it has one. The result has no digest,
+// because only the caller knows which image manifest the registry has. The error is ErrUnmappable.
 func (n Name) Target(registryHost string) (string, error) {
 	repository, err := n.Repository(registryHost)
 	if err != nil {
@@ -63,7 +63,7 @@ func FromRepository(repository string) (Name, error) {
 	return Name{named}, nil
 }
 
-// mapHost replaces the colon before the host's port by portSeparator: a repository cannot contain a colon.
+// mapHost replaces the colon before the host's port with portSeparator, because a repository cannot contain a colon.
 func mapHost(name string) string {
 	host, path, found := strings.Cut(name, "/")
 	if !found {
@@ -72,8 +72,9 @@ func mapHost(name string) string {
 	return strings.Replace(host, ":", portSeparator, 1) + "/" + path
 }
 
-// checkRepository returns ErrUnmappable unless the registry and the kubelet accept the repository: a host may have characters
-// that a path may not, and the kubelet's maximum length includes the registry's host. longest is in bytes.
+// checkRepository returns ErrUnmappable unless both the registry and the kubelet accept the repository. A host may contain
+// characters that are invalid in a repository. The kubelet's maximum length includes the registry's host, so longest, in bytes,
+// excludes it.
 func checkRepository(repository string, longest int, n Name) error {
 	if strings.ToLower(repository) != repository || len(repository) > longest {
 		return fmt.Errorf("%s %w", n, ErrUnmappable)

@@ -6,11 +6,11 @@ import (
 	"github.com/distribution/reference"
 )
 
-// Name is a normalised image reference: docker.io and library/ are filled in, and the tag latest if it has neither tag nor
-// digest.
+// Name is a normalised image reference. docker.io and library/ are filled in. If the reference has neither a tag nor a digest,
+// the tag is latest.
 type Name struct{ named reference.Named }
 
-// Parse normalises image as Docker does (github.com/distribution/reference). It returns an error if Docker calls the reference
+// Parse normalises image in the same way as Docker (github.com/distribution/reference). It returns an error if the reference is
 // invalid.
 func Parse(image string) (Name, error) {
 	named, err := reference.ParseNormalizedNamed(image)

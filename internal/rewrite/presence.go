@@ -1,23 +1,27 @@
 package rewrite
 
-// Presence is the result of a lookup: the image that the host has under a name, and the one in the registry.
+// Presence is the result of a lookup. It describes the image that the host has under a name, and the image that the registry
+// has.
 type Presence struct {
-	// OnHost reports whether the host's Docker daemon has an image of this name.
+	// OnHost reports whether the host's Docker daemon has an image with this name.
 	OnHost bool `json:"onHost"`
-	// ImageID is the daemon's ID of that image, such as sha256:…
+	// ImageID is the daemon's ID for that image, such as sha256:…
 	ImageID string `json:"imageID,omitempty"`
-	// Pulled reports whether the daemon pulled that image from the registry in the name, which may have a newer one. It is
-	// false for an image built on the host, for a name in the local registry, and if the daemon does not record it.
+	// Pulled reports whether the daemon pulled that image from the registry in the name. That registry may have a newer image.
+	// Pulled is false for an image built on the host, for a name in the local registry, and if the daemon does not record the
+	// origin.
 	Pulled bool `json:"pulled,omitempty"`
-	// Digest is the digest of the image manifest of exactly that build if it is present in the registry (with config and all
-	// layers), otherwise "". If the name has a digest, this is that digest, provided the registry has it.
+	// Digest is the image manifest's digest if exactly the build on the host is present in the registry, otherwise "". If the
+	// name has a digest, Digest is that digest if its image is present in the registry.
 	Digest string `json:"digest,omitempty"`
-	// Served is the digest of the image manifest that the registry serves under the name, of whatever build; "" for none.
+	// Served is the digest of the image manifest that the registry serves under the name, regardless of the build. It is "" if
+	// the registry serves none.
 	Served string `json:"served,omitempty"`
-	// Refusal is the reason why the host's image cannot be pushed, and Detail explains it; "" if it can.
+	// Refusal is the reason why the image on the host cannot be pushed, and Detail explains it. Both are "" if it can be
+	// pushed.
 	Refusal Reason `json:"refusal,omitempty"`
 	Detail  string `json:"detail,omitempty"`
 }
 
-// Lookup looks up a name on the host and in the registry. It returns an error if that is not possible now.
+// Lookup looks a name up on the host and in the registry. It returns an error if that is currently impossible.
 type Lookup func(Name) (Presence, error)

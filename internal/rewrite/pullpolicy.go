@@ -1,7 +1,7 @@
 package rewrite
 
-// AlwaysByDefault reports whether the API server sets imagePullPolicy to Always if the author of a pod wrote none: the tag is
-// latest, or the reference has neither tag nor digest. It returns false for an invalid reference
+// AlwaysByDefault reports whether the API server sets imagePullPolicy to Always if the pod's author omitted it. It does if the
+// tag is latest, or if the reference has neither a tag nor a digest. AlwaysByDefault returns false for an invalid reference
 // (https://kubernetes.io/docs/concepts/containers/images/#imagepullpolicy-defaulting).
 func AlwaysByDefault(image string) bool {
 	name, err := Parse(image)

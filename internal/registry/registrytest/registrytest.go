@@ -1,4 +1,4 @@
-// Package registrytest runs the real registry in a test's process.
+// Package registrytest runs the real registry in the process of a test.
 package registrytest
 
 import (
@@ -11,7 +11,7 @@ import (
 	"kind-local-registry/internal/registry"
 )
 
-// Start starts a registry on the directory root and returns its URL. It ends with the test.
+// Start starts a registry with the data directory root and returns the registry's URL. The registry stops when the test ends.
 func Start(t testing.TB, root string) string {
 	t.Helper()
 	handler, err := registry.New(t.Context(), registry.Config{Root: root})
@@ -23,8 +23,8 @@ func Start(t testing.TB, root string) string {
 	return server.URL
 }
 
-// Main runs the tests of a package that starts registries and fails if they leak goroutines. It ignores the one that
-// distribution leaves for each registry: a production process has one registry.
+// Main runs the tests of a package that starts registries, and fails if they leak goroutines. It ignores the goroutine that
+// distribution leaks for each registry, because a production process has only one registry.
 func Main(m *testing.M) {
 	registry.LogTo(io.Discard)
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/docker/go-events.(*Broadcaster).run"))

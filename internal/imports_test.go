@@ -15,8 +15,9 @@ import (
 
 const module = "kind-local-registry"
 
-// ours lists the imports of every package from this module. Dependencies point inwards: from cmd, to webhook and setup's
-// packages in internal/host, to internal/pusher, to internal/docker and internal/push, to internal/rules and internal/rewrite.
+// ours lists the packages of this module that each package imports. Dependencies point inwards: from cmd, to webhook and
+// setup's packages in internal/host, to internal/pusher, to internal/docker and internal/push, to internal/rules and
+// internal/rewrite.
 var ours = map[string]string{
 	"charts":                           "",
 	"charts/charttest":                 "charts config",
@@ -171,7 +172,7 @@ func packages(t *testing.T) map[string]*build.Package {
 	return found
 }
 
-// local returns the imports from this module, without the module's name.
+// local returns those imports that belong to this module, without the module's name.
 func local(imports []string) []string {
 	var found []string
 	for _, path := range imports {

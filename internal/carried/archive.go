@@ -12,7 +12,7 @@ import (
 )
 
 // ErrNotBuilt is returned if setup was built without the images.
-var ErrNotBuilt = errors.New("this setup carries no images: build it with make build")
+var ErrNotBuilt = errors.New("this setup contains no images; build it with make build")
 
 // archiveFile is built by hack/images and never committed.
 const archiveFile = "images/images.tar"

@@ -36,8 +36,8 @@ type waiter[Progress any] struct{ progress func(Progress) }
 
 // Do waits for the call with the given key, or until ctx ends. If no such call is running, Do starts one; joined reports
 // whether a call was already running. Unless progress is nil, Do immediately calls it with the call's latest progress, and then
-// again for each report. Do never calls progress concurrently or after it has returned. progress must not block or use the
-// group. The returned error is the call's error, ctx's error or ErrClosed.
+// again for each report. The calls of progress are never concurrent, and end before Do returns. progress must not block or use
+// the group. The returned error is the call's error, ctx's error or ErrClosed.
 func (g *Group[Result, Progress]) Do(
 	ctx context.Context, key string, progress func(Progress), run Run[Result, Progress],
 ) (result Result, joined bool, err error) {

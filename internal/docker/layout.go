@@ -33,7 +33,7 @@ func (l Layout) Directories() []string {
 	switch {
 	case l.containerd:
 		const plugin = "io.containerd.content.v1.content"
-		// The content of the containerd that the daemon runs, and of the system's containerd.
+		// These are the content stores of the containerd that the daemon runs, and of the system's containerd.
 		return []string{filepath.Join(l.root, "containerd/daemon", plugin), filepath.Join("/var/lib/containerd", plugin)}
 	case l.driver == "overlay2":
 		return []string{filepath.Join(l.root, "image/overlay2"), filepath.Join(l.root, "overlay2")}
@@ -41,7 +41,7 @@ func (l Layout) Directories() []string {
 	return nil
 }
 
-// layoutTTL is how long the layout is cached. It may change when the daemon restarts.
+// layoutTTL is how long the layout is cached. The layout may change when the daemon restarts.
 const layoutTTL = time.Minute
 
 // layout returns the daemon's layout, which may be cached.

@@ -87,7 +87,7 @@ func wrongPlatform(manifests []v1.Descriptor, missing error) error {
 	return &rewrite.Refusal{Reason: rewrite.WrongPlatform, Detail: detail}
 }
 
-// parseManifest returns the digests of the image's config and layers as stored blobs. The error is a *rewrite.Refusal if no
+// parseManifest returns the digests under which the image's config and layers are stored. The error is a *rewrite.Refusal if no
 // registry can serve the image to a node, for example because a layer is foreign.
 func parseManifest(id digest.Digest, content []byte) (config digest.Digest, layers []digest.Digest, err error) {
 	var manifest v1.Manifest

@@ -16,8 +16,9 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// save is the source that every daemon has: GET /images/get. The response is one stream of the whole image; save discards the
-// blobs that were not requested. With its graph drivers, Docker writes the image to its disk before it sends the first byte.
+// save is the source that every daemon provides, at GET /images/get. The response is one stream of the whole image; save
+// discards the blobs that were not requested. If the daemon uses a graph driver, it writes the image to its disk before it
+// sends the first byte.
 type save struct {
 	client *Client
 	image  Image

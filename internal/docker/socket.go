@@ -38,8 +38,8 @@ func AwaitLoss(ctx context.Context, host string) error {
 	}
 }
 
-// lost reports whether the socket was removed from its directory on the host and has no listener. If the path does not exist,
-// lost reports false: the path is not a mounted socket, and it appears again when the daemon starts.
+// lost reports whether the socket was removed from its directory on the host and has no listener. It reports false if the path
+// does not exist, because the path is then not a mounted socket, and it appears again when the daemon starts.
 func lost(ctx context.Context, path string) bool {
 	info, err := os.Stat(path)
 	if err != nil {

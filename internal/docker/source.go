@@ -54,8 +54,8 @@ func (s save) document(ctx context.Context, d digest.Digest) (read []byte, err e
 	return read, err
 }
 
-// manifestID returns the digest of the image manifest that Contents will choose. It returns "" if the digest is unknown unless
-// the daemon saves the image.
+// manifestID returns the digest of the image manifest that Contents will choose. It returns "" if the daemon would have to save
+// the image to reveal the digest.
 func (c *Client) manifestID(ctx context.Context, layout Layout, found client.ImageInspectResult) digest.Digest {
 	c.mu.Lock()
 	id, known := c.manifests[digest.Digest(found.ID)]

@@ -156,7 +156,7 @@ func (r *Registry) put(ctx context.Context, u blobUpload) (int64, error) {
 	return body.sent, response.Body.Close()
 }
 
-// body is the body of a request. It records read errors, and when the transport closes the body, which may be after the
+// body is the body of a request. It records read errors. It also records when the transport closes it, which may be after the
 // response has arrived.
 type body struct {
 	io.Reader

@@ -27,7 +27,7 @@ type Presence struct {
 	// Digest is the digest of the image manifest or index. It is "" if the registry has none or an invalid one.
 	Digest digest.Digest
 	// Complete reports whether the registry also has the config and every layer, all with the right size. For an index, it
-	// reports this for at least one image that the nodes can run.
+	// reports whether this is the case for at least one image that the nodes can run.
 	Complete bool
 	// Sizes maps the image manifest's blobs that the registry has to their sizes in bytes. It is nil for an index.
 	Sizes map[digest.Digest]int64
@@ -83,8 +83,8 @@ func (r *Registry) image(ctx context.Context, target Target) (Presence, []v1.Des
 	return presence, nil, nil
 }
 
-// parse returns the blobs in an image manifest, the config first, or the images in an index. ok is false if content is any
-// other document, which any client of the registry may have uploaded.
+// parse returns the blobs in an image manifest, the config first, or the images in an index. Any client of the registry may
+// have uploaded another kind of document; ok is then false.
 func parse(content []byte) (blobs, children []v1.Descriptor, ok bool) {
 	var manifest v1.Manifest
 	var index v1.Index
@@ -106,8 +106,9 @@ func parse(content []byte) (blobs, children []v1.Descriptor, ok bool) {
 	return blobs, children, true
 }
 
-// runnable returns the images in an index that a node could pull. They are those for this machine's platform. If there are
-// none, they are the images for all platforms, because an emulator on the host may run them. The number of images is limited.
+// runnable returns the images in an index that a node could pull. They are the images for this machine's platform. If there are
+// none, runnable returns the images for other platforms, because an emulator on the host may run them. The number of images is
+// limited.
 func runnable(children []v1.Descriptor) []v1.Descriptor {
 	nodes := platforms.Default()
 	var found []v1.Descriptor
@@ -122,8 +123,8 @@ func runnable(children []v1.Descriptor) []v1.Descriptor {
 	return found[:min(len(found), maxConcurrentHeads)]
 }
 
-// digestOf returns the digest of an image manifest that was requested by reference, a tag or a digest. It returns "" if the
-// content does not match a requested digest.
+// digestOf returns the digest of an image manifest. reference is the tag or digest by which it was requested. digestOf returns
+// "" if reference is a digest that does not match the content.
 func digestOf(content []byte, reference string) digest.Digest {
 	want, err := digest.Parse(reference)
 	switch {

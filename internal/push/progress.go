@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Progress reports how far a push has proceeded.
+// Progress reports how much of an image has been pushed.
 type Progress struct {
 	// Bytes is the number of bytes uploaded so far.
 	Bytes int64 `json:"bytes"`

@@ -13,15 +13,15 @@ import (
 const (
 	// stallLimit is how long a running upload may go without moving a byte.
 	stallLimit = 30 * time.Second
-	// quietLimit applies while no upload is running, to an image of size 0. It limits how long a source may take before each
-	// blob, and how long the registry may take to write a blob to disk. Larger images have longer limits.
+	// quietLimit is how long a source may take before each blob, and how long the registry may take to write a blob to disk. It
+	// is the limit for an image of size 0. Larger images have longer limits.
 	quietLimit = 2 * time.Minute
 	// minSaveRate is the minimum rate in bytes per second at which a daemon writes an image to disk, and skips blobs that were
 	// not requested. Docker writes the whole image to disk before it sends the first byte.
 	minSaveRate = 20_000_000
 )
 
-// errStalled is the cause with which watch cancels a push that has stalled.
+// errStalled is part of the error of a push that has stalled.
 var errStalled = errors.New("no byte moved")
 
 // watch cancels the reading from a source when the source or the registry stalls.
@@ -57,7 +57,7 @@ func (w *watch) stall() {
 			stalled = "the registry"
 		}
 	}
-	w.cancel(fmt.Errorf("%w for %s by %s", errStalled, limit, stalled))
+	w.cancel(fmt.Errorf("%s stalled: %w for %s", stalled, errStalled, limit))
 }
 
 // registryAtFault reports whether the registry has stalled, rather than the source.

@@ -60,7 +60,7 @@ func (c *Client) Close() {
 	c.pushes.CloseIdleConnections()
 }
 
-// Lookup does the same as Service.Lookup, through the server. It has no timeout of its own; the caller sets one in ctx.
+// Lookup does the same as Service.Lookup, through the server. Only ctx limits how long it takes.
 func (c *Client) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	var presence rewrite.Presence
 	query := url.Values{"name": {name.String()}}.Encode()

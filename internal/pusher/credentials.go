@@ -16,8 +16,7 @@ import (
 	"kind-local-registry/config"
 )
 
-// These are the names of the credentials' files. The server needs the CA's certificate and its own certificate and key; a
-// client needs the CA's certificate and its own certificate and key.
+// These are the names of the credentials' files. A server and a client each need CAFile, and their own certificate and key.
 const (
 	CAFile         = "ca.crt"
 	ServerCertFile = "server.crt"
@@ -78,8 +77,8 @@ func (c Credentials) Files() map[string][]byte {
 	}
 }
 
-// Check returns an error with everything that is wrong with the credentials: missing parts, certificates that do not match
-// their key or CA, and certificates that are not valid both now and at the later times.
+// Check returns an error that lists everything that is wrong with the credentials: missing parts, certificates that do not
+// match their key or CA, and certificates that are invalid now or at one of the later times.
 func (c Credentials) Check(now time.Time, later ...time.Time) error {
 	var faults []error
 	for _, at := range append([]time.Time{now}, later...) {

@@ -11,7 +11,7 @@ const (
 	// followRetryDelay is the pause before the daemon's events are watched again after the stream of events has ended, for
 	// example because the daemon restarts.
 	followRetryDelay = 2 * time.Second
-	// idleCheckInterval is the time between two checks whether pushes are waiting.
+	// idleCheckInterval is how often Follow checks whether pushes are waiting.
 	idleCheckInterval = 200 * time.Millisecond
 	// maxChanged is the maximum number of changed images that wait for a push. Further images are pushed when a pod needs them.
 	maxChanged = 1000

@@ -61,8 +61,8 @@ func (r *ReloadingClient) Lookup(ctx context.Context, name rewrite.Name) (rewrit
 }
 
 // Push does the same as Client.Push. Concurrent callers share one request, because a Deployment may have hundreds of pods. A
-// caller that joins a request that is already running then also waits for a second request, because the tag may have moved to
-// another image after the first request began. If the tag has not moved, the second request returns immediately.
+// caller that joins a running request also waits for a second request after it, because the tag may have moved to another image
+// since the first request began. If the tag has not moved, the second request takes almost no time.
 func (r *ReloadingClient) Push(
 	ctx context.Context, image string, progress func(push.Progress),
 ) (push.Result, error) {

@@ -163,5 +163,5 @@ func logPush(ctx context.Context, log *slog.Logger, image string, result push.Re
 func answer(w http.ResponseWriter, code int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
-	_ = json.NewEncoder(w).Encode(body) // Encode fails only if the client has disconnected
+	_ = json.NewEncoder(w).Encode(body) // fails only if the client has disconnected
 }

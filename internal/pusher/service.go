@@ -55,8 +55,8 @@ func NewService(
 func (s *Service) Close() { s.pushes.Close() }
 
 // Lookup reports which image with the given name the host has, and which one the registry has. For a pinned name, it asks only
-// the registry. The error is a *rewrite.Refusal if the name cannot be mapped to the registry or the rules exclude it. After any
-// other error, the daemon or the registry did not respond.
+// the registry. The error is a *rewrite.Refusal if the name cannot be mapped to the registry or the rules exclude it. Any other
+// error means that the daemon or the registry did not respond.
 func (s *Service) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	target, err := s.resolve(name)
 	if err != nil {
@@ -253,7 +253,7 @@ func (s *Service) allowed(name rewrite.Name) ([]candidate, error) {
 type candidate struct{ name, idPrefix string }
 
 // candidates returns the references under which the daemon may have the image. The first is the name itself. If the name is in
-// the local registry, the name's aliases follow. If the name's tag identifies one build, the image's original tag is an alias
+// the local registry, the name's aliases follow. If the name has a build tag, the name with the image's own tag is an alias
 // only while it refers to that build.
 func (s *Service) candidates(name rewrite.Name) []candidate {
 	_, idPrefix, _ := name.Build()

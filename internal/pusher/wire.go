@@ -32,7 +32,7 @@ type message struct {
 
 // fault is an error in a response.
 type fault struct {
-	// Reason is the reason of a *rewrite.Refusal. It is "" for any other error.
+	// Reason is set if the error is a *rewrite.Refusal. It is "" for any other error.
 	Reason rewrite.Reason `json:"reason"`
 	Detail string         `json:"detail"`
 }

@@ -98,5 +98,5 @@ func refuse(w http.ResponseWriter, status int, message string) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string][]fault{"errors": {{Code: "DENIED", Message: message}}}) // Encode fails only if the client has disconnected
+	_ = json.NewEncoder(w).Encode(map[string][]fault{"errors": {{Code: "DENIED", Message: message}}}) // fails only if the client has disconnected
 }

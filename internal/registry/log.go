@@ -6,8 +6,8 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// LogTo writes distribution's warnings and errors to w as JSON lines. It omits those about requests for missing content, which
-// distribution logs as errors. distribution has only one log per process, so only main may call LogTo.
+// LogTo writes distribution's warnings and errors to w as JSON lines. It omits entries about requests for missing content,
+// which distribution logs as errors. distribution has only one log per process, so only main may call LogTo.
 func LogTo(w io.Writer) {
 	logrus.SetOutput(w)
 	logrus.SetLevel(logrus.WarnLevel)

@@ -27,8 +27,8 @@ func (f *uncachedFile) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// drop drops all bytes read so far. It always starts at offset 0, because the kernel kept the last page of the previous call if
-// only part of that page had been read.
+// drop drops all bytes read so far. It always starts at offset 0, because the previous call did not drop its last page if only
+// part of that page had been read.
 func (f *uncachedFile) drop() {
 	pagecache.Drop(f.file, f.at)
 	f.dropped = f.at

@@ -69,8 +69,8 @@ func New(ctx context.Context, config Config) (handler http.Handler, err error) {
 }
 
 // distribution returns distribution's configuration. An upload may be interrupted between two requests, for example between the
-// PATCH and the PUT of docker push. maintenance.uploadpurging removes such uploads by age: even the slowest upload takes less
-// than a day. A secret is set only because distribution logs a warning without one.
+// PATCH and the PUT of docker push. maintenance.uploadpurging removes uploads that began more than a day ago, because even the
+// slowest upload takes less time. A secret is set only because distribution logs a warning without one.
 func distribution(verifier *verifier) *configuration.Configuration {
 	config := &configuration.Configuration{
 		Storage: configuration.Storage{

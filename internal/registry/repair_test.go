@@ -126,8 +126,8 @@ func isBlobOf(t *testing.T, image v1.Image, file string) bool {
 	return strings.Contains(string(content), hex) || d.Hex == hex
 }
 
-// wantIntactOrMissing is called after file was damaged. It fails the test if the registry serves wrong content for the image,
-// or responds with a status other than 200 or 404.
+// wantIntactOrMissing fails the test if the registry serves wrong content for the image after file was damaged, or responds
+// with a status other than 200 or 404.
 func wantIntactOrMissing(t *testing.T, reference string, image v1.Image, file string) {
 	t.Helper()
 	for _, layer := range mustLayers(t, image) {

@@ -24,9 +24,8 @@ import (
 const (
 	// blobsDirectory is the directory in which distribution stores all blobs. The file for digest AABB… is AA/AABB…/data.
 	blobsDirectory = "docker/registry/v2/blobs/sha256"
-	// verifyTimeout is how long a request waits while a blob is verified. It suffices for a small blob, and is not much less
-	// than the time limit of the webhook's lookups. A blob that takes longer is treated as intact until it is found to be
-	// damaged.
+	// verifyTimeout is how long a request waits while a blob is verified. It is enough for a small blob, and the webhook's
+	// lookups cannot wait much longer. A blob that takes longer is treated as intact until it is found to be damaged.
 	verifyTimeout = 400 * time.Millisecond
 )
 

@@ -19,7 +19,7 @@ const (
 var buildTag = regexp.MustCompile(`^(.+)-([0-9a-f]{12})$`)
 
 // WithBuild returns ref with a build tag. For the image ID sha256:0123456789ab…, app:local becomes app:local-0123456789ab. ref
-// must end in a tag. A build tag never refers to another build. It is used in references that cannot be changed later, when the
+// must end in a tag. A build tag always refers to the same build, so it suits references that cannot be changed later, when the
 // digest is known. WithBuild returns ref unchanged if the build tag would be too long or the image ID is unknown.
 func WithBuild(ref, imageID string) string {
 	_, id, _ := strings.Cut(imageID, ":")

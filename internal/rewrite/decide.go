@@ -14,7 +14,7 @@ type Question struct {
 	// LeavePulled keeps the original reference if the daemon pulled the image, so that the kubelet pulls from the same
 	// registry.
 	LeavePulled bool
-	// FromRegistry allows the image that the local registry serves to be used if the host no longer has the image.
+	// FromRegistry rewrites to the image that the local registry serves if the host no longer has the image.
 	FromRegistry bool
 }
 

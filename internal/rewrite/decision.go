@@ -31,8 +31,8 @@ func Unchanged(image string, reason Reason, detail string) Decision {
 	return Decision{Image: image, Rewritten: image, Reason: reason, Detail: detail}
 }
 
-// ByBuild returns the decision for a field that cannot be pinned to a digest later. If the image must be pushed first,
-// Rewritten has a build tag. Otherwise the decision is unchanged.
+// ByBuild returns the decision for a field that cannot be pinned to a digest later. If Reason is RewrittenPushing, Rewritten
+// has a build tag. Otherwise the decision is unchanged.
 func (d Decision) ByBuild() Decision {
 	if d.Reason == RewrittenPushing {
 		d.Rewritten = WithBuild(d.Rewritten, d.ImageID)

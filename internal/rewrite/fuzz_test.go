@@ -16,7 +16,7 @@ func seeds() []string {
 	}
 }
 
-// FuzzRepository checks that the mapping is reversible. If it is, two different names never share a repository.
+// FuzzRepository checks that the mapping is reversible. Therefore two different names never share a repository.
 func FuzzRepository(f *testing.F) {
 	for _, image := range seeds() {
 		f.Add(image)
@@ -40,7 +40,7 @@ func FuzzRepository(f *testing.F) {
 	})
 }
 
-// FuzzNames checks that two names share a repository if and only if they differ in nothing but tag and digest.
+// FuzzNames checks that two names share a repository if and only if they differ at most in tag and digest.
 func FuzzNames(f *testing.F) {
 	for i, a := range seeds() {
 		f.Add(a, seeds()[(i+1)%len(seeds())])

@@ -9,8 +9,8 @@ import (
 	"github.com/distribution/reference"
 )
 
-// ErrUnmappable is returned for a valid reference that cannot be mapped to the local registry. Its host contains capital
-// letters or is an IPv6 address, or its name would exceed 255 characters with the local registry's host in front.
+// ErrUnmappable is returned for a valid reference that cannot be mapped to the local registry. The host contains capital
+// letters or is an IPv6 address, or the name would exceed 255 characters with the local registry's host in front.
 var ErrUnmappable = errors.New("has no name in the local registry")
 
 // portSeparator replaces the colon before a host's port. It is valid in a repository but not in a host.
@@ -20,8 +20,9 @@ const portSeparator = "__"
 var hostWithPort = regexp.MustCompile(`^([a-zA-Z0-9.-]+)` + portSeparator + `([0-9]+)$`)
 
 // Repository maps the name to a repository of the local registry at registryHost. The result is reference.FamiliarName, or the
-// full name if the familiar name would map back to another name. In it, __PORT replaces the host's :PORT. A name in the local
-// registry keeps its repository. Two different names never share a repository (see FuzzRepository). The error is ErrUnmappable.
+// full name if the familiar name would map back to another name. In the result, the host's :PORT becomes __PORT. A name in the
+// local registry keeps its repository. Two different names never share a repository (see FuzzRepository). The error is
+// ErrUnmappable.
 func (n Name) Repository(registryHost string) (string, error) {
 	if n.Host() == registryHost {
 		return reference.Path(n.named), nil

@@ -12,7 +12,7 @@ type Presence struct {
 	// origin.
 	Pulled bool `json:"pulled,omitempty"`
 	// Digest is the image manifest's digest if exactly the build on the host is present in the registry, otherwise "". If the
-	// name has a digest, Digest is that digest if its image is present in the registry.
+	// name has a digest, Digest is that digest if the registry has the image.
 	Digest string `json:"digest,omitempty"`
 	// Served is the digest of the image manifest that the registry serves under the name, regardless of the build. It is "" if
 	// the registry serves none.

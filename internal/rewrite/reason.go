@@ -2,8 +2,8 @@ package rewrite
 
 import "errors"
 
-// Reason tells why an image reference was rewritten or not. The list of reasons is closed. The log, metrics, Events and
-// docs/reasons.md use the same words.
+// Reason is the cause of a decision to rewrite an image reference or not. The list of reasons is closed. The log, metrics,
+// Events and docs/reasons.md use the same words.
 type Reason string
 
 // These are the reasons. Rewritten, RewrittenPushing and Kept change the reference; all others keep the original image.
@@ -39,7 +39,8 @@ const (
 	Unmappable Reason = "Unmappable"
 	// ExcludedByRule means that a rule excludes the image, its namespace or its pod.
 	ExcludedByRule Reason = "ExcludedByRule"
-	// LoopGuard means that the pod's owner keeps recreating a rewritten pod, for example because an operator compares images.
+	// LoopGuard means that the pod's owner keeps recreating a rewritten pod, for example because the owner is an operator that
+	// compares images.
 	LoopGuard Reason = "LoopGuard"
 	// OptedOut means that an annotation on the pod, or a label on its namespace, requests the original images.
 	OptedOut Reason = "OptedOut"
@@ -58,8 +59,7 @@ func Reasons() []Reason {
 	}
 }
 
-// Warns reports whether the user should receive a warning, because the pod may be meant to run the image on the host and
-// cannot.
+// Warns reports whether to warn the user that the pod does not run the image on the host, although it may be meant to.
 func (r Reason) Warns() bool {
 	switch r {
 	case WrongPlatform, Unservable, NoSpace, InvalidReference, Unmappable, LoopGuard, LookupUnavailable:

@@ -47,7 +47,8 @@ func save(w io.Writer, image Image) error {
 }
 
 // saveAsBefore25 writes the image in the same way as Docker 20.10: first a directory for each layer, and finally the list that
-// maps layers to directories. An ID that is not the layer's digest names the directory. A repeated layer is a symbolic link.
+// maps layers to directories. A directory's name is an ID that differs from the layer's digest. A repeated layer is a symbolic
+// link.
 func saveAsBefore25(w io.Writer, image Image) error {
 	type directory struct{ name, link string }
 	var names []string

@@ -13,54 +13,55 @@ import (
 )
 
 const (
-	// pushTime is how long the creation of a pod waits for the push of an image whose reference cannot change later.
+	// pushTime is how long a request waits for the push of an image whose reference cannot change later.
 	pushTime = 2 * time.Second
-	// firstPushRetry and lastPushRetry are the shortest and the longest pause before a failed push is retried.
+	// firstPushRetry and lastPushRetry are the shortest and longest pauses before a failed push is retried.
 	firstPushRetry = time.Second
 	lastPushRetry  = 30 * time.Second
 )
 
 // Progress reports how far a push has got.
 type Progress struct {
-	// Done is the number of bytes that were pushed.
+	// Done is the number of bytes pushed so far.
 	Done int64
-	// Total is the number of bytes to push: an estimate until the end, and 0 while it is unknown.
+	// Total is the number of bytes to push. It is an estimate until the push ends, and 0 while it is unknown.
 	Total int64
 }
 
-// Pusher pushes images of the host into the registry.
+// Pusher pushes images from the host into the registry.
 type Pusher interface {
-	// Push pushes the image, a reference as its author wrote it, and returns the digest of its image manifest in the registry.
-	// An image that is present in the registry takes no time. Push calls progress, unless it is nil, immediately and then
-	// repeatedly, never concurrently and never after the end; progress must not block. The error is a *rewrite.Refusal if the
-	// image can never be pushed; any other error may pass.
+	// Push pushes an image, given by its original reference, and returns the digest of its image manifest in the registry. It
+	// returns immediately if the image is already present in the registry. Unless progress is nil, Push calls it immediately and
+	// then repeatedly, but never concurrently and never after Push returns; progress must not block. The error is a *rewrite.Refusal
+	// if the image can never be pushed; any other error may be temporary.
 	Push(ctx context.Context, image string, progress func(Progress)) (digest string, err error)
 }
 
-// Pushes has images pushed whose reference cannot change after the pod or its ephemeral container is created: nothing can pin
-// such an image later, and for an ephemeral container nothing else pushes it. A push continues after its caller has left, and
-// is retried, so that the kubelet's next attempt finds the image.
+// Pushes pushes images whose references cannot change once the pod or ephemeral container is created. Such an image cannot be
+// pinned later, and nothing else pushes an ephemeral container's image. A push continues, with retries, even if its caller stops
+// waiting, so a later pull by the kubelet finds the image.
 type Pushes struct {
-	// Pusher pushes the images.
+	// Pusher pushes each image.
 	Pusher Pusher
-	// Deadline is how long a push is retried.
+	// Deadline limits how long a push is retried.
 	Deadline time.Duration
-	// Log takes the pushes that failed for good.
+	// Log receives a line about each push that failed for good.
 	Log logr.Logger
 
 	ctx     context.Context // a push outlives its caller
 	flights singleflight.Group
 }
 
-// NewPushes returns Pushes that end with ctx.
+// NewPushes returns a Pushes whose pushes end when ctx does.
 func NewPushes(ctx context.Context, pusher Pusher, deadline time.Duration, log logr.Logger) *Pushes {
 	return &Pushes{Pusher: pusher, Deadline: deadline, Log: log, ctx: ctx}
 }
 
-// errCrowded is the error of a push that the caller does not wait for, because too many pods wait.
-var errCrowded = errors.New("too many pods wait for a push")
+// errCrowded is returned if the caller may not wait for the push because too many pods are already waiting.
+var errCrowded = errors.New("too many pods are waiting for a push")
 
-// Push has the image pushed. It returns the digest if the push ends before ctx and the caller may wait.
+// Push starts pushing the image, or joins a push that is already running. If the caller may wait, Push waits until the push or
+// ctx ends, and returns the image's digest if the push succeeded.
 func (p *Pushes) Push(ctx context.Context, image string) (digest string, err error) {
 	flight := p.flights.DoChan(image, func() (any, error) { return p.push(image) }) //nolint:contextcheck // it outlives ctx
 	if !mayWait(ctx) {
@@ -75,7 +76,7 @@ func (p *Pushes) Push(ctx context.Context, image string) (digest string, err err
 	}
 }
 
-// push pushes until it succeeds, is refused, or the deadline passes.
+// push retries until the push succeeds, the image is refused, or the deadline passes.
 func (p *Pushes) push(image string) (digest string, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -88,7 +89,7 @@ func (p *Pushes) push(image string) (digest string, err error) {
 	ctx, cancel := context.WithTimeout(p.ctx, p.Deadline)
 	defer cancel()
 	for wait := firstPushRetry; ; wait = min(2*wait, lastPushRetry) {
-		digest, err := p.Pusher.Push(ctx, image, nil) // no caller takes its progress
+		digest, err := p.Pusher.Push(ctx, image, nil) // no caller needs the progress
 		if err == nil || rewrite.ReasonOf(err) != "" {
 			return digest, err
 		}
@@ -100,16 +101,16 @@ func (p *Pushes) push(image string) (digest string, err error) {
 	}
 }
 
-// roomKey is the key of a request's waiting room in its context.
+// roomKey is the context key for the function that reports whether the request may wait.
 type roomKey struct{}
 
-// WithRoom returns the context of a request that may wait for a push only if room returns true. Nothing is asked of room
-// before.
+// WithRoom returns a context for a request that may wait for a push only if room returns true. room is called only when the
+// request is about to wait.
 func WithRoom(ctx context.Context, room func() bool) context.Context {
 	return context.WithValue(ctx, roomKey{}, room)
 }
 
-// mayWait reports whether the request of the context may wait for a push.
+// mayWait reports whether the request with this context may wait for a push.
 func mayWait(ctx context.Context) bool {
 	room, limited := ctx.Value(roomKey{}).(func() bool)
 	return !limited || room()

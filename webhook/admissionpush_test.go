@@ -14,7 +14,7 @@ import (
 	"kind-local-registry/webhook/webhooktest"
 )
 
-// debug returns the request to add an ephemeral container of that image.
+// debug returns a pod with an ephemeral container that runs the image, and the same pod without the container.
 func debug(image string) (pod, old string) {
 	return `{"spec":{"ephemeralContainers":[{"name":"debug","image":"` + image + `"}]}}`, `{"spec":{}}`
 }
@@ -35,7 +35,7 @@ func TestPushes_ContinueAfterTheAnswer(t *testing.T) {
 			t.Errorf("the answer took %s, want 2s", took)
 		}
 		if !strings.Contains(string(response.Patch), `"localhost:5001/host/tools:1-fedcba987654"`) {
-			t.Errorf("patch = %s, want the reference of the build", response.Patch)
+			t.Errorf("patch = %s, want the build's reference", response.Patch)
 		}
 		time.Sleep(4 * time.Minute)
 		if pusher.Pushed != 1 {

@@ -9,19 +9,19 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 )
 
-// MaxReview is the largest AdmissionReview in bytes: an object has at most 3 MiB, and an update carries two.
+// MaxReview is the maximum size of an AdmissionReview in bytes. An object is at most 3 MiB, and an update contains two objects.
 const MaxReview = 7 << 20
 
 // reviewKind is the only kind of document that Answer accepts.
 const reviewKind = "AdmissionReview"
 
-// Answer answers an AdmissionReview (admission.k8s.io/v1) with another, both as JSON. It fails for any other document: that has
-// no request to allow or deny.
+// Answer answers an AdmissionReview (admission.k8s.io/v1) with another one, both as JSON. It fails for any other document,
+// because such a document contains no request to allow or deny.
 func (h *Handler) Answer(ctx context.Context, document []byte) ([]byte, error) {
 	return h.answer(ctx, document, false)
 }
 
-// answer is Answer; with dryRun it treats the request as a dry run, whatever the request says.
+// answer implements Answer. If dryRun is true, the request is treated as a dry run even if it does not say so.
 func (h *Handler) answer(ctx context.Context, document []byte, dryRun bool) ([]byte, error) {
 	var review admissionv1.AdmissionReview
 	if err := json.Unmarshal(document, &review); err != nil {
@@ -47,7 +47,8 @@ func (h *Handler) answer(ctx context.Context, document []byte, dryRun bool) ([]b
 	return encoded, nil
 }
 
-// handleBounded is Handle, but it allows a request unchanged if decoding its object would take too much memory.
+// handleBounded calls Handle, unless decoding the request's objects would take too much memory: then it allows the request
+// without a patch.
 func (h *Handler) handleBounded(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	for _, object := range [][]byte{request.Object.Raw, request.OldObject.Raw} {
 		if err := checkSize(object); err != nil {

@@ -14,7 +14,7 @@ import (
 	"kind-local-registry/webhook/webhooktest"
 )
 
-// benchmarkPods are the pods of the benchmarks. The large one has 60 kB in many small fields.
+// benchmarkPods returns the pods for the benchmarks. The large pod contains 60 kB in many small fields.
 func benchmarkPods() map[string]string {
 	var env []string
 	for i := range 800 {
@@ -27,7 +27,7 @@ func benchmarkPods() map[string]string {
 	}
 }
 
-// BenchmarkDecide decides about a pod and builds the patch.
+// BenchmarkDecide measures deciding about a pod and building its patch.
 func BenchmarkDecide(b *testing.B) {
 	for name, document := range benchmarkPods() {
 		var pod corev1.Pod
@@ -47,7 +47,7 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
-// BenchmarkHandle answers a whole request, from the JSON to the journal and metrics.
+// BenchmarkHandle measures answering a whole request, from decoding the JSON to updating the journal and metrics.
 func BenchmarkHandle(b *testing.B) {
 	for name, pod := range benchmarkPods() {
 		b.Run(name, func(b *testing.B) {

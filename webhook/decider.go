@@ -17,57 +17,56 @@ import (
 )
 
 const (
-	// maxConcurrent is how many images of one pod are looked up concurrently. It is a part of lookup.MaxConcurrent, so that one
-	// pod does not block others.
+	// maxConcurrent limits how many of one pod's images are looked up concurrently. It is less than lookup.MaxConcurrent, so that
+	// one pod does not block others.
 	maxConcurrent = 8
-	// decideTime limits all lookups of one pod. It is a little longer than lookup.Timeout, so that a lookup without an answer
-	// times out itself, and opens the breaker, before the pod stops waiting.
+	// decideTime limits the time for all of one pod's lookups. It is slightly longer than lookup.Timeout, so that an unanswered
+	// lookup times out by itself, and opens the circuit breaker, before decideTime ends.
 	decideTime = lookup.Timeout + 100*time.Millisecond
-	// Budget is how long the webhook takes to decide about a pod at most: its lookups, then the pushes of images whose reference
-	// cannot change later. The chart's timeout of the API server's call is longer.
+	// Budget is the longest time that the webhook takes to answer for a pod: the lookups, then the pushes of images whose references
+	// cannot change later. The timeout that the chart sets for the API server's call is longer.
 	Budget = decideTime + pushTime
 )
 
-// Decider decides about the images of a pod. Admission uses it, and so does setup explain, so that the explanation is what
-// happens.
+// Decider decides about a pod's images. Both admission and setup explain use it, so that the explanation matches what happens.
 type Decider struct {
 	// RegistryHost is the registry's host in rewritten images, such as localhost:5001.
 	RegistryHost string
-	// Looker looks up every image. All lookups of a pod take decideTime at most.
+	// Looker looks up each image.
 	Looker lookup.Looker
 	// Rules returns the current rules.
 	Rules func() rules.Rules
-	// FromRegistry takes an image from the registry if the host no longer has it.
+	// FromRegistry allows using the registry's image if the host no longer has it.
 	FromRegistry bool
 }
 
-// Subject is the pod to decide about.
+// Subject describes the pod to decide about and its request.
 type Subject struct {
-	// Pod is the pod of the request.
+	// Pod is the pod in the request.
 	Pod *podimage.Pod
-	// Fields are the fields to decide about.
+	// Fields are the image fields to decide about.
 	Fields []podimage.Field
 	// Namespace is the name of the pod's namespace, and Labels are that namespace's labels.
 	Namespace string
 	Labels    map[string]string
-	// Old is the pod before an update; nil if the pod is being created.
+	// Old is the pod before the update, or nil if the pod is being created.
 	Old *podimage.Pod
 	// Ephemeral reports whether the fields are ephemeral containers that the request adds.
 	Ephemeral bool
-	// Looping reports whether the pod's owner recreates it over and over, see LoopGuard.
+	// Looping reports whether the pod's owner keeps recreating it; see LoopGuard.
 	Looping bool
 }
 
-// Outcome is the decision about one field of a pod.
+// Outcome is the decision about one of the pod's image fields.
 type Outcome struct {
-	// Field is the field, with its original image.
+	// Field is the field; its Image is the original image.
 	Field podimage.Field
 	// Decision is the decision about its image.
 	Decision rewrite.Decision
 }
 
-// Decide decides about each field of the subject by its original image, and returns the outcomes in the order of the fields.
-// Its lookups take decideTime at most.
+// Decide decides about each of the subject's fields by its original image. It returns the outcomes in the order of the fields.
+// All lookups together take decideTime at most.
 func (d *Decider) Decide(ctx context.Context, subject Subject) []Outcome {
 	ctx, cancel := context.WithTimeout(ctx, decideTime)
 	defer cancel()
@@ -89,7 +88,8 @@ func (d *Decider) Decide(ctx context.Context, subject Subject) []Outcome {
 	return outcomes
 }
 
-// settle decides about the fields that need no lookup. It returns all outcomes, and those that still need a decision.
+// settle decides about the fields that need no lookup. It returns an outcome for every field; open lists the outcomes that still
+// need a decision.
 func (d *Decider) settle(subject Subject, inForce rules.Rules) (outcomes []Outcome, open []*Outcome) {
 	reason, detail := subject.leftAlone(inForce)
 	outcomes = make([]Outcome, len(subject.Fields))
@@ -110,8 +110,8 @@ func (d *Decider) settle(subject Subject, inForce rules.Rules) (outcomes []Outco
 	return outcomes, open
 }
 
-// kept returns the image that the field had before an update, if the update names its original image: the container goes on
-// running. It returns "" for any other field, and for a pod that opts out.
+// kept returns the image that the field had before the update, if the update only sets it back to the original image: keeping the
+// rewritten image avoids restarting the container. It returns "" for any other field, and for a pod that opts out.
 func (s Subject) kept(field podimage.Field) string {
 	if s.Old == nil || s.Ephemeral || podimage.OptedOut(s.Pod.Pod, nil) {
 		return ""
@@ -124,7 +124,7 @@ func (s Subject) kept(field podimage.Field) string {
 	return ""
 }
 
-// before returns the field as it was before the update, or the zero Field.
+// before returns the field as it was before the update, or the zero Field if it is new.
 func (s Subject) before(field podimage.Field) podimage.Field {
 	fields := podimage.Fields(s.Old.Pod)
 	if i := slices.IndexFunc(fields, func(old podimage.Field) bool { return old.Path == field.Path }); i >= 0 {
@@ -133,13 +133,13 @@ func (s Subject) before(field podimage.Field) podimage.Field {
 	return podimage.Field{}
 }
 
-// neverPulled reports whether the pod runs with the pull policy Never, which an update cannot change: the kubelet could not
-// pull a rewritten image.
+// neverPulled reports whether the field already had the pull policy Never before this update. An update cannot change the policy,
+// so the kubelet could not pull a rewritten image.
 func (s Subject) neverPulled(field podimage.Field) bool {
 	return s.Old != nil && !s.Ephemeral && s.before(field).PullPolicy == corev1.PullNever
 }
 
-// sameImage reports whether two references normalise to the same name.
+// sameImage reports whether two references normalise to the same reference.
 func sameImage(a, b string) bool {
 	one, err := rewrite.Parse(a)
 	if err != nil {
@@ -149,13 +149,13 @@ func sameImage(a, b string) bool {
 	return err == nil && one.String() == other.String()
 }
 
-// unpinnable reports whether the field cannot be pinned after this request: the API server allows no change of its reference,
-// or the pod cannot be gated because it has a node.
+// unpinnable reports whether the field cannot be pinned after this request, either because the API server forbids changing its
+// reference, or because the pod has no gate and cannot get one: it has a node or already exists.
 func (s Subject) unpinnable(field podimage.Field) bool {
 	return field.Final || s.Pod.Spec.NodeName != "" || s.Old != nil && !podimage.Gated(s.Pod.Pod)
 }
 
-// leftAlone returns why all images of the pod stay unchanged, or "".
+// leftAlone returns why all of the pod's images stay unchanged, or "" if they may be rewritten.
 func (s Subject) leftAlone(inForce rules.Rules) (reason rewrite.Reason, detail string) {
 	rule := inForce.ExcludesNamespace(s.Namespace)
 	if rule == "" && !podimage.OptedIn(s.Pod.Pod) {
@@ -174,7 +174,7 @@ func (s Subject) leftAlone(inForce rules.Rules) (reason rewrite.Reason, detail s
 	return "", ""
 }
 
-// decide decides about one field. It recovers from a panic, as it may run in its own goroutine.
+// decide decides about one field. It recovers from a panic, because it may run in its own goroutine.
 func (d *Decider) decide(ctx context.Context, inForce rules.Rules, field podimage.Field) (decision rewrite.Decision) {
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -193,7 +193,8 @@ func (d *Decider) decide(ctx context.Context, inForce rules.Rules, field podimag
 	})
 }
 
-// excludes returns the rule that excludes the image, or "". A rule for an original image excludes its name in the registry too.
+// excludes returns the rule that excludes the image, or "" if there is none. A rule for an original image also excludes its name
+// in the registry.
 func (d *Decider) excludes(inForce rules.Rules, name rewrite.Name) string {
 	for _, known := range append([]rewrite.Name{name}, name.Aliases(d.RegistryHost)...) {
 		if rule := inForce.ExcludesImage(known.String()); rule != "" {
@@ -203,7 +204,7 @@ func (d *Decider) excludes(inForce rules.Rules, name rewrite.Name) string {
 	return ""
 }
 
-// Exclusion returns why the current rules leave the image alone in that pod, or nil.
+// Exclusion returns why the current rules exclude the image in that pod, or nil if they do not.
 func (d *Decider) Exclusion(pod *podimage.Pod, labels map[string]string, image string) *rewrite.Refusal {
 	inForce := d.Rules()
 	if slices.Contains(config.ExemptNamespaces(), pod.Namespace) {

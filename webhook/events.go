@@ -10,13 +10,13 @@ import (
 )
 
 const (
-	// auditKey is the key of the audit annotation. The API server prefixes it with the name of the webhook.
+	// auditKey is the audit annotation's key. The API server prefixes it with the webhook's name.
 	auditKey = "decisions"
-	// maxWarning is the longest warning in characters that no client truncates, and maxWarnings is how many one response has
-	// (Kubernetes, Dynamic Admission Control).
+	// maxWarning is the longest warning, in characters, that no client truncates (Kubernetes, Dynamic Admission Control).
+	// maxWarnings is how many warnings about images a response contains at most.
 	maxWarning  = 120
 	maxWarnings = 5
-	// decideAction is the action of our Events about decisions.
+	// decideAction is the action in our Events about decisions.
 	decideAction = "Decide"
 )
 
@@ -25,7 +25,7 @@ type Recorder interface {
 	Eventf(regarding, related runtime.Object, eventtype, reason, action, note string, args ...any)
 }
 
-// warnings returns a warning for each image that the author of the pod should know about.
+// warnings returns a warning for each image that the pod's author should know about.
 func warnings(subject Subject, outcomes []Outcome) []string {
 	var all []string
 	for _, o := range outcomes {
@@ -52,7 +52,7 @@ func shorten(text string, limit int) string {
 	return text
 }
 
-// auditAnnotations returns the reason of each field.
+// auditAnnotations returns an audit annotation with the reason for each field's decision.
 func auditAnnotations(outcomes []Outcome) map[string]string {
 	if len(outcomes) == 0 {
 		return nil
@@ -68,8 +68,8 @@ func auditAnnotations(outcomes []Outcome) map[string]string {
 	return map[string]string{auditKey: string(value)}
 }
 
-// writeEvents writes an Event for each image that the author of the pod should know about. The Event is on the pod's owner, as
-// the pod does not exist yet, or on the future pod if it has no owner.
+// writeEvents writes an Event for each image that the pod's author should know about. The pod does not exist yet, so the Event is
+// about its owner, or about the future pod if it has no owner.
 func writeEvents(events Recorder, s Subject, outcomes []Outcome) {
 	regarding := regardingOf(s)
 	for _, o := range outcomes {
@@ -84,7 +84,7 @@ func writeEvents(events Recorder, s Subject, outcomes []Outcome) {
 	}
 }
 
-// regardingOf returns the object that Events about a future pod regard.
+// regardingOf returns the object that an Event about a future pod refers to.
 func regardingOf(s Subject) *corev1.ObjectReference {
 	if owner := metav1.GetControllerOf(s.Pod.Pod); owner != nil {
 		return &corev1.ObjectReference{

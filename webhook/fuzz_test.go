@@ -12,8 +12,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// FuzzPatch checks that a patch changes only permitted paths, applies, keeps unknown fields of the pod, and that a second call
-// changes nothing.
+// FuzzPatch checks that a patch can be applied, changes only permitted paths and keeps the pod's unknown fields, and that a
+// second call patches nothing.
 func FuzzPatch(f *testing.F) {
 	f.Add([]byte(`{"metadata":{"name":"a","annotations":{"b":"c"}},"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`))
 	f.Add([]byte(`{"spec":{"containers":[{"name":"a","image":"host/x","imagePullPolicy":"Never"}],"schedulingGates":[{"name":"b"}]}}`))
@@ -31,12 +31,13 @@ func FuzzPatch(f *testing.F) {
 		}
 		request.Object.Raw = wantPermitted(t, pod, response.Patch)
 		if again := h.Handle(t.Context(), request); again.Patch != nil {
-			t.Errorf("%s becomes %s, which is patched again: %s", pod, request.Object.Raw, again.Patch)
+			t.Errorf("%s was patched to %s, which a second call patches again: %s", pod, request.Object.Raw, again.Patch)
 		}
 	})
 }
 
-// asStored returns the pod as a future API server would send it: each field under its proper name, and some unknown fields.
+// asStored returns the pod as a future API server would send it, with every known field under its proper name and some unknown
+// fields.
 func asStored(in []byte) (pod []byte, ok bool) {
 	var known corev1.Pod
 	if json.Unmarshal(in, &known) != nil {
@@ -61,7 +62,7 @@ func wantPermitted(t *testing.T, pod, document []byte) []byte {
 	}
 	before, after := blankedPod(t, pod), blankedPod(t, patched)
 	if diff := cmp.Diff(before, after); diff != "" {
-		t.Errorf("the patch %s of %s changes more than it may:\n%s", document, pod, diff)
+		t.Errorf("the patch %s of %s changes fields that it may not change:\n%s", document, pod, diff)
 	}
 	return patched
 }

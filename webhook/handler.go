@@ -16,36 +16,38 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// Path is the path of the webhook, for pods and for probes. The API server pools connections by path, so a probe uses the
-// connections that pods use.
+// Path is the webhook's URL path for both pods and probes. The API server pools connections by path, so a probe uses the same
+// connections as pods.
 const Path = "/pods"
 
-// Namespaces returns the labels of namespaces.
+// Namespaces returns a namespace's labels.
 type Namespaces interface {
 	Labels(ctx context.Context, name string) (map[string]string, error)
 }
 
-// Handler answers admission requests: for the creation and update of pods, for ephemeral containers, and for probes. It never
-// denies one.
+// Handler answers admission requests that create or update pods, add ephemeral containers, or probe the webhook. It never denies
+// a request.
 type Handler struct {
-	// Decider decides.
+	// Decider decides about each image.
 	Decider *Decider
-	// Journal logs the decisions. Log takes everything else that goes wrong.
+	// Journal logs the decisions. Log is used for errors.
 	Journal *Journal
 	Log     logr.Logger
 	// Metrics counts requests and decisions.
 	Metrics *Metrics
 	// Guard detects owners that recreate their pods over and over.
 	Guard *LoopGuard
-	// Namespaces returns the labels of the pod's namespace; nil for none.
+	// Namespaces returns the labels of the pod's namespace. If it is nil, every namespace is treated as having no labels.
 	Namespaces Namespaces
-	// Pushes has images pushed whose reference cannot change later; nil rewrites them to their tag.
+	// Pushes pushes images whose references cannot change later. If it is nil, nothing waits for a push and such a reference is
+	// rewritten without a digest.
 	Pushes *Pushes
-	// Uncached bypasses the lookup cache, for Reconsider: an image that the kubelet cannot pull may be gone since its lookup.
+	// Uncached bypasses the lookup cache. Reconsider uses it because an image that the kubelet cannot pull may have disappeared
+	// since its lookup.
 	Uncached lookup.Looker
-	// Events takes an Event for each image that the author of the pod should know about; nil for none.
+	// Events records an Event for each image that the pod's author should know about. If it is nil, no Events are recorded.
 	Events Recorder
-	// Identity is the name of this process. Probes are answered with it.
+	// Identity names this process in the answers to probes.
 	Identity string
 }
 
@@ -76,7 +78,7 @@ func allowed(request *admissionv1.AdmissionRequest) *admissionv1.AdmissionRespon
 	return &admissionv1.AdmissionResponse{UID: request.UID, Allowed: true}
 }
 
-// review decides about every image of the pod in the request and reports the decisions.
+// review decides about every image of the pod in the request, reports the decisions and returns the response.
 func (h *Handler) review(ctx context.Context, request *admissionv1.AdmissionRequest) (*admissionv1.AdmissionResponse, error) {
 	subject, err := read(request, h.Decider.RegistryHost)
 	if err != nil {
@@ -111,8 +113,8 @@ func (h *Handler) review(ctx context.Context, request *admissionv1.AdmissionRequ
 	return response, nil
 }
 
-// Reconsider decides again about fields of an existing pod that cannot pull their images. It takes an image from the registry
-// if the host no longer has it. It implements delivery.Decisions.
+// Reconsider decides again about fields of an existing pod whose images cannot be pulled. It uses the registry's image if the
+// host no longer has it. It implements delivery.Decisions.
 func (h *Handler) Reconsider(ctx context.Context, pod *podimage.Pod, fields []podimage.Field) []Outcome {
 	uncached := *h.Decider
 	uncached.Looker, uncached.FromRegistry = h.Uncached, true
@@ -122,13 +124,13 @@ func (h *Handler) Reconsider(ctx context.Context, pod *podimage.Pod, fields []po
 	})
 }
 
-// Exclusion returns why the current rules leave the image alone in that pod, or nil. A gate and annotations alone prove
-// nothing: anybody may have written them. It implements delivery.Decisions.
+// Exclusion returns why the current rules exclude the image in that pod, or nil if they do not. The pod's gate and annotations do
+// not show that its images may be pushed, because any user can write them. It implements delivery.Decisions.
 func (h *Handler) Exclusion(ctx context.Context, pod *podimage.Pod, image string) *rewrite.Refusal {
 	return h.Decider.Exclusion(pod, h.labels(ctx, pod.Namespace), image)
 }
 
-// errUnexpected is returned for a request that the webhook configuration does not select.
+// errUnexpected is returned for a request that the webhook configuration should not have selected.
 var errUnexpected = errors.New("want the creation or update of a pod or of its ephemeral containers")
 
 // read returns the subject of the request.
@@ -161,7 +163,7 @@ func read(request *admissionv1.AdmissionRequest, registryHost string) (Subject, 
 	return subject, nil
 }
 
-// labels returns the labels of the namespace, or none if they are unknown: that must not fail a request.
+// labels returns the namespace's labels. It returns none if they cannot be read, because that must not fail the request.
 func (h *Handler) labels(ctx context.Context, name string) map[string]string {
 	if h.Namespaces == nil {
 		return nil
@@ -173,8 +175,8 @@ func (h *Handler) labels(ctx context.Context, name string) map[string]string {
 	return labels
 }
 
-// pushFinal has images pushed that cannot be pinned after this request, waits pushTime for them at most, and pins those that
-// the registry then has.
+// pushFinal pushes the images that cannot be pinned after this request. It waits for them for at most pushTime, and pins those
+// whose pushes succeeded by then.
 func (h *Handler) pushFinal(ctx context.Context, subject Subject, outcomes []Outcome) {
 	if h.Pushes == nil {
 		return
@@ -191,7 +193,7 @@ func (h *Handler) pushFinal(ctx context.Context, subject Subject, outcomes []Out
 	pushing.Wait()
 }
 
-// pushOne returns the decision after an attempt to push its image. A push that has not ended goes on.
+// pushOne pushes the decision's image and returns the updated decision. If ctx ends first, the push continues.
 func (h *Handler) pushOne(ctx context.Context, decision rewrite.Decision) rewrite.Decision {
 	decision, _ = decision.AfterPush(h.Pushes.Push(ctx, decision.Pushes()))
 	return decision

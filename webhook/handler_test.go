@@ -24,7 +24,7 @@ import (
 
 var update = flag.Bool("update", false, "write the goldens")
 
-// Each directory of testdata/admission is a case: review.json is the request and patch.json our patch.
+// Each directory in testdata/admission is a test case: review.json contains the request, and patch.json the expected patch.
 func TestHandle_AnswersWithTheGoldenPatch(t *testing.T) {
 	t.Parallel()
 	reviews, err := filepath.Glob("testdata/admission/*/review.json")
@@ -46,7 +46,7 @@ func TestHandle_AnswersWithTheGoldenPatch(t *testing.T) {
 	}
 }
 
-// indented returns a patch as a golden file has it; no patch is an empty list.
+// indented formats a patch like a golden file. It returns an empty list if there is no patch.
 func indented(t *testing.T, patch []byte) []byte {
 	t.Helper()
 	if patch == nil {
@@ -71,11 +71,11 @@ func wantNothingMore(t *testing.T, request *admissionv1.AdmissionRequest, docume
 	}
 	request.Object.Raw = patched
 	if again := webhooktest.NewHandler(t, logr.Discard()).Handle(t.Context(), request); again.Patch != nil {
-		t.Errorf("a second call patches again: %s", again.Patch)
+		t.Errorf("a second call patches the pod again: %s", again.Patch)
 	}
 }
 
-// applyPatch applies a JSON Patch as the API server does.
+// applyPatch applies a JSON Patch in the same way as the API server.
 func applyPatch(object, document []byte) ([]byte, error) {
 	patch, err := jsonpatch.DecodePatch(document)
 	if err != nil {
@@ -84,7 +84,7 @@ func applyPatch(object, document []byte) ([]byte, error) {
 	return patch.Apply(object)
 }
 
-// creation returns the request to create the pod.
+// creation returns a request that creates the pod.
 func creation(pod string) *admissionv1.AdmissionRequest {
 	request := &admissionv1.AdmissionRequest{
 		UID: "some-uid", Namespace: "default", Operation: admissionv1.Create,
@@ -108,16 +108,16 @@ func TestHandle_NeverDenies(t *testing.T) {
 		request *admissionv1.AdmissionRequest
 		log     logr.Logger
 	}{
-		"an object that is not JSON":            {creation("{"), logr.Discard()},
-		"no object at all":                      {creation(""), logr.Discard()},
-		"a pod of another shape":                {creation(`{"spec":{"containers":{}}}`), logr.Discard()},
-		"a pod that nests deeper than JSON may": {creation(strings.Repeat(`{"a":`, 10001)), logr.Discard()},
-		"a deletion":                            {deletion, logr.Discard()},
-		"an update of a pod":                    {update, logr.Discard()},
-		"another resource":                      {services, logr.Discard()},
-		"an update without the old pod":         {debug, logr.Discard()},
-		"a panic of the look-up":                {creation(`{"spec":{"containers":[{"image":"panic/x"}]}}`), logr.Discard()},
-		"a panic of anything else":              {creation(`{"spec":{"containers":[{"image":"registry/x"}]}}`), logr.New(&panickingSink{})},
+		"an object that is not JSON":       {creation("{"), logr.Discard()},
+		"no object at all":                 {creation(""), logr.Discard()},
+		"a pod with the wrong structure":   {creation(`{"spec":{"containers":{}}}`), logr.Discard()},
+		"a pod nested too deeply for JSON": {creation(strings.Repeat(`{"a":`, 10001)), logr.Discard()},
+		"a deletion":                       {deletion, logr.Discard()},
+		"an update of a pod":               {update, logr.Discard()},
+		"another resource":                 {services, logr.Discard()},
+		"an update without the old pod":    {debug, logr.Discard()},
+		"a panic in the lookup":            {creation(`{"spec":{"containers":[{"image":"panic/x"}]}}`), logr.Discard()},
+		"a panic elsewhere":                {creation(`{"spec":{"containers":[{"image":"registry/x"}]}}`), logr.New(&panickingSink{})},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -163,7 +163,7 @@ func TestHandle_LimitsItsWarnings(t *testing.T) {
 	containers := strings.TrimSuffix(strings.Repeat(`{"image":"down/x"},`, 100), ",")
 	response := webhooktest.NewHandler(t, logr.Discard()).Handle(t.Context(), creation(`{"spec":{"containers":[`+containers+`]}}`))
 	if n := len(response.Warnings); n != 6 {
-		t.Errorf("%d warnings, want 5 and one that says there are more", n)
+		t.Errorf("%d warnings, want 5 warnings and a note that there are more", n)
 	}
 }
 
@@ -185,9 +185,9 @@ func TestHandle_WritesEventsOnTheOwnerOrThePod(t *testing.T) {
 		dryRun   bool
 		want     []string
 	}{
-		"a pod of a ReplicaSet": {`"generateName":"web-1-",` + owned, false, []string{"ReplicaSet web-1 Warning WrongPlatform"}},
-		"a pod of nobody":       {`"name":"alone"`, false, []string{"Pod alone Warning WrongPlatform"}},
-		"a dry run":             {`"name":"alone"`, true, nil},
+		"a pod of a ReplicaSet":  {`"generateName":"web-1-",` + owned, false, []string{"ReplicaSet web-1 Warning WrongPlatform"}},
+		"a pod without an owner": {`"name":"alone"`, false, []string{"Pod alone Warning WrongPlatform"}},
+		"a dry run":              {`"name":"alone"`, true, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -210,11 +210,11 @@ func TestHandle_PushesNothingForADryRun(t *testing.T) {
 	request.DryRun = new(true)
 	response := webhooktest.NewHandler(t, logr.Discard()).Handle(t.Context(), request)
 	if !strings.Contains(string(response.Patch), `"localhost:5001/host/x:1-fedcba987654"`) {
-		t.Errorf("patch = %s, want the reference of the build: the image is not pushed", response.Patch)
+		t.Errorf("patch = %s, want the build's reference, because a dry run pushes nothing", response.Patch)
 	}
 }
 
-// eventLog records Events, one line each.
+// eventLog records each Event as one line.
 type eventLog []string
 
 func (l *eventLog) Eventf(regarding, _ runtime.Object, kind, reason, _, _ string, _ ...any) {
@@ -222,7 +222,7 @@ func (l *eventLog) Eventf(regarding, _ runtime.Object, kind, reason, _, _ string
 	*l = append(*l, fmt.Sprintf("%s %s %s %s", of.Kind, of.Name, kind, reason))
 }
 
-// readReview returns the request in an AdmissionReview.
+// readReview returns the request from the AdmissionReview in the file.
 func readReview(t *testing.T, path string) *admissionv1.AdmissionRequest {
 	t.Helper()
 	document, err := os.ReadFile(path)
@@ -236,7 +236,7 @@ func readReview(t *testing.T, path string) *admissionv1.AdmissionRequest {
 	return review.Request
 }
 
-// wantGolden fails the test if the file has other content; with -update it writes the file.
+// wantGolden fails the test if the file's content differs from got. With -update, it writes the file first.
 func wantGolden(t *testing.T, path string, got []byte) {
 	t.Helper()
 	if *update {
@@ -253,7 +253,7 @@ func wantGolden(t *testing.T, path string, got []byte) {
 	}
 }
 
-// panickingSink panics at every line except errors.
+// panickingSink panics on every log line except errors.
 type panickingSink struct{ funcr.Formatter }
 
 func (*panickingSink) Info(int, string, ...any)         { panic("in a test") }

@@ -15,13 +15,13 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// nameTimeout is how long the log waits for the name of a pod without one. Most pods get theirs in milliseconds; a pod that
-// something else refuses never does.
+// nameTimeout is how long a log line waits for the pod's generated name. Most pods are named within milliseconds; a pod that is
+// refused after the webhook's call never is.
 const nameTimeout = 5 * time.Second
 
-// Journal logs each decision in one line, under the name of the pod. The API server generates the names of a ReplicaSet's pods
-// after it has called the webhook. So the lines about such a pod wait until the pod exists, and have its generateName if it
-// never does.
+// Journal logs each decision in one line with the pod's name. The API server generates the names of a ReplicaSet's pods only
+// after it has called the webhook, so the lines about such a pod wait until the pod exists. If it is never created, they contain
+// its generateName instead.
 type Journal struct {
 	log logr.Logger
 
@@ -37,7 +37,7 @@ type unnamed struct {
 	images                  string // the original images
 }
 
-// entry is the decision about one pod.
+// entry contains the decisions about one pod's images.
 type entry struct {
 	namespace, pod string
 	outcomes       []Outcome
@@ -49,7 +49,7 @@ func NewJournal(log logr.Logger) *Journal {
 	return &Journal{log: log, waiting: map[unnamed][]entry{}}
 }
 
-// Follow lets lines wait for the names of pods, until ctx ends. Meanwhile the caller must report each new pod to Created.
+// Follow makes lines wait for pods' names until ctx ends. While it runs, the caller must pass each new pod to Created.
 func (j *Journal) Follow(ctx context.Context) {
 	j.setFollows(true)
 	tick := time.NewTicker(time.Second)
@@ -66,7 +66,7 @@ func (j *Journal) Follow(ctx context.Context) {
 	}
 }
 
-// Decided logs the decisions about a pod. Lines about a dry run never wait: it creates no pod.
+// Decided logs the decisions about a pod. Lines about a dry run never wait, because no pod is created.
 func (j *Journal) Decided(s Subject, outcomes []Outcome, dryRun bool) {
 	decided := entry{namespace: s.Namespace, pod: displayName(s.Pod.Pod), outcomes: outcomes}
 	key := unnamedOf(s.Namespace, s.Pod)
@@ -75,7 +75,7 @@ func (j *Journal) Decided(s Subject, outcomes []Outcome, dryRun bool) {
 	}
 }
 
-// Created logs the lines that wait for this new pod.
+// Created logs the lines that are waiting for this new pod.
 func (j *Journal) Created(pod *podimage.Pod) {
 	if pod.GenerateName == "" {
 		return
@@ -90,13 +90,13 @@ func (j *Journal) Created(pod *podimage.Pod) {
 	}
 	j.mu.Unlock()
 	if len(entries) > 0 {
-		decided := entries[0] // any of them: equal pods created together have equal decisions
+		decided := entries[0] // the order does not matter: equal pods created together have equal decisions
 		decided.pod = pod.Name
 		j.write(decided)
 	}
 }
 
-// wait keeps the entry until the pod has a name. It returns false if Follow does not run.
+// wait stores the entry until the pod has a name. It returns false, and stores nothing, if Follow is not running.
 func (j *Journal) wait(key unnamed, decided entry) bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -113,7 +113,7 @@ func (j *Journal) setFollows(follows bool) {
 	j.follows = follows
 }
 
-// flush logs the entries that have waited too long at now, or all entries if now is zero.
+// flush logs the entries whose waiting time is over by now, or all entries if now is zero.
 func (j *Journal) flush(now time.Time) {
 	j.mu.Lock()
 	var due []entry
@@ -132,7 +132,7 @@ func (j *Journal) flush(now time.Time) {
 	}
 }
 
-// write logs a line for each field, which says why its image was or was not rewritten.
+// write logs a line for each field with the reason why its image was or was not rewritten.
 func (j *Journal) write(decided entry) {
 	log := j.log.WithValues("namespace", decided.namespace, "pod", decided.pod)
 	for _, o := range decided.outcomes {
@@ -140,7 +140,7 @@ func (j *Journal) write(decided entry) {
 	}
 }
 
-// decisionValues returns the decision as key-value pairs of a log line.
+// decisionValues returns the decision as key-value pairs for a log line.
 func decisionValues(d rewrite.Decision) []any {
 	values := []any{"image", d.Image, "reason", d.Reason}
 	if d.Changed() {
@@ -155,7 +155,7 @@ func decisionValues(d rewrite.Decision) []any {
 	return values
 }
 
-// displayName returns the pod's name, or its generateName.
+// displayName returns the pod's name, or its generateName if it has no name yet.
 func displayName(pod *corev1.Pod) string {
 	if pod.Name != "" {
 		return pod.Name
@@ -163,7 +163,7 @@ func displayName(pod *corev1.Pod) string {
 	return pod.GenerateName
 }
 
-// unnamedOf identifies the pod without its name.
+// unnamedOf returns a key that identifies the pod without its name.
 func unnamedOf(namespace string, pod *podimage.Pod) unnamed {
 	key := unnamed{namespace: namespace, generateName: pod.GenerateName}
 	if owner := metav1.GetControllerOf(pod.Pod); owner != nil {

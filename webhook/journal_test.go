@@ -20,7 +20,7 @@ import (
 	"kind-local-registry/webhook/webhooktest"
 )
 
-// newLog returns a log without times, and its lines.
+// newLog returns a log without timestamps, and the buffer that receives its lines.
 func newLog() (logr.Logger, *bytes.Buffer) {
 	var lines bytes.Buffer
 	noTime := func(_ []string, a slog.Attr) slog.Attr {
@@ -56,7 +56,7 @@ func TestJournal_LogsTheGeneratedName(t *testing.T) {
 		h, lines := followed(t)
 		h.Handle(t.Context(), creation(unnamedPod))
 		if lines.Len() > 0 {
-			t.Errorf("logged before the pod has a name: %s", lines)
+			t.Errorf("logged before the pod had a name: %s", lines)
 		}
 		h.Journal.Created(podimage.Read(&corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{
@@ -109,11 +109,12 @@ func TestJournal_LogsDryRunsImmediately(t *testing.T) {
 	})
 }
 
-// unnamedPod is a pod of two containers without a name.
+// unnamedPod is a pod with two containers and no name.
 const unnamedPod = `{"metadata":{"generateName":"web-"},"spec":{"containers":[
 	{"name":"a","image":"registry/x"},{"name":"b","image":"else/y:1"}]}}`
 
-// followed returns a handler whose journal waits for names, in a synctest bubble.
+// followed returns a handler whose journal waits for pods' names, and the buffer with its log lines. It must be called in a
+// synctest bubble.
 func followed(t *testing.T) (*webhook.Handler, *bytes.Buffer) {
 	t.Helper()
 	log, lines := newLog()
@@ -123,7 +124,7 @@ func followed(t *testing.T) (*webhook.Handler, *bytes.Buffer) {
 	return h, lines
 }
 
-// wantPods fails the test unless the lines are about those pods.
+// wantPods fails the test unless the lines are about the given pods, in that order.
 func wantPods(t *testing.T, lines *bytes.Buffer, want ...string) {
 	t.Helper()
 	var got []string
@@ -133,6 +134,6 @@ func wantPods(t *testing.T, lines *bytes.Buffer, want ...string) {
 		got = append(got, pod)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("pods of the lines (-want +got):\n%s\n%s", diff, lines)
+		t.Errorf("pods in the log lines (-want +got):\n%s\n%s", diff, lines)
 	}
 }

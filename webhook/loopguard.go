@@ -15,33 +15,34 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// guardPeriod is how long an owner is left alone after it was last found looping.
+// guardPeriod is how long an owner's pods are not rewritten after the owner was last found looping.
 const guardPeriod = time.Hour
 
-// LoopGuard detects owners that recreate a rewritten pod over and over. Some operators compare a pod's image with the one that
-// they asked for and delete the pod if they differ: rewriting the pod again would never end.
+// LoopGuard detects owners that keep recreating a rewritten pod. Some operators compare a pod's image with the one they specified
+// and delete the pod if the two differ. If the webhook rewrote every new pod, this would never end.
 //
-// Only a pod counts that comes back under its own name from the same template: a ReplicaSet or a Job never reuses a name.
+// Only a pod recreated under the same name from the same template is counted. A ReplicaSet or a Job never reuses a name, so its
+// pods are not affected.
 type LoopGuard struct {
 	mu      sync.Mutex
 	created map[incarnation][]time.Time
-	stopped map[types.UID]time.Time // looping owners, and when they are rewritten again
+	stopped map[types.UID]time.Time // looping owners, and when their pods are rewritten again
 }
 
-// incarnation identifies the pods of one loop.
+// incarnation identifies the pods that belong to one loop.
 type incarnation struct {
 	owner    types.UID
 	pod      string
-	template string // the revision of its owner's template, if the owner records it
+	template string // the revision of the owner's pod template, if the owner records it
 }
 
-// NewLoopGuard returns a guard without history.
+// NewLoopGuard returns a guard that has seen no pods.
 func NewLoopGuard() *LoopGuard {
 	return &LoopGuard{created: map[incarnation][]time.Time{}, stopped: map[types.UID]time.Time{}}
 }
 
-// Looping reports whether the pod's owner has recreated this or another pod more often than the rules allow. It stays true for
-// an hour after the owner's last such pod.
+// Looping reports whether the pod's owner has recreated this or another pod more often than the rules allow. Once true, it stays
+// true until an hour has passed without a pod from that owner.
 func (g *LoopGuard) Looping(pod *corev1.Pod, limits rules.LoopGuard) bool {
 	of, ok := incarnationOf(pod)
 	if !ok || limits.Recreations == 0 {
@@ -58,8 +59,8 @@ func (g *LoopGuard) Looping(pod *corev1.Pod, limits rules.LoopGuard) bool {
 	return true
 }
 
-// Created counts a pod that was created, if it is rewritten. An admission request does not count: a quota, a policy or another
-// webhook may refuse the pod.
+// Created counts a newly created pod if it was rewritten. Admission requests are not counted, because a quota, a policy or
+// another webhook may still refuse the pod.
 func (g *LoopGuard) Created(pod *podimage.Pod) {
 	of, ok := incarnationOf(pod.Pod)
 	if !ok || !pod.Rewritten() {
@@ -70,7 +71,7 @@ func (g *LoopGuard) Created(pod *podimage.Pod) {
 	g.created[of] = append(g.created[of], time.Now())
 }
 
-// forget drops creations and owners that are too old to count.
+// forget drops creations and looping owners that are too old to matter.
 func (g *LoopGuard) forget(now time.Time, limits rules.LoopGuard) {
 	maps.DeleteFunc(g.stopped, func(_ types.UID, until time.Time) bool { return now.After(until) })
 	for of, times := range g.created {
@@ -83,7 +84,8 @@ func (g *LoopGuard) forget(now time.Time, limits rules.LoopGuard) {
 	}
 }
 
-// incarnationOf identifies the loop of the pod. It returns false for a pod without a controller or without a name.
+// incarnationOf returns the incarnation that the pod belongs to. It returns false for a pod without a controller or without a
+// name.
 func incarnationOf(pod *corev1.Pod) (incarnation, bool) {
 	owner := metav1.GetControllerOf(pod)
 	if owner == nil || pod.Name == "" {

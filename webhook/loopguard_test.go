@@ -16,13 +16,13 @@ import (
 	"kind-local-registry/webhook/webhooktest"
 )
 
-// owned returns a pod with an owner.
+// owned returns a pod with the given owner.
 func owned(owner, metadata string) string {
 	return fmt.Sprintf(`{"metadata":{%s,"ownerReferences":[{"apiVersion":"v1","kind":"X","name":"x","uid":%q,"controller":true}]},
 		"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`, metadata, owner)
 }
 
-// rewrites reports whether the handler rewrites the pod, and creates the pod.
+// rewrites reports whether the handler rewrites the pod. If it does, the loop guard counts the pod as created.
 func rewrites(t *testing.T, h *webhook.Handler, pod string) bool {
 	t.Helper()
 	request := creation(pod)
@@ -34,7 +34,7 @@ func rewrites(t *testing.T, h *webhook.Handler, pod string) bool {
 	return true
 }
 
-// patched returns the pod of the request after the response's patch.
+// patched returns the request's pod with the response's patch applied.
 func patched(t *testing.T, request *admissionv1.AdmissionRequest, response *admissionv1.AdmissionResponse) *corev1.Pod {
 	t.Helper()
 	document := request.Object.Raw
@@ -77,7 +77,7 @@ func TestLoopGuard_StopsRewritingForALoopingOwner(t *testing.T) {
 		}
 		time.Sleep(time.Hour + time.Second)
 		if !rewrites(t, h, owned("u", `"name":"db-1"`)) {
-			t.Error("the pod is not rewritten after an hour without any")
+			t.Error("the pod is not rewritten although an hour has passed without a pod from its owner")
 		}
 	})
 }
@@ -85,14 +85,14 @@ func TestLoopGuard_StopsRewritingForALoopingOwner(t *testing.T) {
 func TestLoopGuard_IgnoresPodsWithNewNamesOrTemplates(t *testing.T) {
 	t.Parallel()
 	for name, pod := range map[string]func(i int) string{
-		"a ReplicaSet that is scaled": func(int) string { return owned("u", `"generateName":"web-"`) },
-		"a StatefulSet that is scaled": func(i int) string {
+		"a ReplicaSet is scaled": func(int) string { return owned("u", `"generateName":"web-"`) },
+		"a StatefulSet is scaled": func(i int) string {
 			return owned("u", fmt.Sprintf(`"name":"db-%d"`, i))
 		},
-		"a StatefulSet that is rolled out": func(i int) string {
+		"a StatefulSet is rolled out": func(i int) string {
 			return owned("u", fmt.Sprintf(`"name":"db-0","labels":{"controller-revision-hash":"db-%d"}`, i))
 		},
-		"a pod of nobody": func(int) string {
+		"a pod without an owner": func(int) string {
 			return `{"metadata":{"name":"a"},"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`
 		},
 	} {
@@ -125,12 +125,12 @@ func TestLoopGuard_IgnoresRefusedCreations(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := webhooktest.NewHandler(t, logr.Discard())
-		for wait := 5 * time.Millisecond; wait < time.Minute; wait *= 2 { // as a controller retries while a quota is exhausted
+		for wait := 5 * time.Millisecond; wait < time.Minute; wait *= 2 { // like a controller that retries while a quota is exhausted
 			h.Handle(t.Context(), creation(owned("u", `"name":"db-0"`)))
 			time.Sleep(wait)
 		}
 		if !rewrites(t, h, owned("u", `"name":"db-0"`)) {
-			t.Error("the one pod that comes to be is left with its original image")
+			t.Error("the only pod that is actually created keeps its original image")
 		}
 	})
 }
@@ -143,7 +143,7 @@ func TestLoopGuard_IgnoresUnchangedPods(t *testing.T) {
 		h.Guard.Created(podimage.Read(patched(t, request, h.Handle(t.Context(), request)), webhooktest.RegistryHost))
 	}
 	if !rewrites(t, h, owned("u", `"name":"db-0"`)) {
-		t.Error("pods that opted out counted")
+		t.Error("pods that opted out were counted")
 	}
 }
 
@@ -158,6 +158,6 @@ func TestLoopGuard_IgnoresDryRunsAndReinvocations(t *testing.T) {
 		h.Handle(t.Context(), creation(owned("v", again)))
 	}
 	if !rewrites(t, h, owned("u", `"name":"db-1"`)) {
-		t.Error("dry runs counted")
+		t.Error("dry runs or reinvocations were counted")
 	}
 }

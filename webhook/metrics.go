@@ -9,7 +9,7 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// Metrics are the metrics of admission. It is a prometheus.Collector.
+// Metrics collects the metrics about admission. It is a prometheus.Collector.
 type Metrics struct {
 	decisions *prometheus.CounterVec
 	admission prometheus.Histogram
@@ -18,12 +18,12 @@ type Metrics struct {
 	panics    prometheus.Counter
 }
 
-// NewMetrics returns metrics at zero, which include every reason.
+// NewMetrics returns metrics at zero, with a counter for every reason.
 func NewMetrics() *Metrics {
 	m := &Metrics{
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: config.MetricsNamespace, Name: "decisions_total",
-			Help: "Decisions about an image of a pod, by reason (docs/reasons.md).",
+			Help: "Decisions about pods' images, by reason (docs/reasons.md).",
 		}, []string{"reason"}),
 		admission: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Namespace: config.MetricsNamespace, Name: "admission_duration_seconds",
@@ -68,7 +68,7 @@ func (m *Metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{m.decisions, m.admission, m.lookups, m.inFlight, m.panics}
 }
 
-// begin counts a request until the returned function is called.
+// begin counts a request as in flight until the returned function is called, and then records how long it took.
 func (m *Metrics) begin() (end func()) {
 	start := time.Now()
 	m.inFlight.Inc()

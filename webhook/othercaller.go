@@ -6,8 +6,8 @@ import (
 	"github.com/go-logr/logr"
 )
 
-// ForStrangers returns a handler that answers as h does and has no side effects: the caller may not be the API server, and the
-// pod of the request may not exist.
+// ForStrangers returns a handler that answers like h but has no side effects. It is for callers that may not be the API server,
+// so the pod in the request may never exist.
 func (h *Handler) ForStrangers() *Handler {
 	traceless := *h
 	traceless.Log = logr.Discard()
@@ -19,7 +19,7 @@ func (h *Handler) ForStrangers() *Handler {
 	return &traceless
 }
 
-// AnswerAsDryRun is Answer, but it treats the request as a dry run, whatever the request says.
+// AnswerAsDryRun is like Answer, but treats every request as a dry run.
 func (h *Handler) AnswerAsDryRun(ctx context.Context, document []byte) ([]byte, error) {
 	return h.answer(ctx, document, true)
 }

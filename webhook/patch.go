@@ -12,22 +12,22 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// Patch returns the operations that apply the outcomes to the subject: those of PatchImages, and our gate if an image is yet to
-// be pushed. A second call on the patched pod returns none.
+// Patch returns the operations that apply the outcomes to the subject. They are those of PatchImages, plus one that adds our gate
+// if an image still has to be pushed. For a pod that is already patched, it returns no operations.
 func Patch(s Subject, outcomes []Outcome) ([]jsonpatch.Operation, error) {
 	operations, err := PatchImages(s, outcomes)
-	if err != nil || s.Old != nil { // only a new pod can get a gate
+	if err != nil || s.Old != nil { // only a new pod can be gated
 		return operations, err
 	}
-	// The API server refuses a gated pod that has a node. The kubelet of that node retries until the image is pushed.
+	// The API server refuses a gated pod that has a node. Without the gate, the node's kubelet retries until the image is pushed.
 	if pushing(outcomes) && s.Pod.Spec.NodeName == "" && !podimage.Gated(s.Pod.Pod) {
 		operations = append(operations, podimage.AddGate(s.Pod.Pod))
 	}
 	return operations, nil
 }
 
-// PatchImages returns the operations of Patch without the gate: the images and the annotation with the original images. They
-// are for a user who applies them where no webhook may be running to ungate the pod.
+// PatchImages returns the operations of Patch without the gate: they change the images and pull policies, and record the original
+// images in an annotation. They are for a user who applies them where possibly no webhook is running that could ungate the pod.
 func PatchImages(s Subject, outcomes []Outcome) ([]jsonpatch.Operation, error) {
 	var operations []jsonpatch.Operation
 	for i, o := range outcomes {
@@ -37,7 +37,7 @@ func PatchImages(s Subject, outcomes []Outcome) ([]jsonpatch.Operation, error) {
 	}
 	policies, never := pullPolicies(s, outcomes)
 	operations = append(operations, policies...)
-	if s.Ephemeral { // such a request can change nothing else of the pod
+	if s.Ephemeral { // such a request can change nothing else in the pod
 		return operations, nil
 	}
 	annotate, err := annotate(s, outcomes, never)
@@ -47,7 +47,7 @@ func PatchImages(s Subject, outcomes []Outcome) ([]jsonpatch.Operation, error) {
 	return append(operations, annotate...), nil
 }
 
-// patch adds the patch to the response, if the pod changes.
+// patch adds the operations of Patch to the response, if there are any.
 func patch(response *admissionv1.AdmissionResponse, s Subject, outcomes []Outcome) error {
 	operations, err := Patch(s, outcomes)
 	if err != nil || len(operations) == 0 {
@@ -60,9 +60,9 @@ func patch(response *admissionv1.AdmissionResponse, s Subject, outcomes []Outcom
 	return nil
 }
 
-// pullPolicies returns the operations that let the kubelet pull rewritten images although the author wrote imagePullPolicy:
-// Never, and the paths of all such fields. A copied pod whose image is not rewritten gets the author's policy back. An update
-// that names the author's policy keeps the pod's current one.
+// pullPolicies returns the operations that let the kubelet pull rewritten images even if the author wrote imagePullPolicy: Never,
+// and the paths of all fields with that policy. In a copy of a rewritten pod, a field whose image is not rewritten this time gets
+// the author's policy back. If an update sets the author's policy again, the pod keeps its current policy.
 func pullPolicies(s Subject, outcomes []Outcome) (operations []jsonpatch.Operation, never []string) {
 	never = s.Pod.Never()
 	for i, o := range outcomes {
@@ -81,8 +81,8 @@ func pullPolicies(s Subject, outcomes []Outcome) (operations []jsonpatch.Operati
 	return operations, never
 }
 
-// annotate returns the operations that record the original images of fields that change or wait, and the fields whose original
-// image must not be pulled.
+// annotate returns the operations that record two things in annotations: the original images of fields that change or wait for a
+// push, and which fields had the pull policy Never.
 func annotate(s Subject, outcomes []Outcome, never []string) ([]jsonpatch.Operation, error) {
 	originals := map[string]string{}
 	for _, o := range outcomes {
@@ -93,7 +93,7 @@ func annotate(s Subject, outcomes []Outcome, never []string) ([]jsonpatch.Operat
 	return s.Pod.Annotate(originals, never)
 }
 
-// pushing reports whether an image is yet to be pushed.
+// pushing reports whether an image still has to be pushed.
 func pushing(outcomes []Outcome) bool {
 	for _, o := range outcomes {
 		if o.Decision.NeedsPush() {

@@ -10,13 +10,13 @@ import (
 	"kind-local-registry/config"
 )
 
-// isProbe reports whether the request is for the creation of a ConfigMap: only requests for probes are.
+// isProbe reports whether the request creates a ConfigMap. The webhook receives such requests only for probes.
 func isProbe(request *admissionv1.AdmissionRequest) bool {
 	return request.Operation == admissionv1.Create && request.Resource.Group == "" && request.Resource.Resource == "configmaps"
 }
 
-// answerProbe adds the identity to the data of a probe, which proves to its creator that the API server reached the webhook. It
-// leaves any other ConfigMap unchanged. It counts and logs nothing, as no pod is admitted.
+// answerProbe adds the identity to a probe's data, which proves to the probe's creator that the API server reached the webhook.
+// It leaves any other ConfigMap unchanged. It neither counts nor logs the request, because no pod is admitted.
 func answerProbe(request *admissionv1.AdmissionRequest, identity string) *admissionv1.AdmissionResponse {
 	response := allowed(request)
 	probe := corev1.ConfigMap{}

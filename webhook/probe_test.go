@@ -13,7 +13,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// probing returns the request to create the ConfigMap.
+// probing returns a request that creates the ConfigMap.
 func probing(configMap string) *admissionv1.AdmissionRequest {
 	request := creation(configMap)
 	request.Resource.Resource = "configmaps"
@@ -62,10 +62,10 @@ func TestHandle_LeavesOtherConfigMapsUnchanged(t *testing.T) {
 	update := probing(`{"metadata":{"labels":{"kind-local-registry/probe":"true"}}}`)
 	update.Operation = admissionv1.Update
 	for name, request := range map[string]*admissionv1.AdmissionRequest{
-		"one without the label":       probing(`{"metadata":{"name":"a"}}`),
-		"one with another value":      probing(`{"metadata":{"labels":{"kind-local-registry/probe":"false"}}}`),
-		"one that is not JSON":        probing(`{`),
-		"one that is there, and ours": update,
+		"without the label":        probing(`{"metadata":{"name":"a"}}`),
+		"with another label value": probing(`{"metadata":{"labels":{"kind-local-registry/probe":"false"}}}`),
+		"not JSON":                 probing(`{`),
+		"an update of a probe":     update,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -8,23 +8,23 @@ import (
 )
 
 const (
-	// MaxFields is how many containers and volumes a pod has at most for its images to be decided about.
+	// MaxFields is the maximum number of a pod's containers and volumes. The webhook leaves a pod with more of them unchanged.
 	MaxFields = 1000
-	// maxValues is how many objects, lists and members a pod has at most. The largest pods have some thousands. An empty object
-	// takes two bytes as JSON, and up to a hundred times as many decoded.
+	// maxValues is the maximum number of JSON values in a pod. The largest real pods contain a few thousand. The number is limited
+	// because an empty object takes two bytes in JSON but up to a hundred times as many when decoded.
 	maxValues = 50_000
 )
 
 // errTooManyValues is returned for an object with more than maxValues.
 var errTooManyValues = fmt.Errorf("the object has more than %d values", maxValues)
 
-// checkSize returns an error for a JSON object that would take too much memory to decode, or too long to decide about. It takes
-// hardly any memory itself.
+// checkSize returns an error for a JSON object that would take too much memory to decode or too long to decide about. The check
+// itself needs hardly any memory.
 func checkSize(object []byte) error {
 	count := func(text string) int { return bytes.Count(object, []byte(text)) }
 	objects := count("{")
 	if objects+count("null") <= MaxFields && objects+count("[")+count(",") <= maxValues {
-		return nil // nearly every pod: an element is an object or null, and a value follows one of these three
+		return nil // true for nearly every pod: each element is an object or null, and each value follows a "{", "[" or ","
 	}
 	if countValues(object) > maxValues {
 		return errTooManyValues
@@ -35,16 +35,16 @@ func checkSize(object []byte) error {
 		}
 	}
 	if err := json.Unmarshal(object, &pod); err != nil {
-		return nil //nolint:nilerr // decoding it fails with this error
+		return nil //nolint:nilerr // the caller's decoding fails with the same error
 	}
 	fields := pod.Spec.InitContainers + pod.Spec.Containers + pod.Spec.EphemeralContainers + pod.Spec.Volumes
 	if fields > MaxFields {
-		return fmt.Errorf("the pod has %d containers and volumes, of at most %d", fields, MaxFields)
+		return fmt.Errorf("the pod has %d containers and volumes, more than %d", fields, MaxFields)
 	}
 	return nil
 }
 
-// elements is the number of elements in a JSON list, or in all lists under the same key.
+// elements counts the elements in a JSON list, or in all lists under the same key.
 type elements int
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -57,8 +57,8 @@ func (e *elements) UnmarshalJSON(list []byte) error {
 	return nil
 }
 
-// countValues returns a lower bound of the number of values in the JSON document: each value except the first of a list or
-// object follows a comma, and that first one a bracket.
+// countValues returns an upper bound for the number of values inside a JSON document's lists and objects: the first value in each
+// follows a bracket or brace, and every other value follows a comma.
 func countValues(document []byte) (values int) {
 	inString, escaped := false, false
 	for _, char := range document {

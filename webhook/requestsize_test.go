@@ -11,7 +11,7 @@ import (
 	"kind-local-registry/webhook/webhooktest"
 )
 
-// list returns n of the elements, in a JSON list.
+// list returns a JSON list that contains the element n times.
 func list(n int, element string) string {
 	return "[" + strings.TrimSuffix(strings.Repeat(element+",", n), ",") + "]"
 }
@@ -25,7 +25,7 @@ func TestAnswer_DecidesAboutAtMostAThousandFields(t *testing.T) {
 	}{
 		"a thousand containers": {`{"containers":` + list(webhook.MaxFields, container) + `}`, true},
 		"one more":              {`{"containers":` + list(webhook.MaxFields+1, container) + `}`, false},
-		"one more in all": {`{"initContainers":` + list(300, container) + `,"containers":` + list(300, container) +
+		"one more in total": {`{"initContainers":` + list(300, container) + `,"containers":` + list(300, container) +
 			`,"ephemeralContainers":` + list(300, container) + `,"volumes":` + list(101, volume) + `}`, false},
 		"one more, in the same list twice": {`{"containers":` + list(501, container) + `,"Containers":` + list(500, container) + `}`, false},
 		"many variables":                   {`{"containers":[{"name":"a","image":"registry/x","env":` + list(10_000, `{"name":"a","value":"[{,"}`) + `}]}`, true},
@@ -45,13 +45,13 @@ func TestAnswer_DecidesAboutAtMostAThousandFields(t *testing.T) {
 	}
 }
 
-func TestAnswer_NeedsLittleMemoryForAnyRequest(t *testing.T) { //nolint:paralleltest // measures
+func TestAnswer_NeedsLittleMemoryForAnyRequest(t *testing.T) { //nolint:paralleltest // it measures memory
 	const most = 64 << 20
 	for name, element := range map[string]string{"containers": "{}", "volumes": "{}", "tolerations": "{}", "imagePullSecrets": "{}"} {
 		n := (webhook.MaxReview - 400) / len(element+",")
 		body := []byte(webhooktest.Document(`{"spec":{"` + name + `":` + list(n, element) + `}}`))
 		if len(body) > webhook.MaxReview {
-			t.Fatalf("the body has %d bytes, more than are read", len(body))
+			t.Fatalf("the body has %d bytes, more than the webhook reads", len(body))
 		}
 		h := webhooktest.NewHandler(t, logr.Discard())
 		var before, after runtime.MemStats

@@ -18,7 +18,7 @@ import (
 	"kind-local-registry/webhook/webhooktest"
 )
 
-// running returns a pod that was rewritten at its creation and now has a node.
+// running returns a pod that was rewritten when it was created and has been scheduled since.
 func running(t *testing.T, h *webhook.Handler, image, policy string) string {
 	t.Helper()
 	request := creation(onePod(image, policy))
@@ -42,7 +42,7 @@ func encoded(t *testing.T, pod *corev1.Pod) string {
 	return string(document)
 }
 
-// updated returns the pod after an update, with the handler's patch applied.
+// updated returns the pod after an update with the handler's patch applied, and the handler's response.
 func updated(t *testing.T, h *webhook.Handler, old string, change func(*corev1.Pod)) (*corev1.Pod, *admissionv1.AdmissionResponse) {
 	t.Helper()
 	pod := &corev1.Pod{}
@@ -69,8 +69,8 @@ func TestHandle_DecidesAboutUpdatedImages(t *testing.T) {
 		"the original image in its full form":      {"registry/app:1", "docker.io/registry/app:1", "localhost:5001/registry/app:1" + pinned},
 		"another image, in the registry":           {"registry/app:1", "registry/app:2", "localhost:5001/registry/app:2" + pinned},
 		"another image, on the host":               {"registry/app:1", "host/app:2", "localhost:5001/host/app:2" + pinned},
-		"another image, nobody has it":             {"registry/app:1", "nginx:1", "nginx:1"},
-		"back from what nobody has":                {"nginx:1", "registry/app:1", "localhost:5001/registry/app:1" + pinned},
+		"another image, not found":                 {"registry/app:1", "nginx:1", "nginx:1"},
+		"back from an image not found":             {"nginx:1", "registry/app:1", "localhost:5001/registry/app:1" + pinned},
 		"the rewritten image of an earlier update": {"registry/app:1", "localhost:5001/registry/app:1", "localhost:5001/registry/app:1" + pinned},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestHandle_DecidesAboutUpdatedImages(t *testing.T) {
 				t.Errorf("image = %s, want %s", got, tt.want)
 			}
 			if len(pod.Spec.SchedulingGates) > 0 {
-				t.Errorf("gates = %v on a pod that runs", pod.Spec.SchedulingGates)
+				t.Errorf("gates = %v on a running pod", pod.Spec.SchedulingGates)
 			}
 			again, response := updated(t, h, encoded(t, pod), func(pod *corev1.Pod) { pod.Spec.Containers[0].Image = tt.image })
 			if got := again.Spec.Containers[0].Image; got != tt.want {
@@ -104,7 +104,7 @@ func TestHandle_KeepsRunningImagesWhenAnnotationsAreReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	if encoded(t, pod) != old {
-		t.Errorf("the pod is\n%s\nwant it as it was:\n%s", encoded(t, pod), old)
+		t.Errorf("the pod is\n%s\nwant it unchanged:\n%s", encoded(t, pod), old)
 	}
 }
 
@@ -130,7 +130,7 @@ func TestHandle_ChangesNoPullPolicyInAnUpdate(t *testing.T) {
 	}
 }
 
-// While an image is pushed, a running pod has the reference of exactly the host's build, and its author is warned.
+// While an image is being pushed, a running pod's reference names the exact build on the host, and the pod's author is warned.
 func TestHandle_NamesTheBuildInUpdates(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -155,9 +155,9 @@ func TestHandle_NamesTheBuildInUpdates(t *testing.T) {
 func TestHandle_DecidesCopiedPodsByOriginalImages(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct{ original, image, want string }{
-		"nobody has it any more":   {"evil.example/miner:1", "localhost:5001/evil.example/miner:1", "evil.example/miner:1"},
+		"no longer found":          {"evil.example/miner:1", "localhost:5001/evil.example/miner:1", "evil.example/miner:1"},
 		"pinned to an older build": {"registry/app:1", "localhost:5001/registry/app:1@sha256:" + strings.Repeat("0", 64), "localhost:5001/registry/app:1@" + webhooktest.Digest},
-		"of another image":         {"registry/app:1", "localhost:5001/other:1", "localhost:5001/other:1"},
+		"another image":            {"registry/app:1", "localhost:5001/other:1", "localhost:5001/other:1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

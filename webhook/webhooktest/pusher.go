@@ -8,13 +8,13 @@ import (
 	"kind-local-registry/webhook"
 )
 
-// SlowPusher is a Pusher that takes time and whose first pushes may fail.
+// SlowPusher is a Pusher with slow pushes, the first of which may fail.
 type SlowPusher struct {
 	// Takes is how long each push takes.
 	Takes time.Duration
-	// Failures is how many more pushes fail.
+	// Failures is how many of the next pushes fail.
 	Failures int
-	// Pushed is how many pushes succeeded.
+	// Pushed counts the pushes that succeeded.
 	Pushed int
 }
 

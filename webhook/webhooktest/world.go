@@ -1,4 +1,4 @@
-// Package webhooktest provides images, requests and a pusher for the tests of the webhook.
+// Package webhooktest provides images, requests and pushers for the webhook's tests.
 package webhooktest
 
 import (
@@ -25,8 +25,9 @@ const (
 	ImageID = "sha256:fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
 )
 
-// World has the images that the first component of their names tells: registry/…, pulled/…, host/…, gone/… (when it is
-// pushed), refused/…, down/… and panic/…, and no others. The registry serves its own names that have a digest.
+// World is a fake host and registry. The first component of an image's name decides how the image behaves: registry/…, pulled/…,
+// host/…, gone/… (gone by the time it is pushed), refused/…, down/… or panic/…. No other images exist. The registry also serves
+// every reference to itself with a digest.
 type World struct{}
 
 // Lookup implements lookup.Looker.
@@ -53,7 +54,7 @@ func (World) Lookup(_ context.Context, looked rewrite.Name) (rewrite.Presence, e
 	return rewrite.Presence{}, nil
 }
 
-// Push implements webhook.Pusher: images of the host take no time.
+// Push implements webhook.Pusher. Every push takes no time.
 func (World) Push(_ context.Context, name string, _ func(webhook.Progress)) (string, error) {
 	if strings.HasPrefix(strings.TrimPrefix(name, RegistryHost+"/"), "gone/") {
 		return "", &rewrite.Refusal{Reason: rewrite.NotOnHost, Detail: "in a test"}
@@ -61,7 +62,7 @@ func (World) Push(_ context.Context, name string, _ func(webhook.Progress)) (str
 	return Digest, nil
 }
 
-// Labels implements webhook.Namespaces: one namespace has opted out.
+// Labels implements webhook.Namespaces. Only the namespace opted-out has labels, which opt it out.
 func (World) Labels(_ context.Context, name string) (map[string]string, error) {
 	if name == "opted-out" {
 		return map[string]string{config.RewriteAnnotation: "false"}, nil
@@ -69,7 +70,7 @@ func (World) Labels(_ context.Context, name string) (map[string]string, error) {
 	return nil, nil
 }
 
-// NewHandler returns a handler in the World that logs to log.
+// NewHandler returns a handler that uses World and logs to log.
 func NewHandler(t testing.TB, log logr.Logger) *webhook.Handler {
 	t.Helper()
 	inForce := rules.Default()

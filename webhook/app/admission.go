@@ -23,7 +23,7 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// admission answers the API server. Every replica runs one.
+// admission answers the API server's requests. Every replica runs it.
 type admission struct {
 	handler      *webhook.Handler
 	lookups      *lookup.Cache
@@ -62,7 +62,7 @@ func addAdmission(ctx context.Context, mgr manager.Manager, options Options, pus
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
 func (a *admission) NeedLeaderElection() bool { return false }
 
-// Start reports new pods to the journal and the loop guard until ctx ends.
+// Start passes each new pod to the journal and the loop guard until ctx ends.
 func (a *admission) Start(ctx context.Context) error {
 	informer, err := a.pods.GetInformer(ctx, &corev1.Pod{})
 	if err != nil {
@@ -84,7 +84,7 @@ func (a *admission) Start(ctx context.Context) error {
 	return nil
 }
 
-// namespaces reads the labels of namespaces from the cache.
+// namespaces reads a namespace's labels from the cache.
 type namespaces struct{ reader client.Reader }
 
 // Labels implements webhook.Namespaces.
@@ -97,7 +97,8 @@ func (n namespaces) Labels(ctx context.Context, name string) (map[string]string,
 	return found.Labels, nil
 }
 
-// registered registers the metrics with the process. In a test it returns those of an earlier server.
+// registered registers the metrics globally and returns them. If an earlier server in the process has registered its metrics, as
+// happens in tests, it returns those instead.
 func registered(made *webhook.Metrics) (*webhook.Metrics, error) {
 	err := metrics.Registry.Register(made)
 	if known, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
@@ -111,15 +112,15 @@ func registered(made *webhook.Metrics) (*webhook.Metrics, error) {
 	return made, nil
 }
 
-// exposeExpiry adds the metric of the serving certificate's expiry until stop is called.
+// exposeExpiry adds a metric for the serving certificate's expiry, and removes it when stop is called.
 func exposeExpiry(keeper *certs.Keeper) (stop func(), err error) {
 	expiry := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: config.MetricsNamespace, Name: "certificate_expiry_seconds",
-		Help: "Seconds until the serving certificate expires, or 0 without one. It is renewed long before.",
+		Help: "Seconds until the serving certificate expires, or 0 if there is none. It is renewed long before it expires.",
 	}, func() float64 { return keeper.Remaining().Seconds() })
 	err = metrics.Registry.Register(expiry)
 	if _, known := errors.AsType[prometheus.AlreadyRegisteredError](err); known {
-		return func() {}, nil // another server in this process has it
+		return func() {}, nil // another server in this process has added it
 	}
 	if err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)

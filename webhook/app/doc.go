@@ -1,5 +1,5 @@
-// Package app assembles the webhook process: admission, delivery, the serving certificate and uninstall under one
-// controller-runtime manager, with its caches, health checks and leader election.
+// Package app assembles the webhook process. One controller-runtime manager runs admission, delivery, the serving certificate and
+// uninstall, and provides caches, health checks and leader election.
 //
-// The serve command runs it, and so do the tests against a real API server. The caller provides the Pusher.
+// Both the serve command and the tests against a real API server run it. The caller provides the Pusher.
 package app

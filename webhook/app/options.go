@@ -14,31 +14,31 @@ import (
 	"kind-local-registry/internal/rules"
 )
 
-// Options are the settings of the process.
+// Options contains the process's settings.
 type Options struct {
-	// Identity is the name of this process among its replicas: in a container, the name of the pod.
+	// Identity distinguishes this process from its other replicas. In a container, it is the pod's name.
 	Identity string
-	// Namespace is the namespace of the serving certificate's Secret and of the leader election's Lease.
+	// Namespace contains the serving certificate's Secret and the leader election's Lease.
 	Namespace string
-	// DNSNames are the names by which the API server reaches the webhook.
+	// DNSNames are the DNS names in the webhook's serving certificate; the API server uses one of them.
 	DNSNames []string
 	// RegistryHost is the registry's host in rewritten images.
 	RegistryHost string
-	// Rules is the file with the rules, which may change.
+	// Rules provides the current rules from a file that may change.
 	Rules *RulesFile
-	// WebhookPort, HealthPort and MetricsPort are TCP ports on all addresses; a MetricsPort of 0 serves no metrics.
+	// WebhookPort, HealthPort and MetricsPort are TCP ports on all addresses. If MetricsPort is 0, no metrics are served.
 	WebhookPort, HealthPort, MetricsPort int
-	// LeaderElection makes one of several replicas deliver; all of them admit.
+	// LeaderElection makes only one of several replicas deliver images. All replicas answer admission requests.
 	LeaderElection bool
-	// Drain is how long the process goes on answering after it is told to stop, see endpoint.Handler.Drain.
+	// Drain is how long the process keeps answering requests after Run's context ends; see endpoint.Handler.Drain.
 	Drain time.Duration
 	// PushDeadline is how long after a pod's creation its pushes are retried. After it, the pod gets its original images.
 	PushDeadline time.Duration
 }
 
-// Defaults returns the options of a process in the chart's namespace.
+// Defaults returns the options for a process in the chart's namespace.
 func Defaults() Options {
-	identity, _ := os.Hostname() // Validate reports a missing one
+	identity, _ := os.Hostname() // Validate reports an empty name
 	return Options{
 		Identity:       identity,
 		Namespace:      config.Name,
@@ -54,13 +54,13 @@ func Defaults() Options {
 	}
 }
 
-// ServiceNames returns the DNS names of a Service.
+// ServiceNames returns the Service's DNS names.
 func ServiceNames(service, namespace string) []string {
 	host := service + "." + namespace + ".svc"
 	return []string{host, host + ".cluster.local"}
 }
 
-// Validate returns every fault of the options.
+// Validate returns an error that lists every invalid option.
 func (o Options) Validate() error {
 	var faults []error
 	fault := func(bad bool, format string, args ...any) {
@@ -82,10 +82,10 @@ func (o Options) Validate() error {
 	return errors.Join(faults...)
 }
 
-// port reports whether n is a TCP port of at least lowest.
+// port reports whether n is between lowest and the highest TCP port.
 func port(n, lowest int) bool { return n >= lowest && n <= 65535 }
 
-// address returns the port on all addresses as controller-runtime takes it; "0" for none.
+// address returns the port on all addresses in controller-runtime's format, which is "0" for no port.
 func address(port int) string {
 	if port == 0 {
 		return "0"

@@ -18,13 +18,13 @@ func TestValidate_ReportsEveryFault(t *testing.T) {
 	t.Parallel()
 	err := app.Options{RegistryHost: "nowhere", WebhookPort: 70000, MetricsPort: -1}.Validate()
 	if err == nil {
-		t.Fatal("Validate of nothing succeeds")
+		t.Fatal("Validate accepts invalid options")
 	}
 	for _, want := range []string{
 		"identity", "namespace", "certificate", "registry host", "webhook port", "health port", "metrics port", "deadline",
 	} {
 		if !strings.Contains(err.Error(), want) {
-			t.Errorf("Validate = %q, want it to name the %s too", err, want)
+			t.Errorf("Validate = %q, want it to also name the %s", err, want)
 		}
 	}
 }

@@ -12,20 +12,20 @@ import (
 	"kind-local-registry/internal/rules"
 )
 
-// rulesInterval is how often the file is read. It is not watched: it is small, and the kubelet updates a ConfigMap volume
-// within about a minute, by swapping symbolic links.
+// rulesInterval is how often the file is read. The file is read repeatedly and not watched, because it is small and the kubelet
+// updates a ConfigMap volume only within about a minute, by swapping symbolic links.
 const rulesInterval = 5 * time.Second
 
-// RulesFile holds the rules of a file that may change. It is safe for concurrent use.
+// RulesFile provides the rules from a file that may change. It is safe for concurrent use.
 type RulesFile struct {
 	path    string
 	log     logr.Logger
 	current atomic.Pointer[rules.Rules]
-	seen    string // the content that was parsed last, or the error; only reload uses it
+	seen    string // the content that was read last, or the error; only reload uses it
 }
 
-// OpenRules reads the rules of the file at path, or returns rules.Default if path is "". It fails if the file cannot be read or
-// has invalid rules, with every fault of them.
+// OpenRules reads the rules from the file at path. If path is "", the rules are rules.Default. It fails if the file cannot be
+// read or if the rules are invalid; then the error lists every fault.
 func OpenRules(path string, log logr.Logger) (*RulesFile, error) {
 	file := newRulesFile(path, rules.Default(), log)
 	if path == "" {
@@ -40,7 +40,7 @@ func OpenRules(path string, log logr.Logger) (*RulesFile, error) {
 	return file, nil
 }
 
-// newRulesFile returns the file at path with initial rules, which hold until it is read.
+// newRulesFile returns a RulesFile for path. The initial rules apply until the file is read.
 func newRulesFile(path string, initial rules.Rules, log logr.Logger) *RulesFile {
 	file := &RulesFile{path: path, log: log}
 	file.current.Store(&initial)
@@ -50,7 +50,7 @@ func newRulesFile(path string, initial rules.Rules, log logr.Logger) *RulesFile 
 // Current returns the current rules.
 func (f *RulesFile) Current() rules.Rules { return *f.current.Load() }
 
-// Start reads the file repeatedly until ctx ends. It implements manager.Runnable.
+// Start rereads the file regularly until ctx ends. It implements manager.Runnable.
 func (f *RulesFile) Start(ctx context.Context) error {
 	if f.path == "" {
 		return nil
@@ -67,11 +67,11 @@ func (f *RulesFile) Start(ctx context.Context) error {
 	}
 }
 
-// NeedLeaderElection implements manager.LeaderElectionRunnable: every replica reads its own file.
+// NeedLeaderElection implements manager.LeaderElectionRunnable. It returns false because every replica reads its own file.
 func (*RulesFile) NeedLeaderElection() bool { return false }
 
-// reload adopts valid rules that are new. It logs invalid rules, and a file that cannot be read, once and keeps the current
-// rules.
+// reload reads the file again and applies its rules if they have changed. If the rules are invalid or the file cannot be read, it
+// logs the error once and keeps the current rules.
 func (f *RulesFile) reload() {
 	found, content, err := f.read()
 	if content == f.seen {
@@ -79,14 +79,14 @@ func (f *RulesFile) reload() {
 	}
 	f.seen = content
 	if err != nil {
-		f.log.Error(err, "rules rejected, the last valid ones stay")
+		f.log.Error(err, "rules rejected, keeping the last valid rules")
 		return
 	}
 	f.current.Store(&found)
 	f.log.Info("rules changed")
 }
 
-// read returns the file's rules and its content, or why it cannot be read.
+// read returns the file's rules and content. If the file cannot be read, the returned content is the error's text.
 func (f *RulesFile) read() (found rules.Rules, content string, err error) {
 	document, err := os.ReadFile(f.path)
 	if err != nil {

@@ -17,10 +17,11 @@ import (
 	"kind-local-registry/webhook/app"
 )
 
-// mounted is a file as the kubelet mounts a ConfigMap: a symbolic link to a link that the kubelet swaps.
+// mounted is a file in the form in which the kubelet mounts a ConfigMap: a symbolic link whose target goes through another link,
+// ..data, which the kubelet swaps.
 type mounted struct{ directory string }
 
-// change swaps the file for one with other content.
+// change swaps the file for one with the given content.
 func (m mounted) change(t *testing.T, content string) {
 	t.Helper()
 	version := t.TempDir()
@@ -36,7 +37,7 @@ func (m mounted) change(t *testing.T, content string) {
 	}
 }
 
-// mount creates the file.
+// mount creates a mounted file with the given content.
 func mount(t *testing.T, content string) (file mounted, path string) {
 	t.Helper()
 	file = mounted{t.TempDir()}

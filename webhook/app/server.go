@@ -31,7 +31,7 @@ import (
 	"kind-local-registry/webhook/uninstall"
 )
 
-// renewDeadline is how long the leader tries to renew its lease before it gives up; controller-runtime's default.
+// renewDeadline is how long the leader tries to renew its lease before it gives up. It is controller-runtime's default.
 const renewDeadline = 10 * time.Second
 
 // Pusher looks up and pushes the host's images.
@@ -40,7 +40,7 @@ type Pusher interface {
 	webhook.Pusher
 }
 
-// Run serves until ctx ends, then drains. It fails on invalid options and on ports in use.
+// Run serves until ctx ends, and then drains. It fails if an option is invalid or a port is in use.
 func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Pusher, log logr.Logger) error {
 	if err := options.Validate(); err != nil {
 		return fmt.Errorf("reading options: %w", err)
@@ -56,7 +56,7 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 		return err
 	}
 	keeper.Client = mgr.GetClient()
-	asking, stop := context.WithCancel(context.WithoutCancel(ctx)) // until the last response
+	asking, stop := context.WithCancel(context.WithoutCancel(ctx)) // ends only after the last response
 	admitting, err := addAdmission(asking, mgr, options, pusher, log)
 	if err != nil {
 		stop()
@@ -92,7 +92,7 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 	return nil
 }
 
-// drained returns a context that ends a while after ctx. Until then the handler drains.
+// drained returns a context that ends the given time after ctx does. The handler drains in between.
 func drained(ctx context.Context, handler *endpoint.Handler, while time.Duration) (context.Context, context.CancelFunc) {
 	serving, end := context.WithCancel(context.WithoutCancel(ctx))
 	context.AfterFunc(ctx, func() {
@@ -102,7 +102,7 @@ func drained(ctx context.Context, handler *endpoint.Handler, while time.Duration
 	return serving, end
 }
 
-// newManager returns the manager, whose caches hold only what is read.
+// newManager returns the manager. Its caches contain only the objects that the process reads.
 func newManager(
 	cluster *rest.Config, options Options, keeper *certs.Keeper, log logr.Logger,
 ) (manager.Manager, error) {
@@ -118,8 +118,8 @@ func newManager(
 		HealthProbeBindAddress:              address(options.HealthPort),
 		LeaderElection:                      options.LeaderElection,
 		LeaderElectionResourceLockInterface: lock,
-		LeaderElectionReleaseOnCancel:       true, // the process ends with the manager
-		// Names are unique in a process with one server; only a test has several.
+		LeaderElectionReleaseOnCancel:       true, // safe because the process ends with the manager
+		// Controller names are unique in a process with one server; only tests start several servers in one process.
 		Controller: controllerconfig.Controller{SkipNameValidation: new(true)},
 	})
 	if err != nil {
@@ -128,8 +128,8 @@ func newManager(
 	return mgr, nil
 }
 
-// newLock returns the lock of the leader election. The pod holds it, so that a container that was killed continues immediately
-// after its restart and waits for no lease to expire.
+// newLock returns the lock for the leader election. Its identity is the pod's name, so a container that was killed is the leader
+// again immediately after its restart, without waiting for the lease to expire.
 func newLock(cluster *rest.Config, options Options) (resourcelock.Interface, error) {
 	lock, err := resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, options.Namespace, config.Name,
 		resourcelock.ResourceLockConfig{Identity: options.Identity}, cluster, renewDeadline)
@@ -139,7 +139,7 @@ func newLock(cluster *rest.Config, options Options) (resourcelock.Interface, err
 	return lock, nil
 }
 
-// cached returns what the cache holds: pods that have not ended, and the two objects of the keeper.
+// cached returns the objects to cache: the pods that have not ended, the certificate's Secret and the webhook configuration.
 func cached(keeper *certs.Keeper) map[client.Object]cache.ByObject {
 	return map[client.Object]cache.ByObject{
 		&corev1.Pod{}: {
@@ -156,7 +156,8 @@ func cached(keeper *certs.Keeper) map[client.Object]cache.ByObject {
 	}
 }
 
-// addUninstall adds the controller that uninstalls the webhook when its namespace is deleted. It needs a client without a cache.
+// addUninstall adds the controller that uninstalls the webhook when the webhook's namespace is deleted. The controller needs a
+// client without a cache.
 func addUninstall(mgr manager.Manager, options Options) error {
 	direct, err := client.New(mgr.GetConfig(), client.Options{
 		HTTPClient: mgr.GetHTTPClient(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(),
@@ -168,7 +169,7 @@ func addUninstall(mgr manager.Manager, options Options) error {
 	return controller.SetupWithManager(mgr)
 }
 
-// addPort adds the webhook's port, /healthz, and /readyz.
+// addPort adds the webhook's port and the health checks /healthz and /readyz.
 func addPort(mgr manager.Manager, port *endpoint.Port) error {
 	return errors.Join(mgr.Add(port), mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("webhook", port.Ready))
 }

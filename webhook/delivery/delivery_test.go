@@ -25,10 +25,11 @@ const registryHost = "localhost:5001"
 // someDigest is the digest that every push returns.
 const someDigest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 
-// marked reads the pod's marks.
+// marked reads the pod with its gate and annotations.
 func marked(pod *corev1.Pod) *podimage.Pod { return podimage.Read(pod, registryHost) }
 
-// gatedPod returns a pod as admission leaves it: two containers with one image, and one with another.
+// gatedPod returns a pod that admission has gated and rewritten. Two of its containers share an image; the third has an image
+// that admission did not rewrite.
 func gatedPod() *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
@@ -55,16 +56,16 @@ func TestWants_SelectsPodsThatWaitForImages(t *testing.T) {
 		change func(*corev1.Pod)
 		want   bool
 	}{
-		"a gated pod":                              {func(*corev1.Pod) {}, true},
-		"a gated pod without our annotation":       {func(p *corev1.Pod) { p.Annotations = nil }, true},
-		"a pod with a node, not gated":             {func(p *corev1.Pod) { p.Spec.NodeName, p.Spec.SchedulingGates = "n", nil }, true},
-		"a pod without gate and node":              {func(p *corev1.Pod) { p.Spec.SchedulingGates = nil }, false},
-		"a pod without gate and annotation":        {func(p *corev1.Pod) { p.Annotations, p.Spec.SchedulingGates = nil, nil }, false},
-		"a pod that runs":                          {func(p *corev1.Pod) { p.Status.Phase = corev1.PodRunning }, false},
-		"a pod that runs and cannot pull":          {runningUnpullable, true},
-		"a pod that ended":                         {func(p *corev1.Pod) { runningUnpullable(p); p.Status.Phase = corev1.PodFailed }, false},
-		"a pod that is being deleted":              {func(p *corev1.Pod) { p.DeletionTimestamp = new(metav1.Now()) }, false},
-		"a pod whose images are pinned, not gated": {pinAll, false},
+		"a gated pod":                        {func(*corev1.Pod) {}, true},
+		"a gated pod without our annotation": {func(p *corev1.Pod) { p.Annotations = nil }, true},
+		"an ungated pod with a node":         {func(p *corev1.Pod) { p.Spec.NodeName, p.Spec.SchedulingGates = "n", nil }, true},
+		"a pod without a gate or node":       {func(p *corev1.Pod) { p.Spec.SchedulingGates = nil }, false},
+		"a pod without a gate or annotation": {func(p *corev1.Pod) { p.Annotations, p.Spec.SchedulingGates = nil, nil }, false},
+		"a running pod":                      {func(p *corev1.Pod) { p.Status.Phase = corev1.PodRunning }, false},
+		"a running pod that cannot pull":     {runningUnpullable, true},
+		"a pod that ended":                   {func(p *corev1.Pod) { runningUnpullable(p); p.Status.Phase = corev1.PodFailed }, false},
+		"a pod that is being deleted":        {func(p *corev1.Pod) { p.DeletionTimestamp = new(metav1.Now()) }, false},
+		"an ungated pod with pinned images":  {pinAll, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -78,13 +79,13 @@ func TestWants_SelectsPodsThatWaitForImages(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := Wants(marked(stripped.(*corev1.Pod))); got != tt.want {
-				t.Errorf("Wants of the stripped pod = %v, want %v", got, tt.want)
+				t.Errorf("Wants for the stripped pod = %v, want %v", got, tt.want)
 			}
 		})
 	}
 }
 
-// runningUnpullable makes the pod a running one that was updated and cannot pull its new image.
+// runningUnpullable turns the pod into a running pod that was updated and cannot pull its new image.
 func runningUnpullable(p *corev1.Pod) {
 	p.Spec.SchedulingGates = nil
 	p.Status.Phase = corev1.PodRunning
@@ -93,7 +94,7 @@ func runningUnpullable(p *corev1.Pod) {
 	}}}
 }
 
-// pinAll makes the pod a delivered one.
+// pinAll turns the pod into one whose images have been delivered: it pins them and removes the gate.
 func pinAll(p *corev1.Pod) {
 	p.Spec.SchedulingGates = nil
 	p.Spec.InitContainers[0].Image += "@" + someDigest
@@ -121,7 +122,7 @@ func TestStrip_KeepsOnlyWhatIsRead(t *testing.T) {
 	}
 }
 
-// pusher is a Pusher that records its pushes and fails as told.
+// pusher is a Pusher that records its pushes. It fails or hangs as its fields specify.
 type pusher struct {
 	mu     sync.Mutex
 	pushes []string
@@ -155,7 +156,7 @@ func reconciler(p webhook.Pusher) *Reconciler {
 	}
 }
 
-// lenient is a Decisions that excludes one repository and heals nothing.
+// lenient is a Decisions that excludes only the images in secret/ and heals nothing.
 type lenient struct{}
 
 func (lenient) Reconsider(context.Context, *podimage.Pod, []podimage.Field) []webhook.Outcome {
@@ -174,10 +175,10 @@ func TestPush_PushesEachImageOnce(t *testing.T) {
 	pod, behind := gatedPod(), &pusher{}
 	outcomes := reconciler(behind).push(t.Context(), marked(pod), marked(pod).Waiting())
 	if len(behind.pushes) != 2 {
-		t.Errorf("pushes = %v, want one of each of two images", behind.pushes)
+		t.Errorf("pushes = %v, want one push of each of the two images", behind.pushes)
 	}
 	if len(outcomes) != 3 {
-		t.Fatalf("outcomes = %v, want one for each of three fields", outcomes)
+		t.Fatalf("outcomes = %v, want one for each of the three fields", outcomes)
 	}
 	for _, o := range outcomes {
 		if o.err != nil || o.digest != someDigest {
@@ -193,10 +194,10 @@ func TestPush_EndsAtThePodsDeadline(t *testing.T) {
 		start := time.Now()
 		outcomes := reconciler(&pusher{hangs: true}).push(t.Context(), marked(pod), marked(pod).Waiting())
 		if took := time.Since(start); took > 10*time.Minute || took < 9*time.Minute {
-			t.Errorf("a push that hangs took %s, want the 10 minutes of the deadline", took)
+			t.Errorf("a hanging push took %s, want the deadline of 10 minutes", took)
 		}
 		if !errors.Is(outcomes[0].err, context.DeadlineExceeded) || outcomes[0].refused() {
-			t.Errorf("error = %v, want %v, which may pass", outcomes[0].err, context.DeadlineExceeded)
+			t.Errorf("error = %v, want %v, and not a refusal", outcomes[0].err, context.DeadlineExceeded)
 		}
 	})
 }

@@ -1,9 +1,9 @@
-// Package delivery is the delivery controller. It finds the pods that wait for an image, reads each from the API server, has its
-// images pushed, and then, in one patch, pins their digests and ungates the pod.
+// Package delivery implements the delivery controller. It finds the pods that are waiting for an image, reads each of them from
+// the API server and has its images pushed. Then one patch pins the images' digests and ungates the pod.
 //
-// It heals a pod whose image the kubelet cannot pull and the host has: the pod was created while the webhook was unavailable, or
-// the registry has lost the image since.
+// It heals a pod if the kubelet cannot pull an image that the host has. This happens if the pod was created while the webhook was
+// unavailable, or if the registry has lost the image since.
 //
-// If an image can never be pushed, or fails until the deadline, the pod gets its original image and a Warning Event: no pod waits
-// forever. All state between attempts is in the pod, so a restart of everything loses nothing.
+// If an image can never be pushed, or its push keeps failing until the deadline, the pod gets its original image and a Warning
+// Event, so no pod waits forever. All state between attempts is in the pod, so even a restart of all components loses nothing.
 package delivery

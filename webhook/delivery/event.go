@@ -6,7 +6,7 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// The reasons of our Events.
+// The reasons in our Events.
 const (
 	pushBegun    = "ImagePushing"
 	pushDone     = "ImagePushed"
@@ -16,15 +16,15 @@ const (
 	healFailed   = "ImageHealFailed"
 )
 
-// The actions of our Events. A retry and giving up are different actions: Kubernetes merges Events with the same field, reason
-// and action, and keeps the first text.
+// The actions in our Events. Retrying and giving up are different actions, because Kubernetes merges Events with the same field,
+// reason and action, and keeps only the first text.
 const (
 	push   = "Push"
 	giveUp = "GiveUp"
 	heal   = "Heal"
 )
 
-// event writes an Event about one field of the pod.
+// event writes an Event about one of the pod's fields.
 func (r *Reconciler) event(pod *corev1.Pod, field podimage.Waiting, reason, action, note string, args ...any) {
 	kind := corev1.EventTypeNormal
 	if reason == pushFailed {
@@ -33,7 +33,7 @@ func (r *Reconciler) event(pod *corev1.Pod, field podimage.Waiting, reason, acti
 	r.Events.Eventf(reference(pod, field.Path), nil, kind, reason, action, note, args...)
 }
 
-// reference returns the object that an Event regards: a field of the pod, or the whole pod for "".
+// reference returns the object that an Event is about: the pod's field at path, or the whole pod if path is "".
 func reference(pod *corev1.Pod, path string) *corev1.ObjectReference {
 	return &corev1.ObjectReference{
 		APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID, FieldPath: path,

@@ -19,28 +19,28 @@ import (
 )
 
 const (
-	// maxHeals is how often one pod is healed.
+	// maxHeals is how often one pod is healed at most.
 	maxHeals = 3
-	// healPause is the time between two heals of a pod: after a patch, the kubelet briefly reports the old image's failure for
-	// the new image.
+	// healPause is the minimum time between two heals of a pod. After a patch, the kubelet briefly reports the old image's failure
+	// for the new image.
 	healPause = 15 * time.Second
 )
 
-// Decisions decides about images of a pod that exists, by the current rules and images.
+// Decisions decides about an existing pod's images, using the current rules and the images that exist now.
 type Decisions interface {
-	// Reconsider decides about fields that the kubelet cannot pull.
+	// Reconsider decides again about fields whose images the kubelet cannot pull.
 	Reconsider(ctx context.Context, pod *podimage.Pod, fields []podimage.Field) []webhook.Outcome
-	// Exclusion returns why the rules leave the image alone in that pod, or nil.
+	// Exclusion returns why the rules exclude the image in that pod, or nil if they do not.
 	Exclusion(ctx context.Context, pod *podimage.Pod, image string) *rewrite.Refusal
 }
 
-// eligible reports whether the controller may change images of the pod: its namespace is not exempt.
+// eligible reports whether the controller may change the pod's images, because its namespace is not exempt.
 func eligible(pod *podimage.Pod) bool {
 	return !slices.Contains(config.ExemptNamespaces(), pod.Namespace)
 }
 
-// heal rewrites images that the kubelet cannot pull, once the registry has them. A pod needs that if it was created or updated
-// while the webhook was unavailable, or if the registry has lost its image.
+// heal rewrites images that the kubelet cannot pull, after pushing those that the registry does not have. A pod must be healed if
+// it was created or updated while the webhook was unavailable, or if the registry has lost its image.
 func (r *Reconciler) heal(ctx context.Context, pod *podimage.Pod) (reconcile.Result, error) {
 	before := podimage.ReadHealed(pod.Pod)
 	if wait := time.Until(before.Last.Add(healPause)); wait > 0 && wait <= healPause {
@@ -75,7 +75,8 @@ func (r *Reconciler) heal(ctx context.Context, pod *podimage.Pod) (reconcile.Res
 	return reconcile.Result{}, nil
 }
 
-// healPatch returns the patch that gives the pod its rewritten images. It fails for a pod that has changed since.
+// healPatch returns the patch that sets the rewritten images. The API server rejects the patch if the pod's images have changed
+// since the pod was read.
 func healPatch(pod *podimage.Pod, outcomes []webhook.Outcome, healed podimage.Healed) ([]jsonpatch.Operation, error) {
 	originals := map[string]string{}
 	patch := []jsonpatch.Operation{podimage.TestUID(pod.Pod)}
@@ -91,7 +92,8 @@ func healPatch(pod *podimage.Pod, outcomes []webhook.Outcome, healed podimage.He
 	return append(patch, annotate...), err
 }
 
-// pushNeeded has the images pushed that the decisions need pushed. It returns the errors that may pass.
+// pushNeeded pushes the images that the registry does not have yet, and updates their decisions. It returns the errors that may
+// be temporary.
 func (r *Reconciler) pushNeeded(ctx context.Context, outcomes []webhook.Outcome) error {
 	var passing []error
 	for i := range outcomes {
@@ -110,8 +112,8 @@ func (r *Reconciler) pushNeeded(ctx context.Context, outcomes []webhook.Outcome)
 	return errors.Join(passing...)
 }
 
-// unusedForm returns the rewritten image in a form that differs from the pod's image: the kubelet backs off by reference, for
-// up to five minutes, and would not soon retry the same reference.
+// unusedForm returns the rewritten image as a reference that differs from the pod's current one. The kubelet backs off by
+// reference, for up to five minutes, so it would not retry the same reference soon.
 func unusedForm(image string, decision rewrite.Decision) string {
 	if image != decision.Rewritten {
 		return decision.Rewritten

@@ -20,22 +20,22 @@ import (
 )
 
 const (
-	// firstProgress is how long pushes run before their pod shows progress: most have ended by then.
+	// firstProgress is how long pushes run before their pod shows progress. Most pushes have ended by then.
 	firstProgress = 2 * time.Second
-	// nextProgress is the time between two updates of the progress, as hundreds of pods may wait.
+	// nextProgress is the time between two updates of the progress. It is long because hundreds of pods may be waiting.
 	nextProgress = 5 * time.Second
-	// maxError is how many characters of an error a pod shows.
+	// maxError is how many characters of an error the progress annotation contains at most.
 	maxError = 200
 )
 
-// progress is the progress of the pushes for one pod. It is safe for concurrent use.
+// progress tracks the pushes for one pod. It is safe for concurrent use.
 type progress struct {
 	mu      sync.Mutex
 	byImage map[string]webhook.Progress
 }
 
-// report records the progress of one push. A push that is repeated, to see whether there is more to do, counts once it has
-// moved bytes.
+// report records the progress of one push. If an image is pushed a second time, the first push's progress is kept until the
+// second push has copied some bytes.
 func (p *progress) report(image string, now webhook.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -44,7 +44,7 @@ func (p *progress) report(image string, now webhook.Progress) {
 	}
 }
 
-// all returns the progress of all pushes together.
+// all returns the total progress of all pushes.
 func (p *progress) all() webhook.Progress {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -56,7 +56,8 @@ func (p *progress) all() webhook.Progress {
 	return sum
 }
 
-// moved returns how much of an image was pushed, for an Event, as in ", 412 MB". It returns "" for nothing or an unknown size.
+// moved returns how much of an image was pushed as a suffix for an Event, such as ", 412 MB". It returns "" if no bytes were
+// pushed.
 func (p *progress) moved(image string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -66,8 +67,8 @@ func (p *progress) moved(image string) string {
 	return ""
 }
 
-// show keeps writing the progress to the pod until stop is called. stop waits for a patch in flight: it must not arrive after
-// the patch that ungates the pod.
+// show writes the progress to the pod repeatedly until stop is called. stop waits for a patch in flight, because that patch must
+// not arrive after the patch that ungates the pod.
 func (r *Reconciler) show(ctx context.Context, pod *corev1.Pod, pushes *progress) (stop func()) {
 	ended := make(chan struct{})
 	var showing sync.WaitGroup
@@ -78,7 +79,7 @@ func (r *Reconciler) show(ctx context.Context, pod *corev1.Pod, pushes *progress
 				return
 			case <-time.After(wait):
 			}
-			// Until the sizes are known, the error of the last attempt is worth more.
+			// Until the sizes are known, an error from the last attempt is more useful than the progress.
 			if now := pushes.all(); now.Total > 0 || pod.Annotations[config.ProgressAnnotation] == "" {
 				r.showProgress(ctx, pod, progressText(now))
 			}
@@ -87,8 +88,8 @@ func (r *Reconciler) show(ctx context.Context, pod *corev1.Pod, pushes *progress
 	return func() { close(ended); showing.Wait() }
 }
 
-// showProgress writes the progress annotation of a gated pod; the patch that ungates the pod removes it. From then on the pod
-// is assumed to have the annotation, even if this patch fails: only people read it.
+// showProgress writes a gated pod's progress annotation, which is removed when the pod is ungated. It also sets the annotation in
+// pod, even if the patch fails, because the API server may still have applied the patch.
 func (r *Reconciler) showProgress(ctx context.Context, pod *corev1.Pod, text string) {
 	if !podimage.Gated(pod) || pod.Annotations[config.ProgressAnnotation] == text {
 		return
@@ -96,7 +97,7 @@ func (r *Reconciler) showProgress(ctx context.Context, pod *corev1.Pod, text str
 	metav1.SetMetaDataAnnotation(&pod.ObjectMeta, config.ProgressAnnotation, text)
 	patch, err := json.Marshal(podimage.ShowProgress(pod, text))
 	if err == nil {
-		patched := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}} // takes the response
+		patched := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}} // receives the response
 		err = r.Client.Patch(ctx, patched, client.RawPatch(types.JSONPatchType, patch))
 	}
 	if err != nil {
@@ -104,7 +105,7 @@ func (r *Reconciler) showProgress(ctx context.Context, pod *corev1.Pod, text str
 	}
 }
 
-// progressText describes the progress.
+// progressText describes the progress for the annotation.
 func progressText(now webhook.Progress) string {
 	if now.Total == 0 {
 		return "waiting for other pushes"
@@ -112,7 +113,7 @@ func progressText(now webhook.Progress) string {
 	return fmt.Sprintf("pushing %d of %d MB", megabytes(now.Done), megabytes(now.Total))
 }
 
-// retryText describes, on one line, why pushes failed that are retried.
+// retryText describes on one line why pushes failed that will be retried.
 func retryText(err error) string {
 	return fmt.Sprintf("retrying: %.*s", maxError, strings.ReplaceAll(err.Error(), "\n", "; "))
 }

@@ -17,7 +17,7 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// patches is a client that records its patches and their times, and fails them if it has an error.
+// patches is a client that records each patch and its time. If fails is set, every patch returns that error.
 type patches struct {
 	client.Client
 
@@ -32,7 +32,7 @@ func (p *patches) Patch(_ context.Context, pod client.Object, patch client.Patch
 	return errors.Join(err, p.fails)
 }
 
-// steady is a Pusher that pushes 10 MB a second for that many seconds.
+// steady is a Pusher whose pushes copy 10 MB per second for the given number of seconds.
 type steady struct{ seconds int64 }
 
 func (p steady) Push(_ context.Context, _ string, progress func(webhook.Progress)) (string, error) {
@@ -44,7 +44,7 @@ func (p steady) Push(_ context.Context, _ string, progress func(webhook.Progress
 	return someDigest, nil
 }
 
-// shown is a patch of the progress annotation, as patches records it.
+// shown returns a patch of the progress annotation in the form in which patches records it.
 func shown(after, text string) string {
 	return after + ` [{"op":"test","path":"/metadata/uid","value":"uid"},` +
 		`{"op":"test","path":"/spec/schedulingGates/0","value":{"name":"kind-local-registry/image-push"}},` +
@@ -60,16 +60,16 @@ func TestPush_ShowsItsProgress(t *testing.T) {
 		before string
 		want   []string
 	}{
-		"of all images together, now and then": {pusher: steady{13}, want: []string{
+		"of all images together, repeatedly": {pusher: steady{13}, want: []string{
 			shown("2s", "pushing 20 of 260 MB"), shown("7s", "pushing 120 of 260 MB"), shown("12s", "pushing 220 of 260 MB"),
 		}},
-		"not where it soon ends":        {pusher: steady{1}},
+		"not if the push ends soon":     {pusher: steady{1}},
 		"not on a pod without our gate": {pusher: steady{13}, ungate: true},
 		"once while nothing is known": {
 			pusher: &pusher{hangs: true}, want: []string{shown("2s", "waiting for other pushes")},
 		},
-		"not in the place of an error, while nothing is known": {pusher: &pusher{hangs: true}, before: failed},
-		"in the place of an error, once it is known": {
+		"not instead of an error, while nothing is known": {pusher: &pusher{hangs: true}, before: failed},
+		"instead of an error, once it is known": {
 			pusher: steady{3}, before: failed, want: []string{shown("2s", "pushing 20 of 60 MB")},
 		},
 	} {
@@ -107,7 +107,7 @@ func TestPush_SucceedsIfItCannotShowProgress(t *testing.T) {
 				t.Errorf("%s: %v", o.Path, o.err)
 			}
 		}
-		// It is unknown whether a patch without a response was applied.
+		// A patch that returned an error may still have been applied.
 		delivered, hidden := ungatePatch(pod, outcomes), podimage.HideProgress(pod)
 		if len(hidden) == 0 || !cmp.Equal(delivered[len(delivered)-len(hidden):], hidden) {
 			t.Errorf("patch = %v, want one that hides progress", delivered)
@@ -118,20 +118,20 @@ func TestPush_SucceedsIfItCannotShowProgress(t *testing.T) {
 func TestProgress_SumsAllImages(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
-		reports []webhook.Progress // of two images in turn
+		reports []webhook.Progress // for two images in turn
 		text    string
-		moved   string // of the first
+		moved   string // for the first image
 	}{
-		"nothing is known":           {nil, "waiting for other pushes", ""},
-		"both wait for others":       {[]webhook.Progress{{}, {}}, "waiting for other pushes", ""},
-		"nothing is moved yet":       {[]webhook.Progress{{Total: 858e6}}, "pushing 0 of 858 MB", ""},
-		"one waits":                  {[]webhook.Progress{{Done: 412e6, Total: 858e6}, {}}, "pushing 412 of 858 MB", ", 412 MB"},
-		"both move":                  {[]webhook.Progress{{Done: 5e6, Total: 8e6}, {Done: 3e6, Total: 9e6}}, "pushing 8 of 17 MB", ", 5 MB"},
-		"a small image":              {[]webhook.Progress{{Done: 1, Total: 2}}, "pushing 1 of 1 MB", ", 1 MB"},
-		"one begins anew":            {[]webhook.Progress{{Done: 5e6, Total: 8e6}, {}, {Total: 8e6}}, "pushing 5 of 8 MB", ", 5 MB"},
-		"one moves anew":             {[]webhook.Progress{{Done: 5e6, Total: 8e6}, {}, {Done: 1e6, Total: 2e6}}, "pushing 1 of 2 MB", ", 1 MB"},
-		"all was there already":      {[]webhook.Progress{{Total: 8e6}, {}, {}}, "waiting for other pushes", ""},
-		"one is there, one is moved": {[]webhook.Progress{{}, {Done: 1e6, Total: 2e6}}, "pushing 1 of 2 MB", ""},
+		"nothing is known":              {nil, "waiting for other pushes", ""},
+		"both wait for other pushes":    {[]webhook.Progress{{}, {}}, "waiting for other pushes", ""},
+		"nothing is copied yet":         {[]webhook.Progress{{Total: 858e6}}, "pushing 0 of 858 MB", ""},
+		"one waits":                     {[]webhook.Progress{{Done: 412e6, Total: 858e6}, {}}, "pushing 412 of 858 MB", ", 412 MB"},
+		"both are copied":               {[]webhook.Progress{{Done: 5e6, Total: 8e6}, {Done: 3e6, Total: 9e6}}, "pushing 8 of 17 MB", ", 5 MB"},
+		"a small image":                 {[]webhook.Progress{{Done: 1, Total: 2}}, "pushing 1 of 1 MB", ", 1 MB"},
+		"one starts again":              {[]webhook.Progress{{Done: 5e6, Total: 8e6}, {}, {Total: 8e6}}, "pushing 5 of 8 MB", ", 5 MB"},
+		"one is copied again":           {[]webhook.Progress{{Done: 5e6, Total: 8e6}, {}, {Done: 1e6, Total: 2e6}}, "pushing 1 of 2 MB", ", 1 MB"},
+		"all was present already":       {[]webhook.Progress{{Total: 8e6}, {}, {}}, "waiting for other pushes", ""},
+		"one is present, one is copied": {[]webhook.Progress{{}, {Done: 1e6, Total: 2e6}}, "pushing 1 of 2 MB", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -155,9 +155,9 @@ func TestRetryText_IsOneShortLine(t *testing.T) {
 		err  error
 		want string
 	}{
-		"an error": {errors.New("no route to host"), "retrying: no route to host"},
-		"two":      {errors.Join(errors.New("one"), errors.New("other")), "retrying: one; other"},
-		"a long":   {errors.New(strings.Repeat("é", 300)), "retrying: " + strings.Repeat("é", 200)},
+		"an error":     {errors.New("no route to host"), "retrying: no route to host"},
+		"two errors":   {errors.Join(errors.New("one"), errors.New("other")), "retrying: one; other"},
+		"a long error": {errors.New(strings.Repeat("é", 300)), "retrying: " + strings.Repeat("é", 200)},
 	} {
 		if got := retryText(tt.err); got != tt.want {
 			t.Errorf("retryText of %s = %q, want %q", name, got, tt.want)

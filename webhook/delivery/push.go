@@ -14,11 +14,11 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// minAttempt is how long a push may take that begins near or after the deadline, for example when the controller was
-// unavailable for long.
+// minAttempt is how long a push may take if it begins shortly before the deadline or after it, for example because the controller
+// was unavailable for a long time.
 const minAttempt = time.Minute
 
-// pushed is the result of pushing the image of one field.
+// pushed is the result of pushing one field's image.
 type pushed struct {
 	podimage.Waiting
 
@@ -29,7 +29,7 @@ type pushed struct {
 // refused reports whether the image can never be pushed.
 func (p pushed) refused() bool { return rewrite.ReasonOf(p.err) != "" }
 
-// settled returns the field with the image that it gets: pinned if it was pushed, and otherwise the original image.
+// settled returns the field with its new image: the pinned image if the push succeeded, and otherwise the original image.
 func (p pushed) settled() podimage.Settled {
 	if p.err != nil {
 		return p.Restored()
@@ -37,8 +37,8 @@ func (p pushed) settled() podimage.Settled {
 	return p.Pushed(p.digest)
 }
 
-// push pushes the distinct images of the fields concurrently and returns the result for each field. Meanwhile the pod shows the
-// progress.
+// push pushes the fields' distinct images concurrently and returns the result for each field. Meanwhile it shows the progress in
+// the pod's annotation.
 func (r *Reconciler) push(ctx context.Context, pod *podimage.Pod, fields []podimage.Waiting) []pushed {
 	moving := &progress{byImage: map[string]webhook.Progress{}}
 	defer r.show(ctx, pod.Pod, moving)()
@@ -63,8 +63,8 @@ func (r *Reconciler) push(ctx context.Context, pod *podimage.Pod, fields []podim
 	return outcomes
 }
 
-// pushOne pushes the image of one field, unless the rules now exclude it, with Events on the pod and a log line. If the build
-// that the field names is gone, it pushes the host's current build.
+// pushOne pushes one field's image, unless the rules now exclude it. It writes Events on the pod and a log line. If the build
+// that the field names is gone, it pushes the current build on the host instead.
 func (r *Reconciler) pushOne(ctx context.Context, pod *podimage.Pod, field podimage.Waiting, moving *progress) pushed {
 	if refusal := r.Decisions.Exclusion(ctx, pod, field.Original); refusal != nil {
 		return pushed{Waiting: field, err: refusal}
@@ -87,8 +87,8 @@ func (r *Reconciler) pushOne(ctx context.Context, pod *podimage.Pod, field podim
 	return pushed{Waiting: field, digest: digest}
 }
 
-// untilDeadline returns the time until the pod gets its original images if its pushes go on failing. It uses the wall clock,
-// which goes on while a computer sleeps.
+// untilDeadline returns the time until the pod gets its original images if its pushes keep failing. It uses the wall clock, so
+// the time that a computer sleeps is included.
 func (r *Reconciler) untilDeadline(pod *corev1.Pod) time.Duration {
 	return time.Until(pod.CreationTimestamp.Add(r.Deadline))
 }

@@ -26,12 +26,12 @@ import (
 )
 
 const (
-	// maxConcurrentReconciles is how many pods wait for their pushes concurrently. A waiting pod costs only a goroutine, and other
-	// pods must not queue behind hundreds that wait for a large image. The pusher copies two images concurrently, in the order
-	// of the requests.
+	// maxConcurrentReconciles limits how many pods wait for their pushes concurrently. It is high because a waiting pod costs only a
+	// goroutine, and other pods must not queue behind hundreds that wait for a large image. The pusher copies two images
+	// concurrently, in the order of the requests.
 	maxConcurrentReconciles = 256
-	// A failed push is retried after firstRetry, then after twice as long, up to lastRetry. So it takes 15 seconds at most to
-	// notice that an image was removed from the host while its pod waits.
+	// A failed push is retried after firstRetry, and then after twice the previous pause, up to lastRetry. So if an image is removed
+	// from the host while its pod is waiting, the controller notices within 15 seconds.
 	firstRetry = time.Second
 	lastRetry  = 10 * time.Second
 )
@@ -40,13 +40,13 @@ const (
 type Reconciler struct {
 	// Client patches pods.
 	Client client.Client
-	// Reader reads a pod from the API server, without a cache: the values that a patch tests must not be stale.
+	// Reader reads a pod from the API server without a cache, because the values that a patch tests must not be stale.
 	Reader client.Reader
 	// Pusher pushes the images.
 	Pusher webhook.Pusher
-	// Decisions decides about images of pods that exist.
+	// Decisions decides about existing pods' images.
 	Decisions Decisions
-	// Events takes the Events on the pods.
+	// Events records Events about the pods.
 	Events webhook.Recorder
 	// RegistryHost is the registry's host in every rewritten reference, such as localhost:5001.
 	RegistryHost string
@@ -54,10 +54,10 @@ type Reconciler struct {
 	Deadline time.Duration
 }
 
-// SetupWithManager adds the controller to the manager, whose cache should hold active pods only, see Strip.
+// SetupWithManager adds the controller to the manager. The manager's cache should contain only active pods, reduced by Strip.
 func (r *Reconciler) SetupWithManager(mgr manager.Manager) error {
-	// A pod cannot be gated later, and a failed attempt is queued again. So three events matter: a new pod, a pod that cannot
-	// pull an image, and a pod that waits for another image than before.
+	// A pod cannot be gated after its creation, and a failed attempt is queued again anyway. So only three events matter: a pod is
+	// new, cannot pull an image, or waits for a different image than before.
 	relevant := predicate.Funcs{
 		CreateFunc: func(e event.CreateEvent) bool { return r.wants(e.Object) },
 		UpdateFunc: func(e event.UpdateEvent) bool {
@@ -93,13 +93,13 @@ func (r *Reconciler) SetupWithManager(mgr manager.Manager) error {
 	return nil
 }
 
-// wants is Wants for a cached object.
+// wants applies Wants to a cached object.
 func (r *Reconciler) wants(object client.Object) bool {
 	pod, ok := object.(*corev1.Pod)
 	return ok && Wants(podimage.Read(pod, r.RegistryHost))
 }
 
-// Reconcile has one pod's images pushed and ungates the pod, or heals it. An error queues the pod again.
+// Reconcile either pushes a pod's images and ungates the pod, or heals it. If it returns an error, the pod is queued again.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	found := &corev1.Pod{}
 	if err := r.Reader.Get(ctx, request.NamespacedName, found); err != nil {
@@ -112,7 +112,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	case !podimage.Gated(found) && wantsHeal(pod):
 		return r.heal(ctx, pod)
 	}
-	if !eligible(pod) { // a user gated a pod of an exempt namespace; its images stay
+	if !eligible(pod) { // a user gated a pod in an exempt namespace; its images stay unchanged
 		return reconcile.Result{}, r.ungate(ctx, found, nil)
 	}
 	outcomes := r.push(ctx, pod, pod.Waiting())
@@ -127,14 +127,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	r.giveUp(ctx, found, outcomes)
 	err := r.ungate(ctx, found, outcomes)
-	if err != nil && ctx.Err() == nil { // as when a policy refuses the patch; the pod waits until that changes
+	if err != nil && ctx.Err() == nil { // for example, a policy refuses the patch; the pod waits until it is accepted
 		r.Events.Eventf(reference(found, ""), nil, corev1.EventTypeWarning, ungateFailed, push,
 			"Cannot ungate the pod: %.500s; retrying", err)
 	}
 	return reconcile.Result{}, err
 }
 
-// retryable returns the errors of pushes that are worth another attempt, and writes an Event for each.
+// retryable returns the errors of the pushes that should be retried, and writes an Event for each.
 func (r *Reconciler) retryable(pod *corev1.Pod, outcomes []pushed) error {
 	var passing []error
 	for _, o := range outcomes {
@@ -146,14 +146,15 @@ func (r *Reconciler) retryable(pod *corev1.Pod, outcomes []pushed) error {
 	return errors.Join(passing...)
 }
 
-// giveUp writes an Event for every image that was not pushed, with the image that the pod gets.
+// giveUp writes an Event for every image that was not pushed. The Event states which image the pod runs instead, or why its image
+// stays.
 func (r *Reconciler) giveUp(ctx context.Context, pod *corev1.Pod, outcomes []pushed) {
 	for _, o := range outcomes {
 		if o.err != nil {
 			end := fmt.Sprintf("running the original image %q", o.Original)
 			switch {
 			case o.Final:
-				end = "the API server allows no change back to the original image"
+				end = "the API server does not allow restoring the original image"
 			case o.Never:
 				end = "the original image is not restored because imagePullPolicy is Never"
 			}
@@ -164,7 +165,7 @@ func (r *Reconciler) giveUp(ctx context.Context, pod *corev1.Pod, outcomes []pus
 	}
 }
 
-// ungate pins the images that were pushed, restores the others, and ungates the pod.
+// ungate ungates the pod. In the same patch, it pins the images that were pushed and restores the other original images.
 func (r *Reconciler) ungate(ctx context.Context, pod *corev1.Pod, outcomes []pushed) error {
 	patched, err := r.patch(ctx, pod, ungatePatch(pod, outcomes))
 	if patched {
@@ -173,7 +174,7 @@ func (r *Reconciler) ungate(ctx context.Context, pod *corev1.Pod, outcomes []pus
 	return err
 }
 
-// ungatePatch returns the patch of ungate, which also removes the progress annotation.
+// ungatePatch returns the patch for ungate. It also removes the progress annotation.
 func ungatePatch(pod *corev1.Pod, outcomes []pushed) []jsonpatch.Operation {
 	fields := make([]podimage.Settled, len(outcomes))
 	for i, o := range outcomes {
@@ -182,7 +183,7 @@ func ungatePatch(pod *corev1.Pod, outcomes []pushed) []jsonpatch.Operation {
 	return podimage.Ungate(pod, fields)
 }
 
-// patch patches the pod and reports whether it did: an empty patch and a deleted pod need none.
+// patch patches the pod and reports whether it did. An empty patch or a deleted pod is not an error.
 func (r *Reconciler) patch(ctx context.Context, pod *corev1.Pod, patch []jsonpatch.Operation) (patched bool, err error) {
 	if len(patch) == 0 {
 		return false, nil

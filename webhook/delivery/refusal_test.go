@@ -28,7 +28,7 @@ func TestPush_PushesNoExcludedImage(t *testing.T) {
 		t.Errorf("pushes = %v, want none", behind.pushes)
 	}
 	if len(outcomes) != 1 || !outcomes[0].refused() || outcomes[0].settled().Image != "secret/app:1" {
-		t.Errorf("outcomes = %+v, want one, refused and restored", outcomes)
+		t.Errorf("outcomes = %+v, want one that is refused and restores the original image", outcomes)
 	}
 }
 
@@ -43,8 +43,8 @@ func TestPush_TakesTheNewBuildIfTheNamedOneIsGone(t *testing.T) {
 		pushes []string
 		want   string
 	}{
-		"it is there": {nil, []string{build}, build},
-		"it is gone":  {&rewrite.Refusal{Reason: rewrite.NotOnHost}, []string{build, "x:1"}, "localhost:5001/x:1@" + someDigest},
+		"the build is present": {nil, []string{build}, build},
+		"the build is gone":    {&rewrite.Refusal{Reason: rewrite.NotOnHost}, []string{build, "x:1"}, "localhost:5001/x:1@" + someDigest},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -64,7 +64,7 @@ func TestPush_TakesTheNewBuildIfTheNamedOneIsGone(t *testing.T) {
 	}
 }
 
-// refusing is a client that reads one pod and whose patches a policy refuses.
+// refusing is a client that always returns the same pod and whose patches are refused by a policy.
 type refusing struct {
 	client.Client
 	pod *corev1.Pod
@@ -95,7 +95,7 @@ func TestReconcile_WritesAnEventIfItCannotUngate(t *testing.T) {
 	r.Client, r.Reader, r.Events = refusing{pod: pod}, refusing{pod: pod}, events
 	_, err := r.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(pod)})
 	if !apierrors.IsForbidden(err) {
-		t.Errorf("error = %v, want the policy's, so that it is tried again", err)
+		t.Errorf("error = %v, want the policy's error, so that the pod is queued again", err)
 	}
 	if diff := cmp.Diff(reasons{ungateFailed}, *events); diff != "" {
 		t.Errorf("Events (-want +got):\n%s", diff)
@@ -115,6 +115,6 @@ func TestReconcile_OnlyUngatesInExemptNamespaces(t *testing.T) {
 		t.Errorf("pushes = %v, want none", behind.pushes)
 	}
 	if len(patched.made) != 1 || strings.Contains(patched.made[0], "image\"") || !strings.Contains(patched.made[0], "schedulingGates") {
-		t.Errorf("patches = %v, want one, of the gate alone", patched.made)
+		t.Errorf("patches = %v, want one that only removes the gate", patched.made)
 	}
 }

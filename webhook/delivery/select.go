@@ -9,11 +9,11 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// Wants reports whether the controller must deliver images of the pod or heal it.
+// Wants reports whether the controller must deliver the pod's images or heal the pod.
 func Wants(pod *podimage.Pod) bool { return wantsDelivery(pod) || wantsHeal(pod) }
 
-// wantsDelivery reports whether the pod is gated, or waits for a push on a node: a pod that is created with a node cannot be
-// gated.
+// wantsDelivery reports whether the pod is gated, or already has a node and waits for a push. A pod that is created with a node
+// cannot be gated.
 func wantsDelivery(pod *podimage.Pod) bool {
 	if pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodPending {
 		return false
@@ -21,18 +21,18 @@ func wantsDelivery(pod *podimage.Pod) bool {
 	return podimage.Gated(pod.Pod) || pod.Spec.NodeName != "" && len(pod.Waiting()) > 0
 }
 
-// wantsHeal reports whether the kubelet cannot pull an image of the pod, and the pod's namespace is eligible. A running pod can
-// have such a container too, if the container was updated or its image was removed from the node.
+// wantsHeal reports whether the pod's namespace is eligible and the kubelet cannot pull one of the pod's images. This can happen
+// in a running pod too, if a container was updated or its image was removed from the node.
 func wantsHeal(pod *podimage.Pod) bool {
 	active := pod.Status.Phase == corev1.PodPending || pod.Status.Phase == corev1.PodRunning
 	return pod.DeletionTimestamp == nil && active && eligible(pod) && len(pod.Unpullable()) > 0
 }
 
-// imagesChanged reports whether an update changed an image of the pod.
+// imagesChanged reports whether an update changed one of the pod's images.
 func imagesChanged(pod, old *corev1.Pod) bool { return len(podimage.Updated(pod, old)) > 0 }
 
-// Strip reduces a pod in the cache to what Wants, the journal and the loop guard read. It is a cache.TransformFunc and returns
-// other objects unchanged.
+// Strip reduces a cached pod to the fields that Wants, the journal and the loop guard read. It is a cache.TransformFunc and
+// returns any other object unchanged.
 func Strip(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok {
@@ -64,7 +64,7 @@ func Strip(object any) (any, error) {
 	return stripped, nil
 }
 
-// stripLabels keeps the revision of the owner's template.
+// stripLabels keeps only the label with the revision of the owner's template.
 func stripLabels(labels map[string]string) map[string]string {
 	revision, ok := labels[appsv1.ControllerRevisionHashLabelKey]
 	if !ok {
@@ -73,7 +73,7 @@ func stripLabels(labels map[string]string) map[string]string {
 	return map[string]string{appsv1.ControllerRevisionHashLabelKey: revision}
 }
 
-// stripContainers keeps names and images.
+// stripContainers keeps only names and images.
 func stripContainers(containers []corev1.Container) []corev1.Container {
 	stripped := make([]corev1.Container, len(containers))
 	for i := range containers {
@@ -82,7 +82,7 @@ func stripContainers(containers []corev1.Container) []corev1.Container {
 	return stripped
 }
 
-// stripVolumes keeps image volumes.
+// stripVolumes keeps only image volumes.
 func stripVolumes(volumes []corev1.Volume) []corev1.Volume {
 	var stripped []corev1.Volume
 	for i := range volumes {
@@ -93,7 +93,7 @@ func stripVolumes(volumes []corev1.Volume) []corev1.Volume {
 	return stripped
 }
 
-// stripStatuses keeps the containers whose image the kubelet cannot pull.
+// stripStatuses keeps only the statuses of containers whose image the kubelet cannot pull.
 func stripStatuses(statuses []corev1.ContainerStatus) []corev1.ContainerStatus {
 	var stripped []corev1.ContainerStatus
 	for i := range statuses {

@@ -8,12 +8,13 @@ import (
 	"sync"
 )
 
-// maxStrangers is how many connections callers may have that are not known as the API server. It is far more than the API
-// server opens at a time, one for each call in flight.
+// maxStrangers limits the total number of connections from callers that are not known to be the API server. The API server opens
+// one connection for each call in flight, which is far fewer.
 const maxStrangers = 512
 
-// connections are the connections to the webhook's port, which is open to every pod. If there are too many, it closes the
-// oldest one of the address with the most, so that a pod which opens thousands loses its own.
+// connections tracks the connections to the webhook's port, which every pod can reach. If there are too many, it finds the
+// address with the most connections and closes that address's oldest one. So a pod that opens thousands of connections loses its
+// own.
 type connections struct {
 	limit int
 
@@ -22,21 +23,21 @@ type connections struct {
 	opened    int
 }
 
-// connection is a connection of a caller that is not known yet.
+// connection is a connection from a caller that is not yet known to be the API server.
 type connection struct {
 	conn   net.Conn
-	number int // in the order in which they were opened
+	number int // counts connections in the order in which they were opened
 }
 
-// newConnections returns connections of at most limit strangers.
+// newConnections returns connections that allow at most limit strangers.
 func newConnections(limit int) *connections {
 	return &connections{limit: limit, strangers: map[net.Conn]*connection{}}
 }
 
-// connKey is the key of a request's connection in its context.
+// connKey is the context key for a request's connection.
 type connKey struct{}
 
-// ConnContext is http.Server.ConnContext: it adds a connection.
+// ConnContext adds a connection. It is for http.Server.ConnContext.
 func (c *connections) ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -50,14 +51,15 @@ func (c *connections) ConnContext(ctx context.Context, conn net.Conn) context.Co
 	return context.WithValue(ctx, connKey{}, conn)
 }
 
-// ConnState is http.Server.ConnState: it removes closed connections.
+// ConnState removes closed connections. It is for http.Server.ConnState.
 func (c *connections) ConnState(conn net.Conn, state http.ConnState) {
 	if state == http.StateClosed {
 		c.forget(conn)
 	}
 }
 
-// known marks the connection of the request's context as one of the API server, which is never closed.
+// known marks the connection in the request's context as the API server's. Such a connection is never closed for being one too
+// many.
 func (c *connections) known(ctx context.Context) {
 	if conn, ok := ctx.Value(connKey{}).(net.Conn); ok {
 		c.forget(conn)
@@ -71,7 +73,7 @@ func (c *connections) forget(conn net.Conn) {
 	delete(c.strangers, conn)
 }
 
-// surplus returns the connection to close. The caller holds c.mu.
+// surplus returns the connection to close. The caller must hold c.mu.
 func (c *connections) surplus() net.Conn {
 	count, oldest := map[string]int{}, map[string]*connection{}
 	var most string
@@ -97,7 +99,7 @@ func hostOf(conn net.Conn) string {
 	return address
 }
 
-// cut closes the connection without a TLS alert, which would wait for the peer to read it.
+// cut closes the connection without sending a TLS alert, because sending it could block until the peer reads it.
 func cut(conn net.Conn) {
 	if secure, ok := conn.(*tls.Conn); ok {
 		conn = secure.NetConn()

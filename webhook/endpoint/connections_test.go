@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// pipe is a connection from an address that records its Close.
+// pipe is a fake connection from host that records whether it was closed.
 type pipe struct {
 	net.Conn
 
@@ -38,7 +38,7 @@ func TestConnections_CloseTheOldestOfTheBusiestAddress(t *testing.T) {
 		flood = append(flood, conn)
 	}
 	if known.closed || fresh.closed {
-		t.Error("a connection of another address is closed")
+		t.Error("a connection from another address was closed")
 	}
 	for i, conn := range flood {
 		if want := i < len(flood)-9; conn.closed != want {
@@ -49,6 +49,6 @@ func TestConnections_CloseTheOldestOfTheBusiestAddress(t *testing.T) {
 		c.ConnState(conn, http.StateClosed)
 	}
 	if got := len(c.strangers); got != 1 {
-		t.Errorf("%d strangers are left, want 1", got)
+		t.Errorf("%d strangers remain, want 1", got)
 	}
 }

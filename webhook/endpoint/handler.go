@@ -13,19 +13,20 @@ import (
 )
 
 const (
-	// maxConcurrentRequests is how many requests of the API server are answered concurrently. The others wait, so that no burst
-	// takes more memory than the process has.
+	// maxConcurrentRequests limits how many of the API server's requests are answered concurrently. Further requests wait, so that a
+	// burst does not exhaust the process's memory.
 	maxConcurrentRequests = 16
-	// maxConcurrentStrangers is the same for requests of other callers, and maxStrangerBody limits their bodies in bytes.
+	// maxConcurrentStrangers is the same limit for requests from other callers. maxStrangerBody is the maximum size of their bodies
+	// in bytes.
 	maxConcurrentStrangers = 2
 	maxStrangerBody        = 1 << 20
 )
 
-// Handler answers the API server over HTTP. A request that cannot be answered gets an HTTP error and not a denial, so that
-// failurePolicy: Ignore lets it through.
+// Handler answers admission requests over HTTP. For a request that it cannot answer, it returns an HTTP error instead of a
+// denial, so that the API server admits the pod because of failurePolicy: Ignore.
 //
-// The API server knows the path, which ends with a token. Any other request is answered as a dry run, in a small lane of its
-// own: it comes from a pod, or from an API server that does not know the path yet.
+// Only the API server knows the path, which ends with a token. A request with any other path comes from a pod, or from an API
+// server that does not know the path yet. It is answered as a dry run, in a small lane of its own.
 type Handler struct {
 	log       logr.Logger
 	token     func() string
@@ -34,8 +35,8 @@ type Handler struct {
 	draining  atomic.Bool
 }
 
-// New returns a Handler whose requests admission answers. token returns the end of the API server's path, or "" while that is
-// unknown.
+// New returns a Handler that passes requests to admission. token returns the token at the end of the API server's path, or ""
+// while the token is unknown.
 func New(admission *webhook.Handler, token func() string) *Handler {
 	return &Handler{
 		log:       admission.Log,
@@ -45,8 +46,8 @@ func New(admission *webhook.Handler, token func() string) *Handler {
 	}
 }
 
-// Drain makes clients close each connection after its next response. An API server pools connections, and loses a request that
-// it sends on one which is being closed. So it must first close those that it uses.
+// Drain makes clients close each connection after its next response. The API server pools connections, and a request that it
+// sends on a connection that is just being closed is lost. So the API server must close its connections before the process ends.
 func (h *Handler) Drain() { h.draining.Store(true) }
 
 // ServeHTTP implements http.Handler.
@@ -73,13 +74,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(answer)
 }
 
-// Knows reports whether the request has the path that only the API server knows.
+// Knows reports whether the request's path contains the token that only the API server knows.
 func (h *Handler) Knows(r *http.Request) bool {
 	token := h.token()
 	return token != "" && subtle.ConstantTimeCompare([]byte(r.URL.Path), []byte(webhook.Path+"/"+token)) == 1
 }
 
-// statusOf returns the status of a request whose body could not be read, or that waited too long.
+// statusOf returns the HTTP status for a request whose body could not be read or that waited too long.
 func statusOf(err error) int {
 	_, tooLarge := errors.AsType[errTooLarge](err)
 	_, cut := errors.AsType[*http.MaxBytesError](err)
@@ -92,7 +93,7 @@ func statusOf(err error) int {
 	return http.StatusServiceUnavailable
 }
 
-// refuse answers with an error. Errors of strangers are not logged, as anyone can cause any number of them.
+// refuse answers with an error. Errors in strangers' requests are not logged, because anyone can cause any number of them.
 func (h *Handler) refuse(w http.ResponseWriter, lane *lane, status int, err error) {
 	if lane == h.apiServer {
 		h.log.Error(err, "request not answered")

@@ -15,26 +15,26 @@ import (
 	"kind-local-registry/webhook/webhooktest"
 )
 
-// knownPath is the path that only the API server knows, in these tests.
+// knownPath is the API server's path in these tests.
 const knownPath = "/pods/some-token"
 
-// newServer returns an endpoint that knows the API server by knownPath.
+// newServer returns an endpoint that recognises the API server by knownPath.
 func newServer(handler *webhook.Handler) *endpoint.Handler {
 	return endpoint.New(handler, func() string { return "some-token" })
 }
 
-// post returns the response to the document at that path.
+// post sends the document to the path and returns the response.
 func post(server *endpoint.Handler, path, document string) *httptest.ResponseRecorder {
 	return record(server, httptest.NewRequest(http.MethodPost, path, strings.NewReader(document)))
 }
 
-// strangers returns a request of a caller that is not the API server.
+// strangers returns a request from a caller that is not the API server.
 func strangers(t *testing.T, document string) *http.Request {
 	t.Helper()
 	return httptest.NewRequestWithContext(t.Context(), http.MethodPost, webhook.Path, strings.NewReader(document))
 }
 
-// record returns the response to the request.
+// record sends the request and returns the response.
 func record(server *endpoint.Handler, request *http.Request) *httptest.ResponseRecorder {
 	recorder := httptest.NewRecorder()
 	server.ServeHTTP(recorder, request)
@@ -58,17 +58,17 @@ func TestServeHTTP_AnswersWithTheSameUID(t *testing.T) {
 	}
 }
 
-// The API server treats any status but 200 as a failed call, and failurePolicy: Ignore then lets the pod through.
+// The API server treats any status except 200 as a failed call. With failurePolicy: Ignore, it then admits the pod.
 func TestServeHTTP_FailsWithoutADenial(t *testing.T) {
 	t.Parallel()
 	for name, body := range map[string]string{
-		"nothing":              "",
-		"no JSON":              "{",
-		"another kind":         `{"apiVersion":"v1","kind":"Pod"}`,
-		"an older version":     `{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview","request":{}}`,
-		"no request":           `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`,
-		"more than is read":    webhooktest.Document(`"` + strings.Repeat("x", 8<<20) + `"`),
-		"deeper than JSON may": webhooktest.Document(strings.Repeat("[", 10001)),
+		"nothing":               "",
+		"no JSON":               "{",
+		"another kind":          `{"apiVersion":"v1","kind":"Pod"}`,
+		"an older version":      `{"apiVersion":"admission.k8s.io/v1beta1","kind":"AdmissionReview","request":{}}`,
+		"no request":            `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview"}`,
+		"larger than the limit": webhooktest.Document(`"` + strings.Repeat("x", 8<<20) + `"`),
+		"nested too deeply":     webhooktest.Document(strings.Repeat("[", 10001)),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

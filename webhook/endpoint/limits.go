@@ -12,30 +12,30 @@ import (
 )
 
 const (
-	// bodyTimeout is how long the body of a request may take to arrive. The API server sends it immediately.
+	// bodyTimeout is how long a request's body may take to arrive. The API server sends it immediately.
 	bodyTimeout = time.Second
-	// queueTimeout is how long a request waits to be read: as long as the API server waits for the response by the chart's
-	// default.
+	// queueTimeout is how long a request waits to be read. It equals the chart's default for how long the API server waits for a
+	// response.
 	queueTimeout = 5 * time.Second
-	// slotSize is how many bytes of a body one slot covers; a larger body takes several slots.
+	// slotSize is how many bytes of a body one slot covers. A larger body needs several slots.
 	slotSize = 512 << 10
-	// minBody is how many bytes a body counts at least: if many small bodies waited for slots, the garbage collector would have
-	// no room.
+	// minBody is the smallest size, in bytes, that is reserved for a body, even if the body is smaller. It limits how many small
+	// requests wait for slots, so that the garbage collector has enough memory.
 	minBody = 256 << 10
 )
 
-// lane limits the requests of one kind: the memory of their bodies, before they are read, and how many are answered
-// concurrently. A request takes its slots only when its body is complete.
+// lane limits one kind of request. It reserves memory for bodies before they are read, and limits how many requests are answered
+// concurrently. A request takes slots only after its body has arrived completely.
 type lane struct {
 	answer  func(ctx context.Context, document []byte) ([]byte, error)
 	maxBody int64 // bytes
 	bodies  *semaphore.Weighted
 	size    int64 // in slots
 	slots   *semaphore.Weighted
-	waiting *semaphore.Weighted // in slots, of requests that wait for a push in place of their slots
+	waiting *semaphore.Weighted // in slots; for requests that wait for a push and have released their slots
 }
 
-// newLane returns a lane with that many slots, for bodies of at most maxBody bytes.
+// newLane returns a lane with the given number of slots, for bodies of at most maxBody bytes.
 func newLane(slots, maxBody int64, answer func(context.Context, []byte) ([]byte, error)) *lane {
 	return &lane{
 		answer:  answer,
@@ -47,12 +47,13 @@ func newLane(slots, maxBody int64, answer func(context.Context, []byte) ([]byte,
 	}
 }
 
-// errTooLarge is the error of a request whose body is larger than the lane accepts.
+// errTooLarge is returned for a request whose body is larger than the lane accepts.
 type errTooLarge struct{ max int64 }
 
 func (e errTooLarge) Error() string { return fmt.Sprintf("the body has more than %d bytes", e.max) }
 
-// enter reads the request's body and takes its slots. The place has both until it leaves.
+// enter reads the request's body and takes its slots. The returned place keeps the reserved memory and the slots until leave is
+// called.
 func (l *lane) enter(w http.ResponseWriter, r *http.Request) (*place, []byte, error) {
 	size := r.ContentLength
 	if size > l.maxBody {
@@ -65,7 +66,7 @@ func (l *lane) enter(w http.ResponseWriter, r *http.Request) (*place, []byte, er
 	ctx, cancel := context.WithTimeout(r.Context(), queueTimeout)
 	defer cancel()
 	if err := l.bodies.Acquire(ctx, size); err != nil {
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // do not read the body afterwards either
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // so that the server does not read the body later either
 		return nil, nil, fmt.Errorf("waiting to read the request: %w", err)
 	}
 	slots := min(1+size/slotSize, l.size)
@@ -75,7 +76,7 @@ func (l *lane) enter(w http.ResponseWriter, r *http.Request) (*place, []byte, er
 	}
 	if err != nil {
 		l.bodies.Release(size)
-		_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // do not wait for the rest of the body
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now()) // so that the server does not wait for the rest of the body
 		return nil, nil, err
 	}
 	return &place{lane: l, body: size, slots: slots, held: l.slots}, body, nil
@@ -87,8 +88,8 @@ func (l *lane) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > 0 {
 		body.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
-	// Only a test's connection has no deadlines. Afterwards there is none: the server goes on reading the connection to notice
-	// a client that leaves.
+	// The errors are ignored because only connections in tests do not support deadlines. The deadline is removed after the body is
+	// read, because the server keeps reading from the connection to notice when the client closes it.
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
 	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, l.maxBody)); err != nil {
@@ -98,25 +99,26 @@ func (l *lane) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body.Bytes(), nil
 }
 
-// place is what a request has taken of its lane.
+// place contains what a request has taken from its lane.
 type place struct {
 	lane *lane
 
 	mu    sync.Mutex
 	body  int64 // bytes
 	slots int64
-	held  *semaphore.Weighted // that the slots are of
+	held  *semaphore.Weighted // the semaphore that the slots were taken from
 	full  bool                // no room to wait for a push
 }
 
-// leave returns everything.
+// leave releases the slots and the reserved memory.
 func (p *place) leave() {
 	p.held.Release(p.slots)
 	p.lane.bodies.Release(p.body)
 }
 
-// wait returns the request's body and slots, as it is about to wait for a push. It returns false if there is no room to wait.
-// The little work after that needs no slots.
+// wait releases the request's slots and reserved memory, because the request is about to wait for a push. It returns false, and
+// releases nothing, if too many requests are already waiting. The request takes no slots again after the push, because little
+// work is left then.
 func (p *place) wait() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -20,12 +20,13 @@ import (
 )
 
 const (
-	// plainPod is a pod whose image is in the registry. volumePod has an image volume that only the host has.
+	// plainPod is a pod whose image is in the registry. volumePod also has an image volume whose image is only on the host.
 	plainPod  = `{"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`
 	volumePod = `{"spec":{"containers":[{"name":"a","image":"registry/x"}],"volumes":[{"name":"v","image":{"reference":"host/big:1"}}]}}`
 )
 
-// hold connects to the server and begins a request without sending its body. On return, the server reads the body.
+// hold connects to the server and begins a request without sending its body. When hold returns, the server is waiting for the
+// body.
 func hold(t *testing.T, address string) net.Conn {
 	t.Helper()
 	conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", address)
@@ -42,7 +43,7 @@ func hold(t *testing.T, address string) net.Conn {
 	}
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	if err != nil || !strings.Contains(line, "100 Continue") {
-		t.Fatalf("the server does not read the body: %q, %v", line, err)
+		t.Fatalf("the server is not waiting for the body: %q, %v", line, err)
 	}
 	return conn
 }
@@ -59,12 +60,12 @@ func TestServeHTTP_GivesNoSlotToAnUnsentBody(t *testing.T) {
 	client.Timeout = 5 * time.Second // the chart's timeout
 	answer, err := client.Post(server.URL+knownPath, "application/json", strings.NewReader(webhooktest.Document(plainPod)))
 	if err != nil {
-		t.Fatalf("a request beside those: %v", err)
+		t.Fatalf("a request beside the unsent bodies: %v", err)
 	}
 	_ = answer.Body.Close()
 	for _, conn := range held {
 		if _, err := io.Copy(io.Discard, conn); err != nil && !errors.Is(err, net.ErrClosed) {
-			t.Errorf("the server has not given up a body that does not come: %v", err)
+			t.Errorf("the server is still waiting for a body that does not arrive: %v", err)
 		}
 	}
 }
@@ -106,7 +107,7 @@ func TestServeHTTP_FreesSlotsDuringPushes(t *testing.T) {
 		synctest.Wait()
 		webhooktest.Response(t, post(server, knownPath, webhooktest.Document(plainPod)).Body.Bytes())
 		if took := time.Since(start); took > 0 {
-			t.Errorf("a pod without a push waited %s for those of others", took)
+			t.Errorf("a pod without a push waited %s for other pods' pushes", took)
 		}
 		sending.Wait()
 		close(waited)
@@ -117,7 +118,7 @@ func TestServeHTTP_FreesSlotsDuringPushes(t *testing.T) {
 			}
 		}
 		if long != 16 {
-			t.Errorf("%d pods waited for a push, want 16, and the others none", long)
+			t.Errorf("%d pods waited for a push, want 16, and no wait for the others", long)
 		}
 	})
 }
@@ -127,14 +128,14 @@ func TestServeHTTP_RefusesLargerBodiesOfStrangers(t *testing.T) {
 	server := newServer(webhooktest.NewHandler(t, logr.Discard()))
 	large := webhooktest.Document(`"` + strings.Repeat("x", 2<<20) + `"`)
 	if got := post(server, "/pods", large).Code; got != http.StatusRequestEntityTooLarge {
-		t.Errorf("2 MiB of a stranger: status %d, want %d", got, http.StatusRequestEntityTooLarge)
+		t.Errorf("2 MiB from a stranger: status %d, want %d", got, http.StatusRequestEntityTooLarge)
 	}
 	if got := post(server, knownPath, large).Code; got != http.StatusOK {
-		t.Errorf("2 MiB of the API server: status %d, want %d", got, http.StatusOK)
+		t.Errorf("2 MiB from the API server: status %d, want %d", got, http.StatusOK)
 	}
 	unknown := strangers(t, large)
 	unknown.ContentLength = -1
 	if got := record(server, unknown).Code; got != http.StatusRequestEntityTooLarge {
-		t.Errorf("2 MiB of a stranger, in chunks: status %d, want %d", got, http.StatusRequestEntityTooLarge)
+		t.Errorf("2 MiB from a stranger, in chunks: status %d, want %d", got, http.StatusRequestEntityTooLarge)
 	}
 }

@@ -21,7 +21,7 @@ import (
 	"kind-local-registry/webhook/webhooktest"
 )
 
-// failingRecorder is a Recorder that fails the test when an Event is written.
+// failingRecorder is a Recorder that fails the test if an Event is written.
 type failingRecorder struct{ t *testing.T }
 
 func (r failingRecorder) Eventf(_, _ runtime.Object, _, reason, _, note string, args ...any) {
@@ -53,13 +53,13 @@ func TestServeHTTP_AnswersStrangersWithoutSideEffects(t *testing.T) {
 	}
 	record(server, strangers(t, "not JSON"))
 	if pusher.Pushed > 0 {
-		t.Error("a push was made")
+		t.Error("an image was pushed")
 	}
 	quiet := webhooktest.NewHandler(t, logr.Discard())
 	quiet.Guard = h.Guard
 	answer, err := quiet.Answer(t.Context(), []byte(pod))
 	if err != nil || !strings.Contains(string(webhooktest.Response(t, answer).Patch), webhooktest.Digest) {
-		t.Error("the loop guard has counted pods of strangers")
+		t.Error("the loop guard has counted pods from strangers")
 	}
 }
 
@@ -72,7 +72,7 @@ func TestServeHTTP_TreatsAllAsStrangersWithoutAToken(t *testing.T) {
 	}
 }
 
-// lookerFunc is a Looker that is one function.
+// lookerFunc is a function that implements Looker.
 type lookerFunc func(ctx context.Context, name rewrite.Name) (rewrite.Presence, error)
 
 func (f lookerFunc) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
@@ -104,11 +104,11 @@ func TestServeHTTP_AnswersTheAPIServerBesideStrangers(t *testing.T) {
 				post(server, "/pods", webhooktest.Document(`{"spec":{"containers":[`+strings.Join(silent, ",")+`]}}`))
 			})
 		}
-		synctest.Wait() // until their lookups hang
+		synctest.Wait() // wait until the strangers' lookups hang
 		start := time.Now()
 		answer := post(server, knownPath, webhooktest.Document(`{"spec":{"containers":[{"name":"a","image":"registry/x"}]}}`))
 		if took := time.Since(start); took > 0 || len(webhooktest.Response(t, answer.Body.Bytes()).Patch) == 0 {
-			t.Errorf("answered after %s: %s, want a patch at once", took, answer.Body)
+			t.Errorf("answered after %s: %s, want a patch immediately", took, answer.Body)
 		}
 		sending.Wait()
 		end()

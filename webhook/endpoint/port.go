@@ -17,37 +17,37 @@ import (
 )
 
 const (
-	// headerTimeout is how long a TLS handshake, and then the header of a request, may take.
+	// headerTimeout limits the time for the TLS handshake, and then for each request's header.
 	headerTimeout = 5 * time.Second
-	// idleTimeout is how long an idle connection is kept: as long as the API server keeps it.
+	// idleTimeout is how long an idle connection is kept open. The API server keeps it open equally long.
 	idleTimeout = 90 * time.Second
-	// maxHeader is the largest header of a request in bytes. The API server sends some hundreds.
+	// maxHeader is the maximum size of a request's header in bytes. The API server sends a few hundred bytes.
 	maxHeader = 8 << 10
-	// dialTimeout is how long the process may take to answer itself.
+	// dialTimeout limits how long the process may take to accept its own connection.
 	dialTimeout = 5 * time.Second
 )
 
-// Certificates is the source of the serving certificate, a *certs.Keeper.
+// Certificates provides the serving certificate. A *certs.Keeper implements it.
 type Certificates interface {
-	// GetCertificate is tls.Config.GetCertificate.
+	// GetCertificate returns the certificate. It is for tls.Config.GetCertificate.
 	GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
-	// Ready is a healthz.Checker. It fails until a certificate is served.
+	// Ready is a healthz.Checker. It fails until there is a certificate to serve.
 	Ready(request *http.Request) error
 }
 
-// Port serves a Handler over HTTPS, in HTTP/1.1 as the API server asks for. It is a manager.Runnable.
+// Port serves a Handler over HTTPS. It uses HTTP/1.1, which the API server requests. It is a manager.Runnable.
 type Port struct {
-	// Number is the TCP port, on all addresses.
+	// Number is the TCP port. It is opened on all addresses.
 	Number int
 	// Handler answers the requests.
 	Handler *Handler
 	// Certificates provides the serving certificate.
 	Certificates Certificates
-	// Log takes errors.
+	// Log is used for connection errors.
 	Log logr.Logger
 }
 
-// NeedLeaderElection implements manager.LeaderElectionRunnable: every replica serves.
+// NeedLeaderElection implements manager.LeaderElectionRunnable. It returns false because every replica serves.
 func (*Port) NeedLeaderElection() bool { return false }
 
 // Start serves until ctx ends.
@@ -70,7 +70,7 @@ func (p *Port) Start(ctx context.Context) error {
 		Protocols:         new(http.Protocols),
 		ConnContext:       open.ConnContext,
 		ConnState:         open.ConnState,
-		// Any pod can cause handshake errors.
+		// Handshake errors are logged at debug level only, because any pod can cause them.
 		ErrorLog: slog.NewLogLogger(logr.ToSlogHandler(p.Log), slog.LevelDebug),
 	}
 	server.Protocols.SetHTTP1(true)
@@ -83,10 +83,10 @@ func (p *Port) Start(ctx context.Context) error {
 	return nil
 }
 
-// Ready is a healthz.Checker. It succeeds while the webhook would answer the API server's next call.
+// Ready is a healthz.Checker. It succeeds if the webhook can answer the API server's next call.
 func (p *Port) Ready(request *http.Request) error {
 	if err := p.Certificates.Ready(request); err != nil {
-		return err // without a certificate nothing serves
+		return err // the port cannot be served without a certificate
 	}
 	dialer := tls.Dialer{
 		NetDialer: &net.Dialer{Timeout: dialTimeout},

@@ -7,18 +7,18 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// errOpen is the error of a lookup while the circuit breaker is open.
+// errOpen is returned for a lookup while the circuit breaker is open.
 var errOpen = errors.New("not looked up: the last lookup was not answered")
 
-// breaker is open while lookups fail immediately.
+// breaker is a circuit breaker. While it is open, lookups fail immediately.
 type breaker struct {
 	open    bool
-	probing bool         // the probe runs; it may still run for a moment after the breaker was closed
-	silent  rewrite.Name // whose lookup was not answered
-	next    rewrite.Name // to probe: the last other name that was looked up since, or silent
+	probing bool         // whether the probe is running; it may still run briefly after the breaker closes
+	silent  rewrite.Name // the name whose lookup was not answered
+	next    rewrite.Name // the name to probe: the last other name requested since, or silent
 }
 
-// trip opens the breaker because the lookup of name was not answered, and starts the probe. The caller holds the mutex.
+// trip opens the breaker because the lookup of name was not answered, and starts the probe. The caller must hold the mutex.
 func (c *Cache) trip(name rewrite.Name) {
 	c.breaker.open, c.breaker.silent, c.breaker.next = true, name, name
 	if !c.breaker.probing {
@@ -27,7 +27,7 @@ func (c *Cache) trip(name rewrite.Name) {
 	}
 }
 
-// probe looks names up until one lookup is answered, which closes the breaker.
+// probe repeats lookups until one is answered, which closes the breaker.
 func (c *Cache) probe() {
 	tick := time.NewTicker(retryPause)
 	defer tick.Stop()
@@ -45,7 +45,7 @@ func (c *Cache) probe() {
 	}
 }
 
-// nextProbe returns the name to probe while the breaker is open.
+// nextProbe returns the name to probe and whether the breaker is still open.
 func (c *Cache) nextProbe() (name rewrite.Name, open bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -14,17 +14,17 @@ import (
 	"kind-local-registry/webhook/lookup"
 )
 
-// lookerFunc is a Looker that is one function.
+// lookerFunc is a function that implements Looker.
 type lookerFunc func(ctx context.Context, name rewrite.Name) (rewrite.Presence, error)
 
 func (f lookerFunc) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	return f(ctx, name)
 }
 
-// is reports whether name is that of the image latest of a repository on Docker Hub.
+// is reports whether name is the tag latest of the given Docker Hub repository.
 func is(name rewrite.Name, repository string) bool { return name.Familiar() == repository+":latest" }
 
-// silentFor returns a Looker that never answers about one name and immediately about every other.
+// silentFor returns a Looker that never answers a lookup of one name, and immediately answers a lookup of any other.
 func silentFor(silent string) lookerFunc {
 	return func(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 		if is(name, silent) {
@@ -35,7 +35,7 @@ func silentFor(silent string) lookerFunc {
 	}
 }
 
-// wantAnswer looks name up and wants an answer.
+// wantAnswer fails the test unless a lookup of name is answered.
 func wantAnswer(t *testing.T, cache *lookup.Cache, name string) {
 	t.Helper()
 	if got, err := cache.Lookup(t.Context(), rewritetest.Name(t, name)); err != nil || !got.OnHost {
@@ -112,7 +112,7 @@ func TestCache_LimitsConcurrentLookups(t *testing.T) {
 		}
 		asking.Wait()
 		if most != 32 {
-			t.Errorf("%d cache were under way, want 32", most)
+			t.Errorf("%d lookups ran concurrently, want 32", most)
 		}
 	})
 }
@@ -137,6 +137,6 @@ func TestCache_EndsALookupWithItsLastCaller(t *testing.T) {
 		if took := (<-ended).Sub(start); took != 100*time.Millisecond {
 			t.Errorf("the lookup ended after %s, want 100ms", took)
 		}
-		wantAnswer(t, cache, "another") // the caller's impatience is no silence
+		wantAnswer(t, cache, "another") // a caller that stops waiting does not open the breaker
 	})
 }

@@ -14,9 +14,9 @@ import (
 )
 
 const (
-	// MaxConcurrent is how many lookups run concurrently. Further ones queue.
+	// MaxConcurrent limits how many lookups run concurrently. Further lookups are queued.
 	MaxConcurrent = 32
-	// maxAge is how long an answer is reused: the pods of one Deployment are created within it.
+	// maxAge is how long an answer is reused. A Deployment's pods are usually created within this time.
 	maxAge = time.Second
 )
 
@@ -25,11 +25,11 @@ type Looker interface {
 	Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error)
 }
 
-// Cache is a Looker that many admissions share. It looks a name up once for all concurrent callers and reuses the answer for
-// a second. An error in the answer is an answer too, and concerns that name only.
+// Cache is a Looker that many concurrent admissions share. It looks up a name once for all concurrent callers and reuses the
+// answer for a second. An error that the pusher returns is an answer too, and affects only that name.
 //
-// A lookup that times out, or finds no connection while no other is answered, opens a circuit breaker: lookups then fail
-// immediately, and a probe in the background looks names up until one is answered. So an unavailable pusher delays one pod,
+// If a lookup times out or cannot connect, and no other lookup is answered meanwhile, it opens a circuit breaker. Lookups then
+// fail immediately, while a background probe repeats lookups until one is answered. So an unavailable pusher delays one pod,
 // once.
 type Cache struct {
 	looker  Looker
@@ -49,11 +49,11 @@ type Cache struct {
 type answer struct {
 	presence rewrite.Presence
 	err      error
-	silent   bool // the other side did not answer
+	silent   bool // whether the pusher did not answer
 	until    time.Time
 }
 
-// NewCache returns a Cache that asks looker until ctx ends. It calls observe after each lookup.
+// NewCache returns a Cache that uses looker until ctx ends. It calls observe after each lookup.
 func NewCache(ctx context.Context, looker Looker, observe func(took time.Duration, err error)) *Cache {
 	return &Cache{
 		looker: looker, observe: observe, ctx: ctx,
@@ -61,13 +61,14 @@ func NewCache(ctx context.Context, looker Looker, observe func(took time.Duratio
 	}
 }
 
-// Wait waits, after the end of the context, for the lookups that still run.
+// Wait waits for the lookups that are still running. Call it after the context has ended.
 func (c *Cache) Wait() {
 	c.flights.Close()
 	c.probes.Wait()
 }
 
-// Lookup returns the Looker's answer for name. It waits until ctx ends at most, and the lookup ends with its last caller.
+// Lookup returns the Looker's answer for name. It stops waiting when ctx ends. A lookup is cancelled when its last caller stops
+// waiting.
 func (c *Cache) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	if known, ok := c.known(name); ok {
 		return known.presence, known.err
@@ -81,19 +82,19 @@ func (c *Cache) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence
 	return rewrite.Presence{}, fmt.Errorf("looking up %s: no answer in time: %w", name, context.Cause(ctx))
 }
 
-// flight returns the lookup that concurrent callers share.
+// flight returns the function that looks up name for all concurrent callers.
 func (c *Cache) flight(name rewrite.Name) coalesce.Run[rewrite.Presence, struct{}] {
 	return func(ctx context.Context, _ func(struct{})) (rewrite.Presence, error) {
 		if err := c.slots.Acquire(ctx, 1); err != nil {
-			return rewrite.Presence{}, err // every caller has left
+			return rewrite.Presence{}, err // every caller has stopped waiting
 		}
 		defer c.slots.Release(1)
-		if known, ok := c.known(name); ok { // since it queued
+		if known, ok := c.known(name); ok { // it was answered while this lookup was queued
 			return known.presence, known.err
 		}
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		defer context.AfterFunc(c.ctx, cancel)() //nolint:contextcheck // it ends with the process too
+		defer context.AfterFunc(c.ctx, cancel)() //nolint:contextcheck // it must also end with the process
 		found := c.lookUp(ctx, name)
 		return found.presence, found.err
 	}
@@ -115,7 +116,8 @@ func (c *Cache) known(name rewrite.Name) (answer, bool) {
 	return answer{err: errOpen}, true
 }
 
-// lookUp looks name up and remembers the answer, unless ctx ended before: that says nothing about the other side.
+// lookUp looks up name and remembers the answer. If ctx ended first, it remembers nothing, because that does not show whether the
+// pusher is available.
 func (c *Cache) lookUp(ctx context.Context, name rewrite.Name) answer {
 	start := time.Now()
 	found := c.try(ctx, name)
@@ -126,7 +128,7 @@ func (c *Cache) lookUp(ctx context.Context, name rewrite.Name) answer {
 	return found
 }
 
-// remember keeps the answer of a lookup that began at start, drops expired answers, and opens or closes the breaker.
+// remember stores the answer to a lookup that began at start, drops expired answers, and opens or closes the breaker.
 func (c *Cache) remember(name rewrite.Name, found answer, start time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -137,7 +139,7 @@ func (c *Cache) remember(name rewrite.Name, found answer, start time.Time) {
 	switch {
 	case !found.silent:
 		c.lastAnswer, c.breaker.open = now, false
-	case c.breaker.open || c.lastAnswer.After(start): // another name was answered meanwhile: only this one is silent
+	case c.breaker.open || c.lastAnswer.After(start): // already open, or another lookup was answered meanwhile and only this one was not
 	default:
 		c.trip(name)
 	}

@@ -14,23 +14,23 @@ import (
 	"kind-local-registry/webhook/lookup"
 )
 
-// ignore ignores lookups that a metric would count.
+// ignore is an observe function that does nothing.
 func ignore(time.Duration, error) {}
 
-// looker is a Looker that counts its lookups, takes its time, and gives one answer to all.
+// looker is a Looker that counts its lookups and gives the same answer to each, after a delay.
 type looker struct {
 	mu    sync.Mutex
 	asked int
 
 	hangs    bool
-	back     time.Time // until then it fails
+	back     time.Time // lookups fail until then
 	takes    time.Duration
 	presence rewrite.Presence
 	err      error
 	panics   bool
 }
 
-// hang sets whether lookups hang from now on.
+// hang sets whether new lookups hang.
 func (l *looker) hang(hangs bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -107,15 +107,15 @@ func TestCache_WaitsOnceForASilentPusher(t *testing.T) {
 		behind.hang(true)
 		cache := lookup.NewCache(t.Context(), behind, ignore)
 		wantFailure(t, cache, "a", 1500*time.Millisecond)
-		for range 600 { // a minute, in which it is tried again in the background
+		for range 600 { // for a minute, while the probe runs in the background
 			wantFailure(t, cache, "b", 0)
 			time.Sleep(100 * time.Millisecond)
 		}
 
 		behind.hang(false)
-		time.Sleep(2600 * time.Millisecond) // the longest that a try, and the pause after it, can take
+		time.Sleep(2600 * time.Millisecond) // longer than an attempt and the pause after it
 		if _, err := cache.Lookup(t.Context(), rewritetest.Name(t, "b")); err != nil {
-			t.Errorf("Lookup, once there is an answer again: %v", err)
+			t.Errorf("Lookup after the pusher answers again: %v", err)
 		}
 	})
 }
@@ -154,9 +154,9 @@ func TestCache_WaitsOnceForAnUnreachablePusher(t *testing.T) {
 			wantFailure(t, cache, "b", 0)
 			time.Sleep(100 * time.Millisecond)
 		}
-		time.Sleep(200 * time.Millisecond) // the pause between two tries
+		time.Sleep(200 * time.Millisecond) // the pause between two attempts
 		if _, err := cache.Lookup(t.Context(), rewritetest.Name(t, "c")); err != nil {
-			t.Errorf("Lookup, once there is somebody again: %v", err)
+			t.Errorf("Lookup after the pusher is reachable again: %v", err)
 		}
 	})
 }
@@ -182,7 +182,7 @@ func TestCache_AnswersOthersWhenTheFirstCallerLeaves(t *testing.T) {
 		var first sync.WaitGroup
 		first.Go(func() {
 			if _, err := cache.Lookup(leaving, rewritetest.Name(t, "a")); !errors.Is(err, context.Canceled) {
-				t.Errorf("Lookup of the one that left: %v, want %v", err, context.Canceled)
+				t.Errorf("Lookup by the caller that left: %v, want %v", err, context.Canceled)
 			}
 		})
 		synctest.Wait()
@@ -201,7 +201,7 @@ func TestCache_SurvivesAPanic(t *testing.T) {
 	})
 }
 
-// wantFailure looks name up and wants a failure after exactly that time.
+// wantFailure fails the test unless a lookup of name fails after exactly the given time.
 func wantFailure(t *testing.T, cache *lookup.Cache, name string, after time.Duration) {
 	t.Helper()
 	start := time.Now()

@@ -1,3 +1,3 @@
-// Package lookup looks up, for many concurrent admissions, which images the host and the registry have. It keeps an unavailable
+// Package lookup looks up which images the host and the registry have, for many concurrent admissions. It prevents an unavailable
 // pusher from delaying more than one pod.
 package lookup

@@ -12,13 +12,13 @@ import (
 )
 
 const (
-	// Timeout is how long one lookup takes at most, and so how long a pod waits for an unavailable pusher.
+	// Timeout limits how long one lookup takes. It is also how long a pod waits for an unavailable pusher.
 	Timeout = 1500 * time.Millisecond
 	// retryPause is the time between two attempts, and between two probes.
 	retryPause = 200 * time.Millisecond
 )
 
-// try looks name up, for Timeout at most.
+// try looks up name for at most Timeout.
 func (c *Cache) try(ctx context.Context, name rewrite.Name) (found answer) {
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -37,8 +37,8 @@ func (c *Cache) try(ctx context.Context, name rewrite.Name) (found answer) {
 	return answer{err: err, silent: disconnected(err)}
 }
 
-// retry looks name up until it gets an answer or ctx ends. It retries without a connection: a pusher that setup up replaces
-// is back in a moment.
+// retry looks up name until it gets an answer or ctx ends. It retries if it cannot connect, because a pusher that setup up is
+// replacing is soon available again.
 func (c *Cache) retry(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	for {
 		presence, err := c.looker.Lookup(ctx, name)
@@ -53,8 +53,8 @@ func (c *Cache) retry(ctx context.Context, name rewrite.Name) (rewrite.Presence,
 	}
 }
 
-// disconnected reports whether the error is one of the connection, and not an answer that came over it.
+// disconnected reports whether the connection failed, as opposed to the pusher answering with an error.
 func disconnected(err error) bool {
-	_, connection := errors.AsType[net.Error](err) // as url.Error, syscall.Errno and timeouts are
+	_, connection := errors.AsType[net.Error](err) // such as a url.Error, a syscall.Errno or a timeout
 	return rewrite.ReasonOf(err) == "" && (connection || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF))
 }

@@ -16,22 +16,22 @@ import (
 	"kind-local-registry/config"
 )
 
-// ErrAnnotationsFull is returned for a pod whose own annotations leave no room for ours: the API server refuses a pod with
-// more than 256 KiB of them (k8s.io/apimachinery/pkg/api/validation).
+// ErrAnnotationsFull is returned for a pod whose own annotations leave no room for ours. The API server refuses a pod with more
+// than 256 KiB of annotations (k8s.io/apimachinery/pkg/api/validation).
 var ErrAnnotationsFull = errors.New("the pod's annotations leave no room for ours")
 
-// reserved is the room in bytes for annotations that a pod gets later: progress and healing.
+// reserved is how many bytes are kept free for the annotations that a pod gets later, about progress and healing.
 const reserved = 1 << 10
 
 // Healed records how often a pod was healed.
 type Healed struct {
 	// Times is how often the pod was healed.
 	Times int `json:"times"`
-	// Last is when it was healed last.
+	// Last is when the pod was last healed.
 	Last time.Time `json:"last"`
 }
 
-// readOriginals returns the original images in the pod's annotation, by Field.Path.
+// readOriginals returns the original images from the pod's annotation, by Field.Path.
 func readOriginals(pod *corev1.Pod) map[string]string {
 	originals := map[string]string{}
 	if err := json.Unmarshal([]byte(pod.Annotations[config.OriginalsAnnotation]), &originals); err != nil || originals == nil {
@@ -40,7 +40,7 @@ func readOriginals(pod *corev1.Pod) map[string]string {
 	return originals
 }
 
-// readNever returns the paths in the pod's annotation.
+// readNever returns the paths of fields with the original pull policy Never from the pod's annotation.
 func readNever(pod *corev1.Pod) []string {
 	var paths []string
 	if err := json.Unmarshal([]byte(pod.Annotations[config.NeverAnnotation]), &paths); err != nil {
@@ -49,7 +49,7 @@ func readNever(pod *corev1.Pod) []string {
 	return paths
 }
 
-// ReadHealed returns what the pod's annotation records. An annotation that is not valid counts as missing.
+// ReadHealed reads the pod's annotation about healing. An invalid annotation is treated as missing.
 func ReadHealed(pod *corev1.Pod) Healed {
 	var healed Healed
 	if err := json.Unmarshal([]byte(pod.Annotations[config.HealedAnnotation]), &healed); err != nil {
@@ -58,8 +58,9 @@ func ReadHealed(pod *corev1.Pod) Healed {
 	return healed
 }
 
-// Annotate returns the operations that record original images, by Field.Path, beside those recorded before, and the paths of
-// the fields whose author wrote imagePullPolicy: Never. It returns none if the pod has them. It fails with ErrAnnotationsFull.
+// Annotate returns the operations that record two things in annotations. One is the original images by Field.Path, added to those
+// already recorded. The other is the paths of fields whose author wrote imagePullPolicy: Never. It returns no operations if the
+// annotations already contain all this. It may fail with ErrAnnotationsFull.
 func (p *Pod) Annotate(originals map[string]string, never []string) ([]jsonpatch.Operation, error) {
 	all := p.merged(originals)
 	if maps.Equal(all, p.recorded) && slices.Equal(never, p.never) {
@@ -76,7 +77,7 @@ func (p *Pod) Annotate(originals map[string]string, never []string) ([]jsonpatch
 	return annotate(p.Pod, encoded), fits(p.Pod, encoded)
 }
 
-// AnnotateHealed is Annotate for a pod that is healed.
+// AnnotateHealed returns the operations that record the original images and the heal.
 func (p *Pod) AnnotateHealed(originals map[string]string, healed Healed) ([]jsonpatch.Operation, error) {
 	encoded, err := encode(map[string]any{config.OriginalsAnnotation: p.merged(originals), config.HealedAnnotation: healed})
 	if err != nil {
@@ -85,7 +86,7 @@ func (p *Pod) AnnotateHealed(originals map[string]string, healed Healed) ([]json
 	return annotate(p.Pod, encoded), nil
 }
 
-// merged returns the recorded original images, and these in place of those with the same path.
+// merged returns the recorded original images together with the given ones, which replace recorded images with the same path.
 func (p *Pod) merged(originals map[string]string) map[string]string {
 	all := maps.Clone(p.originals)
 	maps.Copy(all, originals)
@@ -105,7 +106,7 @@ func encode(annotations map[string]any) (map[string]string, error) {
 	return encoded, nil
 }
 
-// fits fails with ErrAnnotationsFull if the pod cannot have these annotations beside its own.
+// fits returns ErrAnnotationsFull if the pod's own annotations leave too little room for the given ones.
 func fits(pod *corev1.Pod, annotations map[string]string) error {
 	size := reserved
 	for key, value := range pod.Annotations {
@@ -134,10 +135,10 @@ func annotate(pod *corev1.Pod, annotations map[string]string) []jsonpatch.Operat
 	return operations
 }
 
-// TestUID returns the operation that makes a patch fail for a later pod of the same name.
+// TestUID returns the operation that makes the patch fail for a later pod with the same name.
 func TestUID(pod *corev1.Pod) jsonpatch.Operation {
 	return jsonpatch.NewOperation("test", "/metadata/uid", pod.UID)
 }
 
-// escape writes a map key as a token of a JSON Pointer (RFC 6901).
+// escape returns the map key as a JSON Pointer token (RFC 6901).
 func escape(key string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(key) }

@@ -1,6 +1,6 @@
-// Package podimage reads and changes a pod: the fields that name images, and our marks, which are the annotations (the original
-// images among them) and the scheduling gate.
+// Package podimage reads and changes the parts of a pod that concern us: the fields that name images, our annotations and our
+// scheduling gate.
 //
-// Admission, delivery and uninstall share it, so that one reads what another wrote. Changes are JSON Patch operations (RFC
-// 6902), so that fields of a pod that we do not know survive.
+// Admission, delivery and uninstall share the package, so that each can read what another has written. Changes are JSON Patch
+// operations (RFC 6902), so fields that are unknown to us are preserved.
 package podimage

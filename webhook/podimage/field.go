@@ -10,22 +10,23 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Field is a field of a pod that names an image.
+// Field is one of a pod's fields that name an image.
 type Field struct {
-	// Path is the field as Kubernetes writes it in Events, such as spec.containers{app}.
+	// Path is the field's path in the form that Kubernetes uses in Events, such as spec.containers{app}.
 	Path string
 	// Image is the reference in the field.
 	Image string
 	// PullPolicy is the field's imagePullPolicy.
 	PullPolicy corev1.PullPolicy
-	// Final reports whether the API server allows no other image there later: it is an image volume or an ephemeral container.
+	// Final reports whether the field belongs to an image volume or an ephemeral container. The API server does not allow changing
+	// such an image later.
 	Final bool
 
 	// imagePointer and policyPointer are JSON Pointers (RFC 6901), such as /spec/containers/0/image.
 	imagePointer, policyPointer string
 }
 
-// Fields returns every field of a new pod that names an image: those of init containers, containers and image volumes.
+// Fields returns every field of a new pod that names an image: in init containers, containers and image volumes.
 func Fields(pod *corev1.Pod) []Field {
 	fields := make([]Field, 0, len(pod.Spec.InitContainers)+len(pod.Spec.Containers))
 	for i := range pod.Spec.InitContainers {
@@ -42,8 +43,8 @@ func Fields(pod *corev1.Pod) []Field {
 	return fields
 }
 
-// NewEphemeral returns the fields of the ephemeral containers that pod has and old, the pod before, lacks. The API server
-// refuses a change of any other (KEP-277).
+// NewEphemeral returns the image fields of the ephemeral containers that an update from old to pod adds. The API server does not
+// allow changing the existing ones (KEP-277).
 func NewEphemeral(pod, old *corev1.Pod) []Field {
 	known := map[string]bool{}
 	for i := range old.Spec.EphemeralContainers {
@@ -61,7 +62,8 @@ func NewEphemeral(pod, old *corev1.Pod) []Field {
 	return fields
 }
 
-// Updated returns the fields of the containers whose image an update changes. An update can change no other image.
+// Updated returns the image fields that an update from old to pod changes. Only images of containers and init containers can
+// change in an update.
 func Updated(pod, old *corev1.Pod) []Field {
 	before := map[string]string{}
 	for _, field := range Fields(old) {
@@ -76,7 +78,7 @@ func Updated(pod, old *corev1.Pod) []Field {
 	return fields
 }
 
-// containerField returns the field of container i of that list in the pod's spec.
+// containerField returns the image field of the container at index i in the given list of the pod's spec.
 func containerField(list string, i int, container *corev1.Container) Field {
 	pointer := fmt.Sprintf("/spec/%s/%d", list, i)
 	return Field{
@@ -88,7 +90,7 @@ func containerField(list string, i int, container *corev1.Container) Field {
 	}
 }
 
-// volumeField returns the field of the pod's volume i, an image volume (KEP-4639).
+// volumeField returns the image field of the image volume (KEP-4639) at index i in the pod's volumes.
 func volumeField(i int, volume *corev1.Volume) Field {
 	pointer := fmt.Sprintf("/spec/volumes/%d/image", i)
 	return Field{
@@ -101,8 +103,8 @@ func volumeField(i int, volume *corev1.Volume) Field {
 	}
 }
 
-// Always reports whether the kubelet checks the image at its registry before each start: imagePullPolicy is Always, by the
-// author or by default.
+// Always reports whether the imagePullPolicy is Always, either explicitly or by default. The kubelet then checks the image in its
+// registry before each start.
 func (f Field) Always() bool {
 	if f.PullPolicy != "" {
 		return f.PullPolicy == corev1.PullAlways
@@ -116,7 +118,7 @@ func (f Field) With(image string) Field {
 	return f
 }
 
-// Untagged returns a reference with tag and digest without its tag, which means nothing beside a digest.
+// Untagged removes the tag from a reference that also has a digest. The digest alone determines the image.
 func Untagged(image string) string {
 	name, digest, found := strings.Cut(image, "@")
 	tag := strings.LastIndexByte(name, ':')
@@ -126,7 +128,7 @@ func Untagged(image string) string {
 	return name[:tag] + "@" + digest
 }
 
-// TestImage returns the operation that makes a patch fail if the field has another image by then.
+// TestImage returns the operation that makes the patch fail if the field's image has changed.
 func (f Field) TestImage() jsonpatch.Operation {
 	return jsonpatch.NewOperation("test", f.imagePointer, f.Image)
 }
@@ -136,7 +138,7 @@ func (f Field) ReplaceImage(image string) jsonpatch.Operation {
 	return jsonpatch.NewOperation("replace", f.imagePointer, image)
 }
 
-// ReplacePullPolicy returns the operation that sets imagePullPolicy, which can change on creation only.
+// ReplacePullPolicy returns the operation that sets imagePullPolicy. It is allowed only while the pod is being created.
 func (f Field) ReplacePullPolicy(policy corev1.PullPolicy) jsonpatch.Operation {
 	return jsonpatch.NewOperation("replace", f.policyPointer, policy)
 }

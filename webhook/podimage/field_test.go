@@ -13,7 +13,8 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// This test fails for a Kubernetes with a new field for an image: decide about the field, then list it here.
+// This test fails if a new Kubernetes version adds a field that names an image. Make the webhook handle the field first, and then
+// list it here.
 func TestFields_CoverEveryImageOfThePodAPI(t *testing.T) {
 	t.Parallel()
 	want := []string{
@@ -26,11 +27,12 @@ func TestFields_CoverEveryImageOfThePodAPI(t *testing.T) {
 	got := imagePaths(reflect.TypeFor[corev1.PodSpec](), "", nil)
 	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("places in corev1.PodSpec that name an image (-known +found):\n%s", diff)
+		t.Errorf("fields in corev1.PodSpec that name an image (-known +found):\n%s", diff)
 	}
 }
 
-// imagePaths returns the JSON paths of all strings below a type that may name an image: fields called image or reference.
+// imagePaths returns the JSON paths of all string fields in a type that may name an image, because their names end with image or
+// reference.
 func imagePaths(of reflect.Type, path string, above []reflect.Type) []string {
 	for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice || of.Kind() == reflect.Map {
 		of = of.Elem()
@@ -122,7 +124,7 @@ func TestAlways_FollowsTheAPIServersDefault(t *testing.T) {
 		{"nginx", corev1.PullNever, false},
 	} {
 		if got := (podimage.Field{Image: tt.image, PullPolicy: tt.policy}).Always(); got != tt.want {
-			t.Errorf("Always of %q with policy %q = %v, want %v", tt.image, tt.policy, got, tt.want)
+			t.Errorf("Always for %q with policy %q = %v, want %v", tt.image, tt.policy, got, tt.want)
 		}
 	}
 }

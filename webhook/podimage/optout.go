@@ -6,7 +6,7 @@ import (
 	"kind-local-registry/config"
 )
 
-// OptedOut reports whether the pod's annotation asks us to leave its images alone. If the pod has no such annotation, the label
+// OptedOut reports whether the pod's annotation excludes its images from rewriting. If the pod has no such annotation, the label
 // with the same name on its namespace applies.
 func OptedOut(pod *corev1.Pod, namespace map[string]string) bool {
 	if OptedIn(pod) {
@@ -15,10 +15,10 @@ func OptedOut(pod *corev1.Pod, namespace map[string]string) bool {
 	return pod.Annotations[config.RewriteAnnotation] == "false" || namespace[config.RewriteAnnotation] == "false"
 }
 
-// OptedIn reports whether the pod's annotation asks us to rewrite its images.
+// OptedIn reports whether the pod's annotation requests rewriting of its images.
 func OptedIn(pod *corev1.Pod) bool { return pod.Annotations[config.RewriteAnnotation] == "true" }
 
-// Mirror reports whether the pod mirrors a static pod of the kubelet. The API server accepts no change of such a pod.
+// Mirror reports whether the pod mirrors one of the kubelet's static pods. The API server does not allow changing such a pod.
 func Mirror(pod *corev1.Pod) bool {
 	_, mirror := pod.Annotations[corev1.MirrorPodAnnotationKey]
 	return mirror

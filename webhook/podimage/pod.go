@@ -10,26 +10,26 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// Pod is a pod with what our annotations record of it. They are decoded once, by Read.
+// Pod is a pod together with the contents of our annotations, which Read decodes once.
 type Pod struct {
 	*corev1.Pod
 
 	// RegistryHost is the registry's host in rewritten images, such as localhost:5001.
 	RegistryHost string
 
-	recorded  map[string]string // the original images in the pod's annotation, by Field.Path
-	originals map[string]string // the same, and those recorded before an update
+	recorded  map[string]string // the original images from the pod's annotation, by Field.Path
+	originals map[string]string // recorded, and the original images recorded before an update
 	never     []string          // the paths of fields whose author wrote imagePullPolicy: Never
 }
 
-// Read decodes our annotations of the pod. An annotation that is not valid counts as missing.
+// Read decodes our annotations on the pod. An invalid annotation is treated as missing.
 func Read(pod *corev1.Pod, registryHost string) *Pod {
 	recorded := readOriginals(pod)
 	return &Pod{Pod: pod, RegistryHost: registryHost, recorded: recorded, originals: recorded, never: readNever(pod)}
 }
 
-// ReadUpdate is like Read, but for an update that replaces the pod old. The update may lack our annotations, as one by kubectl
-// replace does, so what old records counts too.
+// ReadUpdate is like Read, but for an update of the pod old. The update may lack our annotations (kubectl replace removes them),
+// so the original images that old records are used too.
 func ReadUpdate(pod *corev1.Pod, old *Pod) *Pod {
 	updated := Read(pod, old.RegistryHost)
 	updated.originals = maps.Clone(old.originals)
@@ -37,8 +37,8 @@ func ReadUpdate(pod *corev1.Pod, old *Pod) *Pod {
 	return updated
 }
 
-// Original returns the original image of the field: the recorded one, if the field has its rewritten form, with a digest or
-// without. Otherwise it returns the field's image.
+// Original returns the field's original image. If the field's image is the rewritten form of the recorded image, with or without
+// a digest, that is the recorded image. Otherwise it is the field's current image.
 func (p *Pod) Original(field Field) string {
 	image, _, pinned := strings.Cut(field.Image, "@")
 	original, ok := p.waits(field.With(image))
@@ -51,8 +51,8 @@ func (p *Pod) Original(field Field) string {
 	return original
 }
 
-// waits returns the original image of a field that still waits for its push: the field has the recorded image in its rewritten
-// form, with the tag of the image or of one build, and without a digest. It returns false for any other field, so that an
+// waits returns the original image of a field that still waits for its push. The field's image must be the rewritten form of the
+// recorded image, with the image's tag or one build's tag, and without a digest. For any other field it returns false, so that an
 // annotation that was copied from another pod or written by hand has no effect.
 func (p *Pod) waits(field Field) (original string, ok bool) {
 	original, recorded := p.originals[field.Path]
@@ -70,7 +70,7 @@ func (p *Pod) waits(field Field) (original string, ok bool) {
 	return original, err == nil && (field.Image == target || rewrite.IsBuildOf(field.Image, target))
 }
 
-// Rewritten reports whether the pod has a rewritten image.
+// Rewritten reports whether any of the pod's images is rewritten.
 func (p *Pod) Rewritten() bool {
 	return slices.ContainsFunc(Fields(p.Pod), func(field Field) bool { return p.Original(field) != field.Image })
 }

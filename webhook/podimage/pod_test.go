@@ -14,7 +14,7 @@ import (
 
 const registryHost = "localhost:5001"
 
-// recorded returns a pod with a container of that image and, unless original is "", that recorded original image.
+// recorded returns a pod with one container that runs image. Unless original is "", it is recorded as the original image.
 func recorded(original, image string) *podimage.Pod {
 	pod := &corev1.Pod{Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Image: image}}}}
 	if original != "" {
@@ -45,7 +45,7 @@ func TestWaiting_FindsFieldsThatStillWait(t *testing.T) {
 			t.Parallel()
 			got := recorded(tt.recorded, tt.image).Waiting()
 			if (len(got) == 1) != tt.want || tt.want && got[0].Original != tt.recorded {
-				t.Errorf("Waiting of %q with %q recorded = %v, want it to wait: %v", tt.image, tt.recorded, got, tt.want)
+				t.Errorf("Waiting for %q with %q recorded = %v, want it to wait: %v", tt.image, tt.recorded, got, tt.want)
 			}
 		})
 	}

@@ -9,8 +9,8 @@ import (
 	"kind-local-registry/config"
 )
 
-// Ungate returns the patch that gives the fields their images and removes our gate and the progress annotation. It fails for a
-// pod that has changed since. It returns none if there is nothing to change.
+// Ungate returns the patch that sets the fields' images and removes our gate and the progress annotation. The patch fails if the
+// images or the gate have changed since the pod was read. Ungate returns nil if there is nothing to change.
 func Ungate(pod *corev1.Pod, fields []Settled) []jsonpatch.Operation {
 	patch := []jsonpatch.Operation{TestUID(pod)}
 	for _, settled := range fields {
@@ -26,9 +26,9 @@ func Ungate(pod *corev1.Pod, fields []Settled) []jsonpatch.Operation {
 	return patch
 }
 
-// Restore returns the patch that restores the original image of each field that waits for a push, and ungates the pod. It
-// returns none for a pod that waits for nothing. In a running pod it restores only images that the kubelet cannot pull, and
-// in an exempt namespace none.
+// Restore returns the patch that restores the original image of each field that waits for a push, and ungates the pod. It returns
+// nil if the pod waits for nothing. In a running pod, the patch restores only images that the kubelet cannot pull. In an exempt
+// namespace, it restores no images.
 func (p *Pod) Restore() []jsonpatch.Operation {
 	if slices.Contains(config.ExemptNamespaces(), p.Namespace) {
 		return Ungate(p.Pod, nil)

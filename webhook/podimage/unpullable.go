@@ -7,8 +7,8 @@ import (
 	"k8s.io/apimachinery/pkg/fields"
 )
 
-// Unpullable returns the fields whose image the kubelet cannot pull, with their original images. A failure to pull an image
-// that the pod had before does not count.
+// Unpullable returns the fields whose image the kubelet cannot pull, with their original images. A failure to pull an image that
+// the pod no longer names is ignored.
 func (p *Pod) Unpullable() []Field {
 	failing := unpullable(p.Pod)
 	var fields []Field
@@ -20,16 +20,16 @@ func (p *Pod) Unpullable() []Field {
 	return fields
 }
 
-// failure is what the kubelet reports of a container whose image it cannot pull.
+// failure is the kubelet's report about a container whose image it cannot pull.
 type failure struct{ image, message string }
 
-// of reports whether the failure is one to pull that image. The status of a container that ran before has the image that it
-// ran then; the kubelet's message quotes the one that it tries now.
+// of reports whether the kubelet failed to pull the given image. If the container ran before, its status may still contain the
+// image that it ran then, but the kubelet's message quotes the image that it is trying to pull now.
 func (f failure) of(image string) bool {
 	return f.image != "" && (f.image == image || strings.Contains(f.message, `"`+image+`"`))
 }
 
-// unpullable returns the failures to pull, by Field.Path.
+// unpullable returns the failures to pull an image, by Field.Path.
 func unpullable(pod *corev1.Pod) map[string]failure {
 	failing := map[string]failure{}
 	for list, statuses := range map[string][]corev1.ContainerStatus{
@@ -44,7 +44,7 @@ func unpullable(pod *corev1.Pod) map[string]failure {
 	return failing
 }
 
-// PullFails reports whether the reason of a waiting container is that its image cannot be pulled (kubernetes,
+// PullFails reports whether a container with this waiting reason waits because its image cannot be pulled (kubernetes,
 // pkg/kubelet/images/types.go).
 func PullFails(reason string) bool { return reason == "ErrImagePull" || reason == "ImagePullBackOff" }
 

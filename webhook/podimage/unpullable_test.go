@@ -11,7 +11,7 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// waiting returns a pod with a rewritten image and a container that waits.
+// waiting returns a pod with a node and one waiting container, whose recorded original image is a:1.
 func waiting(phase corev1.PodPhase, image, status, reason, message string) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{UID: "uid", Annotations: map[string]string{
@@ -32,12 +32,12 @@ func TestUnpullable_ReturnsOriginalsOfCurrentFailures(t *testing.T) {
 		status, reason, message string
 		want                    bool
 	}{
-		"the image in the status":                    {image, "ErrImagePull", "", true},
-		"an image that the pod had before":           {"b:1", "ErrImagePull", `failed to pull image "b:1"`, false},
-		"the image in the message, after an update":  {"b:1", "ImagePullBackOff", `Back-off pulling image "localhost:5001/a:1"`, true},
-		"another image whose name begins like it":    {"b:1", "ImagePullBackOff", `Back-off pulling image "localhost:5001/a:10"`, false},
-		"a container that waits for something else":  {image, "ContainerCreating", "", false},
-		"a container that the kubelet knows nothing": {"", "", "", false},
+		"the image in the status":                   {image, "ErrImagePull", "", true},
+		"an image that the pod had before":          {"b:1", "ErrImagePull", `failed to pull image "b:1"`, false},
+		"the image in the message, after an update": {"b:1", "ImagePullBackOff", `Back-off pulling image "localhost:5001/a:1"`, true},
+		"an image whose name begins the same":       {"b:1", "ImagePullBackOff", `Back-off pulling image "localhost:5001/a:10"`, false},
+		"a container that waits for something else": {image, "ContainerCreating", "", false},
+		"a container without a status":              {"", "", "", false},
 	} {
 		pod := waiting(corev1.PodRunning, image, tt.status, tt.reason, tt.message)
 		got := podimage.Read(pod, registryHost).Unpullable()
@@ -51,10 +51,10 @@ func TestRestore_KeepsRunningImages(t *testing.T) {
 	t.Parallel()
 	const build = "localhost:5001/a:1-0123456789ab"
 	if patch := podimage.Read(waiting(corev1.PodRunning, build, build, "", ""), registryHost).Restore(); patch != nil {
-		t.Errorf("Restore of a pod that runs = %v, want no patch", lines(patch))
+		t.Errorf("Restore of a running pod = %v, want no patch", lines(patch))
 	}
 	if patch := podimage.Read(waiting(corev1.PodRunning, build, build, "ImagePullBackOff", ""), registryHost).Restore(); patch == nil {
-		t.Error("a container that waits for a push which nobody makes any more is not restored")
+		t.Error("a container that waits for a push that will never happen is not restored")
 	}
 }
 
@@ -77,7 +77,7 @@ func TestWaiting_NeverRestoresImagesWithPullPolicyNever(t *testing.T) {
 	}
 	pod.Annotations[config.NeverAnnotation] = `["spec.containers{app}"]`
 	if got := podimage.Read(pod, registryHost).Waiting()[0].Restored().Image; got != "localhost:5001/a:1" {
-		t.Errorf("Restored = %s, want the image to stay: its author wrote Never", got)
+		t.Errorf("Restored = %s, want the image unchanged because its author wrote Never", got)
 	}
 }
 
@@ -86,10 +86,10 @@ func TestWaiting_PushesTheNamedBuild(t *testing.T) {
 	const build, digest = "localhost:5001/a:1-0123456789ab", "sha256:0"
 	field := podimage.Read(waiting(corev1.PodPending, build, "", "", ""), registryHost).Waiting()[0]
 	if field.Pushes() != build || field.Pushed(digest).Image != build {
-		t.Errorf("pushes %s, then has %s, want %s twice", field.Pushes(), field.Pushed(digest).Image, build)
+		t.Errorf("pushes %s and then runs %s, want %s twice", field.Pushes(), field.Pushed(digest).Image, build)
 	}
 	field = field.ByTag()
 	if want := "localhost:5001/a:1@" + digest; field.Pushes() != "a:1" || field.Pushed(digest).Image != want {
-		t.Errorf("by tag: pushes %s, then has %s, want a:1 and %s", field.Pushes(), field.Pushed(digest).Image, want)
+		t.Errorf("by tag: pushes %s and then runs %s, want a:1 and %s", field.Pushes(), field.Pushed(digest).Image, want)
 	}
 }

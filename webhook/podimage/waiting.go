@@ -6,7 +6,7 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// Waiting is a field of a pod whose image is yet to be pushed.
+// Waiting is a pod's image field whose image still has to be pushed.
 type Waiting struct {
 	Field
 
@@ -14,13 +14,13 @@ type Waiting struct {
 	Original string
 	// Target is the rewritten image with its tag.
 	Target string
-	// ByBuild reports whether the field names one build, see rewrite.WithBuild.
+	// ByBuild reports whether the field names one build; see rewrite.WithBuild.
 	ByBuild bool
-	// Never reports whether the author wrote imagePullPolicy: Never, so that the original image must not be pulled.
+	// Never reports whether the author wrote imagePullPolicy: Never, which forbids pulling the original image.
 	Never bool
 }
 
-// Waiting returns the fields of the pod whose image is yet to be pushed.
+// Waiting returns the pod's fields whose image still has to be pushed.
 func (p *Pod) Waiting() []Waiting {
 	var fields []Waiting
 	for _, field := range Fields(p.Pod) {
@@ -35,7 +35,7 @@ func (p *Pod) Waiting() []Waiting {
 	return fields
 }
 
-// target returns the rewritten image of an original image, with its tag. An image of the registry itself stays.
+// target returns the rewritten image for an original image, with its tag. It returns an image in the registry itself unchanged.
 func (p *Pod) target(original string) string {
 	name, err := rewrite.Parse(original)
 	if err != nil || name.Host() == p.RegistryHost {
@@ -48,7 +48,7 @@ func (p *Pod) target(original string) string {
 	return target
 }
 
-// Pushes returns the reference to push: the original image, or the one build that the field names.
+// Pushes returns the reference to push. It is the build that the field names, if it names one, and otherwise the original image.
 func (w Waiting) Pushes() string {
 	if w.ByBuild {
 		return w.Image
@@ -56,14 +56,14 @@ func (w Waiting) Pushes() string {
 	return w.Original
 }
 
-// ByTag returns the field as one that waits for any build of its original image.
+// ByTag returns a copy of the field that waits for any build of its original image.
 func (w Waiting) ByTag() Waiting {
 	w.ByBuild = false
 	return w
 }
 
-// Pushed returns the field with its image pinned to the digest. An image of the registry itself or of one build stays, and so
-// does an image that the API server allows no change of.
+// Pushed returns the field with its image pinned to the digest. The image stays unchanged if it names the registry itself or one
+// build, or if the API server does not allow changing it.
 func (w Waiting) Pushed(digest string) Settled {
 	if w.Final || w.ByBuild || w.Image == w.Original {
 		return Settled{w.Field, w.Image}
@@ -71,8 +71,8 @@ func (w Waiting) Pushed(digest string) Settled {
 	return Settled{w.Field, w.Target + "@" + digest}
 }
 
-// Restored returns the field with its original image. An image stays if the API server allows no change of it, or if its
-// author forbade to pull the original.
+// Restored returns the field with its original image. The image stays unchanged if the API server does not allow changing it, or
+// if the author forbade pulling the original image.
 func (w Waiting) Restored() Settled {
 	if w.Final || w.Never {
 		return Settled{w.Field, w.Image}
@@ -80,7 +80,7 @@ func (w Waiting) Restored() Settled {
 	return Settled{w.Field, w.Original}
 }
 
-// Settled is a field that has waited, and the image that it gets.
+// Settled is a field whose push has ended, and the field's new image.
 type Settled struct {
 	Field Field
 	Image string

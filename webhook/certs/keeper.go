@@ -27,31 +27,32 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 )
 
-// check is how often the certificate is checked without a cause. Each check compares the wall clock: timers stop while a
-// computer sleeps, certificates expire.
+// check is how often the certificate is checked if no event triggers a check. It is short because timers stop while a computer
+// sleeps, but certificates still expire; each check uses the wall clock.
 const check = time.Minute
 
-// settleTime is how long a new CA is published before its certificate is served: an API server learns of the CA by a watch,
-// like this process and not at the same moment.
+// settleTime is the time between publishing a new CA and serving its certificate. An API server learns about the CA through a
+// watch, and not at the same moment as this process.
 const settleTime = 2 * time.Second
 
-// The errors of a Keeper that is not ready yet.
+// The errors from a Keeper that is not ready yet.
 var (
 	errNoCertificate = errors.New("there is no serving certificate yet")
 	errNotPublished  = errors.New("the webhook configuration does not have the certificate's CA yet")
 )
 
-// Keeper maintains the serving certificate. Every replica runs one: they agree through the resource version of the Secret.
+// Keeper maintains the serving certificate. Every replica runs one. They use the Secret's resource version to avoid overwriting
+// each other's changes.
 type Keeper struct {
 	// Client reads and writes the Secret and the webhook configuration.
 	Client client.Client
-	// Secret is the Secret with the certificate.
+	// Secret names the Secret that contains the certificate.
 	Secret types.NamespacedName
 	// Configuration is the name of the MutatingWebhookConfiguration.
 	Configuration string
-	// DNSNames are the names of the certificate; at least one.
+	// DNSNames are the DNS names in the certificate. At least one is required.
 	DNSNames []string
-	// Path is the path that the API server calls, without the token that follows.
+	// Path is the URL path that the API server calls, without the token at its end.
 	Path string
 
 	serving   atomic.Pointer[tls.Certificate]
@@ -59,26 +60,27 @@ type Keeper struct {
 	published atomic.Bool
 	leads     atomic.Bool
 
-	// Only Reconcile uses these: the CA of the certificate that is served, and the one to serve next, or nil.
+	// ca is the CA of the certificate being served. next is the certificate to serve next, or nil. Only Reconcile uses them.
 	ca   []byte
 	next *successor
 }
 
-// successor is a certificate of a new CA, which is published already.
+// successor is a certificate to serve, whose CA has already been published.
 type successor struct {
 	pair *tls.Certificate
 	ca   []byte
-	due  time.Time // when it is served
+	due  time.Time // when to serve it
 }
 
-// SetupWithManager adds the keeper to the manager. The manager's cache should hold the two objects only.
+// SetupWithManager adds the keeper to the manager. The manager's cache should contain only the keeper's Secret and webhook
+// configuration.
 func (k *Keeper) SetupWithManager(mgr manager.Manager) error {
 	one := reconcile.Request{NamespacedName: k.Secret}
 	toOne := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{one}
 	})
 	atStart := source.Func(func(_ context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
-		q.Add(one) // neither object may exist to cause an event
+		q.Add(one) // possibly neither object exists, and then no event would start the first Reconcile
 		return nil
 	})
 	err := builder.ControllerManagedBy(mgr).Named("certs").
@@ -99,7 +101,7 @@ func (k *Keeper) SetupWithManager(mgr manager.Manager) error {
 	return nil
 }
 
-// Reconcile makes or renews the certificate, then publishes its CA, and only then serves it.
+// Reconcile creates or renews the certificate, then publishes its CA, and only then serves the certificate.
 func (k *Keeper) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 	if wait := k.settle(); wait > 0 {
 		return reconcile.Result{RequeueAfter: wait}, nil
@@ -118,8 +120,7 @@ func (k *Keeper) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.
 	return k.succeed(held)
 }
 
-// succeed serves the material's certificate: immediately, or for a new CA once that has settled. It returns when to check
-// again.
+// succeed serves the material's certificate immediately, or schedules it if its CA is new. It returns when to reconcile again.
 func (k *Keeper) succeed(held material) (reconcile.Result, error) {
 	pair, err := held.keyPair()
 	if err != nil {
@@ -135,8 +136,8 @@ func (k *Keeper) succeed(held material) (reconcile.Result, error) {
 	return reconcile.Result{RequeueAfter: settleTime}, nil
 }
 
-// settle serves the certificate of a new CA once that has settled, and returns the time until then. During that time nothing else
-// changes: however fast one CA follows another, the API server trusts the certificate that is served.
+// settle serves the scheduled certificate once settleTime has passed, and otherwise returns the remaining time. During that time
+// Reconcile changes nothing else. So the API server trusts the certificate being served even if CAs change in quick succession.
 func (k *Keeper) settle() time.Duration {
 	if k.next == nil {
 		return 0
@@ -149,14 +150,14 @@ func (k *Keeper) settle() time.Duration {
 	return 0
 }
 
-// serve serves the certificate from now on.
+// serve makes s the certificate to serve from now on.
 func (k *Keeper) serve(s *successor) {
 	k.serving.Store(s.pair)
 	k.ca = s.ca
 }
 
-// keep returns the material in the Secret, after it has made or renewed it if that is due. It returns none if neither the
-// Secret nor the webhook configuration exists: the chart is being uninstalled, and a new Secret would stay behind.
+// keep returns the material in the Secret, and creates or renews it first if necessary. It returns nil if neither the Secret nor
+// the webhook configuration exists. Then the chart is being uninstalled, and a new Secret would be left behind.
 func (k *Keeper) keep(ctx context.Context) (material, error) {
 	secret := &corev1.Secret{}
 	err := k.Client.Get(ctx, k.Secret, secret)
@@ -181,7 +182,7 @@ func (k *Keeper) keep(ctx context.Context) (material, error) {
 	return held, nil
 }
 
-// write writes the material to the Secret, which may not exist.
+// write writes the material to the Secret, and creates the Secret if it is missing.
 func (k *Keeper) write(ctx context.Context, secret *corev1.Secret, held material, missing bool) (err error) {
 	secret.Data = held
 	if missing {
@@ -206,7 +207,7 @@ func (k *Keeper) gone(ctx context.Context) (bool, error) {
 	return err != nil, nil
 }
 
-// Token returns the end of the path that only the API server knows, or "" without one.
+// Token returns the token at the end of the API server's path, or "" if there is none yet.
 func (k *Keeper) Token() string {
 	if known := k.token.Load(); known != nil {
 		return *known
@@ -214,7 +215,7 @@ func (k *Keeper) Token() string {
 	return ""
 }
 
-// GetCertificate is tls.Config.GetCertificate. It returns the certificate that is served.
+// GetCertificate returns the certificate to serve. It is for tls.Config.GetCertificate.
 func (k *Keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if pair := k.serving.Load(); pair != nil {
 		return pair, nil
@@ -222,7 +223,7 @@ func (k *Keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 	return nil, errNoCertificate
 }
 
-// Remaining returns the time until the served certificate expires, or 0 without one.
+// Remaining returns the time until the served certificate expires, or 0 if there is none.
 func (k *Keeper) Remaining() time.Duration {
 	pair := k.serving.Load()
 	if pair == nil || pair.Leaf == nil {
@@ -231,7 +232,7 @@ func (k *Keeper) Remaining() time.Duration {
 	return time.Until(pair.Leaf.NotAfter)
 }
 
-// Ready is a healthz.Checker. It succeeds while a certificate is served whose CA is published.
+// Ready is a healthz.Checker. It succeeds if a certificate is being served and its CA is published.
 func (k *Keeper) Ready(*http.Request) error {
 	if k.serving.Load() == nil {
 		return errNoCertificate
@@ -242,7 +243,8 @@ func (k *Keeper) Ready(*http.Request) error {
 	return nil
 }
 
-// orLater returns the result of a reconciler for the error: none if another replica was faster.
+// orLater returns the reconcile result for err. If another replica was faster, it schedules a retry instead of returning the
+// error.
 func orLater(err error) (reconcile.Result, error) {
 	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
 		return reconcile.Result{RequeueAfter: time.Second}, nil

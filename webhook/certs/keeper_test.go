@@ -22,7 +22,7 @@ func TestKeeper_ChecksEachMinuteAndRenewsAfter60Days(t *testing.T) {
 				t.Fatal(err)
 			}
 			if result.RequeueAfter <= 0 || result.RequeueAfter > time.Minute {
-				t.Fatalf("the keeper comes back after %s, want it within a minute", result.RequeueAfter)
+				t.Fatalf("the keeper checks again after %s, want it within a minute", result.RequeueAfter)
 			}
 			time.Sleep(result.RequeueAfter)
 			if held, renewed, err = held.renewed(names(), time.Now()); err != nil {
@@ -39,7 +39,7 @@ func TestKeeper_ChecksEachMinuteAndRenewsAfter60Days(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := keeper.Remaining(); got < 89*24*time.Hour {
-			t.Errorf("the certificate that is served lives %s more, want 90 days", got)
+			t.Errorf("the served certificate expires in %s, want 90 days", got)
 		}
 	})
 }

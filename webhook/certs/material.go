@@ -17,20 +17,21 @@ import (
 	"kind-local-registry/config"
 )
 
-// The keys of the Secret, besides those of a kubernetes.io/tls Secret.
+// The Secret's keys, in addition to the keys in any kubernetes.io/tls Secret.
 const (
 	caCert       = "ca.crt"
 	caPrivateKey = "ca.key"
 	token        = "token"
 )
 
-// tokenLength is that of rand.Text: 130 bits in base32.
+// tokenLength is the length of the text that rand.Text returns, which is 130 bits in base32.
 const tokenLength = 26
 
-// maxCAs is how many CAs a caBundle has: the current one, and those before, whose certificates a replica may still serve.
+// maxCAs is how many CAs a caBundle contains at most: the current CA and earlier ones, because a replica may still be serving one
+// of their certificates.
 const maxCAs = 3
 
-// material is the content of the Secret: a CA, a serving certificate signed by it, and the token of the webhook's path.
+// material is the Secret's content: a CA, a serving certificate signed by it, and the token in the webhook's path.
 type material map[string][]byte
 
 // caValid reports whether the CA is valid at the given time.
@@ -38,14 +39,15 @@ func (m material) caValid(at time.Time) bool {
 	return valid(m[caCert], m[caCert], m[caPrivateKey], caName, nil, at)
 }
 
-// tokenValid reports whether the token is valid in the path of a webhook configuration: a DNS-1123 label of our length.
+// tokenValid reports whether the token can be used in a webhook configuration's path: it must be a DNS-1123 label and have our
+// token length.
 func (m material) tokenValid() bool {
 	foreign := strings.Trim(string(m[token]), "abcdefghijklmnopqrstuvwxyz234567")
 	return len(m[token]) == tokenLength && foreign == ""
 }
 
-// bundle returns the CAs that the API server must trust at now: the current one, and the last valid ones that it trusts
-// already.
+// bundle returns the CAs that the API server must trust: the current CA, and the latest of the already trusted CAs that are still
+// valid at now.
 func (m material) bundle(trusted []byte, now time.Time) []byte {
 	bundle := bytes.Clone(m[caCert])
 	for n := 1; n < maxCAs; {
@@ -100,7 +102,7 @@ func (m material) ca() (*rotator.KeyPairArtifacts, error) {
 	return &rotator.KeyPairArtifacts{Cert: cert, Key: key, CertPEM: m[caCert], KeyPEM: m[caPrivateKey]}, nil
 }
 
-// maker returns a maker of certificates for the names.
+// maker returns a rotator that creates certificates for the names.
 func maker(dnsNames []string) *rotator.CertRotator {
 	usage := []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	return &rotator.CertRotator{
@@ -109,8 +111,7 @@ func maker(dnsNames []string) *rotator.CertRotator {
 	}
 }
 
-// valid reports whether the CA signed the certificate, and the certificate has this key and is valid for the name at the given
-// time.
+// valid reports whether the CA signed the certificate, the key belongs to it, and it is valid for the name at the given time.
 func valid(ca, cert, key []byte, name string, usage *[]x509.ExtKeyUsage, at time.Time) bool {
 	ok, err := rotator.ValidCert(ca, cert, key, name, usage, at)
 	return ok && err == nil
@@ -120,7 +121,7 @@ func valid(ca, cert, key []byte, name string, usage *[]x509.ExtKeyUsage, at time
 func parse(data []byte) (*x509.Certificate, error) {
 	block, _ := pem.Decode(data)
 	if block == nil {
-		return nil, errors.New("no certificate in PEM")
+		return nil, errors.New("no PEM-encoded certificate")
 	}
 	cert, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {

@@ -17,9 +17,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 )
 
-// onceElected makes the process publish the path too, once it is elected or if there is no election. A leader is elected only
-// after the one before has ended. So the path never changes to one that a process of an older version, which is being replaced,
-// does not serve.
+// onceElected returns a source that makes this process publish the path too, as soon as it becomes the leader or if there is no
+// election. A leader is elected only after the previous leader has ended. So while an older version of the process is being
+// replaced, the path never changes to one that it does not serve.
 func (k *Keeper) onceElected(elected <-chan struct{}, one reconcile.Request) source.TypedSource[reconcile.Request] {
 	return source.Func(func(ctx context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		go func() {
@@ -34,8 +34,8 @@ func (k *Keeper) onceElected(elected <-chan struct{}, one reconcile.Request) sou
 	})
 }
 
-// publish sets the CA bundle and the path with the token on every webhook in the configuration. A missing configuration is no
-// error: an uninstall deletes it first.
+// publish sets the CA bundle of every webhook in the configuration. The leader also sets the path with the token. A missing
+// configuration is not an error, because uninstalling deletes it first.
 func (k *Keeper) publish(ctx context.Context, held material) error {
 	configuration := &admissionv1.MutatingWebhookConfiguration{}
 	err := k.Client.Get(ctx, types.NamespacedName{Name: k.Configuration}, configuration)
@@ -68,7 +68,7 @@ func (k *Keeper) publish(ctx context.Context, held material) error {
 	return nil
 }
 
-// setPath sets the path of the webhook and reports whether it was another.
+// setPath sets the webhook's path and reports whether that changed it.
 func setPath(to *admissionv1.WebhookClientConfig, path string) (changed bool) {
 	if to.Service != nil {
 		changed = to.Service.Path == nil || *to.Service.Path != path
@@ -80,7 +80,7 @@ func setPath(to *admissionv1.WebhookClientConfig, path string) (changed bool) {
 	}
 	address, err := url.Parse(*to.URL)
 	if err != nil || address.Path == path {
-		return false // the API server accepts only URLs
+		return false // an invalid URL is impossible: the API server accepts only valid ones
 	}
 	address.Path = path
 	to.URL = new(address.String())

@@ -20,7 +20,7 @@ func TestSetPath_ChangesServiceOrURLOnce(t *testing.T) {
 			t.Errorf("%s: not changed", name)
 		}
 		if setPath(&to, "/pods/some-token") {
-			t.Errorf("%s: changed to what it is", name)
+			t.Errorf("%s: reported a change the second time", name)
 		}
 		switch {
 		case to.Service != nil && *to.Service.Path != "/pods/some-token":

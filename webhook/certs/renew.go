@@ -14,25 +14,26 @@ import (
 
 const (
 	caLife = 10 * 365 * 24 * time.Hour
-	// certLife and renewAhead are those of Let's Encrypt. Renewal is cheap, so it happens often enough to be known to work; and
-	// a computer that was off for a month starts with a valid certificate.
+	// certLife and renewAhead are the same as for Let's Encrypt. Renewal is cheap, so certificates are renewed often enough to show
+	// that renewal works. A computer that was off for a month still starts with a valid certificate.
 	certLife   = 90 * 24 * time.Hour
 	renewAhead = 30 * 24 * time.Hour
-	// skew is how far in the past a certificate begins: clocks differ.
+	// skew is how far in the past a certificate's validity begins, because clocks differ.
 	skew = time.Hour
 
 	caName = config.Name + "-ca"
 )
 
-// Made returns the content of a Secret as a Keeper makes it at now: a CA, a certificate for the names (at least one), and a
-// token.
+// Made returns the content of a Secret that a Keeper would create at now: a CA, a certificate for the names, and a token. At
+// least one name is required.
 func Made(dnsNames []string, now time.Time) (map[string][]byte, error) {
 	made, _, err := material(nil).renewed(dnsNames, now)
 	return made, err
 }
 
-// renewed returns the material with each part recreated that is missing, broken, for other names, about to expire or not yet
-// valid at now. It reports whether it recreated any. A clock that was ahead leaves certificates that begin in the future.
+// renewed recreates each part of the material that is missing, broken, for other names, about to expire or not yet valid at now.
+// It returns the new material and reports whether any part was recreated. A part can be not yet valid if the clock was ahead when
+// the part was created.
 func (m material) renewed(dnsNames []string, now time.Time) (material, bool, error) {
 	soon := now.Add(renewAhead)
 	caValid := m.caValid(now) && m.caValid(soon)
@@ -54,7 +55,7 @@ func (m material) renewed(dnsNames []string, now time.Time) (material, bool, err
 	return next, true, nil
 }
 
-// certify makes a serving certificate, and a CA first unless the material's is valid.
+// certify creates a serving certificate. Unless caValid is true, it first creates a CA.
 func (m material) certify(dnsNames []string, caValid bool, now time.Time) error {
 	maker := maker(dnsNames)
 	if !caValid {

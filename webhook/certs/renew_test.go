@@ -12,10 +12,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
-// names are the names of the certificates in these tests.
+// names returns the DNS names for the certificates in these tests.
 func names() []string { return []string{"webhook.default.svc", "webhook.default.svc.cluster.local"} }
 
-// start is when the certificates in these tests are made.
+// start returns the time when the certificates in these tests are created.
 func start() time.Time { return time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC) }
 
 // made returns new material.
@@ -23,7 +23,7 @@ func made(t *testing.T) material {
 	t.Helper()
 	m, changed, err := material(nil).renewed(names(), start())
 	if err != nil || !changed {
-		t.Fatalf("making from nothing: %v, %v", changed, err)
+		t.Fatalf("creating new material: changed = %v, %v", changed, err)
 	}
 	return m
 }
@@ -32,9 +32,9 @@ func TestRenewed_KeepsValidParts(t *testing.T) {
 	t.Parallel()
 	m := made(t)
 	for name, at := range map[string]time.Time{
-		"at once":                  start(),
+		"immediately":              start(),
 		"shortly before it is due": start().Add(certLife - renewAhead - time.Minute),
-		"on a clock that is slow":  start().Add(-skew / 2),
+		"on a slow clock":          start().Add(-skew / 2),
 	} {
 		if _, changed, err := m.renewed(names(), at); err != nil || changed {
 			t.Errorf("%s: changed = %v, %v, want it kept", name, changed, err)
@@ -42,7 +42,7 @@ func TestRenewed_KeepsValidParts(t *testing.T) {
 	}
 }
 
-// ahead returns a certificate of the material's CA from a clock that was 20 days ahead.
+// ahead returns a certificate that the material's CA signed while the clock was 20 days ahead.
 func ahead(m material) (cert, key []byte) {
 	later := maps.Clone(m)
 	if err := later.certify(names(), true, start().Add(20*24*time.Hour)); err != nil {
@@ -67,11 +67,11 @@ func TestRenewed_MakesATokenThatFitsAPath(t *testing.T) {
 			t.Errorf("the token after %s is %q: %v", name, next[token], faults)
 		}
 		if !bytes.Equal(next[corev1.TLSCertKey], m[corev1.TLSCertKey]) {
-			t.Errorf("with %s, the certificate is a new one too", name)
+			t.Errorf("with %s, the certificate was also recreated", name)
 		}
 	}
 	if other := made(t); bytes.Equal(other[token], original[token]) {
-		t.Error("two tokens are the same")
+		t.Error("two new tokens are the same")
 	}
 }
 
@@ -84,16 +84,16 @@ func TestRenewed_RecreatesInvalidParts(t *testing.T) {
 		after  time.Duration
 		newCA  bool
 	}{
-		"the certificate is about to end":  {after: certLife - renewAhead + time.Minute},
-		"everything ended while asleep":    {after: 2 * caLife, newCA: true},
-		"the CA is about to end":           {after: caLife - renewAhead + time.Minute, newCA: true},
-		"the certificate is gone":          {change: func(m material) { delete(m, corev1.TLSCertKey) }},
-		"the key is of another one":        {change: func(m material) { m[corev1.TLSPrivateKeyKey] = m[caPrivateKey] }},
-		"the CA is broken":                 {change: func(m material) { m[caCert] = []byte("x") }, newCA: true},
-		"the CA's key is gone":             {change: func(m material) { delete(m, caPrivateKey) }, newCA: true},
-		"the Service has another name now": {names: []string{"other.default.svc"}},
-		"the certificate is not yet valid": {change: func(m material) { m[corev1.TLSCertKey], m[corev1.TLSPrivateKeyKey] = ahead(m) }},
-		"the CA is not yet valid":          {after: -20 * 24 * time.Hour, newCA: true},
+		"the certificate is about to expire":     {after: certLife - renewAhead + time.Minute},
+		"everything expired during a sleep":      {after: 2 * caLife, newCA: true},
+		"the CA is about to expire":              {after: caLife - renewAhead + time.Minute, newCA: true},
+		"the certificate is gone":                {change: func(m material) { delete(m, corev1.TLSCertKey) }},
+		"the key belongs to another certificate": {change: func(m material) { m[corev1.TLSPrivateKeyKey] = m[caPrivateKey] }},
+		"the CA is broken":                       {change: func(m material) { m[caCert] = []byte("x") }, newCA: true},
+		"the CA's key is gone":                   {change: func(m material) { delete(m, caPrivateKey) }, newCA: true},
+		"the Service has another name now":       {names: []string{"other.default.svc"}},
+		"the certificate is not yet valid":       {change: func(m material) { m[corev1.TLSCertKey], m[corev1.TLSPrivateKeyKey] = ahead(m) }},
+		"the CA is not yet valid":                {after: -20 * 24 * time.Hour, newCA: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -110,10 +110,10 @@ func TestRenewed_RecreatesInvalidParts(t *testing.T) {
 				t.Fatalf("renewed: %v, %v, want a change", changed, err)
 			}
 			if got := !bytes.Equal(next[caCert], m[caCert]); got != tt.newCA {
-				t.Errorf("a new CA: %v, want %v", got, tt.newCA)
+				t.Errorf("the CA is new: %v, want %v", got, tt.newCA)
 			}
 			if !bytes.Equal(next[token], m[token]) {
-				t.Error("a new token, want the one that is published")
+				t.Error("the token is new, want the published one")
 			}
 			if !next.servesAll(wanted, at) {
 				t.Error("the new certificate is not valid for all names")
@@ -147,7 +147,7 @@ func TestBundle_TrustsCertificatesOfOldAndNewCA(t *testing.T) {
 		}
 	}
 	if got, want := after.bundle(before[caCert], start().Add(caLife+time.Minute)), after[caCert]; !bytes.Equal(got, want) {
-		t.Error("the bundle has a CA that has ended")
+		t.Error("the bundle contains an expired CA")
 	}
 }
 
@@ -167,7 +167,7 @@ func TestBundle_ListsTheLastCAsNewestFirst(t *testing.T) {
 		t.Errorf("the bundle is\n%s\nwant\n%s", bundle, want)
 	}
 	if got, want := made(t).bundle([]byte("not PEM"), start()), 1; bytes.Count(got, []byte("BEGIN")) != want {
-		t.Errorf("the bundle after one that is not PEM is\n%s", got)
+		t.Errorf("the bundle for an existing bundle that is not PEM is\n%s", got)
 	}
 }
 
@@ -175,7 +175,7 @@ func TestGetCertificate_FailsWithoutACertificate(t *testing.T) {
 	t.Parallel()
 	keeper := &Keeper{}
 	if _, err := keeper.GetCertificate(nil); err == nil {
-		t.Error("GetCertificate before the first one succeeds")
+		t.Error("GetCertificate before the first certificate succeeds")
 	}
 	if err := keeper.Ready(nil); err == nil {
 		t.Error("Ready before the first certificate succeeds")

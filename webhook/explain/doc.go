@@ -1,5 +1,4 @@
-// Package explain decides about pods that do not exist yet, with the webhook's own Decider. setup explain prints what it
-// returns.
+// Package explain uses the webhook's own Decider to decide about pods that do not exist yet. setup explain prints the decisions.
 //
-// It pushes nothing and changes nothing.
+// The package pushes nothing and changes nothing.
 package explain

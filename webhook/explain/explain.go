@@ -20,35 +20,36 @@ import (
 // maxConcurrentPods is how many pods are explained concurrently.
 const maxConcurrentPods = 8
 
-// Explainer decides about pods as the webhook would when they are created.
+// Explainer decides about pods in the same way as the webhook would when they are created.
 type Explainer struct {
 	// RegistryHost is the registry's host in every rewritten reference, such as localhost:5001.
 	RegistryHost string
-	// Looker looks up each image once, however many pods name it.
+	// Looker looks up images. Each image is looked up only once, even if several pods use it.
 	Looker lookup.Looker
 	// Rules are the rules in force.
 	Rules rules.Rules
-	// Labels are the labels of namespaces that are known already, by the namespace's name.
+	// Labels contains the labels of the namespaces whose labels are already known, by namespace name.
 	Labels map[string]map[string]string
-	// ClusterLabels returns the labels of every other namespace. It is called only if a pod needs them.
+	// ClusterLabels returns the labels of the namespaces in the cluster. It is called only if a pod is in a namespace that Labels
+	// lacks.
 	ClusterLabels func(context.Context) map[string]map[string]string
 }
 
-// Explanation is what would become of one pod.
+// Explanation describes what the webhook would do with one pod.
 type Explanation struct {
-	// Subject is what the decisions are about; its Pod is the pod.
+	// Subject is the subject of the decisions. It contains the pod.
 	Subject webhook.Subject
-	// Outcomes are the decisions, one for each image field of the pod.
+	// Outcomes contains one decision for each of the pod's image fields.
 	Outcomes []webhook.Outcome
 }
 
-// Patch returns the operations that make the pod run as decided. It adds no gate: nothing would ungate the pod if the webhook is
-// not installed where the pod is applied.
+// Patch returns the operations that apply the decisions to the pod. They do not add a gate, because no webhook may be running in
+// the cluster to ungate the pod.
 func (e Explanation) Patch() ([]jsonpatch.Operation, error) {
 	return webhook.PatchImages(e.Subject, e.Outcomes)
 }
 
-// Explain returns an explanation of each pod, in their order.
+// Explain returns an explanation of each pod, in the order of the pods.
 func (e Explainer) Explain(ctx context.Context, pods []*corev1.Pod) []Explanation {
 	explaining := e.start(ctx, pods)
 	explanations := make([]Explanation, len(pods))
@@ -64,13 +65,13 @@ func (e Explainer) Explain(ctx context.Context, pods []*corev1.Pod) []Explanatio
 	return explanations
 }
 
-// explaining is one call of Explain.
+// explaining is the state of one call to Explain.
 type explaining struct {
 	decider *webhook.Decider
 	labels  map[string]map[string]string
 }
 
-// start reads the labels of namespaces that the pods need.
+// start prepares a call to Explain. It reads the labels of the cluster's namespaces if the pods need them.
 func (e Explainer) start(ctx context.Context, pods []*corev1.Pod) explaining {
 	labels := map[string]map[string]string{}
 	if slices.ContainsFunc(pods, func(pod *corev1.Pod) bool { return !exempt(pod) && e.Labels[pod.Namespace] == nil }) {
@@ -92,10 +93,10 @@ func (e explaining) explain(ctx context.Context, pod *corev1.Pod) Explanation {
 	return Explanation{subject, e.decider.Decide(ctx, subject)}
 }
 
-// exempt reports whether the pod's namespace is exempt: the API server never calls the webhook for its pods.
+// exempt reports whether the pod's namespace is exempt. The API server never calls the webhook for pods in such a namespace.
 func exempt(pod *corev1.Pod) bool { return slices.Contains(config.ExemptNamespaces(), pod.Namespace) }
 
-// unchanged returns the outcomes of a pod in an exempt namespace.
+// unchanged returns the outcomes for a pod in an exempt namespace.
 func unchanged(subject webhook.Subject) []webhook.Outcome {
 	outcomes := make([]webhook.Outcome, 0, len(subject.Fields))
 	detail := "exempt namespace " + subject.Namespace

@@ -37,8 +37,8 @@ func (c *counting) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Prese
 	return c.looker.Lookup(ctx, name)
 }
 
-// newExplainer returns an Explainer of a host with two images, of which example/app:local is in the registry and
-// example/worker:local is not.
+// newExplainer returns an Explainer for a host with two images, and a counter of its lookups. The image example/app:local is in
+// the registry; example/worker:local is not.
 func newExplainer(t *testing.T) (explain.Explainer, *counting) {
 	t.Helper()
 	engine := dockertest.NewEngine(t)
@@ -55,7 +55,7 @@ func newExplainer(t *testing.T) (explain.Explainer, *counting) {
 	}, counted
 }
 
-// podOf returns a pod with a container of each image.
+// podOf returns a pod with one container for each image.
 func podOf(namespace string, images ...string) *corev1.Pod {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace}}
 	for i, image := range images {
@@ -106,7 +106,7 @@ func TestExplain_LooksUpNothingForExemptNamespaces(t *testing.T) {
 		}
 	}
 	if len(counted.lookups) > 0 {
-		t.Errorf("lookups %v, want none", counted.lookups)
+		t.Errorf("lookups = %v, want none", counted.lookups)
 	}
 }
 
@@ -114,12 +114,12 @@ func TestExplain_LooksUpEachImageOnce(t *testing.T) {
 	t.Parallel()
 	explainer, counted := newExplainer(t)
 	var pods []*corev1.Pod
-	for range 40 { // more than are explained concurrently
+	for range 40 { // more pods than are explained concurrently
 		pods = append(pods, podOf("default", "example/app:local", "docker.io/example/app:local", "example/worker:local"))
 	}
 	for _, own := range reasons(explainer.Explain(t.Context(), pods)) {
 		if want := []rewrite.Reason{rewrite.Rewritten, rewrite.Rewritten, rewrite.RewrittenPushing}; !slices.Equal(own, want) {
-			t.Errorf("reasons %q, want %q", own, want)
+			t.Errorf("reasons = %q, want %q", own, want)
 		}
 	}
 	want := map[string]int{"docker.io/example/app:local": 1, "docker.io/example/worker:local": 1}
@@ -153,8 +153,8 @@ func TestExplain_ReadsClusterLabelsOnlyIfNeeded(t *testing.T) {
 		pods  []*corev1.Pod
 		reads int
 	}{
-		"all labels are known":       {known, 0},
-		"those of one are not known": {append(known, podOf("other", "example/app:local")), 1},
+		"all labels are known":               {known, 0},
+		"one namespace's labels are unknown": {append(known, podOf("other", "example/app:local")), 1},
 	} {
 		explainer, _ := newExplainer(t)
 		var reads int

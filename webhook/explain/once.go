@@ -8,7 +8,7 @@ import (
 	"kind-local-registry/webhook/lookup"
 )
 
-// once is a Looker that looks up each name once and keeps the answer. It is safe for concurrent use.
+// once is a Looker that looks up each name only once and remembers the answer. It is safe for concurrent use.
 type once struct {
 	looker lookup.Looker
 
@@ -16,7 +16,7 @@ type once struct {
 	answers map[rewrite.Name]func() (rewrite.Presence, error)
 }
 
-// newOnce returns a Looker that calls looker once for each name.
+// newOnce returns a Looker that calls looker only once for each name.
 func newOnce(looker lookup.Looker) *once {
 	return &once{looker: looker, answers: map[rewrite.Name]func() (rewrite.Presence, error){}}
 }

@@ -11,24 +11,24 @@ import (
 const (
 	// probeInterval is the time between two probes.
 	probeInterval = 200 * time.Millisecond
-	// reportInterval is the shortest time between two lines of progress.
+	// reportInterval is the minimum time between two progress reports.
 	reportInterval = 2 * time.Second
 )
 
-// Options are the options of Await.
+// Options contains the options for Await.
 type Options struct {
-	// Cluster is the access to the API server.
+	// Cluster configures access to the API server.
 	Cluster *rest.Config
 	// Namespace is the webhook's namespace.
 	Namespace string
-	// Need is how many consecutive calls must reach the webhook; at least 1.
+	// Need is how many consecutive calls must reach the webhook. It must be at least 1.
 	Need int
-	// Report takes a line of progress every few seconds.
+	// Report is called with a progress report every few seconds.
 	Report func(line string)
 }
 
-// Await waits until Need consecutive calls have reached the webhook, and returns the name of the webhook's pod that answered
-// last. If ctx ends before, the error says why the last failed call did not reach it.
+// Await waits until Need consecutive calls have reached the webhook. It returns the name of the webhook pod that answered the
+// last call. If ctx ends first, the error states why the last failed call did not reach the webhook.
 func Await(ctx context.Context, options Options) (answeredBy string, err error) {
 	probe, err := newProbe(options.Cluster, options.Namespace)
 	if err != nil {
@@ -37,14 +37,14 @@ func Await(ctx context.Context, options Options) (answeredBy string, err error) 
 	return consecutive(ctx, options.Need, probe.send, options.Report)
 }
 
-// consecutive probes until need calls in a row have reached the webhook, and returns the last answer.
+// consecutive sends probes until need consecutive calls have reached the webhook, and returns the last answer.
 func consecutive(ctx context.Context, need int, send func(context.Context) (string, error), report func(string)) (string, error) {
 	tick := time.NewTicker(probeInterval)
 	defer tick.Stop()
 	calls := series{need: need, start: time.Now()}
 	for reported := calls.start; ; {
 		answer, err := send(ctx)
-		if err == nil || ctx.Err() == nil { // a probe that was cut short proves nothing
+		if err == nil || ctx.Err() == nil { // a probe that was cancelled because ctx ended proves nothing
 			calls.add(err)
 		}
 		if calls.arrived >= need {
@@ -65,9 +65,9 @@ func consecutive(ctx context.Context, need int, send func(context.Context) (stri
 // series records the calls so far.
 type series struct {
 	need    int       // consecutive calls that must succeed
-	arrived int       // consecutive calls that succeeded last
-	fault   error     // of the last call that failed
-	start   time.Time // of the first
+	arrived int       // how many of the latest calls succeeded in a row
+	fault   error     // the error from the last call that failed
+	start   time.Time // when the first call began
 }
 
 // add records a call.
@@ -88,7 +88,7 @@ func (s *series) progress() string {
 	return line
 }
 
-// failure returns the error of a series that has ended: the last fault, or else why it ended.
+// failure returns the error for a series that did not succeed. Its cause is the last fault, or over if no call failed.
 func (s *series) failure(over error) error {
 	if s.fault != nil {
 		over = s.fault

@@ -13,8 +13,8 @@ import (
 
 var errRefused = errors.New("connection refused")
 
-// answers returns a probe that answers as the letters say, one for each call, and the last one repeatedly: a is an answer, f is
-// a fault, and h hangs until the context ends. calls counts the calls.
+// answers returns a fake probe. Each letter determines what one call does, and the last letter applies to all further calls: a
+// answers, f fails, and h hangs until the context ends. calls counts the calls.
 func answers(letters string) (send func(context.Context) (string, error), calls *int) {
 	calls = new(int)
 	return func(ctx context.Context) (string, error) {

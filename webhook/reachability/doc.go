@@ -1,8 +1,8 @@
-// Package reachability tests whether the API server's calls reach the webhook. It creates a labelled ConfigMap as a dry run. The
-// API server must call the webhook about it, over the same Service, with the same CA and on the same connections as about a
-// pod, and the answer is in the ConfigMap that comes back.
+// Package reachability tests whether the API server's calls reach the webhook. It creates a labelled ConfigMap as a dry run, for
+// which the API server must call the webhook. The call uses the same Service, CA and connections as a call for a pod. The
+// ConfigMap in the API server's response contains the webhook's answer.
 //
-// A readiness probe cannot test this: the Service routes to pods that are ready already, and a pod sees neither kube-proxy's rules
-// nor what the API server knows of the webhook configuration. Nothing is stored, and the only right needed is to create
-// ConfigMaps in our own namespace.
+// A readiness probe cannot test this. The Service routes only to pods that are already ready, and a pod sees neither kube-proxy's
+// rules nor what the API server knows about the webhook configuration. The test stores nothing, and the only right that it needs
+// is to create ConfigMaps in our own namespace.
 package reachability

@@ -16,35 +16,36 @@ import (
 	"kind-local-registry/config"
 )
 
-// probeTimeout is how long one probe takes at most: a little longer than the timeout of the API server's call, 2 s in the
+// probeTimeout limits how long one probe takes. It is longer than the API server's own timeout for the call, which is 2 s in the
 // chart.
 const probeTimeout = 4 * time.Second
 
-// errNotCalled is returned if the ConfigMap comes back unchanged: the API server does not know the webhook configuration yet.
+// errNotCalled is returned if the ConfigMap in the response is unchanged, because the API server does not know the webhook
+// configuration yet.
 var errNotCalled = errors.New("the API server did not call the webhook")
 
-// probe is one dry-run creation, which is repeated.
+// probe creates a ConfigMap as a dry run, any number of times.
 type probe struct {
 	configMaps typedcorev1.ConfigMapInterface
 }
 
-// newProbe returns the probe of the webhook in the namespace.
+// newProbe returns a probe for the webhook in the namespace.
 func newProbe(cluster *rest.Config, namespace string) (probe, error) {
 	unpooled, err := unpooledClient(cluster)
 	if err != nil {
 		return probe{}, err
 	}
 	cluster = rest.CopyConfig(cluster)
-	cluster.QPS = -1 // one probe at a time
+	cluster.QPS = -1 // no rate limit: only one probe runs at a time
 	client, err := kubernetes.NewForConfigAndClient(cluster, unpooled)
 	if err != nil {
-		return probe{}, fmt.Errorf("making a client of the cluster: %w", err)
+		return probe{}, fmt.Errorf("creating a client for the cluster: %w", err)
 	}
 	return probe{client.CoreV1().ConfigMaps(namespace)}, nil
 }
 
-// unpooledClient returns a client that opens a connection for each request, so that with several API servers it does not always
-// reach the same one.
+// unpooledClient returns a client that opens a new connection for each request. If there are several API servers, the requests
+// then do not always reach the same one.
 func unpooledClient(cluster *rest.Config) (*http.Client, error) {
 	security, err := rest.TLSConfigFor(cluster)
 	if err != nil {
@@ -54,12 +55,12 @@ func unpooledClient(cluster *rest.Config) (*http.Client, error) {
 		Proxy: http.ProxyFromEnvironment, TLSClientConfig: security, DisableKeepAlives: true,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("making a transport to the cluster: %w", err)
+		return nil, fmt.Errorf("creating a transport to the cluster: %w", err)
 	}
 	return &http.Client{Transport: transport}, nil
 }
 
-// send returns the name of the webhook's pod that answered. The error says why none did.
+// send sends one probe and returns the name of the webhook pod that answered.
 func (p probe) send(ctx context.Context) (answeredBy string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()

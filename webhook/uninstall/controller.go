@@ -19,26 +19,26 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
-// Reconciler watches the namespace of the process. It makes the namespace the owner of our objects outside it, and uninstalls
-// the webhook when the namespace is deleted. Every replica runs one: none knows whether another still can.
+// Reconciler watches the webhook's namespace. It makes the namespace the owner of our cluster-scoped objects, and uninstalls the
+// webhook when the namespace is deleted. Every replica runs one, because no replica knows whether another can still do this.
 type Reconciler struct {
 	// Client reads from the API server, without a cache, and patches pods.
 	Client client.Client
-	// Namespace is the name of the namespace.
+	// Namespace is the name of the webhook's namespace.
 	Namespace string
 	// RegistryHost is the registry's host in every rewritten reference, such as localhost:5001.
 	RegistryHost string
 }
 
-// SetupWithManager adds the controller to the manager. The manager's cache should hold namespaces as metadata, and only our
-// webhook configuration.
+// SetupWithManager adds the controller to the manager. The manager's cache should contain only the metadata of namespaces, and no
+// webhook configuration except ours.
 func (r *Reconciler) SetupWithManager(mgr manager.Manager) error {
 	one := reconcile.Request{NamespacedName: client.ObjectKey{Name: r.Namespace}}
 	toOne := handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
 		return []reconcile.Request{one}
 	})
 	ours := predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetName() == r.Namespace })
-	// An installation creates the webhook configuration after the process.
+	// The webhook configuration may be created only after the process has started, and then needs its owner.
 	installed := predicate.Funcs{
 		UpdateFunc: func(event.UpdateEvent) bool { return false },
 		DeleteFunc: func(event.DeleteEvent) bool { return false },
@@ -55,7 +55,7 @@ func (r *Reconciler) SetupWithManager(mgr manager.Manager) error {
 	return nil
 }
 
-// changing selects two events of a namespace: that it was created, and that its deletion began.
+// changing selects two kinds of events about a namespace: it was created, or its deletion has begun.
 func changing() predicate.Predicate {
 	return predicate.Funcs{
 		UpdateFunc: func(e event.UpdateEvent) bool {
@@ -65,9 +65,10 @@ func changing() predicate.Predicate {
 	}
 }
 
-// Reconcile uninstalls the webhook if the namespace is being deleted. It has 5 s: then the namespace controller deletes the
-// namespace's content, which includes our rights (namespaceDeletionGracePeriod in kubernetes,
-// pkg/controller/namespace/namespace_controller.go).
+// Reconcile uninstalls the webhook if the namespace is being deleted. It has 5 s before the namespace controller deletes the
+// namespace's content, and with it our rights (namespaceDeletionGracePeriod in kubernetes,
+// pkg/controller/namespace/namespace_controller.go). If the namespace is not being deleted, Reconcile makes it the owner of our
+// cluster-scoped objects.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	namespace := &metav1.PartialObjectMetadata{}
 	namespace.SetGroupVersionKind(corev1.SchemeGroupVersion.WithKind("Namespace"))

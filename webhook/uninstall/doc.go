@@ -1,6 +1,6 @@
-// Package uninstall takes the webhook out of a cluster: it deletes the webhook configuration and ungates every pod that waits
-// for an image, with its original image.
+// Package uninstall uninstalls the webhook from a cluster. It deletes the webhook configuration, and it restores the original
+// images of every pod that waits for an image and ungates the pod.
 //
-// Helm runs it before it uninstalls the chart (the chart's pre-delete hook), setup down runs it, and each webhook process runs it
-// when its namespace is deleted. Until then the process makes the namespace the owner of our objects outside it.
+// Three callers run it: the chart's pre-delete hook, before Helm uninstalls the chart; setup down; and each webhook process when
+// its namespace is deleted. Before that, the process makes the namespace the owner of our cluster-scoped objects.
 package uninstall

@@ -17,7 +17,7 @@ import (
 	"kind-local-registry/config"
 )
 
-// outside returns the kinds of our objects outside the namespace; each is named config.Name.
+// outside returns the kinds of our cluster-scoped objects. Each object's name is config.Name.
 func outside() []schema.GroupVersionKind {
 	return []schema.GroupVersionKind{
 		admissionv1.SchemeGroupVersion.WithKind("MutatingWebhookConfiguration"),
@@ -26,20 +26,20 @@ func outside() []schema.GroupVersionKind {
 	}
 }
 
-// own makes the namespace the owner of our objects outside it, so that the garbage collector deletes them with the namespace.
-// It skips objects that do not exist.
+// own makes the namespace the owner of our cluster-scoped objects, so that the garbage collector deletes them when the namespace
+// is deleted. It skips objects that do not exist.
 func own(ctx context.Context, cluster client.Client, namespace *metav1.PartialObjectMetadata) error {
 	var faults []error
 	for _, kind := range outside() {
 		err := retry.RetryOnConflict(retry.DefaultRetry, func() error { return ownOne(ctx, cluster, namespace, kind) })
 		if client.IgnoreNotFound(err) != nil {
-			faults = append(faults, fmt.Errorf("giving %s %s its owner: %w", kind.Kind, config.Name, err))
+			faults = append(faults, fmt.Errorf("setting the owner of %s %s: %w", kind.Kind, config.Name, err))
 		}
 	}
 	return errors.Join(faults...)
 }
 
-// ownOne makes the namespace the owner of one object. It patches metadata only: for a ClusterRole, the API server allows that
+// ownOne makes the namespace the owner of one object. It patches only metadata. For a ClusterRole, the API server allows this
 // without the right to grant the role's rules.
 func ownOne(ctx context.Context, cluster client.Client, namespace *metav1.PartialObjectMetadata, kind schema.GroupVersionKind) error {
 	object := &metav1.PartialObjectMetadata{}

@@ -20,17 +20,17 @@ import (
 )
 
 const (
-	// listPause is the time between two lists of pods: an admission that was in flight when the configuration was deleted may
-	// have gated one more pod meanwhile.
+	// listPause is the time between two listings of pods. An admission request that was in flight when the configuration was deleted
+	// may gate another pod after the first listing.
 	listPause = time.Second
-	// retryLimit is how long pods that cannot be ungated are tried.
+	// retryLimit is how long Run tries to ungate pods.
 	retryLimit = 20 * time.Second
-	// maxConcurrentPatches is how many pods are ungated concurrently.
+	// maxConcurrentPatches limits how many pods are ungated concurrently.
 	maxConcurrentPatches = 16
 )
 
-// ErrPodsLeft reports that pods still wait for an image because they could not be changed.
-var ErrPodsLeft = errors.New("pods still wait for an image")
+// ErrPodsLeft is returned if pods still wait for an image because they could not be patched.
+var ErrPodsLeft = errors.New("pods are still waiting for an image")
 
 // waitingPod is a pod that waits for an image, and the patch that ungates it.
 type waitingPod struct {
@@ -38,9 +38,9 @@ type waitingPod struct {
 	patch []jsonpatch.Operation
 }
 
-// Run deletes our webhook configuration and ungates every pod that waits for an image. It returns the pods that it ungated. A
-// failure for one pod does not stop the others; if some still wait after 20 s, the error is ErrPodsLeft. It takes a second at
-// least.
+// Run deletes our webhook configuration and ungates every pod that waits for an image. It returns the pods that it ungated. If
+// one pod cannot be ungated, Run continues with the others. If pods still wait after 20 s, the error is ErrPodsLeft. Run takes at
+// least a second.
 func Run(ctx context.Context, cluster client.Client, registryHost string) ([]client.ObjectKey, error) {
 	configuration := &admissionv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: config.Name}}
 	if err := cluster.Delete(ctx, configuration); client.IgnoreNotFound(err) != nil {
@@ -81,8 +81,8 @@ func list(ctx context.Context, cluster client.Client, registryHost string) ([]wa
 	return pods, nil
 }
 
-// ungateAll patches the pods and returns those that it ungated. A pod that has changed since the list is an error, until the
-// next list; a deleted pod is none.
+// ungateAll patches the pods and returns those that it ungated. Patching a pod that has changed since it was listed fails; the
+// next listing has its new state. A deleted pod is treated as ungated.
 func ungateAll(ctx context.Context, cluster client.Client, pods []waitingPod) ([]client.ObjectKey, error) {
 	faults := make([]error, len(pods))
 	var group errgroup.Group

@@ -30,9 +30,9 @@ func (h *Handler) answer(ctx context.Context, document []byte, dryRun bool) ([]b
 	version := admissionv1.SchemeGroupVersion.String()
 	switch {
 	case review.Kind != reviewKind:
-		return nil, fmt.Errorf("the document is a %q, and only an %s is answered", review.Kind, reviewKind)
+		return nil, fmt.Errorf("unexpected kind %q, want %s", review.Kind, reviewKind)
 	case review.APIVersion != version:
-		return nil, fmt.Errorf("the AdmissionReview has version %q, and only %s is answered", review.APIVersion, version)
+		return nil, fmt.Errorf("unexpected version %q of the AdmissionReview, want %s", review.APIVersion, version)
 	case review.Request == nil:
 		return nil, errors.New("the AdmissionReview has no request")
 	}
@@ -47,8 +47,8 @@ func (h *Handler) answer(ctx context.Context, document []byte, dryRun bool) ([]b
 	return encoded, nil
 }
 
-// handleBounded calls Handle, unless decoding the request's objects would take too much memory: then it allows the request
-// without a patch.
+// handleBounded calls Handle. If decoding the request's objects would take too much memory, it allows the request unchanged
+// instead.
 func (h *Handler) handleBounded(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	for _, object := range [][]byte{request.Object.Raw, request.OldObject.Raw} {
 		if err := checkSize(object); err != nil {

@@ -131,7 +131,7 @@ func (h *Handler) Exclusion(ctx context.Context, pod *podimage.Pod, image string
 }
 
 // errUnexpected is returned for a request that the webhook configuration should not have selected.
-var errUnexpected = errors.New("want the creation or update of a pod or of its ephemeral containers")
+var errUnexpected = errors.New("only the creation or update of a pod or of its ephemeral containers is expected")
 
 // read returns the subject of the request.
 func read(request *admissionv1.AdmissionRequest, registryHost string) (Subject, error) {

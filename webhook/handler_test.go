@@ -59,7 +59,7 @@ func indented(t *testing.T, patch []byte) []byte {
 	return append(out.Bytes(), '\n')
 }
 
-// wantNothingMore fails the test if a second call patches the patched pod again.
+// wantNothingMore fails the test if a second call changes the patched pod.
 func wantNothingMore(t *testing.T, request *admissionv1.AdmissionRequest, document []byte) {
 	t.Helper()
 	if document == nil {

@@ -113,7 +113,7 @@ func (j *Journal) setFollows(follows bool) {
 	j.follows = follows
 }
 
-// flush logs the entries whose waiting time is over by now, or all entries if now is zero.
+// flush logs the entries whose waiting time ended before now. If now is zero, it logs all entries.
 func (j *Journal) flush(now time.Time) {
 	j.mu.Lock()
 	var due []entry

@@ -85,7 +85,7 @@ func (m *Metrics) decided(outcomes []Outcome) {
 	}
 }
 
-// LookedUp records how long a lookup took, and whether it was answered.
+// LookedUp records how long a lookup took and whether it was answered.
 func (m *Metrics) LookedUp(took time.Duration, err error) {
 	answered := "yes"
 	if err != nil {

@@ -198,7 +198,7 @@ func (k *Keeper) write(ctx context.Context, secret *corev1.Secret, held material
 	return nil
 }
 
-// gone reports whether the webhook configuration does not exist.
+// gone reports whether the webhook configuration is missing.
 func (k *Keeper) gone(ctx context.Context) (bool, error) {
 	err := k.Client.Get(ctx, types.NamespacedName{Name: k.Configuration}, &admissionv1.MutatingWebhookConfiguration{})
 	if client.IgnoreNotFound(err) != nil {

@@ -34,7 +34,7 @@ type Decisions interface {
 	Exclusion(ctx context.Context, pod *podimage.Pod, image string) *rewrite.Refusal
 }
 
-// eligible reports whether the controller may change the pod's images, because its namespace is not exempt.
+// eligible reports whether the pod's namespace is eligible. Only then may the controller change the pod's images.
 func eligible(pod *podimage.Pod) bool {
 	return !slices.Contains(config.ExemptNamespaces(), pod.Namespace)
 }

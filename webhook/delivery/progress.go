@@ -56,8 +56,8 @@ func (p *progress) all() webhook.Progress {
 	return sum
 }
 
-// moved returns how much of an image was pushed as a suffix for an Event, such as ", 412 MB". It returns "" if no bytes were
-// pushed.
+// moved returns how much of an image was pushed, formatted as a suffix for an Event, such as ", 412 MB". It returns "" if no
+// bytes were pushed.
 func (p *progress) moved(image string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -113,7 +113,7 @@ func progressText(now webhook.Progress) string {
 	return fmt.Sprintf("pushing %d of %d MB", megabytes(now.Done), megabytes(now.Total))
 }
 
-// retryText describes on one line why pushes failed that will be retried.
+// retryText describes on one line why pushes failed and that they will be retried.
 func retryText(err error) string {
 	return fmt.Sprintf("retrying: %.*s", maxError, strings.ReplaceAll(err.Error(), "\n", "; "))
 }

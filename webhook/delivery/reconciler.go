@@ -127,7 +127,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (
 	}
 	r.giveUp(ctx, found, outcomes)
 	err := r.ungate(ctx, found, outcomes)
-	if err != nil && ctx.Err() == nil { // for example, a policy refuses the patch; the pod waits until it is accepted
+	if err != nil && ctx.Err() == nil { // for example, a policy refuses the patch; the pod waits until a patch is accepted
 		r.Events.Eventf(reference(found, ""), nil, corev1.EventTypeWarning, ungateFailed, push,
 			"Cannot ungate the pod: %.500s; retrying", err)
 	}

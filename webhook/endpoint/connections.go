@@ -58,8 +58,8 @@ func (c *connections) ConnState(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// known marks the connection in the request's context as the API server's. Such a connection is never closed for being one too
-// many.
+// known marks the connection in the request's context as the API server's. Such a connection does not count towards the limit and
+// is never closed because of it.
 func (c *connections) known(ctx context.Context) {
 	if conn, ok := ctx.Value(connKey{}).(net.Conn); ok {
 		c.forget(conn)

@@ -118,7 +118,7 @@ func (p *place) leave() {
 
 // wait releases the request's slots and reserved memory, because the request is about to wait for a push. It returns false, and
 // releases nothing, if too many requests are already waiting. The request takes no slots again after the push, because little
-// work is left then.
+// work remains.
 func (p *place) wait() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

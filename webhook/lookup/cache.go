@@ -139,7 +139,7 @@ func (c *Cache) remember(name rewrite.Name, found answer, start time.Time) {
 	switch {
 	case !found.silent:
 		c.lastAnswer, c.breaker.open = now, false
-	case c.breaker.open || c.lastAnswer.After(start): // already open, or another lookup was answered meanwhile and only this one was not
+	case c.breaker.open || c.lastAnswer.After(start): // already open, or only this name was not answered
 	default:
 		c.trip(name)
 	}

@@ -112,7 +112,7 @@ func (f Field) Always() bool {
 	return rewrite.AlwaysByDefault(f.Image)
 }
 
-// With returns the field with another image.
+// With returns a copy of the field with the given image.
 func (f Field) With(image string) Field {
 	f.Image = image
 	return f

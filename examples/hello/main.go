@@ -1,5 +1,5 @@
-// Command hello is a small service to try the registry with. It answers every request with one line. "hello --once" prints
-// that line and exits, as an init container does.
+// Command hello is a small service for trying out the registry. It answers every request with one line. "hello --once" prints
+// a similar line and exits, so it can run as an init container.
 package main
 
 import (

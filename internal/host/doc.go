@@ -1,6 +1,6 @@
-// Package host is what setup does on the host. It composes the rooms below it: the registry and the pusher (service), the kind
-// cluster (cluster), its nodes (node), the webhook in it (chart), and pushes ahead of pods (images).
+// Package host does setup's work on the host. It combines the packages below it: service (the registry and the pusher), cluster
+// (the kind cluster), node (the cluster's nodes), chart (the webhook in the cluster) and images (pushing images in advance).
 //
-// It owns the order of the steps, what each needs, and the lock that lets one setup at a time change a Docker host. It prints
-// nothing, which cmd/setup does, and copies no image, which internal/pusher does.
+// It decides the order of the steps, passes each step what it needs, and takes the lock that lets only one setup at a time change
+// a Docker host. cmd/setup prints the output, and internal/pusher copies the images.
 package host

@@ -15,17 +15,19 @@ import (
 )
 
 const (
-	// lockRetry is the time between two tries to take the lock.
+	// lockRetry is the interval between attempts to take the lock.
 	lockRetry = 100 * time.Millisecond
-	// patience is how long the caller waits silently for the lock.
+	// patience is how long lock waits before it calls waiting.
 	patience = time.Second
 )
 
-// lock waits until no other setup changes the Docker host of that socket, and takes the lock. After a second it calls waiting
-// with a description of the process that has it. The kernel releases the lock when its process ends, however it ends.
+// lock waits until no other setup is changing the Docker host behind the socket, and then takes the lock. After one second it
+// calls waiting with a description of the process that holds the lock. The kernel releases the lock when that process ends, even
+// if it is killed.
 //
-// It locks the socket's directory: every user of the daemon can open that, and a lock needs no right to write. A lock file would
-// belong to one user, so that another could not open it, and in a shared directory it could be another user's link.
+// It locks the socket's directory, because every user of the daemon can open that directory and locking requires no write
+// permission. A lock file would belong to one user, and other users could not open it. In a shared directory, it could also be a
+// link that another user placed there.
 func lock(ctx context.Context, socket string, waiting func(holder string)) (unlock func() error, err error) {
 	directory, err := os.Open(filepath.Dir(socket))
 	if err != nil {
@@ -37,7 +39,7 @@ func lock(ctx context.Context, socket string, waiting func(holder string)) (unlo
 	return directory.Close, nil
 }
 
-// await takes the lock of an open file as soon as it is free, or returns when ctx ends.
+// await locks an open file as soon as the lock is free. It returns an error if ctx ends first.
 func await(ctx context.Context, file *os.File, waiting func(holder string)) error {
 	tick := time.NewTicker(lockRetry)
 	defer tick.Stop()
@@ -58,14 +60,14 @@ func await(ctx context.Context, file *os.File, waiting func(holder string)) erro
 	}
 }
 
-// holder describes the process that has the lock of the file, as far as the kernel tells.
+// holder describes the process that holds the file's lock, or returns "another process" if the kernel does not show which.
 func holder(file *os.File) string {
 	const unknown = "another process"
 	var status unix.Stat_t
 	if err := unix.Fstat(int(file.Fd()), &status); err != nil { // #nosec G115 -- a file descriptor fits an int
 		return unknown
 	}
-	locks, err := os.ReadFile("/proc/locks") // proc_locks(5); only Linux has it
+	locks, err := os.ReadFile("/proc/locks") // see proc_locks(5); exists only on Linux
 	if err != nil {
 		return unknown
 	}
@@ -81,7 +83,7 @@ func holder(file *os.File) string {
 	return who
 }
 
-// lockHolder returns the ID of the process that has the flock of the inode, or 0 if the table does not tell.
+// lockHolder returns the ID of the process that holds the flock on the inode, or 0 if the table does not show it.
 func lockHolder(table string, inode uint64) int {
 	for line := range strings.Lines(table) {
 		// 1: FLOCK  ADVISORY  WRITE 4711 00:19:1 0 EOF

@@ -27,15 +27,15 @@ func TestLock_BlocksTheNextUntilUnlocked(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		time.Sleep(time.Minute) // of the bubble
+		time.Sleep(time.Minute) // synctest's fake clock
 		if err := unlock(); err != nil {
 			t.Fatal(err)
 		}
 		if waited := (<-locked).Sub(start); waited < time.Minute || waited > time.Minute+lockRetry {
-			t.Errorf("the second had the lock after %s, want it as soon as the first unlocks it after a minute", waited)
+			t.Errorf("the second caller got the lock after %s, want it as soon as the first unlocks it after a minute", waited)
 		}
 		if len(told) != 1 || !strings.Contains(told[0], fmt.Sprintf("process %d (", os.Getpid())) {
-			t.Errorf("the second was told %q, want once that it waits for process %d", told, os.Getpid())
+			t.Errorf("the second caller waited for %q, want process %d once", told, os.Getpid())
 		}
 	})
 }
@@ -79,7 +79,7 @@ func TestLockHolder_FindsProcessInTable(t *testing.T) {
 	}
 }
 
-// mustLock takes the lock.
+// mustLock takes the lock. It fails the test if lock returns an error.
 func mustLock(t *testing.T, socket string, waiting func(holder string)) (unlock func() error) {
 	t.Helper()
 	unlock, err := lock(t.Context(), socket, waiting)

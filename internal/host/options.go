@@ -12,28 +12,30 @@ import (
 
 // Options are the user's choices.
 type Options struct {
-	// Cluster is the kind cluster's name; "" for the one in the configuration, else config.Cluster.
+	// Cluster is the kind cluster's name. "" means the name in ConfigFile, or config.Cluster if there is none.
 	Cluster string
-	// ConfigFile is a kind configuration for a new cluster; "" for kind's default.
+	// ConfigFile is a kind configuration for a new cluster. "" means kind's default.
 	ConfigFile string
-	// NodeImage is the node image for a new cluster; "" for kind's default.
+	// NodeImage is the node image for a new cluster. "" means kind's default.
 	NodeImage string
 	// AdoptOnly forbids creating the cluster.
 	AdoptOnly bool
-	// RegistryImage is the image of another registry, such as registry:2; "" for that of the existing registry, else the one that
-	// setup carries.
+	// RegistryImage is the image to run as the registry, such as registry:2. "" means the image that the user chose for the existing
+	// registry, or the image that setup carries.
 	RegistryImage string
-	// RegistryPort is the registry's port on the host's loopback; 0 for that of the existing registry, else config.RegistryPort.
+	// RegistryPort is the registry's port on the host's loopback. 0 means the port of the existing registry, or config.RegistryPort
+	// if there is none.
 	RegistryPort int
-	// RulesFile is a rules file, as in docs/rules.md; "" for the rules of the existing pusher, else the default rules.
+	// RulesFile is a rules file; see docs/rules.md. "" means the rules of the existing pusher, or the default rules if there is
+	// none.
 	RulesFile string
-	// Kubeconfig is the kubeconfig to update; "" for kubectl's default.
+	// Kubeconfig is the kubeconfig to update. "" means kubectl's default.
 	Kubeconfig string
-	// Ungate is called when the chart is uninstalled. Only StepsDown needs it.
+	// Ungate is called when the chart is uninstalled. It is required only for StepsDown.
 	Ungate chart.Ungate
 }
 
-// Validate returns every fault that is visible in the options alone.
+// Validate reports every invalid option and combination of options. It reads no files.
 func (o Options) Validate() error {
 	var faults []error
 	if o.RegistryPort < 0 || o.RegistryPort > 65535 {
@@ -45,14 +47,14 @@ func (o Options) Validate() error {
 	return errors.Join(faults...)
 }
 
-// cluster returns the options of the cluster.
+// cluster returns the options that concern the cluster.
 func (o Options) cluster() cluster.Options {
 	return cluster.Options{
 		Name: o.Cluster, ConfigFile: o.ConfigFile, NodeImage: o.NodeImage, AdoptOnly: o.AdoptOnly, Kubeconfig: o.Kubeconfig,
 	}
 }
 
-// ReadRules returns the rules of a file. Its error has the file and the line of invalid rules.
+// ReadRules reads a rules file. If the rules are invalid, the error names the file and the line.
 func ReadRules(file string) (rules.Rules, error) {
 	chosen, err := service.ReadRules(file)
 	if err != nil {

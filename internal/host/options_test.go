@@ -35,6 +35,6 @@ func TestReadRules_ReturnsRulesOrTheirFault(t *testing.T) {
 		t.Errorf("ReadRules: %v, (-want +got):\n%s", err, diff)
 	}
 	if _, err := ReadRules(path + ".none"); err == nil {
-		t.Error("ReadRules of no file succeeds")
+		t.Error("ReadRules succeeds although the file does not exist")
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"kind-local-registry/internal/rules"
 )
 
-// System is the whole system: the containers on the host, one kind cluster, and the webhook in it.
+// System represents the whole system: the containers on the host, one kind cluster, and the webhook in that cluster.
 type System struct {
 	engine   *engine.Engine
 	cluster  *cluster.Cluster
@@ -25,8 +25,8 @@ type System struct {
 	chart    *chart.Chart
 }
 
-// Open connects to Docker and reads the files that the options name. It changes nothing. Its error has a remedy if Docker does
-// not answer or is on another machine, or if a file is invalid.
+// Open connects to Docker and reads the files that the options name. It changes nothing. The error includes a remedy if Docker
+// does not answer or runs on another machine, or if a file is invalid.
 func Open(ctx context.Context, options Options) (*System, error) {
 	connected, err := connect(ctx, options)
 	if err != nil {
@@ -35,8 +35,9 @@ func Open(ctx context.Context, options Options) (*System, error) {
 	return connected.open(ctx)
 }
 
-// OpenToChange is Open for commands that change the host. It waits until no other setup changes it. After a second it calls
-// waiting with a description of the other process. unlock, or the end of the process, lets the next setup continue.
+// OpenToChange is like Open, for commands that change the host. It first waits until no other setup is changing the host. After
+// one second of waiting, it calls waiting with a description of the other process. The next setup can continue when the caller
+// calls unlock or its process ends.
 func OpenToChange(ctx context.Context, options Options, waiting func(holder string)) (system *System, unlock func() error, err error) {
 	connected, err := connect(ctx, options)
 	if err != nil {
@@ -45,13 +46,13 @@ func OpenToChange(ctx context.Context, options Options, waiting func(holder stri
 	if unlock, err = lock(ctx, connected.engine.Socket, waiting); err != nil {
 		return nil, nil, err
 	}
-	if system, err = connected.open(ctx); err != nil { // only now: the other setup may have changed what open reads
+	if system, err = connected.open(ctx); err != nil { // after locking, because the other setup may have changed what open reads
 		return nil, nil, errors.Join(err, unlock())
 	}
 	return system, unlock, nil
 }
 
-// connection is what is known before the containers are read.
+// connection contains what is known before the containers are inspected.
 type connection struct {
 	options Options
 	rules   service.Rules
@@ -59,7 +60,7 @@ type connection struct {
 	cluster *cluster.Cluster
 }
 
-// connect reads the files of the options and connects to Docker.
+// connect reads the files that the options name, and connects to Docker.
 func connect(ctx context.Context, options Options) (*connection, error) {
 	if err := options.Validate(); err != nil {
 		return nil, err
@@ -79,7 +80,7 @@ func connect(ctx context.Context, options Options) (*connection, error) {
 	return &connection{options, chosen, docker, in}, nil
 }
 
-// open reads from the existing containers what the options leave open.
+// open opens the registry and the pusher. If the options leave a setting open, it takes the setting from the existing containers.
 func (c *connection) open(ctx context.Context) (*System, error) {
 	registry, err := service.OpenRegistry(ctx, c.engine, service.RegistryOptions{
 		Image: c.options.RegistryImage, Port: c.options.RegistryPort,
@@ -97,37 +98,37 @@ func (c *connection) open(ctx context.Context) (*System, error) {
 	}, nil
 }
 
-// Cluster is the name of the kind cluster.
+// Cluster returns the kind cluster's name.
 func (s *System) Cluster() string { return s.cluster.Name() }
 
-// RegistryHost is the registry's host in image references.
+// RegistryHost returns the registry's host in image references, such as localhost:5001.
 func (s *System) RegistryHost() string { return s.registry.Host() }
 
-// Rules returns the rules in force. It fails if this version of setup does not accept the rules that the pusher has.
+// Rules returns the rules in effect. It fails if this version of setup rejects the pusher's rules.
 func (s *System) Rules() (rules.Rules, error) { return s.pusher.Rules() }
 
-// NamespaceLabels returns the labels of every namespace in the cluster, by name, and none if the cluster does not answer within a
-// second.
+// NamespaceLabels returns the labels of every namespace in the cluster, keyed by namespace. It returns nil if the cluster does
+// not answer within one second.
 func (s *System) NamespaceLabels(ctx context.Context) map[string]map[string]string {
 	return s.cluster.NamespaceLabels(ctx)
 }
 
-// RegistryLoss describes what removing the registry would delete, and which other clusters use it. It returns "" if setup has no
-// registry to remove.
+// RegistryLoss describes what removing the registry would delete, and which other clusters use it. It returns "" if there is no
+// registry that setup may remove.
 func (s *System) RegistryLoss(ctx context.Context) (string, error) { return s.registry.Loss(ctx) }
 
-// ConnectPusher returns a client of the pusher. Its error has a remedy if the registry or the pusher fails its check.
+// ConnectPusher returns a client for the pusher. The error includes a remedy if the check of the registry or the pusher fails.
 func (s *System) ConnectPusher(ctx context.Context) (*pusher.Client, error) {
 	return s.pusher.Connect(ctx)
 }
 
-// LocalImages returns the names, sorted, of Docker's tagged images that a pod may want.
+// LocalImages returns the sorted names of the tagged images in Docker that a pod might use.
 func (s *System) LocalImages(ctx context.Context) ([]string, error) {
 	return images.Local(ctx, s.engine, s.RegistryHost())
 }
 
-// Push has the pusher push the images, and returns their outcomes in the same order. The error, with a remedy, says why nothing
-// can be pushed. See images.Push.
+// Push pushes the images through the pusher and returns their outcomes in the same order; see images.Push. It returns an error,
+// with a remedy, if it cannot connect to the pusher.
 func (s *System) Push(ctx context.Context, references []string, observer images.Observer) ([]images.Pushed, error) {
 	client, err := s.ConnectPusher(ctx)
 	if err != nil {
@@ -137,7 +138,7 @@ func (s *System) Push(ctx context.Context, references []string, observer images.
 	return images.Push(ctx, client, s.RegistryHost(), references, observer), nil
 }
 
-// Preflight returns what would make up fail after it has changed something.
+// Preflight returns an error for problems that would otherwise make up fail only after it has changed something.
 func (s *System) Preflight(ctx context.Context) error {
 	if err := s.cluster.Preflight(); err != nil {
 		return err
@@ -148,7 +149,7 @@ func (s *System) Preflight(ctx context.Context) error {
 	return s.registry.CheckPort(ctx)
 }
 
-// Steps returns every step, in the order in which up applies them.
+// Steps returns all steps in the order in which up applies them.
 func (s *System) Steps() []step.Step {
 	nodes := node.Nodes{Cluster: s.Cluster(), RegistryHost: s.RegistryHost(), List: s.cluster.Nodes}
 	return []step.Step{
@@ -158,8 +159,8 @@ func (s *System) Steps() []step.Step {
 	}
 }
 
-// StepsDown returns the steps to undo. It leaves out those that deleting the cluster undoes, and includes the registry only if
-// withRegistry.
+// StepsDown returns the steps to undo. It omits the steps that deleting the cluster undoes, and includes the registry only if
+// withRegistry is true.
 func (s *System) StepsDown(ctx context.Context, withRegistry bool) []step.Step {
 	deleted := s.cluster.Created(ctx)
 	var steps []step.Step

@@ -16,7 +16,7 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
-// newDaemon starts a Docker daemon that Open finds.
+// newDaemon starts a fake Docker daemon and points DOCKER_HOST to it.
 func newDaemon(t *testing.T) *enginetest.Daemon {
 	t.Helper()
 	daemon := enginetest.New(t)
@@ -33,7 +33,6 @@ func mustOpen(t *testing.T, options Options) *System {
 	return system
 }
 
-// names returns the names of the steps.
 func names(steps []step.Step) []string {
 	var all []string
 	for _, s := range steps {

@@ -16,11 +16,11 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
-// admissionTimeout is how long it may take until pods are rewritten. The API server has to learn of a new chart, and the kubelet
-// brings a renewed certificate for the pusher to the webhook within a minute and a half.
+// admissionTimeout is how long it may take until pods are rewritten. The API server must notice the new webhook configuration,
+// and the kubelet may take a minute and a half to deliver a renewed pusher certificate to the webhook.
 const admissionTimeout = 2 * time.Minute
 
-// AdmissionStep returns the step that proves that a pod created now would be rewritten. It changes nothing.
+// AdmissionStep returns the step that proves that a pod created now would be rewritten. The step changes nothing.
 func (c *Chart) AdmissionStep() step.Step {
 	return step.Step{Name: "admission", InCluster: true, Check: c.checkAdmission, Apply: c.awaitAdmission}
 }
@@ -51,8 +51,8 @@ func (c *Chart) awaitAdmission(ctx context.Context, progress step.Progress) erro
 	})
 }
 
-// admitProbe creates a pod of the webhook's own image, which host and registry have, as a server-side dry run. It returns the
-// image that the pod would run, and how long the API server took.
+// admitProbe creates a pod as a server-side dry run. The pod's image is the webhook's own, which is present both on the host and
+// in the registry. It returns the image that the pod would run, and how long the API server took.
 func (c *Chart) admitProbe(ctx context.Context) (image string, took time.Duration, err error) {
 	kube, err := c.cluster.Kube()
 	if err != nil {
@@ -65,7 +65,7 @@ func (c *Chart) admitProbe(ctx context.Context) (image string, took time.Duratio
 	start := time.Now()
 	admitted, err := kube.CoreV1().Pods(metav1.NamespaceDefault).Create(ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	if err != nil {
-		return "", 0, fmt.Errorf("creating a pod as a dry run: %w", err)
+		return "", 0, fmt.Errorf("creating a dry-run pod: %w", err)
 	}
 	return admitted.Spec.Containers[0].Image, time.Since(start), nil
 }

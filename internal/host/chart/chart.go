@@ -11,11 +11,11 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// Ungate uninstalls the webhook from a cluster and ungates the pods that still wait for an image. registryHost is the registry's
-// host in their images.
+// Ungate uninstalls the webhook from a cluster and ungates the pods that are still waiting for an image. registryHost is the
+// registry's host in those pods' image references.
 type Ungate func(ctx context.Context, access *rest.Config, registryHost string) error
 
-// Chart is the webhook in a cluster.
+// Chart represents the webhook in a cluster.
 type Chart struct {
 	cluster  *cluster.Cluster
 	docker   string // the daemon's address, as in DOCKER_HOST
@@ -24,13 +24,14 @@ type Chart struct {
 	ungate   Ungate
 }
 
-// New returns the webhook of the cluster, which uses the registry and the pusher. docker is the address of the host's Docker
-// daemon, as in DOCKER_HOST. ungate is needed only to undo the chart's step.
+// New returns the Chart for a cluster, a registry and a pusher. docker is the address of the host's Docker daemon, as in
+// DOCKER_HOST. ungate is required only to undo the chart's step.
 func New(in *cluster.Cluster, docker string, registry *service.Registry, pusher *service.Pusher, ungate Ungate) *Chart {
 	return &Chart{cluster: in, docker: docker, registry: registry, pusher: pusher, ungate: ungate}
 }
 
-// values returns the values that the host decides: the webhook's image, the pusher's address, and the rules.
+// values returns the chart values that depend on the host: the webhook's image, the pusher's address, the registry's host and the
+// rules.
 func (c *Chart) values(ctx context.Context) (map[string]any, error) {
 	digest, err := c.imageDigest(ctx)
 	if err != nil {
@@ -60,7 +61,7 @@ func (c *Chart) values(ctx context.Context) (map[string]any, error) {
 	}, nil
 }
 
-// pusherAddress returns the address at which pods reach the pusher, of the IP family of the cluster's Services.
+// pusherAddress returns the address at which pods reach the pusher. Its IP family is that of the cluster's Services.
 func (c *Chart) pusherAddress(ctx context.Context) (string, error) {
 	ipv4, ipv6, err := c.pusher.Addresses(ctx)
 	if err != nil {

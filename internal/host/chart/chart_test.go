@@ -19,7 +19,7 @@ import (
 	"kind-local-registry/internal/registry/registrytest"
 )
 
-// newChart returns a chart whose Docker has the webhook's image, with an empty registry and no pusher or cluster.
+// newChart returns a chart with an empty registry and no pusher or cluster. Its fake Docker daemon has the webhook's image.
 func newChart(t *testing.T) *Chart {
 	t.Helper()
 	images := dockertest.NewEngine(t)
@@ -93,7 +93,7 @@ func TestFingerprint_DependsOnChartAndValues(t *testing.T) {
 	}
 	first, err := fingerprint(carried, map[string]any{"a": 1, "b": 2})
 	if err != nil || len(first) > 63 {
-		t.Fatalf("fingerprint = %q, %v; want a label's value", first, err)
+		t.Fatalf("fingerprint = %q, %v; want a valid label value", first, err)
 	}
 	for name, test := range map[string]struct {
 		chart  *chartv2.Chart
@@ -109,7 +109,7 @@ func TestFingerprint_DependsOnChartAndValues(t *testing.T) {
 		}
 	}
 	if _, err := fingerprint(carried, map[string]any{"a": func() {}}); err == nil {
-		t.Error("values that are no JSON have a fingerprint")
+		t.Error("values that cannot be encoded as JSON have a fingerprint")
 	}
 }
 

@@ -16,11 +16,11 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
-// caKey is the key of the pusher's CA in the Secret.
+// caKey is the Secret's key for the pusher's CA.
 const caKey = "ca.crt"
 
-// CredentialsStep returns the step that gives the cluster its client certificate for the pusher. The chart's step undoes it, as
-// it deletes the namespace.
+// CredentialsStep returns the step that applies the Secret with the cluster's client certificate for the pusher. It has no Undo,
+// because undoing the chart's step deletes the namespace with the Secret.
 func (c *Chart) CredentialsStep() step.Step {
 	return step.Step{Name: "credentials", InCluster: true, Check: c.checkCredentials, Apply: c.applyCredentials}
 }
@@ -47,7 +47,7 @@ func (c *Chart) checkCredentials(ctx context.Context) (step.State, error) {
 	case err != nil:
 		return step.State{}, err
 	case !bytes.Equal(found.Data[corev1.TLSCertKey], want.ClientCert) || !bytes.Equal(found.Data[caKey], want.CA):
-		return step.State{Detail: "Secret " + config.PusherSecret + " has a certificate of another pusher"}, nil
+		return step.State{Detail: "Secret " + config.PusherSecret + " contains another pusher's certificate"}, nil
 	}
 	return step.State{OK: true, Detail: "Secret " + config.PusherSecret}, nil
 }

@@ -1,5 +1,6 @@
-// Package chart installs the webhook in the cluster: its image in the registry, its credentials for the pusher, the Helm release,
-// and a dry-run pod as the proof that the API server calls it.
+// Package chart installs the webhook in the cluster. It pushes the webhook's image to the registry, applies the webhook's
+// credentials for the pusher, and installs the Helm release. It then creates a dry-run pod to prove that the API server calls the
+// webhook.
 //
-// Undoing uninstalls the release, ungates pods that still wait for an image, and deletes the namespace.
+// Undoing uninstalls the release, ungates pods that are still waiting for an image, and deletes the namespace.
 package chart

@@ -20,7 +20,7 @@ import (
 	"kind-local-registry/config"
 )
 
-// helm returns Helm's configuration for our namespace in the cluster.
+// helm returns Helm's configuration for the webhook's namespace in the cluster.
 func (c *Chart) helm() (*action.Configuration, error) {
 	access, err := c.cluster.RESTConfig()
 	if err != nil {
@@ -45,7 +45,7 @@ func fingerprint(chart *chart.Chart, values map[string]any) (string, error) {
 		sum.Write([]byte(file.Name))
 		sum.Write(file.Data)
 	}
-	return hex.EncodeToString(sum.Sum(nil)[:16]), nil // a label's value may have 63 characters
+	return hex.EncodeToString(sum.Sum(nil)[:16]), nil // a label's value may have at most 63 characters
 }
 
 // clusterAccess gives Helm access to the cluster without a kubeconfig file (genericclioptions.RESTClientGetter).

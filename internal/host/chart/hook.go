@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// withHookLog adds the last line of a failed hook's log to Helm's error, which says only that the hook failed. The log is empty
+// withHookLog adds the last line of the failed hook's log to Helm's error, which says only that the hook failed. The log is empty
 // if no hook failed.
 func withHookLog(err error, hookLog string) error {
 	log := strings.TrimSpace(hookLog)

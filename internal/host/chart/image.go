@@ -15,7 +15,7 @@ import (
 	"kind-local-registry/internal/rules"
 )
 
-// ImageStep returns the step that pushes the webhook's image to the registry, in this process.
+// ImageStep returns the step that pushes the webhook's image to the registry, from this process.
 func (c *Chart) ImageStep() step.Step {
 	return step.Step{Name: "webhook image", Check: c.checkImage, Apply: c.pushImage}
 }
@@ -32,7 +32,7 @@ func (c *Chart) checkImage(ctx context.Context) (step.State, error) {
 }
 
 // imageDigest returns the digest of the webhook's image in the registry. The error is step.ErrMissing if the registry does not
-// have exactly the image that Docker has.
+// have exactly the same image as Docker.
 func (c *Chart) imageDigest(ctx context.Context) (string, error) {
 	name, err := rewrite.Parse(service.WebhookImage())
 	if err != nil {
@@ -67,8 +67,8 @@ func (c *Chart) pushImage(ctx context.Context, progress step.Progress) error {
 	})
 }
 
-// withPusher calls use with a pusher in this process, which reaches Docker and the registry directly. It has no rules: the user's
-// rules do not apply to the webhook's own image.
+// withPusher calls use with a pusher that runs in this process and uses Docker and the registry directly. This pusher has no
+// rules, because the user's rules do not apply to the webhook's own image.
 func (c *Chart) withPusher(use func(*pusher.Service) error) error {
 	daemon, err := docker.New(c.docker)
 	if err != nil {

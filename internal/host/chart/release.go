@@ -14,14 +14,14 @@ import (
 	"kind-local-registry/config"
 )
 
-// timeout is how long the webhook's Deployment may take to be available, and then the chart's Job to see calls of the API server
-// arrive.
+// timeout limits each of two waits: first until the webhook's Deployment is available, and then until the chart's Job has seen
+// the API server call the webhook.
 const timeout = 3 * time.Minute
 
-// maxHistory is how many revisions of the release Helm keeps.
+// maxHistory is the number of release revisions that Helm keeps.
 const maxHistory = 3
 
-// lastRelease returns our release's newest revision, or nil if it is not installed.
+// lastRelease returns the newest revision of the webhook's release, or nil if the release is not installed.
 func lastRelease(configuration *action.Configuration) (release.Accessor, error) {
 	found, err := action.NewGet(configuration).Run(config.Name)
 	if errors.Is(err, driver.ErrReleaseNotFound) {
@@ -33,14 +33,14 @@ func lastRelease(configuration *action.Configuration) (release.Accessor, error) 
 	return release.NewAccessor(found)
 }
 
-// labels returns the labels of the plan's release.
+// labels returns the labels for the planned release.
 func (p plan) labels() map[string]string { return map[string]string{fingerprintLabel: p.fingerprint} }
 
 func upgrade(ctx context.Context, configuration *action.Configuration, wanted plan) error {
 	upgrade := action.NewUpgrade(configuration)
 	upgrade.Namespace, upgrade.Labels, upgrade.MaxHistory = config.Name, wanted.labels(), maxHistory
-	upgrade.ServerSideApply, upgrade.ForceConflicts = "true", true // also what a user scaled or edited
-	upgrade.TakeOwnership = true                                   // of the Lease, which the webhook once created itself
+	upgrade.ServerSideApply, upgrade.ForceConflicts = "true", true // overwrite what a user has scaled or edited, too
+	upgrade.TakeOwnership = true                                   // of the Lease, which earlier versions of the webhook created
 	upgrade.WaitStrategy, upgrade.Timeout = kube.StatusWatcherStrategy, timeout
 	_, err := upgrade.RunWithContext(ctx, config.Name, wanted.chart, wanted.values)
 	return err
@@ -63,7 +63,7 @@ const (
 	withoutHooks hooks = false
 )
 
-// uninstall uninstalls the release. It succeeds if the release is not installed. The chart's hook ungates pods.
+// uninstall uninstalls the release. It succeeds if the release is not installed. With hooks, the chart's hook ungates pods.
 func uninstall(configuration *action.Configuration, run hooks) error {
 	uninstall := action.NewUninstall(configuration)
 	uninstall.IgnoreNotFound, uninstall.WaitStrategy, uninstall.Timeout = true, kube.StatusWatcherStrategy, timeout

@@ -17,7 +17,7 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
-// fingerprintLabel is the release's label with the fingerprint of its chart and values.
+// fingerprintLabel is the release label that contains the fingerprint of the release's chart and values.
 const fingerprintLabel = "made-from"
 
 // Step returns the step that installs the chart.
@@ -25,7 +25,7 @@ func (c *Chart) Step() step.Step {
 	return step.Step{Name: "chart", InCluster: true, Check: c.check, Apply: c.apply, Undo: c.undo}
 }
 
-// plan is a release as it should be: the carried chart and its values.
+// plan describes the desired release: the chart that setup carries, and its values.
 type plan struct {
 	chart       *chart.Chart
 	values      map[string]any
@@ -72,7 +72,7 @@ func (c *Chart) check(ctx context.Context) (step.State, error) {
 	return c.checkDeployment(ctx)
 }
 
-// checkDeployment checks that a replica of the webhook is available.
+// checkDeployment checks that at least one replica of the webhook is available.
 func (c *Chart) checkDeployment(ctx context.Context) (step.State, error) {
 	kube, err := c.cluster.Kube()
 	if err != nil {
@@ -114,8 +114,8 @@ func (c *Chart) apply(ctx context.Context, progress step.Progress) error {
 		err = install(ctx, configuration, wanted)
 	case last.Status() == "deployed":
 		err = upgrade(ctx, configuration, wanted)
-	default: // Helm can neither upgrade nor install over the release of a run that failed or was interrupted
-		if err = uninstall(configuration, withoutHooks); err == nil { // the next webhook takes over waiting pods
+	default: // Helm can neither upgrade nor install over a release that a failed or interrupted run left behind
+		if err = uninstall(configuration, withoutHooks); err == nil { // the new webhook takes over the waiting pods
 			err = install(ctx, configuration, wanted)
 		}
 	}
@@ -128,8 +128,8 @@ func (c *Chart) apply(ctx context.Context, progress step.Progress) error {
 	return nil
 }
 
-// undo uninstalls the release, ungates the pods that still wait for an image, and deletes the namespace, which has the pusher's
-// credentials too.
+// undo uninstalls the release, ungates the pods that are still waiting for an image, and deletes the namespace with the pusher's
+// credentials.
 func (c *Chart) undo(ctx context.Context) (string, error) {
 	configuration, err := c.helm()
 	if errors.Is(err, cluster.ErrNotFound) {
@@ -139,7 +139,7 @@ func (c *Chart) undo(ctx context.Context) (string, error) {
 		return "", err
 	}
 	if err := uninstall(configuration, withHooks); err != nil {
-		// The hook's pod may be unable to run in this cluster. ungatePods does the hook's work too.
+		// The hook's pod may be unable to run in this cluster. ungatePods does the same work.
 		if err := uninstall(configuration, withoutHooks); err != nil {
 			return "", err
 		}
@@ -162,7 +162,7 @@ func (c *Chart) ungatePods(ctx context.Context) error {
 	return nil
 }
 
-// deleteNamespace deletes our namespace and waits until it no longer exists.
+// deleteNamespace deletes the webhook's namespace and waits until it no longer exists.
 func (c *Chart) deleteNamespace(ctx context.Context) error {
 	kube, err := c.cluster.Kube()
 	if err != nil {

@@ -19,27 +19,27 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
-// ErrNotFound reports that the cluster does not exist.
+// ErrNotFound means that the cluster does not exist.
 var ErrNotFound = errors.New("no such kind cluster")
 
-// labelsTimeout is how long the cluster has to answer NamespaceLabels.
+// labelsTimeout is how long NamespaceLabels waits for the cluster.
 const labelsTimeout = time.Second
 
 // Options describe the cluster.
 type Options struct {
-	// Name is the cluster's name; "" for the one in the kind configuration, else config.Cluster.
+	// Name is the cluster's name. "" means the name in the kind configuration, or config.Cluster if there is none.
 	Name string
-	// ConfigFile is a kind configuration for a new cluster; "" for kind's default.
+	// ConfigFile is a kind configuration for a new cluster. "" means kind's default.
 	ConfigFile string
-	// NodeImage is the node image for a new cluster; "" for kind's default.
+	// NodeImage is the node image for a new cluster. "" means kind's default.
 	NodeImage string
 	// AdoptOnly forbids creating the cluster.
 	AdoptOnly bool
-	// Kubeconfig is the kubeconfig to update; "" for kubectl's default.
+	// Kubeconfig is the kubeconfig to update. "" means kubectl's default.
 	Kubeconfig string
 }
 
-// Cluster is a kind cluster, which may not exist yet.
+// Cluster is a kind cluster that may not exist yet.
 type Cluster struct {
 	options    Options
 	kindConfig *v1alpha4.Cluster
@@ -47,7 +47,7 @@ type Cluster struct {
 	access     *rest.Config // to the API server; nil before the first RESTConfig
 }
 
-// New returns the cluster that the options name. It reads the kind configuration, but asks neither Docker nor kind.
+// New returns the cluster that the options name. It reads the kind configuration, but contacts neither Docker nor kind.
 func New(docker *engine.Engine, options Options) (*Cluster, error) {
 	kindConfig, err := readKindConfig(options.ConfigFile, docker.CgroupV1)
 	if err != nil {
@@ -62,10 +62,10 @@ func New(docker *engine.Engine, options Options) (*Cluster, error) {
 	return &Cluster{options: options, kindConfig: kindConfig, engine: docker}, nil
 }
 
-// Name is the cluster's name.
+// Name returns the cluster's name.
 func (c *Cluster) Name() string { return c.options.Name }
 
-// Preflight returns why the cluster can be neither adopted nor created.
+// Preflight returns an error if the cluster can be neither adopted nor created.
 func (c *Cluster) Preflight() error {
 	exists, err := c.exists()
 	if err != nil || exists {
@@ -78,13 +78,13 @@ func (c *Cluster) Preflight() error {
 	return checkKubeconfig(c.options.Kubeconfig)
 }
 
-// Created reports whether setup created the cluster. It is false if the cluster does not answer.
+// Created reports whether setup created the cluster. It returns false if the cluster does not answer.
 func (c *Cluster) Created(ctx context.Context) bool {
 	created, _, err := c.origin(ctx)
 	return err == nil && created
 }
 
-// provider returns kind, which reports its progress unless that is nil.
+// provider returns kind's provider for Docker, which reports to progress unless progress is nil.
 func (c *Cluster) provider(progress step.Progress) *cluster.Provider {
 	if progress == nil {
 		return cluster.NewProvider(cluster.ProviderWithDocker(), cluster.ProviderWithLogger(quietLogger{}))
@@ -100,8 +100,8 @@ func (c *Cluster) exists() (bool, error) {
 	return slices.Contains(clusters, c.Name()), nil
 }
 
-// RESTConfig returns the access to the cluster's API server. It reads it from the cluster's node and not from a kubeconfig, which
-// may be out of date. The error is ErrNotFound if the cluster does not exist.
+// RESTConfig returns the configuration for access to the cluster's API server. It reads the configuration from the cluster's node
+// because a kubeconfig may be out of date. The error is ErrNotFound if the cluster does not exist.
 func (c *Cluster) RESTConfig() (*rest.Config, error) {
 	if c.access != nil {
 		return c.access, nil
@@ -126,7 +126,7 @@ func (c *Cluster) RESTConfig() (*rest.Config, error) {
 	return access, nil
 }
 
-// Kube returns a client of the cluster's API server. The error is ErrNotFound if the cluster does not exist.
+// Kube returns a client for the cluster's API server. The error is ErrNotFound if the cluster does not exist.
 func (c *Cluster) Kube() (kubernetes.Interface, error) {
 	access, err := c.RESTConfig()
 	if err != nil {
@@ -135,8 +135,8 @@ func (c *Cluster) Kube() (kubernetes.Interface, error) {
 	return kubernetes.NewForConfig(access)
 }
 
-// NamespaceLabels returns the labels of every namespace in the cluster, by name. It returns none if the cluster does not exist or
-// does not answer within a second: setup explain works without a cluster.
+// NamespaceLabels returns the labels of every namespace in the cluster, keyed by namespace. It returns nil if the cluster does
+// not exist or does not answer within one second, because setup explain also works without a cluster.
 func (c *Cluster) NamespaceLabels(ctx context.Context) map[string]map[string]string {
 	ctx, cancel := context.WithTimeout(ctx, labelsTimeout)
 	defer cancel()
@@ -155,7 +155,7 @@ func (c *Cluster) NamespaceLabels(ctx context.Context) map[string]map[string]str
 	return labels
 }
 
-// PrefersIPv6 reports whether the first IP family of the cluster is IPv6.
+// PrefersIPv6 reports whether the cluster's first IP family is IPv6.
 func (c *Cluster) PrefersIPv6(ctx context.Context) (bool, error) {
 	kube, err := c.Kube()
 	if err != nil {

@@ -58,7 +58,7 @@ func TestCreateError_AddsOutputAndRemedy(t *testing.T) {
 	for want, err := range map[string]error{
 		"creating kind cluster dev: boom; see https://kind.sigs.k8s.io/docs/user/known-issues/": errors.New("boom"),
 		": no space left; see https://kind.sigs.k8s.io/docs/user/known-issues/":                 pull,
-		"name a node image that Docker has with --node-image, as docker image ls lists them":    errors.New("failed to pull image \"x\""),
+		"with --node-image, name a node image that docker image ls lists":                       errors.New("failed to pull image \"x\""),
 	} {
 		if got := createError("dev", err); !strings.HasSuffix(got.Error(), want) || !errors.Is(got, err) {
 			t.Errorf("createError = %v, want …%s", got, want)
@@ -85,7 +85,7 @@ func TestProgressLogger_ReportsEachStatusOnce(t *testing.T) {
 	}
 }
 
-// name is a node that has only a name.
+// name is a fake node that has only a name.
 type name string
 
 func (n name) String() string { return string(n) }
@@ -109,7 +109,7 @@ func TestAnyPulls_ReadsTheHostsOfStoppedNodes(t *testing.T) {
 	}
 }
 
-// local is a node that runs commands on this machine.
+// local is a fake node that runs commands on this machine.
 type local struct{ nodes.Node }
 
 func (local) CommandContext(ctx context.Context, command string, args ...string) exec.Cmd {
@@ -124,7 +124,7 @@ func TestRunner_PassesArgumentsAndReportsStderr(t *testing.T) {
 		t.Errorf("Run = %q, %v; want %q", got, err, want)
 	}
 	if got, err := r.Run(t.Context(), `echo partial; echo broken >&2; false; echo more`); len(got) > 0 || err == nil || !strings.HasSuffix(err.Error(), ": broken") {
-		t.Errorf("Run = %q, %v; want an error that ends in what the script printed", got, err)
+		t.Errorf("Run = %q, %v; want an error that ends with the script's output", got, err)
 	}
 }
 

@@ -1,5 +1,6 @@
-// Package cluster is the kind cluster that setup works on: it creates, starts and deletes it, and tells other tools in it where
-// the local registry is (KEP-1755).
+// Package cluster creates, starts and deletes the kind cluster that setup works on. It also publishes the local registry's
+// address in the cluster for other tools (KEP-1755).
 //
-// It deletes only a cluster that it created, which a label on the nodes shows. What runs in the cluster is in chart.
+// It deletes only clusters that it created, which it recognises by a label on the nodes. Package chart installs what runs in the
+// cluster.
 package cluster

@@ -21,22 +21,22 @@ const (
 	hostingKey       = "localRegistryHosting.v1"
 )
 
-// ManagedBy is the recommended label that names the owner of an object. Ours have the value config.Name.
+// ManagedBy is the recommended label for the tool that manages an object. On setup's objects its value is config.Name.
 const ManagedBy = "app.kubernetes.io/managed-by"
 
-// hosting is the step of the ConfigMap that tells other tools where the local registry is.
+// hosting implements the step for the ConfigMap that tells other tools where the local registry is.
 type hosting struct {
 	cluster      *Cluster
 	registryHost string
 }
 
-// HostingStep returns the step that applies the ConfigMap of KEP-1755 for the registry at registryHost.
+// HostingStep returns the step that applies KEP-1755's ConfigMap for the registry at registryHost.
 func (c *Cluster) HostingStep(registryHost string) step.Step {
 	h := hosting{c, registryHost}
 	return step.Step{Name: "ConfigMap", InCluster: true, Check: h.check, Apply: h.apply, Undo: h.undo}
 }
 
-// document returns the ConfigMap's document (kubernetes/enhancements, KEP-1755, LocalRegistryHostingV1).
+// document returns the ConfigMap's content (LocalRegistryHostingV1 in KEP-1755 of kubernetes/enhancements).
 func (h hosting) document() string {
 	inside := fmt.Sprintf("%s:%d", config.RegistryContainer, config.RegistryContainerPort)
 	return fmt.Sprintf("host: %q\nhostFromContainerRuntime: %q\nhostFromClusterNetwork: %q\n"+

@@ -11,15 +11,15 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
-// allowCgroupV1 lets the kubelet of Kubernetes 1.35 and later start on a host with cgroup v1.
+// allowCgroupV1 is a kubeadm patch that lets the kubelet of Kubernetes 1.35 and later start on a host with cgroup v1.
 const allowCgroupV1 = "kind: KubeletConfiguration\nfailCgroupV1: false\n"
 
-// readKindConfig returns the kind configuration of a file; "" for kind's default, one node.
+// readKindConfig reads a kind configuration file. If file is "", it returns kind's default configuration, which has one node.
 func readKindConfig(file string, cgroupV1 bool) (*v1alpha4.Cluster, error) {
 	var document []byte
 	if file != "" {
 		var err error
-		if document, err = os.ReadFile(file); err != nil { // #nosec G304 -- the user names the file
+		if document, err = os.ReadFile(file); err != nil { // #nosec G304 -- the user chose the file
 			return nil, step.Remedy(fmt.Errorf("reading the kind configuration: %w", err), "name a readable file with --config")
 		}
 	}

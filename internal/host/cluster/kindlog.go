@@ -9,13 +9,14 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
-// quietLogger drops what kind logs. kind returns its errors too.
+// quietLogger discards kind's log messages. No error is lost, because kind also returns its errors.
 type quietLogger = log.NoopLogger
 
 // progressLogger reports kind's status lines and warnings as progress.
 type progressLogger struct{ progress step.Progress }
 
-// status reports a status line. kind logs each twice, when it starts and when it ends; only the first has a bullet.
+// status reports the start of a step that kind logs. kind logs each step twice, when it starts and when it ends. Only the first
+// message has a bullet.
 func (l progressLogger) status(message string) {
 	message = strings.TrimSpace(message)
 	if status, started := strings.CutPrefix(message, "•"); started {

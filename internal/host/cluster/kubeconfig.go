@@ -10,8 +10,8 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
-// checkKubeconfig returns why kind could not update the kubeconfig, so that setup fails before it creates a cluster. path is ""
-// for kubectl's default.
+// checkKubeconfig returns an error if kind could not update the kubeconfig. Setup then fails before it creates a cluster. If path
+// is "", kubectl's default is checked.
 func checkKubeconfig(path string) error {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = path
@@ -26,7 +26,7 @@ func checkKubeconfig(path string) error {
 	return nil
 }
 
-// hasContext reports whether the kubeconfig has a context of that name.
+// hasContext reports whether the kubeconfig contains a context with that name.
 func hasContext(path, name string) bool {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = path

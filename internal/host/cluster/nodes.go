@@ -14,7 +14,7 @@ import (
 	"kind-local-registry/internal/host/node"
 )
 
-// Nodes returns the cluster's Kubernetes nodes, and none if the cluster does not exist.
+// Nodes returns the cluster's Kubernetes nodes. It returns no nodes if the cluster does not exist.
 func (c *Cluster) Nodes() ([]node.Node, error) {
 	members, err := c.members(c.Name())
 	if err != nil {
@@ -27,7 +27,7 @@ func (c *Cluster) Nodes() ([]node.Node, error) {
 	return all, nil
 }
 
-// members returns the Kubernetes nodes of a kind cluster.
+// members returns a kind cluster's Kubernetes nodes.
 func (c *Cluster) members(name string) ([]nodes.Node, error) {
 	members, err := c.provider(nil).ListInternalNodes(name)
 	if err != nil {
@@ -36,7 +36,8 @@ func (c *Cluster) members(name string) ([]nodes.Node, error) {
 	return members, nil
 }
 
-// Others returns the other kind clusters whose nodes pull from the registry, which is registryHost in image references.
+// Others returns the other kind clusters whose nodes pull from the registry. registryHost is the registry's host in image
+// references.
 func (c *Cluster) Others(ctx context.Context, registryHost string) ([]string, error) {
 	all, err := c.provider(nil).List()
 	if err != nil {
@@ -62,7 +63,8 @@ func (c *Cluster) Others(ctx context.Context, registryHost string) ([]string, er
 	return others, nil
 }
 
-// anyPulls reports whether one of the nodes pulls from the registry. The nodes may be stopped, so it copies their hosts.toml.
+// anyPulls reports whether any of the nodes pulls from the registry. It copies each node's hosts.toml, which also works if the
+// node is stopped.
 func anyPulls[N fmt.Stringer](ctx context.Context, docker *engine.Engine, members []N, registryHost string) (bool, error) {
 	file := node.HostsFile(registryHost)
 	for _, member := range members {
@@ -77,7 +79,7 @@ func anyPulls[N fmt.Stringer](ctx context.Context, docker *engine.Engine, member
 	return false, nil
 }
 
-// runner runs scripts in the container of a node.
+// runner runs scripts in a node's container.
 type runner struct{ member nodes.Node }
 
 // Run implements node.Runner.

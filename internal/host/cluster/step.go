@@ -27,7 +27,7 @@ func (c *Cluster) Step() step.Step {
 	return step.Step{Name: "cluster", Check: c.check, Apply: c.apply, Undo: c.undo}
 }
 
-// context is the name of the cluster's context in a kubeconfig, as kind names it.
+// context returns the name that kind gives the cluster's context in a kubeconfig.
 func (c *Cluster) context() string { return "kind-" + c.Name() }
 
 func (c *Cluster) check(ctx context.Context) (step.State, error) {
@@ -62,7 +62,7 @@ func (c *Cluster) check(ctx context.Context) (step.State, error) {
 	return step.State{OK: true, Detail: fmt.Sprintf("%s, %s, %s", c.Name(), step.Count(nodes, "node"), origin)}, nil
 }
 
-// stoppedNodes returns the names of the nodes whose containers do not run.
+// stoppedNodes returns the names of the nodes whose containers are not running.
 func (c *Cluster) stoppedNodes(ctx context.Context) ([]string, error) {
 	all, err := c.provider(nil).ListNodes(c.Name())
 	if err != nil {
@@ -81,8 +81,8 @@ func (c *Cluster) stoppedNodes(ctx context.Context) ([]string, error) {
 	return stopped, nil
 }
 
-// origin reports whether setup created the cluster, by the label on its nodes, and returns the number of nodes. It waits for an
-// API server that is starting.
+// origin reports whether setup created the cluster, which a label on its nodes shows, and returns the number of nodes. It waits
+// for an API server that is still starting.
 func (c *Cluster) origin(ctx context.Context) (created bool, nodes int, err error) {
 	kube, err := c.Kube()
 	if err != nil {
@@ -113,7 +113,7 @@ func (c *Cluster) apply(ctx context.Context, progress step.Progress) error {
 	return c.create(ctx, progress)
 }
 
-// create creates the cluster, and its network if that does not exist.
+// create creates the cluster, and also its network if it does not exist.
 func (c *Cluster) create(ctx context.Context, progress step.Progress) error {
 	createdNetwork, err := c.engine.Network.Ensure(ctx)
 	if err != nil {
@@ -137,16 +137,16 @@ func (c *Cluster) create(ctx context.Context, progress step.Progress) error {
 	return createError(c.Name(), err)
 }
 
-// createError returns why kind did not create the cluster, with a remedy.
+// createError wraps kind's error from creating the cluster and adds a remedy.
 func createError(name string, err error) error {
 	advice := "see https://kind.sigs.k8s.io/docs/user/known-issues/"
 	if strings.Contains(err.Error(), "failed to pull image") { // kind's error has no type
-		advice = "name a node image that Docker has with --node-image, as docker image ls lists them"
+		advice = "with --node-image, name a node image that docker image ls lists"
 	}
 	return step.Remedy(fmt.Errorf("creating kind cluster %s: %w", name, withOutput(err)), advice)
 }
 
-// withOutput adds the last line that a failed command of kind printed, which tells more than the exit status.
+// withOutput adds the last line that the command run by kind printed, because the exit status alone explains little.
 func withOutput(err error) error {
 	failed := exec.RunErrorForError(err)
 	if failed == nil {
@@ -159,8 +159,8 @@ func withOutput(err error) error {
 	return err
 }
 
-// start starts the stopped nodes of an existing cluster, waits until its API server answers, and adds the cluster to the
-// kubeconfig unless it has the context.
+// start starts the stopped nodes of an existing cluster and waits until its API server answers. It adds the cluster to the
+// kubeconfig unless the kubeconfig already has its context.
 func (c *Cluster) start(ctx context.Context) error {
 	stopped, err := c.stoppedNodes(ctx)
 	if err != nil {

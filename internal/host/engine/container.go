@@ -16,35 +16,36 @@ import (
 )
 
 const (
-	// fingerprintLabel is the label with the fingerprint of the Container that a container was created from.
+	// fingerprintLabel is the label that contains the fingerprint of the Container from which a container was created.
 	fingerprintLabel = config.Label + "/made-from"
-	// imageLabel is the label with Container.Chosen.
+	// imageLabel is the label that contains Container.Chosen.
 	imageLabel = config.Label + "/image"
 )
 
-// loopback is the host's address at which containers publish their ports, so that only the host can reach them.
+// loopback is the host address at which containers publish their ports, so that only the host can reach them.
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
-// Container describes a container that setup keeps running on the kind network. A container whose description changed is
-// recreated. A digest of the description in JSON tells, so renaming or reordering fields recreates every container.
+// Container describes a container that setup keeps running on the kind network. If the description changes, the container is
+// recreated. Changes are detected by a digest of the description's JSON, so renaming or reordering fields recreates every
+// container.
 type Container struct {
 	Name    string
-	Image   string // its ID, so that a rebuilt image recreates the container
-	Chosen  string // the image's reference if the user chose it; "" for an image that setup carries
+	Image   string // image ID, so that a rebuilt image recreates the container
+	Chosen  string // image reference if the user chose the image; "" for an image that setup carries
 	Command []string
 	Env     []string
-	Mounts  []string // of volumes and files, as in docker run -v
-	// Reads are directories of the daemon's host that are mounted read-only at the same paths, without what is mounted below
-	// them. A directory that does not exist is left out.
+	Mounts  []string // volumes and files, as in docker run -v
+	// Reads are directories on the daemon's host that are mounted read-only at the same paths, without the file systems mounted
+	// below them. Directories that do not exist are omitted.
 	Reads []string
-	// Capabilities are all capabilities of the container. A chosen image has Docker's defaults instead.
+	// Capabilities are the container's only capabilities. A container with a chosen image has Docker's defaults instead.
 	Capabilities []string
-	// HostUsers makes the container's root the root of the daemon's host if the daemon remaps users.
+	// HostUsers makes the container's root the same user as root on the daemon's host, even if the daemon remaps users.
 	HostUsers bool
-	// ContainerPort is published on the host's loopback, at HostPort; if that is 0, Docker chooses a port at each start. 0
-	// publishes nothing.
+	// ContainerPort is published on the host's loopback at HostPort. If HostPort is 0, Docker chooses a port at each start. If
+	// ContainerPort is 0, no port is published.
 	HostPort, ContainerPort int
-	// FromTop says which fixed address the container has: the one that many below the last of the network's subnet.
+	// FromTop selects the container's fixed address. It is subtracted from the last address of the network's subnet.
 	FromTop int
 	Network string
 }
@@ -56,12 +57,12 @@ func (c Container) fingerprint() string {
 	return hex.EncodeToString(sum[:])
 }
 
-// labels returns the labels of a container that was created from c.
+// labels returns the labels for a container that is created from c.
 func (c Container) labels() map[string]string {
 	return map[string]string{config.Label: c.Name, fingerprintLabel: c.fingerprint(), imageLabel: c.Chosen}
 }
 
-// hostConfig returns Docker's settings of the container, and the port that its image exposes for it.
+// hostConfig returns Docker's settings for the container, and the port to expose.
 func (c Container) hostConfig() (*container.HostConfig, network.PortSet, error) {
 	settings := &container.HostConfig{
 		Binds:         c.Mounts,
@@ -79,7 +80,7 @@ func (c Container) hostConfig() (*container.HostConfig, network.PortSet, error) 
 	for _, directory := range c.Reads {
 		settings.Mounts = append(settings.Mounts, mount.Mount{
 			Type: mount.TypeBind, Source: directory, Target: directory, ReadOnly: true,
-			// A recursive mount would keep the file systems of other containers busy, so that Docker could not unmount them.
+			// A recursive mount would keep other containers' file systems busy, and Docker could not unmount them.
 			BindOptions: &mount.BindOptions{NonRecursive: true},
 		})
 	}

@@ -19,7 +19,7 @@ func TestHostConfig_PublishesPortOnLoopbackOnly(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		container Container
-		want      string // the host's port; "" for one that Docker chooses
+		want      string // host port; "" if Docker chooses it
 	}{
 		"at a port of the user's choice": {Container{HostPort: 5001, ContainerPort: 5000}, "5001"},
 		"at a port of Docker's choice":   {Container{ContainerPort: 5000}, ""},

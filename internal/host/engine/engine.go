@@ -17,27 +17,27 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
-// Engine is the Docker daemon of this host.
+// Engine is a connection to this host's Docker daemon.
 type Engine struct {
 	// Socket is the path of the daemon's socket on the host, with symbolic links resolved.
 	Socket string
-	// Virtual says that the daemon runs in a virtual machine of this host, with files of its own.
+	// Virtual means that the daemon runs in a virtual machine on this host, with its own file system.
 	Virtual bool
-	// CgroupV1 says that the daemon's host has cgroup v1.
+	// CgroupV1 means that the daemon's host uses cgroup v1.
 	CgroupV1 bool
-	// Layout is where the daemon keeps its images.
+	// Layout describes where the daemon keeps its images.
 	Layout docker.Layout
-	// Network is the network of the kind nodes and of setup's containers.
+	// Network is the Docker network that the kind nodes and setup's containers share.
 	Network *Network
 
 	client *client.Client
 }
 
-// Open connects to the daemon that the docker command would use. Its error has a remedy if the daemon does not answer or is on
-// another machine.
+// Open connects to the daemon that the docker command would use. The error includes a remedy if the daemon does not answer or
+// runs on another machine.
 func Open(ctx context.Context) (*Engine, error) { return OpenAt(ctx, dockerHost(ctx)) }
 
-// OpenAt is Open for the daemon at address, as in DOCKER_HOST.
+// OpenAt is like Open, but connects to the daemon at address, which has the same format as DOCKER_HOST.
 func OpenAt(ctx context.Context, address string) (*Engine, error) {
 	socket, local := strings.CutPrefix(address, "unix://")
 	if !local {
@@ -57,7 +57,7 @@ func OpenAt(ctx context.Context, address string) (*Engine, error) {
 		network = config.Network
 	}
 	if resolved, err := filepath.EvalSymlinks(socket); err == nil {
-		socket = resolved // users may reach the same socket by different links
+		socket = resolved // different users may reach the same socket through different links
 	}
 	return &Engine{
 		Socket:   socket,
@@ -69,8 +69,8 @@ func OpenAt(ctx context.Context, address string) (*Engine, error) {
 	}, nil
 }
 
-// dockerHost returns the address of the daemon that the docker command would use: DOCKER_HOST, else that of the current docker
-// context, else Docker's default.
+// dockerHost returns the address of the daemon that the docker command would use. This is DOCKER_HOST, otherwise the address in
+// the current docker context, otherwise Docker's default.
 func dockerHost(ctx context.Context) string {
 	if host := os.Getenv(client.EnvOverrideHost); host != "" {
 		return host
@@ -82,9 +82,9 @@ func dockerHost(ctx context.Context) string {
 	return client.DefaultDockerHost
 }
 
-// unavailable returns why the daemon does not answer, with a remedy.
+// unavailable returns an error that explains why the daemon cannot be used, with a remedy.
 func unavailable(address string, err error) error {
-	if strings.Contains(err.Error(), "permission denied") { // the client's error wraps none
+	if strings.Contains(err.Error(), "permission denied") { // the client's error wraps no error value to compare with
 		return step.Remedy(fmt.Errorf("no permission to use Docker at %s", address), "run setup as root, or join the group docker and log in again")
 	}
 	return step.Remedy(fmt.Errorf("docker does not answer at %s", address), "start it (systemctl start docker), or set DOCKER_HOST to where it listens")

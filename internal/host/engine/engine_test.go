@@ -13,7 +13,7 @@ import (
 	"kind-local-registry/internal/host/engine/enginetest"
 )
 
-// open connects to a new daemon.
+// open starts a fake daemon and connects to it.
 func open(t *testing.T) (*Engine, *enginetest.Daemon) {
 	t.Helper()
 	daemon := enginetest.New(t)
@@ -67,10 +67,10 @@ func TestFiles_AreReadAsTheyWereWritten(t *testing.T) {
 	}
 	got, err := docker.ReadFiles(t.Context(), "pusher", "/etc/certs")
 	if err != nil || len(got) != len(files) || string(got["a"]) != "1" || len(got["b"]) != 0 || string(got["c"]) != string(files["c"]) {
-		t.Errorf("ReadFiles = %d files, %v; want what was written", len(got), err)
+		t.Errorf("ReadFiles = %d files, %v; want the files that were written", len(got), err)
 	}
 	if err := docker.WriteFiles(t.Context(), "none", "/etc", files); err == nil {
-		t.Error("WriteFiles into no container succeeds")
+		t.Error("WriteFiles succeeds although the container does not exist")
 	}
 }
 
@@ -80,7 +80,7 @@ func TestReadFiles_ReturnsOneFileOrNothing(t *testing.T) {
 	daemon.AddContainer("pusher", nil).Files["/etc/certs/a"] = []byte("1")
 	one, err := docker.ReadFiles(t.Context(), "pusher", "/etc/certs/a")
 	if err != nil || len(one) != 1 || string(one["a"]) != "1" {
-		t.Errorf("ReadFiles of one = %q, %v", one, err)
+		t.Errorf("ReadFiles of a single file = %q, %v", one, err)
 	}
 	for container, path := range map[string]string{"pusher": "/etc/none", "none": "/etc/certs"} {
 		if got, err := docker.ReadFiles(t.Context(), container, path); got != nil || err != nil {
@@ -110,7 +110,7 @@ func TestImage_IsFoundUntilItIsRemoved(t *testing.T) {
 	if layers, err := docker.ImageLayers(t.Context(), "a:1"); !slices.Equal(layers, []string{"sha256:l1", "sha256:l2"}) || err != nil {
 		t.Errorf("ImageLayers = %q, %v", layers, err)
 	}
-	for range 2 { // removing none is no error
+	for range 2 { // the second call finds no image
 		if err := docker.RemoveImage(t.Context(), "a:1"); err != nil {
 			t.Error(err)
 		}
@@ -156,7 +156,7 @@ func TestVolumes_AreKeptWhileInUse(t *testing.T) {
 		if exists, err := docker.VolumeExists(t.Context(), "data"); exists != want || err != nil {
 			t.Errorf("VolumeExists = %t, %v; want %t", exists, err, want)
 		}
-		if err := docker.RemoveVolume(t.Context(), "data"); err != nil { // the second time there is none
+		if err := docker.RemoveVolume(t.Context(), "data"); err != nil { // the second call finds no volume
 			t.Error(err)
 		}
 	}

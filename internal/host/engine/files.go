@@ -13,11 +13,11 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// maxFile is how much of a file ReadFiles reads.
+// maxFile is the number of bytes after which ReadFiles truncates a file.
 const maxFile = 1 << 20
 
-// ReadFiles returns the contents of a file, or of the regular files below a directory, in a container that need not run, by base
-// name. It returns nil if the container or the path does not exist.
+// ReadFiles returns the contents of a file, or of the regular files below a directory, keyed by base name. The container need not
+// be running. ReadFiles returns nil if the container or the path does not exist.
 func (e *Engine) ReadFiles(ctx context.Context, container, from string) (map[string][]byte, error) {
 	copied, err := e.client.CopyFromContainer(ctx, container, client.CopyFromContainerOptions{SourcePath: from})
 	if errdefs.IsNotFound(err) {
@@ -33,7 +33,8 @@ func (e *Engine) ReadFiles(ctx context.Context, container, from string) (map[str
 	return files, nil
 }
 
-// WriteFiles writes files with those contents into a directory of a container that need not run. Only root can read them.
+// WriteFiles writes files, given as contents by name, to a directory in a container. The container need not be running. Only root
+// can read the files.
 func (e *Engine) WriteFiles(ctx context.Context, container, directory string, files map[string][]byte) error {
 	archive, err := archive(files)
 	if err != nil {
@@ -46,7 +47,7 @@ func (e *Engine) WriteFiles(ctx context.Context, container, directory string, fi
 	return nil
 }
 
-// archive returns a tar archive of the files.
+// archive packs the files into a tar archive.
 func archive(files map[string][]byte) (io.Reader, error) {
 	var packed bytes.Buffer
 	w := tar.NewWriter(&packed)
@@ -61,7 +62,7 @@ func archive(files map[string][]byte) (io.Reader, error) {
 	return &packed, w.Close()
 }
 
-// untar returns the regular files of an archive by base name.
+// untar returns the regular files in a tar archive, keyed by base name.
 func untar(archive io.Reader) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	for r := tar.NewReader(archive); ; {

@@ -11,19 +11,20 @@ import (
 	"kind-local-registry/config"
 )
 
-// Found is a container of the daemon, created by setup or not.
+// Found is a container that exists in Docker, whether or not setup created it.
 type Found struct{ container.InspectResponse }
 
 // Ours reports whether setup created the container.
 func (f *Found) Ours() bool { return f.Config != nil && f.Config.Labels[config.Label] != "" }
 
-// Running reports whether the container runs.
+// Running reports whether the container is running.
 func (f *Found) Running() bool { return f.State.Running }
 
-// ChosenImage returns the reference of the image that the user chose when setup created the container, or "".
+// ChosenImage returns the reference of the image that the user chose when setup created the container. It is "" if the user chose
+// none.
 func (f *Found) ChosenImage() string { return f.Config.Labels[imageLabel] }
 
-// Variable returns the value of an environment variable of the container, or "" if it is not set.
+// Variable returns the value of one of the container's environment variables, or "" if it is not set.
 func (f *Found) Variable(name string) string {
 	if f.Config == nil {
 		return ""
@@ -36,12 +37,12 @@ func (f *Found) Variable(name string) string {
 	return ""
 }
 
-// Endpoint returns the container's endpoint on the network, or nil.
+// Endpoint returns the container's endpoint on the network, or nil if the container is not connected to it.
 func (f *Found) Endpoint(name string) *network.EndpointSettings {
 	return f.NetworkSettings.Networks[name]
 }
 
-// Describe returns the name and the address of a running container, and whether the address would survive a restart of Docker.
+// Describe returns the name and address of a running container. It adds a note if the address may change when Docker restarts.
 func (f *Found) Describe(endpoint *network.EndpointSettings) string {
 	detail := strings.TrimPrefix(f.Name, "/") + " at " + endpoint.IPAddress.String()
 	if endpoint.IPAMConfig == nil || !endpoint.IPAMConfig.IPv4Address.IsValid() {
@@ -50,7 +51,7 @@ func (f *Found) Describe(endpoint *network.EndpointSettings) string {
 	return detail
 }
 
-// HostPort returns the port of the host at which the container was told to publish one of its ports, or 0.
+// HostPort returns the host port that the container is configured to publish, or 0 if there is none.
 func (f *Found) HostPort() int {
 	for _, bindings := range f.HostConfig.PortBindings {
 		for _, binding := range bindings {
@@ -62,7 +63,8 @@ func (f *Found) HostPort() int {
 	return 0
 }
 
-// Published returns the address on the host's loopback of a port of a running container, or "" if it is not published there.
+// Published returns the address on the host's loopback at which a running container publishes the port. It returns "" if the port
+// is not published there.
 func (f *Found) Published(port int) string {
 	if f.NetworkSettings == nil {
 		return ""

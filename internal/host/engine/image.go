@@ -18,13 +18,13 @@ func (e *Engine) ImageID(ctx context.Context, reference string) (string, error) 
 	return found.ID, err
 }
 
-// ImageLayers returns the diffIDs of an image's layers, or nil if the daemon has no image of that name.
+// ImageLayers returns the diffIDs of an image's layers, or nil if the daemon has no image with that name.
 func (e *Engine) ImageLayers(ctx context.Context, reference string) ([]string, error) {
 	found, err := e.inspectImage(ctx, reference)
 	return found.RootFS.Layers, err
 }
 
-// inspectImage returns an image, or nothing if the daemon has none of that name.
+// inspectImage returns an image, or the zero value if the daemon has no image with that name.
 func (e *Engine) inspectImage(ctx context.Context, reference string) (client.ImageInspectResult, error) {
 	found, err := e.client.ImageInspect(ctx, reference)
 	if errdefs.IsNotFound(err) {
@@ -36,11 +36,11 @@ func (e *Engine) inspectImage(ctx context.Context, reference string) (client.Ima
 	return found, nil
 }
 
-// Images returns every image of the daemon that no container with the label was created from.
+// Images returns Docker's images, except those from which a container with the label was created.
 func (e *Engine) Images(ctx context.Context, label string) ([]image.Summary, error) {
 	all, err := e.client.ImageList(ctx, client.ImageListOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("listing the images of Docker: %w", err)
+		return nil, fmt.Errorf("listing Docker's images: %w", err)
 	}
 	labelled, err := e.client.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", label)})
 	if err != nil {
@@ -53,13 +53,13 @@ func (e *Engine) Images(ctx context.Context, label string) ([]image.Summary, err
 	return slices.DeleteFunc(all.Items, func(i image.Summary) bool { return used[i.ID] }), nil
 }
 
-// LoadImages loads an archive of images, as docker load does.
+// LoadImages loads an image archive, like docker load.
 func (e *Engine) LoadImages(ctx context.Context, archive io.Reader) error {
 	loaded, err := e.client.ImageLoad(ctx, archive, client.ImageLoadWithQuiet(true))
 	if err != nil {
 		return fmt.Errorf("loading images into Docker: %w", err)
 	}
-	_, err = io.Copy(io.Discard, loaded) // the daemon has loaded the images when its answer ends
+	_, err = io.Copy(io.Discard, loaded) // the images are loaded when the daemon's response ends
 	return errors.Join(err, loaded.Close())
 }
 
@@ -72,7 +72,7 @@ func (e *Engine) PullImage(ctx context.Context, reference string) error {
 	return err
 }
 
-// RemoveImage removes an image. It succeeds if there is none of that name.
+// RemoveImage removes an image. It succeeds if there is no image with that name.
 func (e *Engine) RemoveImage(ctx context.Context, reference string) error {
 	_, err := e.client.ImageRemove(ctx, reference, client.ImageRemoveOptions{PruneChildren: true})
 	if err != nil && !errdefs.IsNotFound(err) {

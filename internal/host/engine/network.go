@@ -15,7 +15,7 @@ import (
 	"kind-local-registry/config"
 )
 
-// Network is the Docker network of the kind nodes and of setup's containers.
+// Network is the Docker network that the kind nodes and setup's containers share.
 type Network struct {
 	// Name is the network's name.
 	Name string
@@ -23,9 +23,9 @@ type Network struct {
 	client *client.Client
 }
 
-// Ensure creates the network, with the settings that kind would give it, unless it exists. Its IPv4 subnet is configured, as
-// Docker gives fixed addresses only in configured subnets. A network that kind created is recreated if no container uses it.
-// created reports whether Ensure created the network.
+// Ensure creates the network with kind's settings, unless it exists. Unlike kind, it configures the IPv4 subnet, because Docker
+// assigns fixed addresses only in configured subnets. It recreates a network that kind created if no container uses it. created
+// reports whether Ensure created or recreated the network.
 func (n *Network) Ensure(ctx context.Context) (created bool, err error) {
 	seen, err := n.client.NetworkInspect(ctx, n.Name, client.NetworkInspectOptions{})
 	if err == nil {
@@ -39,7 +39,7 @@ func (n *Network) Ensure(ctx context.Context) (created bool, err error) {
 		return false, err
 	}
 	err = n.create(ctx, subnet, ulaSubnet(n.Name))
-	if err != nil { // a host without IPv6 refuses the second subnet; kind then leaves it out too
+	if err != nil { // a host without IPv6 rejects the second subnet; kind omits it in this case, too
 		err = n.create(ctx, subnet)
 	}
 	return err == nil, err
@@ -65,10 +65,11 @@ func (n *Network) recreate(ctx context.Context, old network.Inspect) (created bo
 	return err == nil, err
 }
 
-// freeSubnet returns an IPv4 subnet from Docker's pools. Docker assigns one only to a network, so it creates one and removes it.
+// freeSubnet returns a free IPv4 subnet from Docker's pools. Docker assigns subnets only to networks, so freeSubnet creates a
+// network and removes it again.
 func (n *Network) freeSubnet(ctx context.Context) (netip.Prefix, error) {
 	probe := n.Name + "-subnet-probe"
-	// An interrupted run may have left it.
+	// An interrupted run may have left the network behind.
 	if _, err := n.client.NetworkRemove(ctx, probe, client.NetworkRemoveOptions{}); err != nil && !errdefs.IsNotFound(err) {
 		return netip.Prefix{}, fmt.Errorf("removing Docker network %s: %w", probe, err)
 	}
@@ -86,10 +87,10 @@ func (n *Network) freeSubnet(ctx context.Context) (netip.Prefix, error) {
 			return entry.Subnet, nil
 		}
 	}
-	return netip.Prefix{}, errors.New("finding a free subnet: Docker gave none")
+	return netip.Prefix{}, errors.New("finding a free subnet: Docker assigned no IPv4 subnet")
 }
 
-// create creates the network with the subnets, and with the options that kind sets.
+// create creates the network with the subnets and kind's options.
 func (n *Network) create(ctx context.Context, subnets ...netip.Prefix) error {
 	ipam := &network.IPAM{}
 	var ipv6 bool
@@ -112,7 +113,7 @@ func (n *Network) create(ctx context.Context, subnets ...netip.Prefix) error {
 	return nil
 }
 
-// ulaSubnet returns a /64 of unique local addresses (RFC 4193), which depends only on the name.
+// ulaSubnet returns a /64 subnet of unique local addresses (RFC 4193) that depends only on the name.
 func ulaSubnet(name string) netip.Prefix {
 	digest := sha256.Sum256([]byte(name))
 	address := [16]byte{0: 0xfd}
@@ -143,8 +144,8 @@ func (n *Network) Delete(ctx context.Context) error {
 	return nil
 }
 
-// Connect connects a container to the network. Its address is the one that is fromTop below the last, if Docker gives fixed
-// addresses on the network.
+// Connect connects a container to the network. If Docker assigns fixed addresses on the network, the container's address is the
+// subnet's last address minus fromTop.
 func (n *Network) Connect(ctx context.Context, container string, fromTop int) error {
 	fixed, err := n.fixedAddresses(ctx, fromTop)
 	if err != nil {
@@ -161,7 +162,7 @@ func (n *Network) Connect(ctx context.Context, container string, fromTop int) er
 	return fmt.Errorf("connecting container %s to network %s: %w", container, n.Name, err)
 }
 
-// fixedAddresses returns the addresses that are fromTop below the last in the network's first IPv4 and IPv6 subnets.
+// fixedAddresses returns the last addresses of the network's first IPv4 and IPv6 subnets, minus fromTop.
 func (n *Network) fixedAddresses(ctx context.Context, fromTop int) (*network.EndpointIPAMConfig, error) {
 	seen, err := n.client.NetworkInspect(ctx, n.Name, client.NetworkInspectOptions{})
 	if err != nil {
@@ -180,7 +181,7 @@ func (n *Network) fixedAddresses(ctx context.Context, fromTop int) (*network.End
 	return fixed, nil
 }
 
-// fromLast returns the address that is n below the last address of the subnet.
+// fromLast returns the subnet's last address minus n.
 func fromLast(subnet netip.Prefix, n int) netip.Addr {
 	address := subnet.Masked().Addr().AsSlice()
 	for bit := subnet.Bits(); bit < len(address)*8; bit++ {

@@ -32,7 +32,7 @@ func TestULASubnet_DependsOnNameOnly(t *testing.T) {
 		t.Errorf("ulaSubnet(kind) = %s, ulaSubnet(other) = %s", a, b)
 	}
 	if !a.Addr().IsPrivate() || a.Bits() != 64 || a != a.Masked() {
-		t.Errorf("%s is no /64 of unique local addresses", a)
+		t.Errorf("%s is not a /64 subnet of unique local addresses", a)
 	}
 }
 
@@ -50,7 +50,7 @@ func TestNetwork_EnsureConfiguresItsSubnets(t *testing.T) {
 		t.Errorf("networks %v, kind is %+v", daemon.Networks, got)
 	}
 	if subnets := got.IPAM.Config; len(subnets) != 2 || subnets[0].Subnet.String() != "172.30.0.0/16" || subnets[1].Subnet != ulaSubnet("kind") {
-		t.Errorf("subnets %+v, want one of Docker's choice and a local one", got.IPAM.Config)
+		t.Errorf("subnets %+v, want one that Docker chose and a local one", got.IPAM.Config)
 	}
 	if created, err := docker.Network.Ensure(t.Context()); created || err != nil {
 		t.Errorf("a second Ensure = %t, %v", created, err)
@@ -125,6 +125,6 @@ func TestNetwork_ConnectFallsBackToAnyAddress(t *testing.T) {
 		}
 	}
 	if err := docker.Network.Connect(t.Context(), "none", 2); err == nil || !strings.Contains(err.Error(), "connecting container none to network kind") {
-		t.Errorf("Connect of no container = %v", err)
+		t.Errorf("Connect of a missing container = %v", err)
 	}
 }

@@ -15,10 +15,10 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
-// settleTime is how long clients of a replaced container take at most until they have retried.
+// settleTime is the maximum time that clients of a replaced container take to retry.
 const settleTime = time.Second
 
-// Find returns the container of that name, or nil if there is none.
+// Find returns the container with that name, or nil if there is none.
 func (e *Engine) Find(ctx context.Context, name string) (*Found, error) {
 	found, err := e.client.ContainerInspect(ctx, name, client.ContainerInspectOptions{})
 	if errdefs.IsNotFound(err) {
@@ -30,7 +30,7 @@ func (e *Engine) Find(ctx context.Context, name string) (*Found, error) {
 	return &Found{found.Container}, nil
 }
 
-// Check returns whether a container that was created from c runs. Its detail is the container's address.
+// Check returns OK if a container that was created from c is running. The state's detail then contains the container's address.
 func (e *Engine) Check(ctx context.Context, c Container) (step.State, error) {
 	found, err := e.Find(ctx, c.Name)
 	if err != nil {
@@ -51,8 +51,8 @@ func (e *Engine) Check(ctx context.Context, c Container) (step.State, error) {
 	return step.State{OK: true, Detail: found.Describe(endpoint)}, nil
 }
 
-// Run creates and starts the container, and replaces the one of that name. Its volumes are kept. prepare, if not nil, is called
-// with the container's ID before it starts.
+// Run creates and starts the container, and replaces any existing container with that name. The volumes are kept. If prepare is
+// not nil, it is called with the new container's ID before the container starts.
 func (e *Engine) Run(ctx context.Context, c Container, prepare func(ctx context.Context, id string) error) error {
 	fixed, err := e.Network.fixedAddresses(ctx, c.FromTop)
 	if err != nil {
@@ -60,17 +60,17 @@ func (e *Engine) Run(ctx context.Context, c Container, prepare func(ctx context.
 	}
 	err = e.recreate(ctx, c, fixed, prepare)
 	if err != nil && strings.Contains(err.Error(), "user configured subnets") {
-		// A network that kind created has no configured IPv4 subnet, and Docker then gives no fixed address.
+		// A network that kind created has no configured IPv4 subnet, so Docker assigns no fixed addresses.
 		err = e.recreate(ctx, c, nil, prepare)
 	}
 	return err
 }
 
-// recreate creates the new container before it removes the old one. So the container is away for a second at most, and the old
-// one keeps running if the new one cannot be created.
+// recreate creates the new container before it removes the old one. The service is therefore unavailable for at most one second,
+// and the old container keeps running if the new one cannot be created.
 func (e *Engine) recreate(ctx context.Context, c Container, fixed *network.EndpointIPAMConfig, prepare func(context.Context, string) error) error {
 	next := c.Name + "-next"
-	if err := e.RemoveContainer(ctx, next); err != nil { // an interrupted run may have left one
+	if err := e.RemoveContainer(ctx, next); err != nil { // an interrupted run may have left it behind
 		return err
 	}
 	id, err := e.create(ctx, c, next, fixed)
@@ -83,15 +83,16 @@ func (e *Engine) recreate(ctx context.Context, c Container, fixed *network.Endpo
 	if err == nil {
 		err = e.replace(ctx, id, c.Name)
 	}
-	if err != nil { // the next run would take a container that never started for a good one
+	if err != nil { // otherwise the next run would accept a container that has never started
 		removed := e.RemoveContainer(context.WithoutCancel(ctx), id)
 		return errors.Join(fmt.Errorf("starting container %s: %w", c.Name, err), removed)
 	}
 	return nil
 }
 
-// create creates the container under that name and returns its ID. Only the daemon can tell which directories exist, as most
-// users may not read them. So create asks for all, and again without the one that the daemon's error names.
+// create creates the container under that name and returns its ID. Most users may not read the directories in c.Reads, so only
+// the daemon knows which of them exist. create therefore requests all of them first, and retries without each directory that the
+// daemon reports missing.
 func (e *Engine) create(ctx context.Context, c Container, name string, fixed *network.EndpointIPAMConfig) (string, error) {
 	labels := c.labels()
 	for {
@@ -120,7 +121,7 @@ func (e *Engine) create(ctx context.Context, c Container, name string, fixed *ne
 	}
 }
 
-// withoutMissing returns the directories without the one that does not exist according to the daemon's error.
+// withoutMissing returns the directories except the one that the daemon's error reports missing.
 func withoutMissing(directories []string, err error) []string {
 	var remaining []string
 	for _, directory := range directories {
@@ -131,8 +132,8 @@ func withoutMissing(directories []string, err error) []string {
 	return remaining
 }
 
-// replace starts the container under the name, and removes the one that had the name. It returns only after clients have
-// retried: a client that waits for this container cannot also wait for the next one, which may be replaced too.
+// replace removes the container that has the name, and starts the new one under it. It returns only after clients have had time
+// to retry. Otherwise the next container could be replaced while clients are still waiting for this one.
 func (e *Engine) replace(ctx context.Context, id, name string) error {
 	replaced, err := e.Find(ctx, name)
 	if err != nil {
@@ -155,7 +156,7 @@ func (e *Engine) replace(ctx context.Context, id, name string) error {
 	}
 }
 
-// Start starts a container that exists.
+// Start starts an existing container.
 func (e *Engine) Start(ctx context.Context, name string) error {
 	if _, err := e.client.ContainerStart(ctx, name, client.ContainerStartOptions{}); err != nil {
 		return fmt.Errorf("starting container %s: %w", name, err)
@@ -163,7 +164,7 @@ func (e *Engine) Start(ctx context.Context, name string) error {
 	return nil
 }
 
-// RemoveContainer stops and removes a container. It succeeds if there is none of that name.
+// RemoveContainer stops and removes a container. It succeeds if there is no container with that name.
 func (e *Engine) RemoveContainer(ctx context.Context, name string) error {
 	_, err := e.client.ContainerRemove(ctx, name, client.ContainerRemoveOptions{Force: true})
 	if err != nil && !errdefs.IsNotFound(err) {

@@ -39,7 +39,7 @@ func TestCheck_NamesTheFault(t *testing.T) {
 func TestRun_GivesFixedAddressIfNetworkHasSubnet(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		labels map[string]string // of the network
+		labels map[string]string // the network's labels
 		want   string
 	}{
 		"setup created the network": {map[string]string{config.Label: "network"}, "pusher at 172.18.255.252"},
@@ -63,7 +63,7 @@ func TestRun_CreatesNewContainerBeforeRemovingOld(t *testing.T) {
 	t.Parallel()
 	docker, daemon := open(t)
 	old := daemon.AddContainer("pusher", nil)
-	daemon.AddContainer("pusher-next", nil) // of an interrupted run
+	daemon.AddContainer("pusher-next", nil) // left behind by an interrupted run
 	err := docker.Run(t.Context(), pusher(), func(_ context.Context, id string) error {
 		if id == old.ID || daemon.Containers["pusher"].ID != old.ID {
 			t.Error("the old container is removed before the new one is prepared")

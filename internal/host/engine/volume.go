@@ -8,7 +8,7 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// VolumeExists reports whether the daemon has a volume of that name.
+// VolumeExists reports whether the daemon has a volume with that name.
 func (e *Engine) VolumeExists(ctx context.Context, name string) (bool, error) {
 	_, err := e.client.VolumeInspect(ctx, name, client.VolumeInspectOptions{})
 	if errdefs.IsNotFound(err) {
@@ -20,7 +20,7 @@ func (e *Engine) VolumeExists(ctx context.Context, name string) (bool, error) {
 	return true, nil
 }
 
-// RemoveVolume removes a volume with all its data. It succeeds if there is none of that name.
+// RemoveVolume removes a volume with all its data. It succeeds if there is no volume with that name.
 func (e *Engine) RemoveVolume(ctx context.Context, name string) error {
 	_, err := e.client.VolumeRemove(ctx, name, client.VolumeRemoveOptions{})
 	if err != nil && !errdefs.IsNotFound(err) {
@@ -29,7 +29,7 @@ func (e *Engine) RemoveVolume(ctx context.Context, name string) error {
 	return nil
 }
 
-// RemoveUnusedVolume is RemoveVolume, but keeps a volume that a container has mounted.
+// RemoveUnusedVolume is like RemoveVolume, but keeps a volume that a container mounts.
 func (e *Engine) RemoveUnusedVolume(ctx context.Context, name string) error {
 	if err := e.RemoveVolume(ctx, name); !errdefs.IsConflict(err) {
 		return err

@@ -1,4 +1,5 @@
-// Package images pushes images of the host's Docker daemon to the registry before a pod asks for them, as setup push does.
+// Package images implements setup push: it pushes images from the host's Docker daemon to the registry before a pod requests
+// them.
 //
-// It copies nothing itself: the pusher does. It adds to each failure what the user can do.
+// The pusher does the copying. This package adds to each failure what the user can do about it.
 package images

@@ -13,14 +13,14 @@ import (
 )
 
 const (
-	// kindLabel is a label of every container that kind creates. Its value is the cluster's name.
+	// kindLabel is the label that kind puts on every container that it creates. Its value is the cluster's name.
 	kindLabel = "io.x-k8s.kind.cluster"
-	// nodeRepository is where kind publishes its node images.
+	// nodeRepository is the repository in which kind publishes its node images.
 	nodeRepository = "kindest/node"
 )
 
-// Local returns the names, sorted, of Docker's tagged images that a pod may want. It leaves out node images, images of this
-// project, and names in the registry itself, which is registryHost in image references.
+// Local returns the sorted names of the tagged images in Docker that a pod might use. It omits node images, this project's own
+// images, and references to the registry itself. registryHost is the registry's host in image references.
 func Local(ctx context.Context, docker *engine.Engine, registryHost string) ([]string, error) {
 	all, err := docker.Images(ctx, kindLabel)
 	if err != nil {
@@ -29,7 +29,7 @@ func Local(ctx context.Context, docker *engine.Engine, registryHost string) ([]s
 	return names(all, registryHost), nil
 }
 
-// names returns the names of the images that a pod may want.
+// names returns the sorted names of the images that a pod might use.
 func names(all []image.Summary, registryHost string) []string {
 	var found []string
 	for _, image := range all {
@@ -46,8 +46,8 @@ func names(all []image.Summary, registryHost string) []string {
 	return found
 }
 
-// wanted reports whether a pod may want the image of that name. Docker lists an untagged image as <none>:<none>, which is no
-// name.
+// wanted reports whether a pod might use the image with that name. Docker lists an untagged image as <none>:<none>, which is not
+// a valid name.
 func wanted(tag, registryHost string) bool {
 	name, err := rewrite.Parse(tag)
 	if err != nil || name.Host() == registryHost {

@@ -14,31 +14,32 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// maxConcurrentPushes is how many pushes are requested concurrently. The pusher works on fewer, in the order of the requests.
+// maxConcurrentPushes is how many pushes are requested concurrently. The pusher runs fewer of them concurrently, in the order of
+// the requests.
 const maxConcurrentPushes = 8
 
-// ErrCancelled is the error of an image whose push was running, or waited for others, when the context ended.
+// ErrCancelled is an image's error if its push was running, or was waiting for other pushes, when the context ended.
 var ErrCancelled = errors.New("cancelled")
 
-// Pushed is the outcome of the push of one image.
+// Pushed is the outcome of pushing one image.
 type Pushed struct {
-	// Image is the reference as the user gave it.
+	// Image is the reference that the user gave.
 	Image string
-	// Rewritten is the reference in the registry, HOST/NAME:TAG@DIGEST; "" if the push failed.
+	// Rewritten is the reference in the registry, HOST/NAME:TAG@DIGEST. It is "" if the push failed.
 	Rewritten string
-	// Result says how much was copied.
+	// Result shows how much was copied.
 	Result push.Result
-	// Duration is the time from the request to its end, including the wait for other pushes.
+	// Duration is the time that the request took, including the wait for other pushes.
 	Duration time.Duration
-	// Err is why the image was not pushed, with a remedy; nil if it is in the registry.
+	// Err explains why the image was not pushed and includes a remedy. It is nil if the image is in the registry.
 	Err error
 }
 
-// Reason returns why the image can never be pushed; "" if it was pushed, or if a retry may succeed.
+// Reason returns why the image can never be pushed. It returns "" if the image was pushed or if a retry may succeed.
 func (p Pushed) Reason() rewrite.Reason { return rewrite.ReasonOf(p.Err) }
 
-// Observer follows the pushes; image is an index into the images. It is called concurrently: Pushing any number of times, but
-// never concurrently for one image, and then Pushed once.
+// Observer is notified of the pushes. image is an index into the list of images. For each image, Pushing is called any number of
+// times, and then Pushed once. Calls for different images may be concurrent; calls for the same image are not.
 type Observer interface {
 	Pushing(image int, now push.Progress)
 	Pushed(image int, pushed Pushed)
@@ -49,8 +50,8 @@ type Pusher interface {
 	Push(ctx context.Context, name string, progress func(push.Progress)) (push.Result, error)
 }
 
-// Push has the pusher push the images, and returns their outcomes in the same order. When ctx ends, it cancels the running
-// pushes, except one that a pod also waits for. registryHost is the registry's host in image references.
+// Push pushes the images through the pusher and returns their outcomes in the same order. When ctx ends, it cancels the running
+// pushes, except those that a pod is also waiting for. registryHost is the registry's host in image references.
 func Push(ctx context.Context, by Pusher, registryHost string, images []string, observer Observer) []Pushed {
 	outcomes := make([]Pushed, len(images))
 	var group errgroup.Group
@@ -84,7 +85,7 @@ func pushOne(ctx context.Context, by Pusher, registryHost, image string, progres
 	return pushed
 }
 
-// pinned returns the reference by which pods run the pushed image.
+// pinned returns the reference with which pods run the pushed image.
 func pinned(image, registryHost string, result push.Result) (string, error) {
 	name, err := rewrite.Parse(image)
 	if err != nil {
@@ -94,7 +95,7 @@ func pinned(image, registryHost string, result push.Result) (string, error) {
 	return target + "@" + result.Digest.String(), err
 }
 
-// advice returns what the user can do about an image that cannot be pushed. docs/reasons.md tells more.
+// advice returns what the user can do about an image that cannot be pushed. See docs/reasons.md for details.
 func advice(reason rewrite.Reason) string {
 	switch reason {
 	case rewrite.NotOnHost:

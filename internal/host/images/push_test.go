@@ -59,20 +59,20 @@ func TestPush_ReturnsOutcomesInOrderOfImages(t *testing.T) {
 		want.check(t, observer.pushed[i])
 	}
 	if observer.progress[0] == 0 {
-		t.Error("the observer gets no progress")
+		t.Error("the observer receives no progress")
 	}
 
 	again := Push(t.Context(), by, registryHost, []string{"example/app:local"}, newRecorder())[0].Result
 	if again.Bytes != 0 || again.Uploaded != 0 || again.Present != 3 || again.PresentBytes != results[0].Result.Bytes {
-		t.Errorf("a second push says %+v, want that the registry had all %d bytes", again, results[0].Result.Bytes)
+		t.Errorf("a second push returns %+v, want all %d bytes reported as already in the registry", again, results[0].Result.Bytes)
 	}
 }
 
-// expected is the expected outcome for an image.
+// expected describes the expected outcome for an image.
 type expected struct {
-	image, rewritten string // the beginning of the reference in the registry
+	image, rewritten string // rewritten is the beginning of the reference in the registry
 	reason           rewrite.Reason
-	says             string // a part of the error
+	says             string // part of the error
 }
 
 func (w expected) check(t *testing.T, got Pushed) {
@@ -102,7 +102,7 @@ func TestPush_ReturnsErrCancelledIfInterrupted(t *testing.T) {
 	}
 }
 
-// make20 returns more names than are pushed concurrently.
+// make20 returns 20 names, which is more than are pushed concurrently.
 func make20(name string) []string {
 	names := make([]string, 20)
 	for i := range names {
@@ -121,10 +121,10 @@ func TestCheck_NamesEveryInvalidReference(t *testing.T) {
 		"":                                  "invalid reference",
 		"Example/App:local":                 "lowercase",
 		"example/app:":                      "invalid reference",
-		"6aeef4c549da":                      "is the ID of an image",
-		"sha256:6aeef4":                     "is the ID of an image",
-		"sha256:" + strings.Repeat("f", 64): "is the ID of an image",
-		strings.Repeat("f", 64):             "is the ID of an image",
+		"6aeef4c549da":                      "is an image ID",
+		"sha256:6aeef4":                     "is an image ID",
+		"sha256:" + strings.Repeat("f", 64): "is an image ID",
+		strings.Repeat("f", 64):             "is an image ID",
 	} {
 		err := Check([]string{"nginx", name, "Another/Bad:one"})
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), name) {
@@ -135,7 +135,7 @@ func TestCheck_NamesEveryInvalidReference(t *testing.T) {
 	}
 }
 
-// failing is a Pusher that returns an error.
+// failing is a Pusher that always returns an error.
 type failing struct{ err error }
 
 func (f failing) Push(context.Context, string, func(push.Progress)) (push.Result, error) {

@@ -14,14 +14,16 @@ import (
 // ContainerdConfig is containerd's configuration file on a kind node.
 const ContainerdConfig = "/etc/containerd/config.toml"
 
-// ErrMirrors reports a containerd with the retired registry.mirrors table, beside which containerd rejects config_path.
-var ErrMirrors = errors.New("containerd is configured with registry.mirrors, which excludes config_path")
+// ErrMirrors means that containerd's configuration contains the obsolete registry.mirrors table. containerd rejects a
+// configuration that contains both this table and config_path.
+var ErrMirrors = errors.New("containerd is configured with registry.mirrors, which cannot be combined with config_path")
 
-// criPlugins are the tables with the image service's registry settings: since version 3 of the file, and in version 2.
+// criPlugins are the plugins whose tables contain the image service's registry settings: the first in version 3 of the file and
+// later, the second in version 2.
 var criPlugins = []string{"io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri"}
 
 // ReadsCertsDir reports whether containerd reads CertsDir. version is what "containerd --version" prints, and dump what
-// "containerd config dump" prints. The error is ErrMirrors if no configuration can make containerd read it.
+// "containerd config dump" prints. The error is ErrMirrors if containerd cannot be configured to read it.
 func ReadsCertsDir(version string, dump []byte) (bool, error) {
 	tables, err := registryTables(dump)
 	if err != nil {
@@ -41,7 +43,7 @@ func ReadsCertsDir(version string, dump []byte) (bool, error) {
 	return byDefault, nil
 }
 
-// isSet reports whether a table of the configuration has an entry.
+// isSet reports whether a table in the configuration exists and is not empty.
 func isSet(table any) bool {
 	entries, ok := table.(map[string]any)
 	return ok && len(entries) > 0
@@ -49,19 +51,19 @@ func isSet(table any) bool {
 
 var versionNumber = regexp.MustCompile(`\bv?(\d+)\.(\d+)\.\d`)
 
-// hasDefault reports whether that containerd reads CertsDir if its configuration does not mention registries: 2.2 and later do.
-// The dump does not show this default.
+// hasDefault reports whether this version of containerd reads CertsDir even if its configuration does not mention registries.
+// Versions 2.2 and later do, but their dump does not show this default.
 func hasDefault(version string) bool {
 	number := versionNumber.FindStringSubmatch(version)
 	if number == nil {
 		return false
 	}
-	major, _ := strconv.Atoi(number[1]) // both are digits
+	major, _ := strconv.Atoi(number[1]) // both match \d+
 	minor, _ := strconv.Atoi(number[2])
 	return major > 2 || major == 2 && minor >= 2
 }
 
-// registryTables returns the registry settings of every image service plugin in a containerd configuration.
+// registryTables returns the registry settings of each image service plugin in a containerd configuration.
 func registryTables(document []byte) ([]map[string]any, error) {
 	var parsed struct {
 		Plugins map[string]map[string]any `toml:"plugins"`
@@ -78,8 +80,8 @@ func registryTables(document []byte) ([]map[string]any, error) {
 	return tables, nil
 }
 
-// WithCertsDir returns containerd's configuration file with config_path set to CertsDir. It keeps all other settings and drops
-// comments. The table is that of the file's version; containerd itself migrates version 2.
+// WithCertsDir returns containerd's configuration file with config_path set to CertsDir. It keeps all other settings, but not the
+// comments. It uses the table for the file's version; containerd itself migrates version 2.
 func WithCertsDir(file []byte) ([]byte, error) {
 	document := map[string]any{}
 	if err := toml.Unmarshal(file, &document); err != nil {

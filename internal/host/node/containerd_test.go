@@ -66,7 +66,7 @@ func TestReadsCertsDir(t *testing.T) {
 func TestReadsCertsDir_RejectsInvalidTOML(t *testing.T) {
 	t.Parallel()
 	if _, err := ReadsCertsDir("", []byte("<html>")); err == nil {
-		t.Error("ReadsCertsDir accepts a page of HTML")
+		t.Error("ReadsCertsDir accepts an HTML page")
 	}
 }
 

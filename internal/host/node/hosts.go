@@ -7,16 +7,16 @@ import (
 	"kind-local-registry/config"
 )
 
-// CertsDir is where containerd looks for a registry's host configuration, one directory a registry.
+// CertsDir is the directory in which containerd looks for host configurations. It contains one directory for each registry host.
 const CertsDir = "/etc/containerd/certs.d"
 
-// HostsMark is the first line of the hosts.toml that setup writes. Another tool wrote a file without it.
+// HostsMark is the first line of the hosts.toml that setup writes. If the line is missing, another tool wrote the file.
 const HostsMark = "# Written by kind-local-registry; setup down removes it."
 
-// HostsFile returns the path on a node of the host configuration for registryHost.
+// HostsFile returns the path of registryHost's host configuration on a node.
 func HostsFile(registryHost string) string { return CertsDir + "/" + registryHost + "/hosts.toml" }
 
-// Hosts returns the hosts.toml that sends a node's pulls to the registry's container. It names the server too: containerd
+// Hosts returns the hosts.toml that directs a node's pulls to the registry's container. It also sets server, because containerd
 // retries only the last host in its list, which would otherwise be the node's own localhost
 // (github.com/containerd/containerd/blob/main/docs/hosts.md).
 func Hosts() string {

@@ -15,7 +15,7 @@ type Node struct {
 	Runner
 }
 
-// Check returns what is missing on the node for pulls to reach the registry, or "".
+// Check describes what prevents the node's pulls from reaching the registry. It returns "" if nothing does.
 func (n Node) Check(ctx context.Context, registryHost string) (missing string, err error) {
 	file := HostsFile(registryHost)
 	content, err := n.read(ctx, file)
@@ -32,7 +32,7 @@ func (n Node) Check(ctx context.Context, registryHost string) (missing string, e
 	return "", err
 }
 
-// Configure writes the node's hosts.toml, and has containerd read it.
+// Configure writes the node's hosts.toml and configures containerd to read it.
 func (n Node) Configure(ctx context.Context, registryHost string) error {
 	file := HostsFile(registryHost)
 	before, err := n.read(ctx, file)
@@ -63,7 +63,7 @@ func (n Node) Configure(ctx context.Context, registryHost string) error {
 	return err
 }
 
-// Restore removes what Configure wrote, and restores what it replaced.
+// Restore removes the files that Configure wrote and restores those that it replaced.
 func (n Node) Restore(ctx context.Context, registryHost string) error {
 	_, err := n.Run(ctx, restoreScript, HostsFile(registryHost), HostsMark, ContainerdConfig, backup)
 	return err
@@ -85,7 +85,7 @@ func (n Node) read(ctx context.Context, file string) (string, error) {
 	return string(content), err
 }
 
-// write writes a file; keep says to back up the file that it replaces.
+// write writes a file. If keep is true, it backs up the file that it replaces.
 func (n Node) write(ctx context.Context, file, content string, keep bool) error {
 	copyTo := ""
 	if keep {

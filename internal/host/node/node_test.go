@@ -14,11 +14,11 @@ import (
 
 const registryHost = "localhost:5001"
 
-// root is a node whose files are in a directory of this machine. It runs scripts by the real sh, with a containerd and a
-// systemctl that are scripts too.
+// root is a fake node whose files are in a directory on this machine. It runs the scripts with the real sh. Its containerd and
+// systemctl are scripts too.
 type root string
 
-// newRoot returns a node whose containerd reads the configuration file as it was at the last restart.
+// newRoot returns a node whose containerd, like the real one, reads its configuration file only when it is restarted.
 func newRoot(t *testing.T, containerdConfig string) root {
 	t.Helper()
 	r := root(t.TempDir())
@@ -34,7 +34,7 @@ func newRoot(t *testing.T, containerdConfig string) root {
 	return r
 }
 
-// Run implements Runner. Arguments that are paths in /etc are below the root.
+// Run implements Runner. In arguments, it replaces paths below /etc with paths below the root.
 func (r root) Run(ctx context.Context, script string, args ...string) ([]byte, error) {
 	words := []string{"-ec", script, "sh"}
 	for _, arg := range args {
@@ -65,7 +65,7 @@ func (r root) write(t *testing.T, path, content string) {
 	}
 }
 
-// files returns the contents of all files in /etc, by path.
+// files returns the contents of all files in /etc, keyed by path.
 func (r root) files(t *testing.T) map[string]string {
 	t.Helper()
 	files := map[string]string{}
@@ -88,7 +88,7 @@ func (r root) exists(path string) bool {
 	return err == nil
 }
 
-// restarts returns how often containerd was restarted.
+// restarts returns how many times containerd was restarted.
 func (r root) restarts(t *testing.T) int {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(string(r), "run/systemctl"))
@@ -131,14 +131,14 @@ func TestNode_RestoreUndoesConfigure(t *testing.T) {
 				t.Errorf("files are %q, want %q", after, before)
 			}
 			if test.hosts == "" && r.exists(filepath.Dir(hosts)) {
-				t.Errorf("%s is left", filepath.Dir(hosts))
+				t.Errorf("%s still exists", filepath.Dir(hosts))
 			}
 		})
 	}
 }
 
-// configureTwice configures the node, and again: the second run finds what the first wrote. containerd has to be restarted that
-// often.
+// configureTwice configures the node twice, so that the second run finds what the first wrote. It checks that containerd was
+// restarted the given number of times.
 func configureTwice(t *testing.T, r root, restarts int) {
 	t.Helper()
 	node := Node{Name: "node", Runner: r}
@@ -158,8 +158,8 @@ func configureTwice(t *testing.T, r root, restarts int) {
 	}
 }
 
-// restoreTwice restores the node, and again: the second run finds nothing to restore. containerd has to be restarted that often
-// by then.
+// restoreTwice restores the node twice, so that the second run finds nothing to restore. It checks that containerd has been
+// restarted the given number of times since the node was created.
 func restoreTwice(t *testing.T, r root, restarts int) {
 	t.Helper()
 	for range 2 {
@@ -225,10 +225,10 @@ func TestNode_CheckSaysWhatIsMissing(t *testing.T) {
 	}
 }
 
-// errStopped is the error of a node that does not run.
+// errStopped is the error from a node that is not running.
 var errStopped = errors.New("container is not running")
 
-// stopped is a node that does not run.
+// stopped is a node that is not running.
 type stopped struct{}
 
 func (stopped) Run(context.Context, string, ...string) ([]byte, error) { return nil, errStopped }
@@ -248,7 +248,7 @@ func TestWriteScript_WritesEveryValueUnchanged(t *testing.T) {
 	}
 	for path := range r.files(t) {
 		if strings.HasSuffix(path, ".new") {
-			t.Errorf("%s is left", path)
+			t.Errorf("%s still exists", path)
 		}
 	}
 }
@@ -271,7 +271,7 @@ func TestWriteScript_KeepsTheFirstBackup(t *testing.T) {
 func TestWriteScript_KeepsTheFileIfInterrupted(t *testing.T) {
 	t.Parallel()
 	for command, body := range map[string]string{
-		"cp": `echo half >"$3"; exit 1`, // of the backup
+		"cp": `echo half >"$3"; exit 1`, // fails while copying the backup
 		"mv": "exit 1",
 	} {
 		r := newRoot(t, readsIt)

@@ -4,21 +4,22 @@ import "context"
 
 // Runner runs shell scripts on a node.
 type Runner interface {
-	// Run runs a script by sh -e with the arguments $1, $2 and so on, and returns what it printed to stdout. Its error has what
-	// the script printed to stderr.
+	// Run runs a script with sh -e and the arguments $1, $2 and so on, and returns what it printed to stdout. The error contains
+	// what the script printed to stderr.
 	Run(ctx context.Context, script string, args ...string) (stdout []byte, err error)
 }
 
-// backup is the suffix of the copy of a file that setup replaced.
+// backup is the suffix in the name of the copy of a file that setup replaced.
 const backup = ".before-kind-local-registry"
 
-// Values reach the scripts as arguments, so that no value needs quoting.
+// The scripts receive values as arguments, so that no value must be quoted.
 const (
 	// readScript prints the file $1, or nothing if it does not exist.
 	readScript = `if [ -e "$1" ]; then cat "$1"; fi`
 
-	// writeScript makes $2 the content of the file $1. If $3 is not empty, it first copies the file to $3, unless an earlier run
-	// did. Both files get their names by a rename, so that an interrupted run leaves no half of a file under them.
+	// writeScript writes the content $2 to the file $1. If $3 is not empty, it first copies the old file to $3, unless an earlier
+	// run already did. Both files are written under temporary names and then renamed, so that an interrupted run leaves no
+	// incomplete file.
 	writeScript = `
 mkdir -p "$(dirname "$1")"
 printf %s "$2" >"$1.new"
@@ -28,8 +29,8 @@ if [ -n "$3" ] && [ ! -e "$3" ]; then
 fi
 mv "$1.new" "$1"`
 
-	// restoreScript removes the hosts.toml $1 if it has the line $2, and its directory if that is empty then. It restores the
-	// backups of $1 and of containerd's configuration $3, which have the suffix $4.
+	// restoreScript removes the hosts.toml $1 if it contains the line $2, and removes its directory if that leaves the directory
+	// empty. It restores the backups of $1 and of containerd's configuration $3, whose names end with the suffix $4.
 	restoreScript = `
 rm -f "$1.new" "$1$4.new" "$3.new" "$3$4.new"
 if grep -qsxF -e "$2" "$1"; then rm -f "$1"; fi
@@ -40,7 +41,7 @@ if [ -e "$3$4" ]; then
 	systemctl restart containerd
 fi`
 
-	// containerdScript prints containerd's version on the first line, and then its effective configuration.
+	// containerdScript prints containerd's version on the first line and its effective configuration on the following lines.
 	containerdScript = `containerd --version; containerd config dump`
 
 	restartScript = `systemctl restart containerd`

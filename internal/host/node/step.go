@@ -8,13 +8,13 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
-// Nodes are the nodes of a kind cluster.
+// Nodes represents a kind cluster's nodes.
 type Nodes struct {
 	// Cluster is the cluster's name.
 	Cluster string
 	// RegistryHost is the registry's host in image references, such as localhost:5001.
 	RegistryHost string
-	// List returns the nodes, and none if the cluster does not exist.
+	// List returns the nodes. It returns no nodes if the cluster does not exist.
 	List func() ([]Node, error)
 }
 

@@ -10,13 +10,13 @@ import (
 	"kind-local-registry/internal/pusher"
 )
 
-// certsDir is where the pusher's container has its certificates, in a volume.
+// certsDir is the directory in the pusher's container where a volume with its certificates is mounted.
 const certsDir = "/etc/" + config.PusherContainer
 
-// renewBefore is how long before their expiry the pusher's certificates are renewed.
+// renewBefore is the remaining lifetime below which the pusher's certificates are renewed.
 const renewBefore = 90 * 24 * time.Hour
 
-// Credentials returns the certificates and keys of the pusher and its clients. The error is step.ErrMissing if the pusher does
+// Credentials returns the certificates and keys for the pusher and its clients. The error is step.ErrMissing if the pusher does
 // not exist.
 func (p *Pusher) Credentials(ctx context.Context) (pusher.Credentials, error) {
 	return p.readCredentials(ctx, config.PusherContainer)
@@ -37,14 +37,13 @@ func (p *Pusher) readCredentials(ctx context.Context, container string) (pusher.
 	}, nil
 }
 
-// checkCertificates returns why the certificates must be renewed: they have to be valid now, and for renewBefore.
+// checkCertificates returns an error if the certificates must be renewed. They must be valid now and for at least renewBefore.
 func checkCertificates(credentials pusher.Credentials) error {
 	now := time.Now()
 	return credentials.Check(now, now.Add(renewBefore))
 }
 
-// ensureCredentials keeps the certificates in the container's volume. It creates new ones if they are missing, invalid or about
-// to expire.
+// ensureCredentials creates new certificates in the container's volume if they are missing, invalid or about to expire.
 func (p *Pusher) ensureCredentials(ctx context.Context, container string) error {
 	if kept, err := p.readCredentials(ctx, container); err == nil && checkCertificates(kept) == nil {
 		return nil

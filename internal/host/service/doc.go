@@ -1,6 +1,6 @@
-// Package service is the two containers that setup keeps running on the host, the registry and the pusher, and the images that
-// they run.
+// Package service manages the two containers that setup keeps running on the host, the registry and the pusher, and their images.
 //
-// What the user does not choose is kept from the containers that exist: image and port of the registry, rules of the pusher. A
-// registry that another tool created is adopted: it is started and connected to the kind network, but never recreated or removed.
+// Settings that the user does not choose are taken from the existing containers: the registry's image and port, and the pusher's
+// rules. A registry that another tool created is adopted: it is started and connected to the kind network, but never recreated or
+// removed.
 package service

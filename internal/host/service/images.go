@@ -11,16 +11,16 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
-// RegistryImage returns the reference of the registry's image that setup carries.
+// RegistryImage returns the reference of the registry image that setup carries.
 func RegistryImage() string { return config.RegistryImage + ":" + config.Version }
 
-// WebhookImage returns the reference of the image of webhook and pusher that setup carries.
+// WebhookImage returns the reference of the image that setup carries for both the webhook and the pusher.
 func WebhookImage() string { return config.WebhookImage + ":" + config.Version }
 
-// images is the step that loads the images that setup carries.
+// images implements the step that loads the images that setup carries into Docker.
 type images struct{ engine *engine.Engine }
 
-// ImagesStep returns the step that loads the images that setup carries into Docker.
+// ImagesStep returns the step that loads into Docker the images that setup carries.
 func ImagesStep(docker *engine.Engine) step.Step {
 	i := images{docker}
 	return step.Step{Name: "images", Check: i.check, Apply: i.apply, Undo: i.undo}
@@ -51,7 +51,8 @@ func (i images) apply(ctx context.Context, _ step.Progress) error {
 	return errors.Join(i.engine.LoadImages(ctx, archive), archive.Close())
 }
 
-// undo removes the webhook's image unless a pusher runs it. The registry's image is removed with the registry.
+// undo removes the webhook's image unless a pusher exists, which runs this image. The registry's image is removed together with
+// the registry.
 func (i images) undo(ctx context.Context) (string, error) {
 	pusher, err := i.engine.Find(ctx, config.PusherContainer)
 	if err != nil || pusher != nil {

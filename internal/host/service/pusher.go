@@ -11,18 +11,19 @@ import (
 	"kind-local-registry/internal/pusher"
 )
 
-// dockerSocket is where the pusher's container has the daemon's socket. In a virtual machine the daemon has it there too.
+// dockerSocket is the path of the daemon's socket in the pusher's container. A daemon in a virtual machine has its socket at the
+// same path there.
 const dockerSocket = "/var/run/docker.sock"
 
-// Pusher is the pusher's container.
+// Pusher manages the pusher's container.
 type Pusher struct {
 	engine   *engine.Engine
 	registry *Registry
-	rules    string // the rules document; "" for the default rules
+	rules    string // rules document; "" means the default rules
 }
 
-// OpenPusher returns the pusher that pushes to the registry. If the user did not choose rules, it keeps those of the existing
-// container.
+// OpenPusher returns the pusher that pushes to the registry. If the user did not choose rules, the pusher keeps the existing
+// container's rules.
 func OpenPusher(ctx context.Context, registry *Registry, rules Rules) (*Pusher, error) {
 	p := &Pusher{engine: registry.engine, registry: registry, rules: rules.document}
 	if rules.chosen {
@@ -67,15 +68,16 @@ func (p *Pusher) container(ctx context.Context) (engine.Container, error) {
 		Env:    append([]string{"GOMEMLIMIT=48MiB"}, p.rulesEnv()...),
 		Reads:  p.imageDirectories(),
 		Mounts: append(mounts, config.PusherContainer+":"+certsDir, socket+":"+dockerSocket),
-		// It opens the daemon's files and two sockets, which other users may own. If the daemon remaps users, its own root may not.
+		// The pusher opens the daemon's files and two sockets, which other users may own. If the daemon remaps users, the container's
+		// own root may not open them.
 		Capabilities: []string{"DAC_OVERRIDE"}, HostUsers: true,
-		// For setup push. Docker chooses the port, so no other program can have taken it.
+		// This port is for setup push. Docker chooses a host port, so the port cannot be in use already.
 		ContainerPort: config.PusherPort,
 	}, nil
 }
 
-// registryAddress returns where the pusher reaches the registry, and the mounts that it needs: it writes to the carried registry
-// through a socket, and to another one over the network.
+// registryAddress returns the address at which the pusher reaches the registry, and the required mounts. The pusher writes to the
+// registry that setup carries through a socket, and to any other registry over the network.
 func (p *Pusher) registryAddress(ctx context.Context) (address string, mounts []string, err error) {
 	carried, err := p.registry.carried(ctx)
 	if err != nil || !carried {
@@ -84,8 +86,9 @@ func (p *Pusher) registryAddress(ctx context.Context) (address string, mounts []
 	return "unix://" + config.RegistrySocket, []string{registrySocketMount}, nil
 }
 
-// imageDirectories returns the directories in which the daemon keeps layers as files. Some may not exist: the result depends on
-// the daemon and not on what the user may read. In a virtual machine they may be anywhere, so it returns none.
+// imageDirectories returns the directories in which the daemon may keep layers as files. Some of them may not exist: the result
+// must be the same for every user, and not every user can see which exist. It returns none for a daemon in a virtual machine,
+// because its directories may be anywhere.
 func (p *Pusher) imageDirectories() []string {
 	if p.engine.Virtual {
 		return nil
@@ -146,7 +149,7 @@ func (p *Pusher) Addresses(ctx context.Context) (ipv4, ipv6 string, err error) {
 	return endpoint.IPAddress.String(), endpoint.GlobalIPv6Address.String(), nil
 }
 
-// Connect returns a client of the pusher. Its error has a remedy if the registry or the pusher fails its check.
+// Connect returns a client for the pusher. The error includes a remedy if the check of the registry or the pusher fails.
 func (p *Pusher) Connect(ctx context.Context) (*pusher.Client, error) {
 	for _, check := range []func(context.Context) (step.State, error){p.registry.check, p.check} {
 		state, err := check(ctx)

@@ -53,7 +53,7 @@ func TestImageDirectories_DependOnTheDaemonAlone(t *testing.T) {
 	layout := docker.NewLayout(info)
 	p := &Pusher{engine: &engine.Engine{Layout: layout}}
 	if got, want := p.imageDirectories(), layout.Directories(); !slices.Equal(got, want) {
-		t.Errorf("imageDirectories = %q, want %q, although none exists", got, want)
+		t.Errorf("imageDirectories = %q, want %q, although none of them exists", got, want)
 	}
 	p.engine.Virtual = true
 	if got := p.imageDirectories(); len(got) > 0 {

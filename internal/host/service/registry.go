@@ -14,35 +14,39 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
-// The containers have addresses at the top of the kind network's subnets, counted down from the last. Docker assigns addresses
-// from the bottom, so no node gets one of them. The last addresses are left to broadcast and to other tools.
+// The containers have fixed addresses near the end of the kind network's subnets, counted down from the last address. Docker
+// assigns addresses from the start of a subnet, so no node gets one of these. The last two addresses are left for broadcast and
+// for other tools.
 const (
 	registryFromTop = 2
 	pusherFromTop   = 3
 )
 
 const (
-	// startTimeout is how long the registry may take to answer after it was started.
+	// startTimeout is how long the registry may take to answer after it is started.
 	startTimeout = 20 * time.Second
-	// pingTimeout is how long one request to the registry may take.
+	// pingTimeout limits one request to the registry.
 	pingTimeout = 3 * time.Second
 )
 
-// registrySocketMount is the volume with the socket through which the pusher writes to the carried registry.
+// registrySocketMount mounts the volume that contains the socket through which the pusher writes to the registry that setup
+// carries.
 const registrySocketMount = config.RegistrySocketVolume + ":" + config.RegistrySocketDirectory
 
-// writable is the detail of any registry but the carried one, which lets only the host write.
+// writable is a note in the registry's status. It is omitted for the registry that setup carries, because only the host can write
+// to that one.
 const writable = "not read-only: pods may write to it; "
 
-// RegistryOptions are what the user may choose about the registry.
+// RegistryOptions are the user's choices for the registry.
 type RegistryOptions struct {
-	// Image is the reference of an image to run, such as registry:2; "" for that of the existing registry, else the carried one.
+	// Image is the reference of the image to run, such as registry:2. "" means the image that the user chose for the existing
+	// registry, or the image that setup carries.
 	Image string
-	// Port is the port on the host's loopback; 0 for that of the existing registry, else config.RegistryPort.
+	// Port is the port on the host's loopback. 0 means the port of the existing registry, or config.RegistryPort if there is none.
 	Port int
 }
 
-// Registry is the registry's container.
+// Registry manages the registry's container.
 type Registry struct {
 	engine  *engine.Engine
 	options RegistryOptions
@@ -50,8 +54,8 @@ type Registry struct {
 	others func(ctx context.Context, registryHost string) ([]string, error)
 }
 
-// OpenRegistry returns the registry. It takes what the options leave open from the existing container. others returns the names
-// of the other kind clusters that use the registry.
+// OpenRegistry returns the registry. If the options leave a setting open, it takes the setting from the existing container.
+// others returns the names of the other kind clusters that use the registry.
 func OpenRegistry(
 	ctx context.Context, docker *engine.Engine, options RegistryOptions, others func(ctx context.Context, registryHost string) ([]string, error),
 ) (*Registry, error) {
@@ -85,7 +89,7 @@ func (r *Registry) Step() step.Step {
 // RemoveStep returns the step that removes the registry with all its images.
 func (r *Registry) RemoveStep() step.Step { return step.Step{Name: "registry", Undo: r.remove} }
 
-// container describes the registry's container. A chosen image runs with its own command.
+// container describes the registry's container. An image that the user chose runs with its own command.
 func (r *Registry) container(ctx context.Context) (engine.Container, error) {
 	reference := r.options.Image
 	if reference == "" {
@@ -109,7 +113,7 @@ func (r *Registry) container(ctx context.Context) (engine.Container, error) {
 	return c, nil
 }
 
-// carried reports whether the registry is, or will be, the one that setup carries.
+// carried reports whether the registry runs, or will run, the image that setup carries.
 func (r *Registry) carried(ctx context.Context) (bool, error) {
 	found, err := r.engine.Find(ctx, config.RegistryContainer)
 	return r.options.Image == "" && (found == nil || found.Ours()), err
@@ -137,7 +141,8 @@ func (r *Registry) check(ctx context.Context) (step.State, error) {
 	return r.checkAnswers(ctx, state.Detail)
 }
 
-// checkAdopted checks a registry that another tool created: it must be running, attached to the kind network, and on our port.
+// checkAdopted checks a registry that another tool created. It must be running, be connected to the kind network, and publish the
+// port in the options.
 func (r *Registry) checkAdopted(ctx context.Context, found *engine.Found) (step.State, error) {
 	if !found.Running() {
 		return step.State{Detail: fmt.Sprintf("container %s is %s", config.RegistryContainer, found.State.Status)}, nil
@@ -164,7 +169,7 @@ func (r *Registry) checkAnswers(ctx context.Context, detail string) (step.State,
 	return step.State{OK: true, Detail: r.Host() + ", " + detail}, nil
 }
 
-// ping returns why the registry does not answer, or nil.
+// ping returns an error if the registry does not answer.
 func (r *Registry) ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
@@ -212,7 +217,7 @@ func (r *Registry) run(ctx context.Context, progress step.Progress) error {
 	return r.engine.Run(ctx, c, nil)
 }
 
-// pull pulls the image that the user chose, unless Docker has it.
+// pull pulls the image that the user chose, unless Docker already has it.
 func (r *Registry) pull(ctx context.Context, progress step.Progress) error {
 	reference := r.options.Image
 	if reference == "" {
@@ -242,7 +247,7 @@ func (r *Registry) adopt(ctx context.Context, found *engine.Found) error {
 	return r.engine.Network.Connect(ctx, config.RegistryContainer, registryFromTop)
 }
 
-// CheckPort returns why the registry cannot have its port, with a remedy.
+// CheckPort returns an error, with a remedy, if the registry cannot use its port.
 func (r *Registry) CheckPort(ctx context.Context) error {
 	found, err := r.engine.Find(ctx, config.RegistryContainer)
 	if err != nil {
@@ -264,13 +269,13 @@ func (r *Registry) CheckPort(ctx context.Context) error {
 	return step.Remedy(errors.New(state.Detail), state.Remedy)
 }
 
-// checkPortFree returns an error if a program listens on the port.
+// checkPortFree returns an error if a program is listening on the port.
 func (r *Registry) checkPortFree(ctx context.Context) error {
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(r.options.Port))
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
-		return step.Remedy(fmt.Errorf("port %d of 127.0.0.1 is used by a process other than %s", r.options.Port, config.RegistryContainer),
-			"stop what listens there (ss -ltnp), or choose another with --registry-port")
+		return step.Remedy(fmt.Errorf("port %d on 127.0.0.1 is used by a process other than %s", r.options.Port, config.RegistryContainer),
+			"stop the program that listens there (see ss -ltnp), or choose another with --registry-port")
 	}
 	return listener.Close()
 }

@@ -34,14 +34,14 @@ func TestRegistry_OtherImageIsReportedWritable(t *testing.T) {
 	for image, want := range map[string]bool{"registry:2": true, "": false} {
 		state := newWorld(t).openRegistry(t, image).mustApply(t)
 		if strings.Contains(state.Detail, "pods may write to it") != want {
-			t.Errorf("registry image %q: %+v, want that pods may write: %t", image, state, want)
+			t.Errorf("registry image %q: %+v, want it to say that pods may write: %t", image, state, want)
 		}
 	}
 	w := newWorld(t)
 	w.adopted()
 	state, err := w.openRegistry(t, "").check(t.Context())
 	if err != nil || !state.OK || !strings.Contains(state.Detail, "pods may write to it") {
-		t.Errorf("adopted registry: %+v (error %v), want OK, and that pods may write", state, err)
+		t.Errorf("adopted registry: %+v (error %v), want OK and a note that pods may write", state, err)
 	}
 }
 
@@ -54,7 +54,7 @@ func TestOpenRegistry_KeepsImageAndPort(t *testing.T) {
 		t.Errorf("options %+v, %v; want registry:2 on port %d", kept.options, err, w.port)
 	}
 	if !slices.Contains(w.daemon.Requests, "POST /images/create") {
-		t.Errorf("requests %q, want one that pulls registry:2", w.daemon.Requests)
+		t.Errorf("requests %q, want a request that pulls registry:2", w.daemon.Requests)
 	}
 	fresh, err := OpenRegistry(t.Context(), newWorld(t).engine, RegistryOptions{}, nil)
 	if err != nil || fresh.options != (RegistryOptions{"", config.RegistryPort}) {
@@ -89,7 +89,7 @@ func TestRegistry_ApplyAdoptsWithoutRecreating(t *testing.T) {
 	}
 	state := registry.mustApply(t)
 	if !strings.Contains(state.Detail, "adopted, ") {
-		t.Errorf("detail %q, want that it is adopted", state.Detail)
+		t.Errorf("detail %q, want it to say that the registry is adopted", state.Detail)
 	}
 	if got := w.daemon.Containers[config.RegistryContainer]; got.ID != adopted.ID || got.NetworkSettings.Networks["kind"] == nil {
 		t.Errorf("the container is %+v, want %s on network kind", got, adopted.ID)

@@ -9,8 +9,8 @@ import (
 	"kind-local-registry/config"
 )
 
-// Loss describes what removing the registry would delete, and which other clusters use it. It returns "" if setup has no registry
-// to remove.
+// Loss describes what removing the registry would delete, and which other clusters use it. It returns "" if there is no registry
+// that setup may remove.
 func (r *Registry) Loss(ctx context.Context) (string, error) {
 	found, err := r.engine.Find(ctx, config.RegistryContainer)
 	if err != nil || found != nil && !found.Ours() {
@@ -28,7 +28,7 @@ func (r *Registry) Loss(ctx context.Context) (string, error) {
 	return loss, err
 }
 
-// remove removes the registry with all its images, and keeps an adopted one.
+// remove removes the registry with all its images, unless setup only adopted it.
 func (r *Registry) remove(ctx context.Context) (string, error) {
 	found, err := r.engine.Find(ctx, config.RegistryContainer)
 	if err != nil {
@@ -38,7 +38,7 @@ func (r *Registry) remove(ctx context.Context) (string, error) {
 		return config.RegistryContainer + " kept: setup only adopted it", nil
 	}
 	err = errors.Join(r.engine.RemoveContainer(ctx, config.RegistryContainer), r.engine.RemoveVolume(ctx, config.RegistryContainer),
-		// The pusher of another cluster may still have the socket's volume mounted.
+		// The pusher may still have the socket's volume mounted, because it serves another cluster.
 		r.engine.RemoveUnusedVolume(ctx, config.RegistrySocketVolume), r.engine.RemoveImage(ctx, RegistryImage()))
 	return config.RegistryContainer + " and its images removed", errors.Join(err, r.engine.Network.Remove(ctx))
 }

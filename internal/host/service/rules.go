@@ -11,18 +11,18 @@ import (
 	"kind-local-registry/internal/rules"
 )
 
-// Rules are rules that the user chose. The zero Rules are no choice: the pusher keeps those that it has.
+// Rules are the rules that the user chose. The zero value means that the user chose none, so the pusher keeps its current rules.
 type Rules struct {
 	document string
 	chosen   bool
 }
 
-// ReadRules reads a rules file; "" is no choice. It fails on invalid rules.
+// ReadRules reads a rules file. It returns the zero value if file is "", and an error if the rules are invalid.
 func ReadRules(file string) (Rules, error) {
 	if file == "" {
 		return Rules{}, nil
 	}
-	document, err := os.ReadFile(file) // #nosec G304 -- the user names the file
+	document, err := os.ReadFile(file) // #nosec G304 -- the user chose the file
 	if err != nil {
 		return Rules{}, step.Remedy(fmt.Errorf("reading the rules: %w", err), "name a readable file with --rules")
 	}
@@ -30,11 +30,12 @@ func ReadRules(file string) (Rules, error) {
 	return Rules{document: string(document), chosen: true}, err
 }
 
-// Parse returns the rules of the document.
+// Parse parses the rules document.
 func (r Rules) Parse() (rules.Rules, error) { return rules.Parse("rules", []byte(r.document)) }
 
-// rulesEnv returns the environment that gives the pusher the rules, and nothing for the default rules. It has the user's document
-// and not the parsed rules, so that rules which the document leaves out follow the defaults of each version of setup.
+// rulesEnv returns the environment variable that passes the rules to the pusher, or nothing for the default rules. It contains
+// the user's document and not the parsed rules, so that a rule that the document omits has the default of whichever version of
+// setup is in use.
 func (p *Pusher) rulesEnv() []string {
 	if p.rules == "" {
 		return nil
@@ -42,7 +43,7 @@ func (p *Pusher) rulesEnv() []string {
 	return []string{config.RulesVariable + "=" + p.rules}
 }
 
-// Rules returns the rules in force. It fails if this version of setup does not accept the rules that the pusher has.
+// Rules returns the rules in effect. It fails if this version of setup rejects the pusher's rules.
 func (p *Pusher) Rules() (rules.Rules, error) {
 	kept, err := rules.Parse("rules of "+config.PusherContainer, []byte(p.rules))
 	if err != nil {
@@ -51,7 +52,7 @@ func (p *Pusher) Rules() (rules.Rules, error) {
 	return kept, nil
 }
 
-// RulesValues returns the rules in force as values for the chart.
+// RulesValues returns the rules in effect as chart values.
 func (p *Pusher) RulesValues() (map[string]any, error) {
 	inForce, err := p.Rules()
 	if err != nil {

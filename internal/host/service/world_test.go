@@ -16,7 +16,7 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
-// world is a host with a Docker daemon and a port on which a registry answers.
+// world is a fake host with a Docker daemon and a port at which a registry answers.
 type world struct {
 	daemon *enginetest.Daemon
 	engine *engine.Engine
@@ -25,7 +25,7 @@ type world struct {
 	others []string // the other kind clusters that use the registry
 }
 
-// newWorld returns a host whose Docker has the carried images and no containers.
+// newWorld returns a host whose Docker daemon has the images that setup carries and no containers.
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{daemon: enginetest.New(t)}
@@ -41,7 +41,7 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// openRegistry opens the registry with an image of the user's choice, or none.
+// openRegistry opens the registry with the image that the user chose; "" means none.
 func (w *world) openRegistry(t *testing.T, image string) *Registry {
 	t.Helper()
 	registry, err := OpenRegistry(t.Context(), w.engine, RegistryOptions{Image: image, Port: w.port}, func(context.Context, string) ([]string, error) {
@@ -53,7 +53,7 @@ func (w *world) openRegistry(t *testing.T, image string) *Registry {
 	return registry
 }
 
-// openPusher opens the pusher beside a registry of no choice.
+// openPusher opens the pusher for a registry whose image the user did not choose.
 func (w *world) openPusher(t *testing.T, rules Rules) *Pusher {
 	t.Helper()
 	pusher, err := OpenPusher(t.Context(), w.openRegistry(t, ""), rules)
@@ -72,13 +72,13 @@ func (w *world) adopted() *enginetest.Container {
 	return added
 }
 
-// mustApply applies the registry's step and checks it.
+// mustApply applies the registry's step and returns its state, which must be OK.
 func (r *Registry) mustApply(t *testing.T) step.State { t.Helper(); return mustApply(t, r.Step()) }
 
-// mustApply applies the pusher's step and checks it.
+// mustApply applies the pusher's step. Its state must then be OK.
 func (p *Pusher) mustApply(t *testing.T) { t.Helper(); mustApply(t, p.Step()) }
 
-// mustApply applies a step and returns its state, which has to be OK.
+// mustApply applies a step and returns its state, which must be OK.
 func mustApply(t *testing.T, s step.Step) step.State {
 	t.Helper()
 	if err := s.Apply(t.Context(), func(string) {}); err != nil {

@@ -1,5 +1,5 @@
-// Package step is how setup works: a list of steps, each of which can be checked, applied and undone.
+// Package step runs setup's work as a list of steps. Each step can be checked, applied and undone.
 //
-// It owns the order (Up applies the first step first, Down undoes the last step first) and what happens on failure. It knows
-// nothing of Docker or Kubernetes and prints nothing.
+// It decides the order (Up starts with the first step, Down with the last) and what happens on failure. It does not depend on
+// Docker or Kubernetes, and prints nothing.
 package step

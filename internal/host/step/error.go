@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// ErrMissing reports that an earlier step was not applied yet. Checks return it as a state, not as an error.
+// ErrMissing means that an earlier step has not been applied yet. Checks report it as a state and not as an error.
 var ErrMissing = errors.New("does not exist yet")
 
-// Remedy adds what the user can do about err; "" adds nothing.
+// Remedy adds to err what the user can do about it. If advice is "", it returns err unchanged.
 func Remedy(err error, advice string) error {
 	if advice == "" {
 		return err
@@ -16,7 +16,7 @@ func Remedy(err error, advice string) error {
 	return fmt.Errorf("%w; %s", err, advice)
 }
 
-// Count returns a number of things: 1 node, 2 nodes.
+// Count formats a number with its noun, such as "1 node" or "2 nodes".
 func Count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// pollInterval is the time between two tries of Poll.
+// pollInterval is the interval between Poll's attempts.
 const pollInterval = 250 * time.Millisecond
 
-// Poll calls try until it succeeds. After limit, or when ctx ends, it returns the error of the last try.
+// Poll calls try until it succeeds. After limit, or when ctx ends, it returns the last attempt's error.
 func Poll(ctx context.Context, limit time.Duration, try func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

@@ -2,13 +2,13 @@ package step
 
 import "context"
 
-// Status is the state of a step with its name, as setup status prints it.
+// Status is a step's name and state, which setup status prints.
 type Status struct {
 	Step string `json:"step"`
 	State
 }
 
-// CheckAll checks every step. A step that cannot be checked is not OK and has the error as its detail.
+// CheckAll checks every step. If a check fails with an error, the step is not OK and its detail is the error.
 func CheckAll(ctx context.Context, steps []Step) []Status {
 	all := make([]Status, 0, len(steps))
 	for _, step := range steps {

@@ -12,27 +12,28 @@ import (
 type Step struct {
 	// Name names the step in output and errors.
 	Name string
-	// InCluster says that deleting the cluster also undoes the step.
+	// InCluster means that deleting the cluster also undoes the step.
 	InCluster bool
 	// Check returns the step's state and changes nothing. An error means that the state is unknown.
 	Check func(context.Context) (State, error)
-	// Apply makes Check return OK. It is called only if Check does not, and may be repeated.
+	// Apply changes the system so that Check returns OK. It is called only if Check does not return OK, and can be called again.
 	Apply func(context.Context, Progress) error
-	// Undo removes what Apply created, and nothing else. It returns what it did, in a few words. Nothing to remove is no error.
+	// Undo removes only what Apply created. It returns a short description of what it did. It succeeds if there is nothing to
+	// remove.
 	Undo func(context.Context) (string, error)
 }
 
 // State is the state of one step.
 type State struct {
-	// OK says that there is nothing to do.
+	// OK means that there is nothing to do.
 	OK bool `json:"ok"`
-	// Detail describes what was found, in a few words.
+	// Detail briefly describes what was found.
 	Detail string `json:"detail"`
-	// Remedy says what the user can do if the state is not OK; "" for running setup up.
+	// Remedy tells the user what to do if the state is not OK. "" means: run setup up.
 	Remedy string `json:"remedy,omitempty"`
 }
 
-// Advice returns what the user can do about a state that is not OK.
+// Advice returns Remedy or its default.
 func (s State) Advice() string {
 	if s.Remedy == "" {
 		return "run setup up"
@@ -40,7 +41,7 @@ func (s State) Advice() string {
 	return s.Remedy
 }
 
-// Progress takes a line about what a step is doing.
+// Progress receives a line about what a step is doing.
 type Progress func(line string)
 
 // Result is the outcome of applying or undoing one step.
@@ -52,7 +53,7 @@ type Result struct {
 	Err      error         `json:"-"`
 }
 
-// Observer follows the steps: Begin is called before each, Progress while it runs, End after it.
+// Observer is notified of each step: Begin is called before the step, Progress while it runs, and End after it.
 type Observer interface {
 	Begin(step string)
 	Progress(line string)
@@ -60,7 +61,7 @@ type Observer interface {
 }
 
 // Up applies, in order, each step whose check is not OK, and reports whether it changed anything. It stops at the first failure
-// and keeps the steps before it, so that the next run continues there.
+// and does not undo earlier steps, so the next run continues at the step that failed.
 func Up(ctx context.Context, steps []Step, observer Observer) (changed bool, err error) {
 	for _, step := range steps {
 		result := apply(ctx, step, observer)
@@ -73,7 +74,7 @@ func Up(ctx context.Context, steps []Step, observer Observer) (changed bool, err
 	return changed, nil
 }
 
-// apply applies one step and checks it again: an Apply that returns no error may still have changed nothing.
+// apply applies one step and then checks it again, because Apply may return no error although it changed nothing.
 func apply(ctx context.Context, step Step, observer Observer) Result {
 	observer.Begin(step.Name)
 	start := time.Now()
@@ -95,8 +96,8 @@ func apply(ctx context.Context, step Step, observer Observer) Result {
 	return result
 }
 
-// Down undoes the steps, last first. It continues after a failure, so that one step does not keep the others from being undone,
-// and returns every error.
+// Down undoes the steps, starting with the last. It continues after a failure, so that the remaining steps are undone too, and
+// returns all errors.
 func Down(ctx context.Context, steps []Step, observer Observer) error {
 	var failed []error
 	for _, step := range slices.Backward(steps) {

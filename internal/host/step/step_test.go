@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// world is what the steps of these tests change: a set of names.
+// world is the set of names that the steps in these tests change.
 type world map[string]bool
 
 // step returns a step that adds its name to the world.

@@ -17,10 +17,9 @@ import (
 	"github.com/moby/moby/api/types/network"
 )
 
-// readAll reads a request's body.
 func readAll(r *http.Request) ([]byte, error) { return io.ReadAll(r.Body) }
 
-// serveContainer answers a request about containers; rest is the path after /containers/.
+// serveContainer serves a request about containers. rest is the path after /containers/.
 func (d *Daemon) serveContainer(w http.ResponseWriter, r *http.Request, rest string, body []byte) {
 	switch rest {
 	case "json":
@@ -62,7 +61,7 @@ func (d *Daemon) serveContainer(w http.ResponseWriter, r *http.Request, rest str
 	}
 }
 
-// findContainer returns the name of the container with that name or ID.
+// findContainer returns the name of the container whose name or ID is id.
 func (d *Daemon) findContainer(id string) (name string, found bool) {
 	for name, c := range d.Containers {
 		if name == id || c.ID == id {
@@ -72,10 +71,10 @@ func (d *Daemon) findContainer(id string) (name string, found bool) {
 	return "", false
 }
 
-// listContainers lists the containers that have the label, or are on the network, that the request filters by.
+// listContainers lists the containers that match the request's filters by label and network.
 func (d *Daemon) listContainers(w http.ResponseWriter, r *http.Request) {
 	var filters map[string]map[string]bool
-	_ = json.Unmarshal([]byte(r.URL.Query().Get("filters")), &filters) // none is no filter
+	_ = json.Unmarshal([]byte(r.URL.Query().Get("filters")), &filters) // without the parameter there is no filter
 	summaries := []container.Summary{}
 	for name, c := range d.Containers {
 		matches := true
@@ -94,8 +93,8 @@ func (d *Daemon) listContainers(w http.ResponseWriter, r *http.Request) {
 	answer(w, summaries)
 }
 
-// createContainer creates a container, and the volumes that it mounts. It gives a fixed address only on a network whose labels
-// show that setup created it, with subnets.
+// createContainer creates a container and the volumes that it mounts. It assigns a fixed address only on a network with labels,
+// because only setup creates networks with labels and with configured subnets.
 func (d *Daemon) createContainer(w http.ResponseWriter, name string, body []byte) {
 	var request container.CreateRequest
 	if err := json.Unmarshal(body, &request); err != nil {
@@ -129,7 +128,7 @@ func (d *Daemon) createContainer(w http.ResponseWriter, name string, body []byte
 	answer(w, map[string]string{"Id": made.ID})
 }
 
-// connect returns the endpoint of a container on the network.
+// connect returns the endpoint of a container that is connected to the network.
 func (d *Daemon) connect(id string, endpoint *network.EndpointSettings) (*network.EndpointSettings, error) {
 	joined, found := d.Networks[id]
 	if !found {
@@ -145,7 +144,7 @@ func (d *Daemon) connect(id string, endpoint *network.EndpointSettings) (*networ
 	return connected, nil
 }
 
-// get sends an archive of a file, or of the files in a directory.
+// get sends a tar archive of a file, or of the files in a directory.
 func (c *Container) get(w http.ResponseWriter, from string) {
 	var archive bytes.Buffer
 	writer := tar.NewWriter(&archive)
@@ -166,7 +165,7 @@ func (c *Container) get(w http.ResponseWriter, from string) {
 	_, _ = w.Write(archive.Bytes())
 }
 
-// put unpacks an archive into a directory.
+// put unpacks a tar archive into a directory.
 func (c *Container) put(directory string, archive []byte) error {
 	for r := tar.NewReader(bytes.NewReader(archive)); ; {
 		header, err := r.Next()

@@ -19,36 +19,36 @@ import (
 	"github.com/moby/moby/api/types/network"
 )
 
-// Container is a container of the daemon.
+// Container is a container in the fake daemon.
 type Container struct {
 	container.InspectResponse
 
-	// Files are the files in the container, by absolute path.
+	// Files are the files in the container, keyed by absolute path.
 	Files map[string][]byte
 }
 
-// Daemon is a running daemon. Its fields may be changed between requests only.
+// Daemon is a running fake daemon. Its fields may be changed only between requests.
 type Daemon struct {
-	// Containers are the containers by name.
+	// Containers are the containers, keyed by name.
 	Containers map[string]*Container
-	// Networks are the networks by name.
+	// Networks are the networks, keyed by name.
 	Networks map[string]*network.Inspect
 	// Volumes are the names of the volumes.
 	Volumes map[string]bool
-	// Images are the images by reference.
+	// Images are the images, keyed by reference.
 	Images map[string]image.InspectResponse
-	// Refuse returns the status and message with which the daemon refuses a request, and 0 if it serves it. path has no API
-	// version.
+	// Refuse returns the status and message with which the daemon refuses a request. If status is 0, the daemon serves the request.
+	// path does not include the API version.
 	Refuse func(method, path string, body []byte) (status int, message string)
-	// Requests are the requests that change something: method and path.
+	// Requests are the methods and paths of the requests that change something.
 	Requests []string
 
 	mu     sync.Mutex
 	socket string
-	made   int // containers and networks so far
+	made   int // number of containers and networks created so far
 }
 
-// New starts a daemon that has the networks bridge and kind, and ends with the test.
+// New starts a fake daemon with the networks bridge and kind. It stops when the test ends.
 func New(t testing.TB) *Daemon {
 	t.Helper()
 	directory, err := os.MkdirTemp("", "docker") //nolint:usetesting // t.TempDir may be too long for a socket's address
@@ -100,14 +100,14 @@ func (d *Daemon) AddContainer(name string, labels map[string]string) *Container 
 	return added
 }
 
-// AddImage adds an image with that ID and those layers.
+// AddImage adds an image with the ID and the layers' diffIDs.
 func (d *Daemon) AddImage(reference, id string, layers ...string) {
 	d.Images[reference] = image.InspectResponse{ID: id, RootFS: image.RootFS{Layers: layers}}
 }
 
 var apiVersion = regexp.MustCompile(`^/v[0-9.]+`)
 
-// serve answers one request.
+// serve serves one request.
 func (d *Daemon) serve(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -1,5 +1,5 @@
-// Package enginetest fakes the Docker Engine API for the rooms of setup: containers with files, networks, volumes and images, in
-// memory and behind a Unix socket.
+// Package enginetest provides a fake Docker daemon for tests of setup. It serves the Docker Engine API on a Unix socket and keeps
+// containers with files, networks, volumes and images in memory.
 //
-// It runs nothing. A started container is one that says so.
+// It does not run anything: starting a container only changes its state.
 package enginetest

@@ -11,7 +11,7 @@ import (
 	"github.com/moby/moby/api/types/network"
 )
 
-// serveNetwork answers a request about networks; rest is the path after /networks/.
+// serveNetwork serves a request about networks. rest is the path after /networks/.
 func (d *Daemon) serveNetwork(w http.ResponseWriter, r *http.Request, rest string, body []byte) {
 	if rest == "create" {
 		d.createNetwork(w, body)
@@ -37,7 +37,7 @@ func (d *Daemon) serveNetwork(w http.ResponseWriter, r *http.Request, rest strin
 	}
 }
 
-// createNetwork creates a network, with a subnet of the daemon's choice unless the request has some.
+// createNetwork creates a network. If the request contains no subnets, the daemon chooses one.
 func (d *Daemon) createNetwork(w http.ResponseWriter, body []byte) {
 	var request network.CreateRequest
 	if err := json.Unmarshal(body, &request); err != nil {
@@ -81,7 +81,7 @@ func (d *Daemon) connectNetwork(w http.ResponseWriter, id string, body []byte) {
 	d.Containers[name].NetworkSettings.Networks[id] = connected
 }
 
-// serveVolume answers a request about a volume.
+// serveVolume serves a request about a volume.
 func (d *Daemon) serveVolume(w http.ResponseWriter, r *http.Request, name string) {
 	switch {
 	case !d.Volumes[name]:
@@ -94,7 +94,7 @@ func (d *Daemon) serveVolume(w http.ResponseWriter, r *http.Request, name string
 	}
 }
 
-// serveImage answers a request about images; rest is the path after /images/.
+// serveImage serves a request about images. rest is the path after /images/.
 func (d *Daemon) serveImage(w http.ResponseWriter, r *http.Request, rest string) {
 	switch rest {
 	case "json":

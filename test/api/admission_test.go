@@ -104,10 +104,10 @@ func TestAdmission_DryRunHasNoSideEffects(t *testing.T) {
 	if err := shared.Get(t.Context(), client.ObjectKeyFromObject(p), p); !apierrors.IsNotFound(err) {
 		t.Errorf("reading the pod: %v, want not found", err)
 	}
-	// Once a later pod is delivered, a push for the dry run would have begun.
+	// When a later pod has been delivered, any push for the dry run would already have begun.
 	shared.host.add("dry/later:local", image{})
 	eventually(t, create(t, pod(p.Namespace, "dry/later:local")), "ungated", ungated)
 	if n := shared.host.pushesBegun("dry/run:local"); n != 0 {
-		t.Errorf("the image of the dry run was pushed %d times, want 0", n)
+		t.Errorf("the dry-run pod's image was pushed %d times, want 0", n)
 	}
 }

@@ -29,7 +29,7 @@ func webhookPath(t *testing.T) string {
 	return "/pods/" + string(secret.Data["token"])
 }
 
-// callsPath reports whether every webhook of the configuration has that path.
+// callsPath reports whether every webhook in the configuration has the path.
 func callsPath(t *testing.T, path string) bool {
 	t.Helper()
 	for _, webhook := range configuration(t).Webhooks {
@@ -57,7 +57,7 @@ func TestCaller_PathIsRepublishedWhenItIsWiped(t *testing.T) {
 	}
 }
 
-// The API server validates the path of a Service more strictly than the path of a URL.
+// The API server validates a Service's path more strictly than a URL's path.
 func TestCaller_PathIsValidForAService(t *testing.T) {
 	t.Parallel()
 	name := newNamespace(t)
@@ -100,7 +100,7 @@ func TestCaller_StrangerIsAnsweredWithoutEventOrPush(t *testing.T) {
 			t.Errorf("POST %s: status %s, want 200 OK", path, answer.Status)
 		}
 	}
-	// Events are written in order: the Event of a pod that the API server admits comes after those of the forged reviews.
+	// Events are written in order. The Event about a pod that the API server admits now follows any Events about the forged reviews.
 	admitted := create(t, pod(ns, "forged/refused:local"))
 	var events eventsv1.EventList
 	await(t, "reported by an Event", func() bool {

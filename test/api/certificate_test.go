@@ -87,7 +87,7 @@ func TestCertificate_IsSharedAndRenewedByTwoReplicas(t *testing.T) {
 	wantImages(t, create(t, pod(newNamespace(t), "cert/app:local")), pinned("cert/app:local"))
 }
 
-// Uninstalling deletes the configuration first, then the Secret, while processes are still running.
+// While processes are still running, an uninstall deletes first the configuration and then the Secret.
 func TestCertificate_IsNotRecreatedWithoutAWebhookConfiguration(t *testing.T) {
 	secret := client.ObjectKey{Namespace: newNamespace(t), Name: config.ServingSecret}
 	keeper := &certs.Keeper{Client: shared, Secret: secret, Configuration: secret.Namespace, DNSNames: []string{"localhost"}}
@@ -119,7 +119,7 @@ func configuration(t *testing.T) *admissionv1.MutatingWebhookConfiguration {
 	return found
 }
 
-// caBundle returns the current caBundle, or nil if the webhooks of the configuration have different ones.
+// caBundle returns the current caBundle, or nil if the webhooks in the configuration have different ones.
 func caBundle(t *testing.T) []byte {
 	t.Helper()
 	webhooks := configuration(t).Webhooks
@@ -132,7 +132,7 @@ func caBundle(t *testing.T) []byte {
 	return first
 }
 
-// servedCertificate returns the certificate that the process on the port serves.
+// servedCertificate returns the certificate with which the process on the port serves.
 func servedCertificate(t *testing.T, port int) *x509.Certificate {
 	t.Helper()
 	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} // #nosec G402 -- the test inspects the certificate
@@ -144,7 +144,7 @@ func servedCertificate(t *testing.T, port int) *x509.Certificate {
 	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0]
 }
 
-// await waits until the condition is true, and fails the test after patience.
+// await waits until the condition is true. It fails the test if this takes longer than patience.
 func await(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !condition(); {

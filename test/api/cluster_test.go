@@ -27,7 +27,7 @@ import (
 // startTimeout is how long the process may take to become ready.
 const startTimeout = 30 * time.Second
 
-// cluster is an API server with the chart installed, and the webhook's process beside it.
+// cluster is an API server with the chart installed, and the webhook's process.
 type cluster struct {
 	client.Client
 
@@ -38,7 +38,7 @@ type cluster struct {
 	stop    func() error
 }
 
-// process is the configuration of one process of the webhook.
+// process is the configuration of one webhook process.
 type process struct {
 	access  *rest.Config
 	options app.Options
@@ -67,8 +67,8 @@ func newCluster(ctx context.Context, access *rest.Config, log logr.Logger) (*clu
 	return created, created.install(ctx)
 }
 
-// install applies the chart as Helm does, but without its hooks, and with a URL in place of the webhook's Service, as no
-// Service leads to this process.
+// install applies the chart like Helm, but without the hooks, and with a URL instead of the webhook's Service, because no Service
+// leads to this process.
 func (c *cluster) install(ctx context.Context) error {
 	objects, err := charttest.ObjectsIn(c.access, map[string]any{"pusher": map[string]any{"address": "172.18.255.253"}})
 	if err != nil {
@@ -80,7 +80,7 @@ func (c *cluster) install(ctx context.Context) error {
 	}
 	for _, object := range objects {
 		if object.GetAnnotations()["helm.sh/hook"] != "" {
-			continue // no kubelet runs the hook's pod
+			continue // there is no kubelet that could run the hook's pod
 		}
 		webhooks, _ := object.Object["webhooks"].([]any)
 		for _, webhook := range webhooks {
@@ -93,7 +93,8 @@ func (c *cluster) install(ctx context.Context) error {
 	return nil
 }
 
-// url returns the webhook's URL. It keeps the path of an existing configuration: the webhook sets it, the chart does not.
+// url returns the webhook's URL. It keeps the path in an existing configuration, because the webhook sets the path and the chart
+// does not.
 func (c *cluster) url(ctx context.Context) (string, error) {
 	found := &admissionv1.MutatingWebhookConfiguration{}
 	err := c.Get(ctx, client.ObjectKey{Name: config.Name}, found)
@@ -106,14 +107,14 @@ func (c *cluster) url(ctx context.Context) (string, error) {
 	return *found.Webhooks[0].ClientConfig.URL, nil
 }
 
-// process returns the configuration with which the chart runs the process: with the rights of its ServiceAccount only.
+// process returns the configuration with which the chart runs the process. The process has only the rights of its ServiceAccount.
 func (c *cluster) process() process {
 	access := rest.CopyConfig(c.access)
 	access.Impersonate.UserName = config.ServiceAccountUser()
 	return process{access: access, options: c.options, pusher: c.host, log: c.log}
 }
 
-// replaceProcess runs a changed process until the test ends. Tests that use it are not parallel.
+// replaceProcess runs the process with a changed configuration until the test ends. Tests that use it are not parallel.
 func (c *cluster) replaceProcess(t *testing.T, change func(*process)) {
 	t.Helper()
 	other := c.process()
@@ -165,7 +166,7 @@ func ready(options app.Options) bool {
 	return response.StatusCode == http.StatusOK
 }
 
-// freePorts sets the options' ports to free ones.
+// freePorts sets the options' ports to unused ports.
 func freePorts(options *app.Options) error {
 	for _, port := range []*int{&options.WebhookPort, &options.HealthPort, &options.MetricsPort} {
 		listener, err := net.Listen("tcp", "localhost:0")

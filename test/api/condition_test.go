@@ -22,8 +22,8 @@ import (
 	"kind-local-registry/config"
 )
 
-// countCalls registers another webhook for the pods of a namespace, with our rules and match conditions, and returns the
-// counter of its calls.
+// countCalls registers another webhook for a namespace's pods, with our rules and match conditions. It returns a counter of the
+// calls to that webhook.
 func countCalls(t *testing.T, ns string) *atomic.Int64 {
 	t.Helper()
 	calls := &atomic.Int64{}
@@ -50,7 +50,7 @@ func countCalls(t *testing.T, ns string) *atomic.Int64 {
 		CABundle: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
 	}
 	counting.Webhooks[0].NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: ns}}
-	counting.Webhooks[0].FailurePolicy = new(admissionv1.Fail) // a match condition that cannot be evaluated then fails the request
+	counting.Webhooks[0].FailurePolicy = new(admissionv1.Fail) // with Fail, a match condition that cannot be evaluated fails the request
 	if err := shared.Create(t.Context(), counting); err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func countCalls(t *testing.T, ns string) *atomic.Int64 {
 	return calls
 }
 
-// largePod returns a pod of n containers and n init containers.
+// largePod returns a pod with n containers and n init containers.
 func largePod(ns string, n int) *corev1.Pod {
 	p := pod(ns)
 	for i := range n {
@@ -112,8 +112,8 @@ func TestConditions_CallTheWebhookOnlyIfAnImageChanges(t *testing.T) {
 	}
 }
 
-// wantCalled fails the test unless the request makes the API server call the webhook, or not, as wanted. The API server may
-// call it twice, if the pod in its cache is stale.
+// wantCalled makes the request. If want is true, it fails the test unless the API server calls the webhook; otherwise, it fails
+// the test if the API server calls the webhook. The API server may call the webhook twice if the pod in its cache is stale.
 func wantCalled(t *testing.T, what string, calls *atomic.Int64, want bool, request func() error) {
 	t.Helper()
 	before := calls.Load()

@@ -88,7 +88,8 @@ func TestDelivery_AnnotatesThePodWithThePushError(t *testing.T) {
 	}
 }
 
-// hasProgress returns a condition that reports whether a pod's progress annotation is text, or absent if text is "".
+// hasProgress returns a condition that is true if a pod's progress annotation equals text. If text is "", the annotation must be
+// absent.
 func hasProgress(text string) func(*corev1.Pod) bool {
 	return func(p *corev1.Pod) bool {
 		got, found := p.Annotations["kind-local-registry/progress"]

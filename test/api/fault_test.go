@@ -19,7 +19,7 @@ func TestFault_HangingPusherDelaysOnlyTheFirstPod(t *testing.T) {
 
 	first := pod(ns, "hang/app:local", "hang/app:local")
 	if took := timeCreate(t, first); took > 3*time.Second {
-		t.Errorf("creating the first pod took %s, want at most 3s, as a lookup times out after 1.5s", took)
+		t.Errorf("creating the first pod took %s, want at most 3s, because a lookup times out after 1.5s", took)
 	}
 	wantImages(t, first, "hang/app:local", "hang/app:local")
 

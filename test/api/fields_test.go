@@ -12,7 +12,7 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// debug adds an ephemeral container to a pod, as kubectl debug does.
+// debug adds an ephemeral container to a pod, like kubectl debug.
 func debug(t *testing.T, p *corev1.Pod, name, image string) {
 	t.Helper()
 	p.Spec.EphemeralContainers = append(p.Spec.EphemeralContainers, corev1.EphemeralContainer{
@@ -117,7 +117,7 @@ func TestDelivery_GatesAPodUntilItsVolumeIsPushed(t *testing.T) {
 	close(unblock)
 	eventually(t, p, "ungated", ungated)
 	if got, want := volumeImage(p), "localhost:5001/volume/slow:local"; got != want {
-		t.Errorf("volume image = %s, want %s, as the field is immutable", got, want)
+		t.Errorf("volume image = %s, want %s, because the field is immutable", got, want)
 	}
 }
 
@@ -141,7 +141,7 @@ func TestAdmission_SkipsNamespacesThatOptOut(t *testing.T) {
 	if err := shared.Update(t.Context(), ns); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "exempt", func() bool { // the webhook's cache sees the label a moment later
+	await(t, "exempt", func() bool { // the label reaches the webhook's cache with a delay
 		p := pod(ns.Name, "label/app:local")
 		p.Name, p.GenerateName = "", "app-"
 		return images(create(t, p)) == "label/app:local"

@@ -84,7 +84,7 @@ func TestHeal_PushesAnImageThatTheRegistryLost(t *testing.T) {
 	shared.host.add("heal/lost:local", image{})
 	failPulls(t, p)
 
-	// Another reference to the same image manifest, as the kubelet is in back-off for the old one.
+	// The healed pod has another reference to the same image manifest, because the kubelet is in back-off for the old reference.
 	want := strings.Replace(pinned("heal/lost:local"), ":local@", "@", 1)
 	eventually(t, p, "healed", func(p *corev1.Pod) bool { return images(p) == want })
 	if n := shared.host.pushesDone("heal/lost:local"); n == 0 {
@@ -118,9 +118,9 @@ func TestHeal_WaitsForTheKubeletsNextAttempt(t *testing.T) {
 	if got := p.Annotations[config.HealedAnnotation]; !strings.HasPrefix(got, `{"times":1,"last":"`) {
 		t.Errorf("annotation %s = %s, want times 1", config.HealedAnnotation, got)
 	}
-	failPulls(t, p) // as the kubelet reports at first, also for the new image
+	failPulls(t, p) // at first, the kubelet reports this for the new image, too
 
-	// Once a later pod is healed, a second healing of this pod would have happened.
+	// When a later pod has been healed, a second healing of this pod would already have happened.
 	failPulls(t, other)
 	eventually(t, other, "healed", func(p *corev1.Pod) bool { return images(p) != pinned("heal/once:local") })
 	eventually(t, p, "healed once only", func(p *corev1.Pod) bool { return images(p) == untagged })
@@ -134,7 +134,7 @@ func TestHeal_SkipsKubeSystem(t *testing.T) {
 	p.GenerateName, p.Name = "system-", ""
 	failPulls(t, create(t, p))
 
-	// Once a later pod is healed, healing the pod in kube-system would have happened.
+	// When a later pod has been healed, the pod in kube-system would already have been healed, too.
 	other := create(t, pod(newNamespace(t), "heal/other:local"))
 	before := images(other)
 	failPulls(t, other)

@@ -15,35 +15,36 @@ import (
 
 // image is an image on the fake host.
 type image struct {
-	// inRegistry means that the image is present in the registry before any push.
+	// inRegistry means that the image is already present in the registry before any push.
 	inRegistry bool
-	// hangLookup makes every lookup of it hang.
+	// hangLookup makes every lookup of the image hang.
 	hangLookup bool
-	// lookupRefusal is why it cannot be pushed, if a lookup can detect that.
+	// lookupRefusal is the reason why the image cannot be pushed, if a lookup detects it.
 	lookupRefusal rewrite.Reason
-	// pushRefusal is why it cannot be pushed, if only the push can detect that.
+	// pushRefusal is the reason why the image cannot be pushed, if only the push detects it.
 	pushRefusal rewrite.Reason
-	// failures is how many pushes of it fail before one succeeds.
+	// failures is the number of pushes of the image that fail before one succeeds.
 	failures int
-	// unblock, if not nil, blocks pushes until it is closed.
+	// unblock blocks pushes until the channel is closed. If it is nil, pushes do not block.
 	unblock chan struct{}
 	// progress is the progress that blocked pushes report.
 	progress webhook.Progress
 }
 
-// host is a fake pusher: it looks up and pushes the images of a fake host. These tests do not cover what is behind a pusher.
+// host is a fake pusher that looks up and pushes images on a fake host. These tests cover neither a real pusher nor a real
+// registry.
 type host struct {
 	mu     sync.Mutex
 	images map[string]*image
-	begun  map[string]int // pushes, by image
-	done   map[string]int // successful pushes, by image
+	begun  map[string]int // number of pushes that have begun, by image
+	done   map[string]int // number of successful pushes, by image
 }
 
 func newHost() *host {
 	return &host{images: map[string]*image{}, begun: map[string]int{}, done: map[string]int{}}
 }
 
-// add puts an image on the host and resets its count of pushes.
+// add adds an image to the host and resets its push counts.
 func (h *host) add(name string, i image) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -51,14 +52,14 @@ func (h *host) add(name string, i image) {
 	h.begun[normal(name)] = 0
 }
 
-// pushesBegun returns how many pushes of the image have begun.
+// pushesBegun returns the number of pushes of the image that have begun.
 func (h *host) pushesBegun(name string) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.begun[normal(name)]
 }
 
-// pushesDone returns how many pushes of the image succeeded.
+// pushesDone returns the number of pushes of the image that have succeeded.
 func (h *host) pushesDone(name string) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -104,7 +105,7 @@ func (h *host) Push(ctx context.Context, name string, progress func(webhook.Prog
 	return digestOf(name), nil
 }
 
-// begin counts a push, and returns an error if the push is to fail.
+// begin counts a push. It returns an error if the push must fail.
 func (h *host) begin(name string) (image, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -118,7 +119,7 @@ func (h *host) begin(name string) (image, error) {
 	}
 	if found.failures > 0 {
 		found.failures--
-		return image{}, errors.New("the registry is unavailable, in a test")
+		return image{}, errors.New("the registry is unavailable (simulated by a test)")
 	}
 	return *found, nil
 }

@@ -23,7 +23,7 @@ func TestAdmission_StopsRewritingForAnOperatorThatComparesImages(t *testing.T) {
 	if err := shared.Create(t.Context(), operator); err != nil {
 		t.Fatal(err)
 	}
-	// An operator that compares images deletes a pod whose image is not the original one, and recreates it.
+	// The test acts like an operator that compares images: it deletes and recreates every pod whose image is not the original.
 	for recreations := range 20 {
 		p := pod(ns, "loop/db:local")
 		p.OwnerReferences = []metav1.OwnerReference{{
@@ -59,7 +59,7 @@ func TestAdmission_WarnsThePodsOwnerOfAWrongPlatform(t *testing.T) {
 	wantOwnerEvent(t, owner, "WrongPlatform")
 }
 
-// wantOwnerEvent fails the test unless the owner gets a Warning Event with that reason.
+// wantOwnerEvent fails the test unless the owner gets a Warning Event with the reason.
 func wantOwnerEvent(t *testing.T, owner *corev1.ConfigMap, reason string) {
 	t.Helper()
 	await(t, "reported by an Event", func() bool {
@@ -73,7 +73,7 @@ func wantOwnerEvent(t *testing.T, owner *corev1.ConfigMap, reason string) {
 	})
 }
 
-// maxAddedLatency is the most that the webhook may add to the creation of a pod, at the 99th percentile.
+// maxAddedLatency limits the time that the webhook adds to the creation of a pod, at the 99th percentile.
 const maxAddedLatency = 20 * time.Millisecond
 
 // This test measures time, so it is not parallel.
@@ -82,7 +82,7 @@ func TestAdmission_AddsLittleLatency(t *testing.T) {
 	ns := newNamespace(t)
 	const pods = 1000
 	var with, without []time.Duration
-	for range pods { // alternating, so that both see the same load
+	for range pods { // create the two kinds of pods alternately, so that the load is the same for both
 		eligible := pod(ns, "time/app:local", "registry.invalid/else:1")
 		eligible.Name, eligible.GenerateName = "", "eligible-"
 		with = append(with, timeCreate(t, eligible))

@@ -15,7 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
-// shared is the cluster of all tests. TestMain sets it.
+// shared is the cluster that all tests use. TestMain sets it.
 var shared *cluster
 
 func TestMain(m *testing.M) {
@@ -27,7 +27,8 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// run starts the API server, runs the tests and stops it. With API_TEST_LOG set, it writes the process's log to stderr.
+// run starts the API server, runs the tests and stops the API server. If API_TEST_LOG is set, it writes the webhook process's log
+// to stderr.
 func run(m *testing.M) (code int, err error) {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		return 0, errors.New("set KUBEBUILDER_ASSETS to a directory with kube-apiserver, kubectl and etcd; " +

@@ -39,7 +39,7 @@ func TestMetrics_ReportDecisionsAndCertificateExpiry(t *testing.T) {
 	}
 }
 
-// wantMetric fails the test unless the page has the metric, with a value above 0 if positive.
+// wantMetric fails the test unless the page has the metric. If positive is true, the metric's value must be greater than 0.
 func wantMetric(t *testing.T, page, name string, positive bool) {
 	t.Helper()
 	for line := range strings.Lines(page) {

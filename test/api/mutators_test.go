@@ -19,8 +19,9 @@ import (
 	"kind-local-registry/config"
 )
 
-// addInjector registers another mutating webhook for the pods of a namespace. Like a service mesh, it adds a container of the
-// image to a pod that has none of that name. The API server calls webhooks in the order of their names.
+// addInjector registers another mutating webhook for a namespace's pods. Like a service mesh, that webhook adds a container with
+// the image to each pod that does not have a container with that name yet. The API server calls webhooks in the order of their
+// names.
 func addInjector(t *testing.T, name, ns, image string) {
 	t.Helper()
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -79,7 +80,7 @@ func TestAdmission_RewritesContainersInjectedByOtherWebhooks(t *testing.T) {
 	addInjector(t, "a-first", ns, "mesh/first:local")
 	addInjector(t, "z-last", ns, "mesh/last:local")
 
-	// The API server sees the two webhooks a moment after their creation.
+	// The API server notices the two webhooks only some time after their creation.
 	var p *corev1.Pod
 	await(t, "injected by both", func() bool {
 		p = pod(ns, "mesh/app:local")
@@ -87,7 +88,7 @@ func TestAdmission_RewritesContainersInjectedByOtherWebhooks(t *testing.T) {
 		return len(create(t, p).Spec.Containers) >= 3
 	})
 	if !gated(p) || len(p.Spec.SchedulingGates) != 1 {
-		t.Errorf("gates = %v, want our gate only", p.Spec.SchedulingGates)
+		t.Errorf("gates = %v, want only our gate", p.Spec.SchedulingGates)
 	}
 	eventually(t, p, "ungated", ungated)
 	for _, c := range p.Spec.Containers {

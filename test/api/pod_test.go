@@ -16,7 +16,7 @@ import (
 	"kind-local-registry/config"
 )
 
-// patience is how long a test waits for what the delivery controller does in milliseconds.
+// patience is how long a test waits for an action that normally takes the delivery controller milliseconds.
 const patience = 20 * time.Second
 
 // newNamespace creates a namespace for one test.
@@ -29,7 +29,7 @@ func newNamespace(t *testing.T) string {
 	return created.Name
 }
 
-// pod returns a pod of the given images, without creating it.
+// pod returns a pod with the given images, but does not create it.
 func pod(namespace string, images ...string) *corev1.Pod {
 	p := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "pod"}}
 	for i, image := range images {
@@ -38,7 +38,7 @@ func pod(namespace string, images ...string) *corev1.Pod {
 	return p
 }
 
-// create creates the pod.
+// create creates the pod on the API server and returns it.
 func create(t *testing.T, p *corev1.Pod, options ...client.CreateOption) *corev1.Pod {
 	t.Helper()
 	if err := shared.Create(t.Context(), p, options...); err != nil {
@@ -47,7 +47,7 @@ func create(t *testing.T, p *corev1.Pod, options ...client.CreateOption) *corev1
 	return p
 }
 
-// eventually reads the pod until the condition is true, and fails the test after patience.
+// eventually reads the pod until the condition is true. It fails the test if this takes longer than patience.
 func eventually(t *testing.T, p *corev1.Pod, what string, condition func(*corev1.Pod) bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; {
@@ -77,7 +77,7 @@ func gated(p *corev1.Pod) bool {
 	return false
 }
 
-// images returns the images of the pod's init containers and containers, in that order.
+// images returns the images of the pod's init containers, followed by those of its containers.
 func images(p *corev1.Pod) string {
 	var all []string
 	for _, c := range append(p.Spec.InitContainers[:len(p.Spec.InitContainers):len(p.Spec.InitContainers)], p.Spec.Containers...) {
@@ -86,7 +86,7 @@ func images(p *corev1.Pod) string {
 	return strings.Join(all, " ")
 }
 
-// pinned returns the rewritten image, with its digest.
+// pinned returns the rewritten image with its digest.
 func pinned(image string) string { return "localhost:5001/" + image + "@" + digestOf(image) }
 
 // wantImages fails the test unless the pod has exactly these images.
@@ -97,7 +97,8 @@ func wantImages(t *testing.T, p *corev1.Pod, want ...string) {
 	}
 }
 
-// wantEvent fails the test unless the pod gets an Event of this type and reason whose note contains note.
+// wantEvent fails the test unless the pod gets an Event with the given type and reason, and with a note that contains the given
+// note.
 func wantEvent(t *testing.T, p *corev1.Pod, kind, reason, note string) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; {

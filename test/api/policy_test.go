@@ -17,7 +17,7 @@ import (
 	"kind-local-registry/config"
 )
 
-// policyPods creates pods, keyed by the states that the policy tells apart.
+// policyPods creates one pod for each state that the policy distinguishes, and returns the pods keyed by state.
 func policyPods(t *testing.T) map[string]*corev1.Pod {
 	t.Helper()
 	shared.host.add("policy/present:local", image{inRegistry: true})
@@ -46,7 +46,7 @@ func policyPods(t *testing.T) map[string]*corev1.Pod {
 	for _, name := range []string{"failing", "large", "exempt"} {
 		failPulls(t, pods[name])
 	}
-	await(t, "confined by the policy", func() bool { // the API server sees the policy a moment later
+	await(t, "confined by the policy", func() bool { // the API server applies the policy with a delay
 		return patchAsWebhook(t, pods["healthy"], replaceImage("localhost:5001/else:1")) != nil
 	})
 	return pods
@@ -57,17 +57,17 @@ func replaceImage(image string) string {
 	return fmt.Sprintf(`[{"op":"replace","path":"/spec/containers/0/image","value":%q}]`, image)
 }
 
-// addAnnotation returns a JSON patch that sets one annotation of a pod that has annotations.
+// addAnnotation returns a JSON patch that sets an annotation. The pod must already have annotations.
 func addAnnotation(key, value string) string {
 	return fmt.Sprintf(`[{"op":"add","path":"/metadata/annotations/%s","value":%q}]`, strings.ReplaceAll(key, "/", "~1"), value)
 }
 
-// setAnnotations returns a JSON patch that makes this the pod's only annotation.
+// setAnnotations returns a JSON patch that replaces all of the pod's annotations with the given one.
 func setAnnotations(key, value string) string {
 	return fmt.Sprintf(`[{"op":"add","path":"/metadata/annotations","value":{%q:%q}}]`, key, value)
 }
 
-// joinPatches returns one JSON patch with the operations of both.
+// joinPatches returns a JSON patch with the operations of both patches.
 func joinPatches(one, other string) string {
 	return strings.TrimSuffix(one, "]") + "," + strings.TrimPrefix(other, "[")
 }
@@ -130,7 +130,7 @@ func patchAsWebhook(t *testing.T, p *corev1.Pod, patch string) error {
 	return webhookClient(t).Patch(t.Context(), p.DeepCopy(), client.RawPatch(types.JSONPatchType, []byte(patch)), client.DryRunAll)
 }
 
-// wantRefusal fails the test unless the error has that reason, or is nil if the reason is "".
+// wantRefusal fails the test unless the error has the given reason. If the reason is "", the error must be nil.
 func wantRefusal(t *testing.T, err error, reason string) {
 	t.Helper()
 	if (err == nil) != (reason == "") || err != nil && !strings.Contains(err.Error(), reason) {
@@ -178,7 +178,7 @@ func TestPolicy_ConfinesTheServiceAccountToItsOwnObjects(t *testing.T) {
 	}
 }
 
-// tokenSecret returns a Secret that the API server would fill with a token of the ServiceAccount.
+// tokenSecret returns a Secret to which Kubernetes would add a token for the ServiceAccount.
 func tokenSecret() *corev1.Secret {
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{

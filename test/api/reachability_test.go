@@ -16,7 +16,8 @@ import (
 	"kind-local-registry/webhook/reachability"
 )
 
-// awaitReady awaits reachability as the chart's Job does, with the rights of its ServiceAccount, until the limit.
+// awaitReady waits until the webhook is reachable, like the chart's Job and with the rights of its ServiceAccount. It gives up
+// after limit.
 func awaitReady(t *testing.T, limit time.Duration) (answeredBy string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)

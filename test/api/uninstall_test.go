@@ -60,7 +60,7 @@ func wantNoConfiguration(t *testing.T) {
 	}
 }
 
-// webhookClient returns a client with the rights of the webhook's ServiceAccount only.
+// webhookClient returns a client that has only the rights of the webhook's ServiceAccount.
 func webhookClient(t *testing.T) client.Client {
 	t.Helper()
 	c, err := client.New(shared.process().access, client.Options{})
@@ -76,7 +76,7 @@ func TestUninstall_UngatesPodsWithTheirOriginalImages(t *testing.T) {
 
 	ungatedPods, err := uninstall.Run(t.Context(), webhookClient(t), shared.options.RegistryHost)
 	if err != nil || !slices.Contains(ungatedPods, client.ObjectKeyFromObject(p)) {
-		t.Errorf("uninstall.Run() = %v, %v, want the pod among them", ungatedPods, err)
+		t.Errorf("uninstall.Run() = %v, %v, want the pod to be one of them", ungatedPods, err)
 	}
 	eventually(t, p, "ungated", ungated)
 	wantImages(t, p, "uninstall/app:local", "registry.invalid/else:1")
@@ -113,8 +113,8 @@ func TestUninstall_OneStuckPodDoesNotBlockTheOthers(t *testing.T) {
 	eventually(t, p, "ungated", ungated)
 }
 
-// refuseUpdates makes the API server refuse every update of pods in the pod's namespace: it registers a validating webhook
-// that is unreachable.
+// refuseUpdates makes the API server refuse every update of pods in the pod's namespace, by registering an unreachable validating
+// webhook.
 func refuseUpdates(t *testing.T, p *corev1.Pod) {
 	t.Helper()
 	configuration := &admissionv1.ValidatingWebhookConfiguration{
@@ -146,7 +146,8 @@ func refuseUpdates(t *testing.T, p *corev1.Pod) {
 	})
 }
 
-// recreateNamespace finishes the deletion of our namespace, as no controller does here, and recreates it.
+// recreateNamespace finishes the deletion of our namespace, because no controller is running that would finish it, and recreates
+// the namespace.
 func recreateNamespace(t *testing.T) {
 	t.Helper()
 	ctx := context.Background()

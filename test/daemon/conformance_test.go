@@ -25,9 +25,9 @@ import (
 	"kind-local-registry/test/testimage"
 )
 
-// TestSources_GiveTheSameImageForEveryShape runs every source of every daemon with every shape of image: each blob comes once
-// and matches its digest, config and diffIDs are those of the image, and a push from each source of a daemon puts the same image
-// manifest.
+// TestSources_GiveTheSameImageForEveryShape reads every shape of image from every source of every daemon. Each source must return
+// each blob once, with content that matches its digest. The config and the diffIDs must be those of the image. Pushes from all of
+// a daemon's sources must upload the same image manifest.
 func TestSources_GiveTheSameImageForEveryShape(t *testing.T) {
 	t.Parallel()
 	for kind, files := range testimage.All() {
@@ -48,7 +48,7 @@ func TestSources_GiveTheSameImageForEveryShape(t *testing.T) {
 	}
 }
 
-// conforms checks every source of the daemon's image.
+// conforms checks every source that the daemon has for the image.
 func conforms(t *testing.T, d *daemon, reference string, want v1.Image) {
 	t.Helper()
 	c := d.Client(t)
@@ -80,7 +80,7 @@ func conforms(t *testing.T, d *daemon, reference string, want v1.Image) {
 	}
 }
 
-// sameDigest fails the test unless the image manifest is the one of every daemon that keeps no manifests.
+// sameDigest fails the test unless the image manifest is the one that results for every daemon that does not keep manifests.
 func sameDigest(t *testing.T, d *daemon, manifests map[digest.Digest]string, image v1.Image) {
 	t.Helper()
 	e := before25(t, image, "same:1")
@@ -99,7 +99,7 @@ func sameDigest(t *testing.T, d *daemon, manifests map[digest.Digest]string, ima
 	}
 }
 
-// before25 returns a fake daemon that saves the image as Docker 20.10 does, which is no longer available.
+// before25 returns a fake daemon that saves the image in the format of Docker 20.10, a release that is no longer available.
 func before25(t *testing.T, image v1.Image, reference string) *daemon {
 	t.Helper()
 	config, err := image.RawConfigFile()
@@ -160,7 +160,7 @@ func readAll(t *testing.T, source push.Source, contents push.Contents) []digest.
 	return layers
 }
 
-// pushed pushes the image only from that source into a new registry, and returns the digest by which it can be pulled.
+// pushed pushes the image from the source to a new registry, and returns the digest by which the image can be pulled.
 func pushed(t *testing.T, contents push.Contents, source push.Source) digest.Digest {
 	t.Helper()
 	url := registrytest.Start(t, t.TempDir())
@@ -183,14 +183,14 @@ func pushed(t *testing.T, contents push.Contents, source push.Source) digest.Dig
 	if err != nil {
 		t.Fatalf("pulling the image from %s: %v", source.Name(), err)
 	}
-	// Fast, because ggcr would expect compressed layers.
+	// Full validation would fail, because ggcr expects compressed layers.
 	if err := validate.Image(pulled, validate.Fast); err != nil {
 		t.Errorf("validating the image from %s: %v", source.Name(), err)
 	}
 	return result.Digest
 }
 
-// identity returns the diffIDs and the digest of the config.
+// identity returns the image's diffIDs and the digest of its config.
 func identity(t *testing.T, image v1.Image) (diffIDs []digest.Digest, config digest.Digest) {
 	t.Helper()
 	file, err := image.ConfigFile()
@@ -221,7 +221,7 @@ func uncompressed(t *testing.T, content []byte) digest.Digest {
 	return d
 }
 
-// saveArchive returns the image as docker save writes it.
+// saveArchive returns the archive that docker save writes for the image.
 func saveArchive(t *testing.T, image v1.Image, reference string) []byte {
 	t.Helper()
 	tag, err := name.NewTag(reference)

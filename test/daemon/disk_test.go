@@ -19,8 +19,8 @@ import (
 	"kind-local-registry/test/dockerd"
 )
 
-// TestPush_NeedsDaemonDiskSpaceOnlyForSave fills the disk of a daemon. Its layers can still be read, but save first writes the
-// whole image to that disk.
+// TestPush_NeedsDaemonDiskSpaceOnlyForSave fills a daemon's disk. The layers can still be read, but a push by save fails because
+// the daemon first writes the whole image to that disk.
 func TestPush_NeedsDaemonDiskSpaceOnlyForSave(t *testing.T) {
 	t.Parallel()
 	d := smallDockerd(t, "64m")
@@ -43,7 +43,7 @@ func TestPush_NeedsDaemonDiskSpaceOnlyForSave(t *testing.T) {
 	}
 }
 
-// pushBySave pushes the image only from save, as if the daemon's files could not be read.
+// pushBySave pushes the image with docker save as the only source, as if the daemon's files could not be read.
 func pushBySave(t *testing.T, d *daemon, registry *push.Registry, reference string) error {
 	t.Helper()
 	c := d.Client(t)
@@ -64,7 +64,7 @@ func pushBySave(t *testing.T, d *daemon, registry *push.Registry, reference stri
 	return err
 }
 
-// smallDockerd starts a daemon with a disk of that size.
+// smallDockerd starts a daemon with a disk of the given size.
 func smallDockerd(t *testing.T, size string) *daemon {
 	t.Helper()
 	mounted := ""
@@ -83,7 +83,7 @@ func smallDockerd(t *testing.T, size string) *daemon {
 	return &daemon{Daemon: started, name: "small", sources: 2}
 }
 
-// fillDisk fills the disk of the directory until free is called.
+// fillDisk fills the disk that contains the directory. Calling free frees the space again.
 func fillDisk(t *testing.T, directory string) (free func()) {
 	t.Helper()
 	name := filepath.Join(directory, "filler")
@@ -102,7 +102,7 @@ func fillDisk(t *testing.T, directory string) (free func()) {
 	}
 }
 
-// endless is a reader without an end.
+// endless is a reader that never ends.
 type endless struct{}
 
 // Read fills p.

@@ -12,12 +12,12 @@ import (
 	"kind-local-registry/test/dockerd"
 )
 
-// daemon is a Docker daemon that the tests started.
+// daemon is a Docker daemon that the tests have started.
 type daemon struct {
 	*dockerd.Daemon
 
 	name string
-	// sources is the minimum number of its sources.
+	// sources is the minimum number of sources that the daemon must have for an image.
 	sources int
 }
 

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// freeAddress returns an unused address of the loopback.
+// freeAddress returns a loopback address with an unused port.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -27,7 +27,7 @@ import (
 	"kind-local-registry/test/testimage"
 )
 
-// service is a running pusher service, connected to a daemon and a registry.
+// service is a running pusher service that is connected to a daemon and a registry.
 type service struct {
 	*pusher.Service
 
@@ -35,20 +35,20 @@ type service struct {
 	registry *push.Registry
 }
 
-// newService starts a registry with that root directory, and a service that pushes images of the daemon to it.
+// newService starts a registry with the given root directory, and a service that pushes the daemon's images to it.
 func newService(t *testing.T, d *daemon, root string) service {
 	t.Helper()
 	return newServiceAt(t, d, registrytest.Start(t, root), slog.DiscardHandler)
 }
 
-// newServiceAt starts a service that pushes images of the daemon to the registry at that URL.
+// newServiceAt starts a service that pushes the daemon's images to the registry at the URL.
 func newServiceAt(t *testing.T, d *daemon, url string, log slog.Handler) service {
 	t.Helper()
 	pushes, registry := d.Service(t, url, "localhost:5001", log)
 	return service{pushes, url, registry}
 }
 
-// wantComplete fails the test if the registry serves an incomplete image by that tag.
+// wantComplete fails the test if the registry serves an incomplete image under the tag.
 func (s service) wantComplete(t *testing.T, repository, tag string) {
 	t.Helper()
 	presence, err := s.registry.Presence(t.Context(), push.Target{Repository: repository, Reference: tag})
@@ -83,7 +83,7 @@ func (s service) pull(t *testing.T, repository, digest string) v1.Image {
 	return image
 }
 
-// noise loads an image with two incompressible layers of that size into the daemon.
+// noise loads an image with two incompressible layers of the given size into the daemon.
 func noise(t *testing.T, d *daemon, reference string, size int, seed byte) {
 	t.Helper()
 	var layers [][]byte
@@ -139,7 +139,7 @@ func TestPush_PushesCompleteImagesWhileTheTagMoves(t *testing.T) {
 	})
 }
 
-// retag repeatedly moves a tag from one image to the other, and removes it.
+// retag repeatedly moves a tag between two images, and removes it now and then.
 func retag(ctx context.Context, d *daemon) {
 	for i := 0; ctx.Err() == nil; i++ {
 		source := []string{"race/one:1", "race/two:1"}[i%2]
@@ -176,7 +176,7 @@ func TestPush_ReportsAFullDiskAndRecovers(t *testing.T) {
 			t.Errorf("Push to a full disk = %v, want a refusal with %s", err, rewrite.NoSpace)
 		}
 		s.wantComplete(t, "full/big", "1")
-		// The failed upload takes no space: the next image fits.
+		// The failed upload must leave nothing behind, so that the next image fits.
 		s.pull(t, "full/small", mustPush(t, s, "full/small:1"))
 		if err := unix.Mount("", root, "", unix.MS_REMOUNT, "size=64m"); err != nil {
 			t.Fatalf("making the disk bigger: %v", err)
@@ -189,7 +189,7 @@ func TestPush_WaitsForAHangingDaemonAndLookupDoesNot(t *testing.T) { //nolint:pa
 	d := daemons[0]
 	noise(t, d, "hang/a:1", 1_000_000, 30)
 	s := newService(t, d, t.TempDir())
-	mustPush(t, s, "hang/a:1") // the service now has the daemon's layout
+	mustPush(t, s, "hang/a:1") // from now on, the service knows the daemon's layout
 	noise(t, d, "hang/b:1", 1_000_000, 31)
 	if err := d.Suspend(); err != nil {
 		t.Fatal(err)

@@ -45,9 +45,9 @@ func TestSetup_RunsItsContainersOnEveryDaemon(t *testing.T) {
 			h := newHost(t, archive, test.store, test.settings)
 			h.asUser(func() { h.up(t) })
 			h.wantPushed(t, "host/first:1", 60)
-			for _, step := range step.CheckAll(t.Context(), h.steps(t)) { // of root
+			for _, step := range step.CheckAll(t.Context(), h.steps(t)) { // as root
 				if !step.OK {
-					t.Errorf("root finds step %s of another user: %s", step.Step, step.Detail)
+					t.Errorf("root finds that another user's step %s is not OK: %s", step.Step, step.Detail)
 				}
 			}
 			if err := h.Restart(); err != nil {
@@ -66,7 +66,7 @@ func TestDown_LeavesThePusherToAStoppedCluster(t *testing.T) {
 	pusher := steps[slices.IndexFunc(steps, func(s step.Step) bool { return s.Name == "pusher" })]
 	detail, err := pusher.Undo(t.Context())
 	if err != nil || !strings.Contains(detail, "kind cluster other") {
-		t.Errorf("undoing the pusher: %q, %v, want it left to kind cluster other", detail, err)
+		t.Errorf("undoing the pusher: %q, %v, want the pusher kept for kind cluster other", detail, err)
 	}
 	loss, err := h.open(t).RegistryLoss(t.Context())
 	if err != nil || !strings.Contains(loss, "kind cluster other") {
@@ -74,7 +74,7 @@ func TestDown_LeavesThePusherToAStoppedCluster(t *testing.T) {
 	}
 }
 
-// ownImages returns an archive of the images that setup carries.
+// ownImages returns an archive with the images that setup carries.
 func ownImages(t *testing.T) []byte {
 	t.Helper()
 	t.Setenv("CGO_ENABLED", "0")
@@ -92,14 +92,14 @@ func ownImages(t *testing.T) []byte {
 	return archive
 }
 
-// setupHost is a daemon on which setup works.
+// setupHost is a daemon that setup uses.
 type setupHost struct {
 	*daemon
 
-	port int // of the registry
+	port int // the registry's port
 }
 
-// newHost starts a daemon with the images that setup carries, and makes it the one that setup finds.
+// newHost starts a daemon that has the images that setup carries, and points DOCKER_HOST to it.
 func newHost(t *testing.T, images []byte, store dockerd.Store, settings map[string]any) *setupHost {
 	t.Helper()
 	started, err := dockerd.StartWith(store, settings, nil)
@@ -131,7 +131,8 @@ func newHost(t *testing.T, images []byte, store dockerd.Store, settings map[stri
 	return h
 }
 
-// allowForwarding lets the containers of a bridge reach each other, which the machine's own Docker forbids to all but its own.
+// allowForwarding lets the containers on a bridge reach each other. The firewall rules of the machine's own Docker allow this
+// only on its own bridges.
 func allowForwarding(t *testing.T, bridge string) {
 	t.Helper()
 	rule := []string{"FORWARD", "-i", bridge, "-o", bridge, "-j", "ACCEPT"}
@@ -143,7 +144,7 @@ func allowForwarding(t *testing.T, bridge string) {
 	})
 }
 
-// open returns setup's view of the daemon.
+// open opens the daemon in the same way as setup.
 func (h *setupHost) open(t *testing.T) *host.System {
 	t.Helper()
 	system, err := host.Open(t.Context(), host.Options{RegistryPort: h.port})
@@ -153,20 +154,20 @@ func (h *setupHost) open(t *testing.T) *host.System {
 	return system
 }
 
-// steps returns the steps of setup's containers.
+// steps returns the steps for setup's containers.
 func (h *setupHost) steps(t *testing.T) []step.Step {
 	t.Helper()
 	return slices.DeleteFunc(h.open(t).Steps(), func(s step.Step) bool { return s.Name != "registry" && s.Name != "pusher" })
 }
 
-// up has setup make its containers.
+// up applies the steps for setup's containers.
 func (h *setupHost) up(t *testing.T) {
 	if _, err := step.Up(t.Context(), h.steps(t), silent{}); err != nil {
 		t.Errorf("setting up: %v", err)
 	}
 }
 
-// push has setup push the image.
+// push pushes the image in the same way as setup push.
 func (h *setupHost) push(t *testing.T, image string) error {
 	pushed, err := h.open(t).Push(t.Context(), []string{image}, silent{})
 	if err != nil {
@@ -175,27 +176,27 @@ func (h *setupHost) push(t *testing.T, image string) error {
 	return pushed[0].Err
 }
 
-// wantPushed loads an image and has setup push it, by a pusher that may just be starting.
+// wantPushed loads an image and pushes it. The pusher may still be starting.
 func (h *setupHost) wantPushed(t *testing.T, image string, seed byte) {
 	t.Helper()
 	noise(t, h.daemon, image, 100_000, seed)
 	await(t, func() error { return h.push(t, image) })
 }
 
-// asUser calls f as a user who may look at no file that is not everybody's. What f hands to other goroutines, as requests to
-// Docker, is root's.
+// asUser calls f as a user who may access only files that are accessible to everybody. Work that f hands to other goroutines,
+// such as requests to Docker, still runs as root.
 func (h *setupHost) asUser(f func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
+		runtime.LockOSThread() // never unlocked, so that the thread ends with the goroutine
 		_ = unix.Setfsuid(65534)
 		f()
 	}()
 	<-done
 }
 
-// addStoppedNode makes the node of a kind cluster, which does not run and pulls from our registry.
+// addStoppedNode creates a kind cluster's node that is not running and is configured to pull from our registry.
 func (h *setupHost) addStoppedNode(t *testing.T, cluster string) {
 	t.Helper()
 	noise(t, h.daemon, "kindest/node:test", 1000, 80)
@@ -230,7 +231,7 @@ func (h *setupHost) addStoppedNode(t *testing.T, cluster string) {
 	})
 }
 
-// silent observes setup and tells nobody.
+// silent is an Observer that does nothing.
 type silent struct{}
 
 func (silent) Begin(string)               {}

@@ -42,7 +42,7 @@ func TestPusher_KilledDuringPushesLeavesNoIncompleteImage(t *testing.T) {
 	}
 }
 
-// build builds one of the programs.
+// build builds one of the project's programs.
 func build(t *testing.T, name string) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), name)
@@ -53,7 +53,8 @@ func build(t *testing.T, name string) string {
 	return program
 }
 
-// killedPush starts a pusher, has it push the image, kills it at a random moment, and reports whether that interrupted the push.
+// killedPush starts a pusher, requests a push of the image, and kills the pusher at a random moment. It reports whether this
+// interrupted the push.
 func killedPush(t *testing.T, program, registry string, d *daemon, reference string) (cut bool) {
 	t.Helper()
 	certs := t.TempDir()
@@ -88,7 +89,7 @@ func killedPush(t *testing.T, program, registry string, d *daemon, reference str
 	return err != nil
 }
 
-// TestPush_RetriesAfterTheRegistryIsKilled kills the real registry during a push, and starts it again.
+// TestPush_RetriesAfterTheRegistryIsKilled kills the real registry during a push and restarts it.
 func TestPush_RetriesAfterTheRegistryIsKilled(t *testing.T) {
 	t.Parallel()
 	d := daemonOf(t, dockerd.Overlay2)

@@ -16,7 +16,7 @@ import (
 	"kind-local-registry/test/dockerd"
 )
 
-// TestPush_FallsBackToSaveIfFilesAreUnreadable moves a file away that Docker reads only when it starts.
+// TestPush_FallsBackToSaveIfFilesAreUnreadable moves away a file that Docker itself reads only when it starts.
 func TestPush_FallsBackToSaveIfFilesAreUnreadable(t *testing.T) {
 	t.Parallel()
 	d := daemonOf(t, dockerd.Overlay2)
@@ -36,6 +36,6 @@ func TestPush_FallsBackToSaveIfFilesAreUnreadable(t *testing.T) {
 	s := newServiceAt(t, d, registrytest.Start(t, t.TempDir()), slog.NewTextHandler(&log, nil))
 	s.pull(t, "unreadable/a", mustPush(t, s, "unreadable/a:1"))
 	if !strings.Contains(log.String(), "falling back to the next layer source") || !strings.Contains(log.String(), "cache-id") {
-		t.Errorf("the log lacks the fallback from overlay2 or its cause:\n%s", &log)
+		t.Errorf("the log does not mention the fallback from overlay2 or its cause:\n%s", &log)
 	}
 }

@@ -20,8 +20,9 @@ import (
 	"kind-local-registry/test/testimage"
 )
 
-// TestLookup_ReportsOnlyPulledImages adds images to the daemon in every way that needs no container. A containerd image store
-// reports pulls from API 1.53 on; before, none of its images is known to be pulled.
+// TestLookup_ReportsOnlyPulledImages adds images to the daemon in every way that does not require a container. With the
+// containerd image store, Docker reports which images were pulled only from API 1.53 on. With an earlier API, a lookup reports
+// none of them as pulled.
 func TestLookup_ReportsOnlyPulledImages(t *testing.T) {
 	t.Parallel()
 	eachDaemon(t, func(t *testing.T, d *daemon) {
@@ -63,7 +64,7 @@ func upload(t *testing.T, reference string) {
 	}
 }
 
-// pull pulls an image, as docker pull does.
+// pull pulls an image, like docker pull.
 func (d *daemon) pull(t *testing.T, reference string) {
 	t.Helper()
 	pulling, err := d.API.ImagePull(t.Context(), reference, client.ImagePullOptions{})
@@ -75,10 +76,10 @@ func (d *daemon) pull(t *testing.T, reference string) {
 	}
 }
 
-// push pushes an image, as docker push does.
+// push pushes an image, like docker push.
 func (d *daemon) push(t *testing.T, reference string) {
 	t.Helper()
-	pushing, err := d.API.ImagePush(t.Context(), reference, client.ImagePushOptions{RegistryAuth: "e30="}) // anonymous: {}
+	pushing, err := d.API.ImagePush(t.Context(), reference, client.ImagePushOptions{RegistryAuth: "e30="}) // {} in base64: no credentials
 	if err == nil {
 		err = pushing.Wait(t.Context())
 	}
@@ -87,7 +88,7 @@ func (d *daemon) push(t *testing.T, reference string) {
 	}
 }
 
-// tag adds a tag to an image, as docker tag does.
+// tag adds a tag to an image, like docker tag.
 func (d *daemon) tag(t *testing.T, source, target string) {
 	t.Helper()
 	if _, err := d.API.ImageTag(t.Context(), client.ImageTagOptions{Source: source, Target: target}); err != nil {
@@ -95,7 +96,7 @@ func (d *daemon) tag(t *testing.T, source, target string) {
 	}
 }
 
-// build builds an image, as docker build does without BuildKit.
+// build builds an image, like docker build without BuildKit.
 func (d *daemon) build(t *testing.T, reference, dockerfile string) {
 	t.Helper()
 	var files bytes.Buffer

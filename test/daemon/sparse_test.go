@@ -14,8 +14,8 @@ import (
 	"kind-local-registry/test/testimage"
 )
 
-// TestPush_PushesOrRefusesSparseFiles uses a layer in which GNU tar has omitted the holes of a file. Docker builds no such layer
-// but loads it. Docker's own image store then gives another tar for it, with save too.
+// TestPush_PushesOrRefusesSparseFiles uses a layer in which GNU tar has omitted a file's holes. Docker does not build such layers
+// but can load them. Docker's own image store then returns a different tar for the layer, even with docker save.
 func TestPush_PushesOrRefusesSparseFiles(t *testing.T) {
 	t.Parallel()
 	image := testimage.Image(t, sparseLayer(t))
@@ -32,7 +32,7 @@ func TestPush_PushesOrRefusesSparseFiles(t *testing.T) {
 	})
 }
 
-// sparseLayer returns a tar of a file with a hole, in which the hole is omitted.
+// sparseLayer returns a tar archive that contains a file with a hole, but omits the hole.
 func sparseLayer(t *testing.T) []byte {
 	t.Helper()
 	directory := t.TempDir()
@@ -51,7 +51,7 @@ func sparseLayer(t *testing.T) []byte {
 		t.Fatal(err)
 	}
 	if len(layer) > 1<<20 {
-		t.Fatalf("the layer has %d bytes: tar has written the hole", len(layer))
+		t.Fatalf("the layer has %d bytes: tar did not omit the hole", len(layer))
 	}
 	return layer
 }

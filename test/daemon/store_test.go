@@ -28,7 +28,7 @@ func TestContents_ChoosesOneManifestOfAnIndex(t *testing.T) {
 	t.Parallel()
 	for what, test := range map[string]struct {
 		children []child
-		want     int // which child
+		want     int // index of the expected child
 		refusal  rewrite.Reason
 	}{
 		"the image for the nodes' platform":           {children: []child{{platform: "linux/arm64"}, {platform: "linux/amd64"}}, want: 1},
@@ -64,7 +64,7 @@ func TestContents_ChoosesOneManifestOfAnIndex(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got := digest.FromBytes(contents.Manifest); got.String() != want.String() || image.Manifest != got {
-				t.Errorf("manifest %s, known before as %s, want %s", got, image.Manifest, want)
+				t.Errorf("Contents has manifest %s and Image has %s, want %s", got, image.Manifest, want)
 			}
 			for _, source := range contents.Sources {
 				if got := pushed(t, contents, source); got.String() != want.String() {
@@ -75,7 +75,7 @@ func TestContents_ChoosesOneManifestOfAnIndex(t *testing.T) {
 	}
 }
 
-// TestPush_OfADigestNeedsTheDaemonsImageManifest also shows that Docker's own image store has no image manifests.
+// TestPush_OfADigestNeedsTheDaemonsImageManifest also shows that Docker's own image store does not keep image manifests.
 func TestPush_OfADigestNeedsTheDaemonsImageManifest(t *testing.T) {
 	t.Parallel()
 	eachDaemon(t, func(t *testing.T, d *daemon) {
@@ -96,7 +96,7 @@ func TestPush_OfADigestNeedsTheDaemonsImageManifest(t *testing.T) {
 	})
 }
 
-// daemonOf returns the daemon with that store.
+// daemonOf returns the daemon with the given store.
 func daemonOf(t *testing.T, store dockerd.Store) *daemon {
 	t.Helper()
 	for _, d := range daemons {

@@ -26,13 +26,13 @@ import (
 	"kind-local-registry/internal/rules"
 )
 
-// Store is an image store of Docker.
+// Store is one of Docker's image stores.
 type Store string
 
-// The image stores that Docker 26 and Docker 29 have.
+// Docker 26 and Docker 29 support both of these image stores.
 const (
-	Overlay2   Store = "overlay2"   // Docker's own with the overlay2 driver, the default of Docker 26
-	Containerd Store = "containerd" // the containerd image store, the default of Docker 29
+	Overlay2   Store = "overlay2"   // Docker's own store with the overlay2 driver, the default in Docker 26
+	Containerd Store = "containerd" // the containerd image store, the default in Docker 29
 )
 
 // Daemon is a running Docker daemon.
@@ -45,25 +45,25 @@ type Daemon struct {
 	bridge  string
 }
 
-// number is the number of the last daemon's network.
+// number is the number of the most recently created network.
 var number atomic.Int32 //nolint:gochecknoglobals // networks belong to the machine
 
-// Program returns the path of the dockerd that Start starts.
+// Program returns the path of the dockerd program that Start runs.
 func Program() (string, error) { return exec.LookPath(cmp.Or(os.Getenv("DOCKERD"), "dockerd")) }
 
-// Start starts a daemon with its own directories, and a network without access to others. Unless prepare is nil, Start calls it
-// with the data directory before the daemon uses it. The caller must call Stop.
+// Start starts a daemon with its own directories and with a network that has no access to other networks. If prepare is not nil,
+// Start calls it with the data directory before it starts the daemon. The caller must call Stop.
 func Start(store Store, prepare func(data string) error) (*Daemon, error) {
 	return StartWith(store, nil, prepare)
 }
 
-// StartWith is Start with additional settings of daemon.json.
+// StartWith is like Start, with additional settings for daemon.json.
 func StartWith(store Store, settings map[string]any, prepare func(data string) error) (d *Daemon, err error) {
 	directory, err := os.MkdirTemp("", "klr-"+string(store)+"-")
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(directory, 0o711); err != nil { // #nosec G302 -- with remapped users, a daemon has files of theirs below it
+	if err := os.Chmod(directory, 0o711); err != nil { // #nosec G302 -- a daemon with remapped users keeps their files below this directory
 		return nil, err
 	}
 	starting := &Daemon{Root: filepath.Join(directory, "data"), Host: "unix://" + filepath.Join(directory, "docker.sock")}
@@ -90,16 +90,17 @@ func StartWith(store Store, settings map[string]any, prepare func(data string) e
 	return d, d.launch()
 }
 
-// Restart stops the daemon and starts it again. Its containers keep running if it has live-restore.
+// Restart stops the daemon and starts it again. Its containers keep running if live-restore is enabled.
 func (d *Daemon) Restart() error {
 	if err := d.Signal(syscall.SIGTERM); err != nil {
 		return err
 	}
-	_ = d.process.Wait() // the signal ends it with an error
+	_ = d.process.Wait() // Wait returns an error because a signal ended the process
 	return d.launch()
 }
 
-// addBridge creates a network bridge for the daemon. --bridge=none would remove docker0 from the host's daemon.
+// addBridge creates a network bridge for the daemon. The option --bridge=none is no alternative, because it would remove docker0,
+// which the host's daemon uses.
 func (d *Daemon) addBridge() error {
 	n := number.Add(1)
 	bridge := fmt.Sprintf("klr-test%d", n)
@@ -124,8 +125,8 @@ func (d *Daemon) configure(store Store, settings map[string]any) error {
 	return os.WriteFile(filepath.Join(filepath.Dir(d.Root), "daemon.json"), config, 0o600)
 }
 
-// launch starts the program, and waits until the daemon answers. dockerd's own directory comes first in its PATH, so that it
-// runs the programs of its release.
+// launch starts the program and waits until the daemon answers. In the daemon's PATH, dockerd's own directory comes first, so
+// that the daemon runs the other programs of the same release.
 func (d *Daemon) launch() error {
 	program, err := Program()
 	if err != nil {
@@ -136,7 +137,7 @@ func (d *Daemon) launch() error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }() // the daemon has its own descriptor
+	defer func() { _ = log.Close() }() // the daemon has its own file descriptor
 	command := exec.Command(program, "--config-file", filepath.Join(directory, "daemon.json"),
 		"--data-root", d.Root, "--exec-root", filepath.Join(directory, "exec"), "--pidfile", filepath.Join(directory, "pid"),
 		"--host", d.Host, "--bridge", d.bridge, "--iptables=false", "--ip6tables=false", "--ip-masq=false")
@@ -173,14 +174,14 @@ func (d *Daemon) Stop() {
 	if d.bridge != "" {
 		_ = exec.Command("ip", "link", "delete", d.bridge).Run()
 	}
-	_ = exec.Command("umount", "--quiet", "--lazy", d.Root).Run() // a daemon with live-restore leaves a mount of it
+	_ = exec.Command("umount", "--quiet", "--lazy", d.Root).Run() // a daemon with live-restore leaves this directory mounted
 	_ = os.RemoveAll(filepath.Dir(d.Root))
 }
 
 // Signal sends a signal to the daemon.
 func (d *Daemon) Signal(signal os.Signal) error { return d.process.Process.Signal(signal) }
 
-// Suspend sends SIGSTOP to the daemon, and returns when none of its threads runs. SIGCONT resumes it.
+// Suspend sends SIGSTOP to the daemon and returns when all its threads have stopped. SIGCONT resumes the daemon.
 func (d *Daemon) Suspend() error {
 	if err := d.Signal(syscall.SIGSTOP); err != nil {
 		return err
@@ -189,7 +190,7 @@ func (d *Daemon) Suspend() error {
 	return err
 }
 
-// Load loads an archive, as docker load does.
+// Load loads an image archive, like docker load.
 func (d *Daemon) Load(t testing.TB, archive io.Reader) {
 	t.Helper()
 	loaded, err := d.API.ImageLoad(t.Context(), archive)
@@ -205,7 +206,7 @@ func (d *Daemon) Load(t testing.TB, archive io.Reader) {
 	}
 }
 
-// Client returns a client of this daemon, like the pusher's.
+// Client returns a client for this daemon, like the pusher's.
 func (d *Daemon) Client(t testing.TB) *docker.Client {
 	t.Helper()
 	c, err := docker.New(d.Host)
@@ -216,7 +217,8 @@ func (d *Daemon) Client(t testing.TB) *docker.Client {
 	return c
 }
 
-// Service returns the pusher's service between this daemon and the registry at that URL, whose host in image references is host.
+// Service returns a pusher service that pushes images from this daemon to the registry at url. host is the registry's host in
+// image references.
 func (d *Daemon) Service(t testing.TB, url, host string, log slog.Handler) (*pusher.Service, *push.Registry) {
 	t.Helper()
 	registry, err := push.NewRegistry(url)

@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// maxCreateTime is how long the creation of a pod may take while one of our components is down.
+// maxCreateTime limits how long creating a pod may take while one of our components is down.
 const maxCreateTime = 2 * time.Second
 
 func TestPods_AreCreatedImmediatelyWithoutTheWebhook(t *testing.T) {
@@ -43,7 +43,7 @@ func createWithStopped(t *testing.T, container string) {
 	createImmediately(t, "stopped-"+container, image)
 }
 
-// createImmediately creates pods, each of which must keep its original image and be created within maxCreateTime.
+// createImmediately creates pods. It fails the test unless each pod is created within maxCreateTime and keeps its original image.
 func createImmediately(t *testing.T, prefix, image string) {
 	t.Helper()
 	for i := range 5 {
@@ -58,7 +58,8 @@ func createImmediately(t *testing.T, prefix, image string) {
 	}
 }
 
-// scale sets the webhook's replicas. It waits until pods are rewritten again, or until no webhook pod is left.
+// scale sets the number of webhook replicas. It waits until pods are rewritten again or, for 0 replicas, until no webhook pod is
+// left.
 func scale(t *testing.T, replicas int32) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -83,7 +84,7 @@ func scale(t *testing.T, replicas int32) {
 	}
 }
 
-// eventuallyRewrites waits until setup status finds everything healthy. It may run in a cleanup.
+// eventuallyRewrites waits until setup status reports that everything is healthy. It can be called in a cleanup.
 func eventuallyRewrites(t *testing.T) {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)

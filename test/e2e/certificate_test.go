@@ -68,7 +68,7 @@ func TestCertificate_NearExpiryIsRenewedWithinAMinute(t *testing.T) {
 	t.Logf("renewed and served %.1f s after it was due, without a manual step: %s", took.Seconds(), load.end(t))
 }
 
-// servingSecret returns the Secret with the webhook's serving certificate and its CA.
+// servingSecret returns the Secret that contains the webhook's serving certificate and its CA.
 func servingSecret(ctx context.Context, t *testing.T) *corev1.Secret {
 	t.Helper()
 	secret, err := suite.kube.CoreV1().Secrets(ours).Get(ctx, config.ServingSecret, metav1.GetOptions{})
@@ -78,7 +78,8 @@ func servingSecret(ctx context.Context, t *testing.T) *corev1.Secret {
 	return secret
 }
 
-// awaitServed waits until the Secret has a wanted certificate, caBundle has its CA, and the webhook serves it.
+// awaitServed waits until wanted accepts the Secret, caBundle contains the Secret's CA, and the webhook serves the Secret's
+// certificate.
 func awaitServed(t *testing.T, what string, wanted func(*corev1.Secret) bool) {
 	t.Helper()
 	pod := webhookPod(t).Name
@@ -98,8 +99,8 @@ func awaitServed(t *testing.T, what string, wanted func(*corev1.Secret) bool) {
 	})
 }
 
-// checkServedUntil returns "" if the certificate that the webhook's pod serves expires at that moment, according to its
-// metrics. No two certificates expire at the same moment.
+// checkServedUntil returns "" if, according to the webhook pod's metrics, the pod serves a certificate that expires at want. This
+// identifies the certificate, because no two certificates expire at the same moment.
 func checkServedUntil(ctx context.Context, t *testing.T, pod string, want time.Time) string {
 	t.Helper()
 	sent := time.Now()
@@ -119,7 +120,7 @@ func checkServedUntil(ctx context.Context, t *testing.T, pod string, want time.T
 	return ""
 }
 
-// webhookPod returns the webhook's only pod, not counting a terminating one.
+// webhookPod returns the webhook's only pod, ignoring terminating pods.
 func webhookPod(t *testing.T) corev1.Pod {
 	t.Helper()
 	list, err := suite.kube.CoreV1().Pods(ours).List(t.Context(), metav1.ListOptions{})
@@ -133,7 +134,7 @@ func webhookPod(t *testing.T) corev1.Pod {
 	return staying[0]
 }
 
-// notAfter returns when a certificate expires.
+// notAfter returns the time at which a certificate expires.
 func notAfter(t *testing.T, certificate []byte) time.Time {
 	t.Helper()
 	block, _ := pem.Decode(certificate)

@@ -18,7 +18,8 @@ import (
 	"kind-local-registry/config"
 )
 
-// crowdTimeout is how long hundreds of pods may take until all run. Most of that time is the kubelets' own.
+// crowdTimeout is how long it may take until hundreds of pods are all running. The kubelets need most of this time for their own
+// work.
 const crowdTimeout = 10 * time.Minute
 
 func TestCrowd_PushesOneNewImageOnce(t *testing.T) {
@@ -56,7 +57,7 @@ func TestCrowd_PushesManyNewImagesInOrder(t *testing.T) {
 	}
 
 	start := time.Now()
-	createPods(t, app, pods, images...) // one after the other, so that their order is known: each of the first pods has an image of its own
+	createPods(t, app, pods, images...) // sequentially, so that the images are first requested in a known order
 	awaitUngated(t, crowdTimeout, app)
 	ungated := time.Since(start)
 	running := awaitPodsWithin(t, crowdTimeout, app, pods, "")
@@ -67,18 +68,19 @@ func TestCrowd_PushesManyNewImagesInOrder(t *testing.T) {
 	t.Logf("%d pods of %d new images of 5 MB: none gated %.1f s after the first creation, all running after %.1f s, %d healed; "+
 		"at most %d concurrent pushes, none more than %d places out of order",
 		pods, len(images), ungated.Seconds(), took.Seconds(), countHealed(running), most, displaced)
-	// The pusher runs 2 pushes concurrently. It logs the end of a push after its slot is free, so that 2 more may seem to run.
+	// The pusher runs 2 pushes concurrently. It logs the end of a push only after it has freed the push's slot, so 2 more pushes may
+	// appear to be running.
 	if most > 4 {
 		t.Errorf("%d concurrent pushes, want 2", most)
 	}
 }
 
-// wantPushedInOrder fails the test unless the pushes began in the order in which the images were requested, and returns how
-// many places an image was out of order at most.
+// wantPushedInOrder fails the test unless the pushes began in roughly the order in which the images were requested. It returns
+// the largest number of places by which an image was out of order.
 //
-// The controller requests the push of each pod immediately, and the pusher queues requests in their order of arrival, so only
-// the connection between the two can reorder them, by a few places. A random order of 50 images nearly always moves an image
-// further.
+// The controller requests each pod's push immediately, and the pusher queues requests in the order in which they arrive. Only the
+// connection between the two can reorder requests, by a few places. In a random order of 50 images, some image would almost
+// always be moved further.
 func wantPushedInOrder(t *testing.T, requested, begun []string) int {
 	t.Helper()
 	const tolerated = 15
@@ -86,20 +88,21 @@ func wantPushedInOrder(t *testing.T, requested, begun []string) int {
 	for place, image := range requested {
 		got := slices.Index(begun, image)
 		if got < 0 {
-			t.Errorf("the pusher's log has no beginning of a push of %s", image)
+			t.Errorf("the pusher's log does not show that a push of %s began", image)
 			continue
 		}
 		displaced := max(got-place, place-got)
 		if displaced > tolerated {
-			t.Errorf("%s was requested at place %d and begun at place %d, want at most %d places apart", image, place, got, tolerated)
+			t.Errorf("the push of %s was requested at place %d and began at place %d, want at most %d places apart",
+				image, place, got, tolerated)
 		}
 		most = max(most, displaced)
 	}
 	return most
 }
 
-// readPushes reads the pusher's log from start on. It returns the images in the order in which their pushes began, and the
-// most concurrent pushes.
+// readPushes reads the pusher's log since start. It returns the images in the order in which their pushes began, and the maximum
+// number of concurrent pushes.
 func readPushes(t *testing.T, start time.Time, images []string) (begun []string, most int) {
 	t.Helper()
 	log, err := backgroundCommand("docker", "logs", "--since", start.Format(time.RFC3339Nano), config.PusherContainer)
@@ -127,8 +130,8 @@ func readPushes(t *testing.T, start time.Time, images []string) (begun []string,
 	return begun, most
 }
 
-// createPods creates n pods of the images in turn, one after the other, with the label app=APP and names APP-0 and so on. They
-// are deleted with the test.
+// createPods creates n pods sequentially, using the images in turn. The pods have the label app=APP and the names APP-0, APP-1
+// and so on. They are deleted when the test ends.
 func createPods(t *testing.T, app string, n int, images ...string) {
 	t.Helper()
 	t.Cleanup(func() { deletePods(t, app) })
@@ -137,7 +140,7 @@ func createPods(t *testing.T, app string, n int, images ...string) {
 	}
 }
 
-// createLabelled creates one pod with the label app=APP, for deletePods to delete.
+// createLabelled creates one pod with the label app=APP. The caller deletes it with deletePods.
 func createLabelled(t *testing.T, app, name, image string) {
 	t.Helper()
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": app}}, Spec: podSpec(image)}
@@ -146,7 +149,7 @@ func createLabelled(t *testing.T, app, name, image string) {
 	}
 }
 
-// listGated returns how many pods with the label app=APP have our gate.
+// listGated returns the number of pods with the label app=APP that have our gate.
 func listGated(ctx context.Context, app string) (int, error) {
 	list, err := suite.kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=" + app})
 	if err != nil {
@@ -161,7 +164,7 @@ func listGated(ctx context.Context, app string) (int, error) {
 	return gated, nil
 }
 
-// countGated is listGated, but fails the test on an error.
+// countGated is like listGated, but fails the test on an error.
 func countGated(t *testing.T, app string) int {
 	t.Helper()
 	gated, err := listGated(t.Context(), app)
@@ -186,7 +189,7 @@ func awaitUngated(t *testing.T, limit time.Duration, app string) {
 	})
 }
 
-// countHealed returns how many of the pods were healed.
+// countHealed returns the number of healed pods among the given pods.
 func countHealed(pods []corev1.Pod) int {
 	healed := 0
 	for i := range pods {
@@ -197,13 +200,14 @@ func countHealed(pods []corev1.Pod) int {
 	return healed
 }
 
-// deletePods deletes the pods with the label app=APP, and waits until the API server has none. It may run in a cleanup.
+// deletePods deletes the pods with the label app=APP, and waits until they no longer exist in the API server. It can be called in
+// a cleanup.
 func deletePods(t *testing.T, app string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	pods, selected := suite.kube.CoreV1().Pods(namespace), metav1.ListOptions{LabelSelector: "app=" + app}
-	// With a grace period of 0, the API server would delete them before the kubelets have stopped them.
+	// With a grace period of 0, the API server would delete the pods before the kubelets have stopped them.
 	if err := pods.DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: new(int64(1))}, selected); err != nil {
 		t.Errorf("deleting the pods of %s: %v", app, err)
 		return

@@ -1,6 +1,7 @@
-// Package e2e tests the main job on a real kind cluster of two nodes: an unchanged manifest and an image that only the host's
-// Docker daemon has give a running pod, and a fault of ours never blocks a pod. hack/e2e.sh runs it.
+// Package e2e tests the project's two main promises on a real kind cluster with two nodes. An unchanged manifest whose image
+// exists only in the host's Docker daemon results in a running pod, and a fault in one of our components never blocks a pod.
+// hack/e2e.sh runs the tests.
 //
-// The tests share one cluster and run one after the other. A test restores what it removes. Each asserts on the state of the
-// cluster and of Docker: what runs and what exists.
+// The tests share one cluster and run sequentially. A test restores what it removes. Each test checks the state of the cluster
+// and of Docker: what is running and what exists.
 package e2e

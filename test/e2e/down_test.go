@@ -10,8 +10,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Setup created the cluster of this suite, so down would delete it. The test makes it an adopted cluster, whose containerd had
-// another config_path before.
+// Setup created this suite's cluster, so down would delete it. The test therefore turns it into an adopted cluster whose
+// containerd previously had another config_path.
 func TestDown_OfAnAdoptedClusterLeavesOnlyTheRegistry(t *testing.T) {
 	label(t, "created-by-setup-")
 	t.Cleanup(func() { label(t, "created-by-setup=true") })
@@ -28,10 +28,10 @@ func TestDown_OfAnAdoptedClusterLeavesOnlyTheRegistry(t *testing.T) {
 	}
 
 	if got := docker(t, "ps", "-a", "--format", "{{.Names}}", "--filter", "label="+ours); got != "kind-registry" {
-		t.Errorf("our containers = %q, want kind-registry only", got)
+		t.Errorf("our containers = %q, want only kind-registry", got)
 	}
 	if got := docker(t, "volume", "ls", "-q", "--filter", "name=kind-registry"); got != "kind-registry\nkind-registry-socket" {
-		t.Errorf("our volumes = %q, want those of kind-registry only", got)
+		t.Errorf("our volumes = %q, want only those of kind-registry", got)
 	}
 	if got := containerdConfig(t, clusterName+"-worker"); got != foreign {
 		t.Errorf("containerd's configuration =\n%s\nwant\n%s", got, foreign)
@@ -54,7 +54,8 @@ func TestDown_OfAnAdoptedClusterLeavesOnlyTheRegistry(t *testing.T) {
 	}
 }
 
-// setForeignConfigPath sets config_path of the node's containerd to a foreign directory, and returns the configuration file.
+// setForeignConfigPath sets config_path in the node's containerd configuration to a directory that is not ours, and returns the
+// content of the configuration file.
 func setForeignConfigPath(t *testing.T, node string) string {
 	t.Helper()
 	docker(t, "exec", node, "sh", "-ec", `printf '\n[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "/etc/docker/certs.d"\n' \
@@ -67,7 +68,7 @@ func containerdConfig(t *testing.T, node string) string {
 	return docker(t, "exec", node, "cat", "/etc/containerd/config.toml")
 }
 
-// label changes the nodes' label by which setup recognises a cluster that it created.
+// label changes the label on the nodes by which setup recognises a cluster that it created.
 func label(t *testing.T, change string) {
 	t.Helper()
 	out, err := backgroundCommand("kubectl", "--kubeconfig", suite.kubeconfig, "label", "nodes", "--all", ours+"/"+change)

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// explainEntry is an entry of setup explain -o json: one image field.
+// explainEntry is an entry in the output of setup explain -o json. It describes one image field.
 type explainEntry struct {
 	Kind, Namespace, Name, Field   string
 	Image, Outcome, Reason, Detail string
@@ -32,7 +32,7 @@ func setupExplain(t *testing.T, manifests string, args ...string) string {
 	return string(out)
 }
 
-// explain returns the entries of setup explain -o json.
+// explain runs setup explain -o json and returns the entries.
 func explain(t *testing.T, manifests string, args ...string) []explainEntry {
 	t.Helper()
 	out := setupExplain(t, manifests, append(args, "-o", "json")...)
@@ -43,7 +43,7 @@ func explain(t *testing.T, manifests string, args ...string) []explainEntry {
 	return entries
 }
 
-// manifestStream has a Deployment, a CronJob and a pod in kube-system, all of one image.
+// manifestStream contains a Deployment, a CronJob and a pod in kube-system, all with the same image.
 const manifestStream = `# an application
 apiVersion: apps/v1
 kind: Deployment
@@ -148,7 +148,7 @@ func TestExplain_PrintsManifestsThatRun(t *testing.T) {
 	}
 }
 
-// apply applies the manifest of the Deployment of that name with kubectl, and deletes it with the test.
+// apply applies the manifests with kubectl. The Deployment with the given name is deleted when the test ends.
 func apply(t *testing.T, name, manifests string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "kubectl", "--kubeconfig", suite.kubeconfig, "apply", "-f", "-")

@@ -58,12 +58,12 @@ func TestImageVolume_MountsAHostOnlyImage(t *testing.T) {
 		Reference: buildImage(t, "e2e/mounted:local", "mounted"), PullPolicy: corev1.PullIfNotPresent,
 	}}}}
 	spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "data", MountPath: "/data"}}
-	spec.Containers[0].Command = []string{"/data/hello"} // the program of the mounted image
+	spec.Containers[0].Command = []string{"/data/hello"} // the program in the mounted image
 	createPod(t, "mounting", namespace, spec)
 
 	pod := awaitRunning(t, "mounting", time.Minute)
 	if got := pod.Spec.Volumes[0].Image.Reference; !strings.HasPrefix(got, registry+"/e2e/mounted:local@sha256:") {
-		t.Errorf("volume image = %s, want it from the registry, with digest", got)
+		t.Errorf("volume image = %s, want it from the registry, by digest", got)
 	}
 	if got := proxy(t, "mounting"); !strings.HasPrefix(got, "hello from") {
 		t.Errorf("pod answers %q, want \"hello from\" first", got)
@@ -105,7 +105,7 @@ func TestControllers_RunHostOnlyImages(t *testing.T) {
 		if err := cluster.Create(t.Context(), object); err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { // with the pods, before their images are removed
+		t.Cleanup(func() { // delete the pods, too, before their images are removed
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
 			_ = cluster.Delete(ctx, object, client.PropagationPolicy(metav1.DeletePropagationForeground))
@@ -118,7 +118,8 @@ func TestControllers_RunHostOnlyImages(t *testing.T) {
 	}
 }
 
-// checkRanFromRegistry returns "" if all pods with that label run, or have succeeded, with an image from the registry by digest.
+// checkRanFromRegistry returns "" if all pods with the label are running, or have succeeded, with an image that the registry
+// served by digest.
 func checkRanFromRegistry(ctx context.Context, label string) string {
 	list, err := suite.kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=" + label})
 	if err != nil {
@@ -137,7 +138,7 @@ func checkRanFromRegistry(ctx context.Context, label string) string {
 	return ""
 }
 
-// newClient returns a client for all built-in kinds.
+// newClient returns a client for all built-in Kubernetes kinds.
 func newClient(t *testing.T) client.Client {
 	t.Helper()
 	created, err := client.New(suite.access, client.Options{Scheme: newScheme(t)})

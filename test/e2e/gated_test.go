@@ -71,7 +71,7 @@ func TestGatedPod_IsRestoredWhenItsImageIsRemoved(t *testing.T) {
 	t.Logf("the pod was restored, with a Warning Event, %.1f s after the controller was back", time.Since(start).Seconds())
 }
 
-// checkWarned returns "" if the pod has a Warning Event of that reason whose note has all the words.
+// checkWarned returns "" if the pod has a Warning Event with the reason and with a note that contains all the words.
 func checkWarned(ctx context.Context, pod, reason string, words ...string) string {
 	events, err := suite.kube.EventsV1().Events(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -98,12 +98,12 @@ func checkWarned(ctx context.Context, pod, reason string, words ...string) strin
 func wantGated(t *testing.T, app string, n int) {
 	t.Helper()
 	if got := countGated(t, app); got != n {
-		t.Fatalf("%d pods of %s are gated, want %d", got, app, n)
+		t.Fatalf("%d pods with app=%s are gated, want %d", got, app, n)
 	}
 }
 
-// pauseDelivery takes the Lease of the delivery controller until resume is called. Pods are still admitted, and gated pods stay
-// gated.
+// pauseDelivery takes the delivery controller's Lease until resume is called. Until then, pods are still admitted, but gated pods
+// stay gated.
 func pauseDelivery(t *testing.T) (resume func()) {
 	t.Helper()
 	scale(t, 0)
@@ -124,7 +124,7 @@ func pauseDelivery(t *testing.T) (resume func()) {
 	return resume
 }
 
-// deleteLease deletes the Lease of any holder. It may run in a cleanup.
+// deleteLease deletes the Lease, no matter who holds it. It can be called in a cleanup.
 func deleteLease(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

@@ -36,13 +36,13 @@ func TestHeal_RunsPodsCreatedDuringAWebhookOutage(t *testing.T) {
 	for i := range pods {
 		pod := awaitRunning(t, fmt.Sprintf("unseen-%d", i), time.Minute-time.Since(start))
 		if got := pod.Spec.Containers[0].Image; !strings.HasPrefix(got, registry+"/"+image+"@sha256:") {
-			t.Errorf("image of pod %s = %s, want it from the registry, by digest, healed once", pod.Name, got)
+			t.Errorf("image of pod %s = %s, want an image from the registry, by digest, and one healing", pod.Name, got)
 		}
 	}
 	t.Logf("all %d pods ran %s after the webhook was back", pods, time.Since(start).Round(time.Second))
 }
 
-// awaitUnpullable waits until the kubelet reports that it cannot pull an image of the pod.
+// awaitUnpullable waits until the kubelet reports that it cannot pull one of the pod's images.
 func awaitUnpullable(t *testing.T, name string) {
 	t.Helper()
 	eventually(t, time.Minute, "the kubelet reports ImagePull errors", func(ctx context.Context) string {
@@ -61,7 +61,7 @@ func TestHeal_RunsAPodWhoseImageTheRegistryLost(t *testing.T) {
 	image := buildImage(t, "e2e/lost:local", "hello")
 	command(t, suite.setup, "push", image)
 	spec := podSpec(image)
-	spec.NodeSelector = map[string]string{"waits": "for-its-node"} // not scheduled, so not pulled, until the registry is empty
+	spec.NodeSelector = map[string]string{"waits": "for-its-node"} // keeps the pod unscheduled until the registry is empty
 	pod, _ := createPod(t, "lost", namespace, spec)
 	if got := pod.Spec.Containers[0].Image; !strings.HasPrefix(got, registry+"/"+image+"@sha256:") {
 		t.Fatalf("image of the pod = %s, want it from the registry, by digest", got)
@@ -71,7 +71,7 @@ func TestHeal_RunsAPodWhoseImageTheRegistryLost(t *testing.T) {
 	awaitRunning(t, "lost", time.Minute)
 }
 
-// replaceRegistry removes the registry with its volume, and creates an empty one.
+// replaceRegistry removes the registry with its volume and creates an empty registry.
 func replaceRegistry(t *testing.T) {
 	t.Helper()
 	docker(t, "rm", "-f", config.RegistryContainer)
@@ -79,7 +79,7 @@ func replaceRegistry(t *testing.T) {
 	up(t)
 }
 
-// labelWorker labels the worker until the test ends.
+// labelWorker labels the worker node until the test ends.
 func labelWorker(t *testing.T, key, value string) {
 	t.Helper()
 	node := "node/" + clusterName + "-worker"

@@ -17,14 +17,14 @@ import (
 	"kind-local-registry/charts"
 )
 
-// rolloutTimeout is how long Helm waits for the webhook.
+// rolloutTimeout is how long Helm waits for the webhook to be available.
 const rolloutTimeout = 3 * time.Minute
 
-// release is the installed chart, for a user of Helm.
+// release is the installed chart as a Helm user sees it.
 type release struct {
 	helm   *action.Configuration
 	chart  *chart.Chart
-	values map[string]any // of setup's installation
+	values map[string]any // values with which setup installed the chart
 }
 
 func installedRelease(t *testing.T) release {
@@ -38,7 +38,7 @@ func installedRelease(t *testing.T) release {
 	}
 	values, err := action.NewGetValues(helm).Run(ours)
 	if err != nil {
-		t.Fatalf("reading the values of the release: %v", err)
+		t.Fatalf("reading the release's values: %v", err)
 	}
 	carried, err := charts.Load()
 	if err != nil {
@@ -68,7 +68,7 @@ func (r release) install(t *testing.T) {
 	}
 }
 
-// uninstall uninstalls the release, and waits until its last pod is deleted.
+// uninstall uninstalls the release and waits until its last pod is deleted.
 func (r release) uninstall(t *testing.T) {
 	t.Helper()
 	uninstall := action.NewUninstall(r.helm)

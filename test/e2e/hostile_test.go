@@ -36,7 +36,7 @@ func TestAdmission_RewritesWhileAPodHoldsConnections(t *testing.T) {
 	for i := range deployments {
 		d := deployment(fmt.Sprintf("beside-hostile-%d", i), image, 1)
 		d.Spec.Template.Labels["beside"] = "hostile"
-		d.Spec.Template.Spec.NodeSelector = map[string]string{"no": "node"} // the test checks their images; they need not run
+		d.Spec.Template.Spec.NodeSelector = map[string]string{"no": "node"} // the pods need not run: only their images are checked
 		createDeployment(t, d)
 	}
 	eventually(t, time.Minute, "the pods of all Deployments are rewritten", func(ctx context.Context) string {
@@ -55,7 +55,7 @@ func TestAdmission_RewritesWhileAPodHoldsConnections(t *testing.T) {
 		return ""
 	})
 	with := p99Admission(t, image, want)
-	deletePod(t, "hostile", namespace) // the Deployments stay, so that only the connections differ
+	deletePod(t, "hostile", namespace) // keep the Deployments, so that only the connections differ
 	eventually(t, time.Minute, "the hostile pod is deleted", func(ctx context.Context) string {
 		if _, err := suite.kube.CoreV1().Pods(namespace).Get(ctx, "hostile", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 			return fmt.Sprint(err)

@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// buildImage builds a host-only image of the program hello, its greeting, and one layer of random bytes for each size in MB.
-// Another greeting gives another build of the same reference.
+// buildImage builds a host-only image that contains the program hello, its greeting, and one layer of random bytes for each size
+// in MB. A different greeting results in a different build under the same reference.
 func buildImage(t *testing.T, name, greeting string, megabytes ...int) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -35,15 +35,15 @@ func buildImage(t *testing.T, name, greeting string, megabytes ...int) string {
 			t.Fatal(err)
 		}
 	}
-	t.Setenv("DOCKER_BUILDKIT", "0") // the classic builder works on every Docker
+	t.Setenv("DOCKER_BUILDKIT", "0") // the classic builder works with every Docker version
 	id := docker(t, "build", "-q", "-t", name, dir)
-	t.Cleanup(func() { removeImage(t, id) }) // by its ID: a later build may have taken its tag
+	t.Cleanup(func() { removeImage(t, id) }) // by its ID, because a later build may have taken its tag
 	return name
 }
 
 func removeImage(t *testing.T, name string) {
 	t.Helper()
-	// t.Context is cancelled when cleanups run.
+	// t.Context is already cancelled when cleanups run.
 	if out, err := backgroundCommand("docker", "image", "rm", "-f", name); err != nil && !strings.Contains(out, "No such image") {
 		t.Errorf("removing image %s: %v\n%s", name, err, out)
 	}
@@ -73,7 +73,7 @@ func writeRandom(t *testing.T, path string, megabytes int) {
 	}
 }
 
-// buildProgram builds a host-only image of the program testdata/NAME.
+// buildProgram builds a host-only image that contains the program testdata/NAME.
 func buildProgram(t *testing.T, name string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -86,7 +86,7 @@ func buildProgram(t *testing.T, name string) string {
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("DOCKER_BUILDKIT", "0") // the classic builder works on every Docker
+	t.Setenv("DOCKER_BUILDKIT", "0") // the classic builder works with every Docker version
 	reference := "e2e/" + name + ":local"
 	id := docker(t, "build", "-q", "-t", reference, dir)
 	t.Cleanup(func() { removeImage(t, id) })

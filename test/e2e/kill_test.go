@@ -36,7 +36,7 @@ func TestPusher_KilledDuringPushesLosesNoPod(t *testing.T) {
 	})
 }
 
-// killWebhook kills the webhook, which the kubelet restarts.
+// killWebhook kills the webhook. The kubelet restarts it.
 func killWebhook(t *testing.T, whileDown func()) {
 	t.Helper()
 	onWebhookProcess(t, `kill -9 ${p#/proc/}; echo killed`)
@@ -50,8 +50,8 @@ func startPusher(t *testing.T) {
 	}
 }
 
-// killRepeatedly kills one of our components repeatedly while images are pushed. Each time, all pods must run within a minute:
-// the gated ones, and one that was created while the component was down.
+// killRepeatedly repeatedly kills one of our components while images are being pushed. Each time, all pods must be running within
+// a minute: the gated pods, and a pod that was created while the component was down.
 func killRepeatedly(t *testing.T, component string, kill killer) {
 	t.Helper()
 	random, rounds := newRandom(t), count(5, 50)
@@ -62,23 +62,24 @@ func killRepeatedly(t *testing.T, component string, kill killer) {
 		t.Run(fmt.Sprintf("kill %d", round+1), func(t *testing.T) {
 			moment := time.Duration(random.Int64N(int64(1500 * time.Millisecond)))
 			gated, took := killOnce(t, fmt.Sprintf("%s-killed-%d", component, round), moment, kill)
-			t.Logf("killed %d ms after the creation, %d pods gated: all pods ran %.1f s later", moment.Milliseconds(), gated, took.Seconds())
+			t.Logf("killed %d ms after creation, with %d pods gated; all pods were running %.1f s later",
+				moment.Milliseconds(), gated, took.Seconds())
 			longest = max(longest, took)
 			if gated > 0 {
 				cut++
 			}
 		})
 	}
-	t.Logf("the %s was killed %d times, %d of them while pods were gated; all pods ran at most %.1f s later",
+	t.Logf("the %s was killed %d times, %d of them while pods were gated; all pods were running at most %.1f s later",
 		component, rounds, cut, longest.Seconds())
 	if cut == 0 {
 		t.Error("no kill interrupted a push, want at least one")
 	}
-	replaceRegistry(t) // a full run leaves gigabytes in it
+	replaceRegistry(t) // a full run leaves gigabytes in the registry
 }
 
-// slowRegistry limits the registry's CPU until the test ends, so that a push of some megabytes takes a second: without that, a
-// kill would rarely interrupt a push.
+// slowRegistry limits the registry's CPU until the test ends, so that a push of a few megabytes takes a second. Without this
+// limit, a kill would rarely interrupt a push.
 func slowRegistry(t *testing.T) {
 	t.Helper()
 	docker(t, "update", "--cpus", "0.1", config.RegistryContainer)
@@ -90,8 +91,9 @@ func slowRegistry(t *testing.T) {
 	})
 }
 
-// killOnce creates pods of new images, kills one of our components after that time, and creates one more pod while it is down.
-// It returns how many pods were gated at that moment, and how long after the kill all pods ran.
+// killOnce creates pods with new images, kills one of our components after the given time, and creates one more pod while the
+// component is down. It returns the number of pods that were gated at the kill, and the time from the kill until all pods were
+// running.
 func killOnce(t *testing.T, app string, after time.Duration, kill killer) (gated int, took time.Duration) {
 	t.Helper()
 	eventuallyRewrites(t)
@@ -102,7 +104,7 @@ func killOnce(t *testing.T, app string, after time.Duration, kill killer) (gated
 		images = append(images, loadImage(t, fmt.Sprintf("e2e/%s-%d:local", app, i), 30))
 	}
 	createPods(t, app, len(images), images...)
-	time.Sleep(after) // the moment of the fault
+	time.Sleep(after) // until the moment of the kill
 	var killed time.Time
 	kill(t, func() {
 		killed = time.Now()
@@ -116,19 +118,19 @@ func killOnce(t *testing.T, app string, after time.Duration, kill killer) (gated
 // removeFromNodes removes the pods' images from their nodes.
 func removeFromNodes(pods []corev1.Pod) {
 	for i := range pods {
-		// The error of a missing image does no harm.
+		// If an image is missing, the error can be ignored.
 		_, _ = backgroundCommand("docker", "exec", pods[i].Spec.NodeName, "crictl", "rmi", pods[i].Spec.Containers[0].Image)
 	}
 }
 
-// newRandom returns a random source. Set E2E_SEED to the seed in the log of an earlier run to repeat it.
+// newRandom returns a random source. To repeat an earlier run, set E2E_SEED to the seed in that run's log.
 func newRandom(t *testing.T) *rand.Rand {
 	t.Helper()
 	seed, err := strconv.ParseUint(cmp.Or(os.Getenv("E2E_SEED"), strconv.FormatUint(rand.Uint64(), 10)), 10, 64)
 	if err != nil {
 		t.Fatalf("reading E2E_SEED: %v", err)
 	}
-	t.Logf("moments of the kills: E2E_SEED=%d", seed)
+	t.Logf("random moments of the kills: E2E_SEED=%d", seed)
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
@@ -165,11 +167,11 @@ func TestTwoReplicas_FailOverWhenTheLeaderIsKilled(t *testing.T) {
 	if successor == killedLeader {
 		t.Errorf("the leader is still %s, which was killed and deleted", successor)
 	}
-	t.Logf("%d of %d pods were gated when the leader was killed and deleted; with the other replica all ran %.1f s later",
+	t.Logf("%d of %d pods were gated when the leader was killed and deleted; with the other replica, all were running %.1f s later",
 		gated, len(images), took.Seconds())
 }
 
-// leader returns the name of the webhook's pod that has the Lease.
+// leader returns the name of the webhook pod that holds the Lease.
 func leader(t *testing.T) string {
 	t.Helper()
 	var holder string

@@ -20,10 +20,10 @@ import (
 	"kind-local-registry/test/testimage"
 )
 
-// newBlobs is how many blobs of loadImage's image are new to every registry: its config and its only layer.
+// newBlobs is the number of blobs in loadImage's image that no registry has yet: the config and the only layer.
 const newBlobs = 2
 
-// loadImage loads a new host-only image: one layer of the program hello and random bytes. It takes a tenth of the time of
+// loadImage loads a new host-only image whose only layer contains the program hello and random bytes. It is ten times as fast as
 // buildImage.
 func loadImage(t *testing.T, reference string, megabytes int) string {
 	t.Helper()
@@ -48,7 +48,7 @@ func loadImage(t *testing.T, reference string, megabytes int) string {
 	return reference
 }
 
-// helloFile returns the program hello as a file of a layer.
+// helloFile returns the program hello as a file for a layer.
 func helloFile(t *testing.T) testimage.File {
 	t.Helper()
 	program, err := os.ReadFile(suite.hello)

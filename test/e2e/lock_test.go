@@ -33,7 +33,7 @@ func TestUp_WaitsForAnotherSetup(t *testing.T) {
 		unchanged += strings.Count(r.out, "Nothing to change")
 	}
 	if waited != 1 || unchanged != 1 {
-		t.Errorf("%d waited and %d found nothing to change, want 1 and 1", waited, unchanged)
+		t.Errorf("%d runs waited and %d runs found nothing to change, want 1 and 1", waited, unchanged)
 	}
 	eventually(t, 30*time.Second, "setup status finds everything healthy", func(ctx context.Context) string {
 		if out, err := suite.run(ctx, "status", "--cluster", clusterName); err != nil {

@@ -27,7 +27,7 @@ const (
 	ours        = "kind-local-registry"
 )
 
-// environment is what all tests share: the programs, the cluster and its API server.
+// environment contains what all tests share: the programs, the cluster and its API server.
 type environment struct {
 	setup      string
 	hello      string // path of the program of examples/hello, which every image runs
@@ -40,7 +40,7 @@ type environment struct {
 var suite environment
 
 func TestMain(m *testing.M) {
-	log.SetLogger(logr.Discard()) // of client-go
+	log.SetLogger(logr.Discard()) // client-go's log
 	code, err := runSuite(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
@@ -80,7 +80,8 @@ func runSuite(m *testing.M) (code int, err error) {
 	return code, nil
 }
 
-// count returns how often a test repeats a long step: few, or full with E2E_FULL set (make e2e-full, docs/reliability.md).
+// count returns how many times a test repeats a long step. This is few, or full if E2E_FULL is set (make e2e-full,
+// docs/reliability.md).
 func count(few, full int) int {
 	if os.Getenv("E2E_FULL") != "" {
 		return full
@@ -95,7 +96,7 @@ func (e *environment) run(ctx context.Context, args ...string) (string, error) {
 	return string(out), err
 }
 
-// up runs setup up and connects to the cluster, which may be new.
+// up runs setup up and connects to the cluster, which may have just been created.
 func (e *environment) up(ctx context.Context, args ...string) (string, error) {
 	args = append([]string{"up", "--cluster", clusterName, "--config", "testdata/kind.yaml", "--node-image", e.nodeImage}, args...)
 	out, err := e.run(ctx, args...)
@@ -150,7 +151,7 @@ func docker(t *testing.T, args ...string) string {
 	return command(t, "docker", args...)
 }
 
-// eventually calls check until it returns "". After the limit it fails the test with the last problem.
+// eventually calls check until it returns "". After the limit, it fails the test with the last problem that check returned.
 func eventually(t *testing.T, limit time.Duration, what string, check func(context.Context) string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -160,7 +161,7 @@ func eventually(t *testing.T, limit time.Duration, what string, check func(conte
 	}
 }
 
-// await calls check until it returns "" or ctx is done, and returns the last problem.
+// await calls check until it returns "" or ctx is done. It returns the last problem that check returned.
 func await(ctx context.Context, check func(context.Context) string) string {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()

@@ -39,7 +39,7 @@ func TestWebhook_StaysSmallUnder200ConcurrentCreations(t *testing.T) {
 	}
 }
 
-// webhookPeak returns the peak memory of the webhook's process in KiB: VmHWM of proc_pid_status(5).
+// webhookPeak returns the webhook process's peak memory in KiB, VmHWM in proc_pid_status(5).
 func webhookPeak(t *testing.T) int {
 	t.Helper()
 	out := onWebhookProcess(t, `sed -n 's/VmHWM: *\t* *//p' $p/status`)
@@ -50,8 +50,8 @@ func webhookPeak(t *testing.T) int {
 	return kib
 }
 
-// onWebhookProcess runs a shell command on the node of each process of the webhook, with $p set to its /proc/PID. It returns
-// the output, and fails the test if that is empty.
+// onWebhookProcess runs a shell command for each webhook process, on the process's node and with $p set to the process's
+// directory /proc/PID. It returns the output and fails the test if the output is empty.
 func onWebhookProcess(t *testing.T, command string) string {
 	t.Helper()
 	find := `for p in /proc/[0-9]*; do if tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -q '^/webhook serve'; then ` + command + `; fi; done`
@@ -60,7 +60,7 @@ func onWebhookProcess(t *testing.T, command string) string {
 		printed.WriteString(docker(t, "exec", node, "sh", "-c", find))
 	}
 	if printed.Len() == 0 {
-		t.Fatalf("no output for a process of the webhook from %s", command)
+		t.Fatalf("no webhook process, or no output from %s", command)
 	}
 	return printed.String()
 }

@@ -15,7 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// backgroundCommand runs a command outside any test's context, as in a cleanup, and returns its output.
+// backgroundCommand runs a command independently of any test's context, for example in a cleanup, and returns its output.
 func backgroundCommand(name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -23,7 +23,7 @@ func backgroundCommand(name string, args ...string) (string, error) {
 	return string(out), err
 }
 
-// podSpec returns an ordinary pod of one container that may run on every node.
+// podSpec returns the spec of an ordinary pod with one container that can run on every node.
 func podSpec(image string) corev1.PodSpec {
 	return corev1.PodSpec{
 		Containers:                    []corev1.Container{{Name: "app", Image: image, ImagePullPolicy: corev1.PullIfNotPresent}},
@@ -32,7 +32,7 @@ func podSpec(image string) corev1.PodSpec {
 	}
 }
 
-// createPod creates a pod, and returns it as stored and how long the creation took.
+// createPod creates a pod. It returns the stored pod and how long its creation took.
 func createPod(t *testing.T, name, ns string, spec corev1.PodSpec) (*corev1.Pod, time.Duration) {
 	t.Helper()
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: ns}, Spec: spec}
@@ -85,7 +85,7 @@ func describe(pod *corev1.Pod) string {
 	return strings.Join(parts, "; ")
 }
 
-// deployment returns a Deployment that spreads over the nodes.
+// deployment returns a Deployment whose pods are spread over the nodes.
 func deployment(name, image string, replicas int32) *appsv1.Deployment {
 	labels := map[string]string{"app": name}
 	spec := podSpec(image)
@@ -103,7 +103,7 @@ func deployment(name, image string, replicas int32) *appsv1.Deployment {
 	}
 }
 
-// createDeployment creates the Deployment, and deletes it with the test.
+// createDeployment creates the Deployment, which is deleted when the test ends.
 func createDeployment(t *testing.T, d *appsv1.Deployment) {
 	t.Helper()
 	if _, err := suite.kube.AppsV1().Deployments(namespace).Create(t.Context(), d, metav1.CreateOptions{}); err != nil {
@@ -116,13 +116,14 @@ func createDeployment(t *testing.T, d *appsv1.Deployment) {
 	})
 }
 
-// awaitPods waits until exactly n pods with the label app=NAME exist, all running an image other than not, and returns them.
+// awaitPods waits until exactly n pods with the label app=NAME exist and all of them are running with an image that differs from
+// the argument not. It returns the pods.
 func awaitPods(t *testing.T, name string, n int, not string) []corev1.Pod {
 	t.Helper()
 	return awaitPodsWithin(t, 2*time.Minute, name, n, not)
 }
 
-// awaitPodsWithin is awaitPods with a limit.
+// awaitPodsWithin is like awaitPods, with a time limit.
 func awaitPodsWithin(t *testing.T, limit time.Duration, name string, n int, not string) []corev1.Pod {
 	t.Helper()
 	var pods []corev1.Pod
@@ -146,7 +147,7 @@ func awaitPodsWithin(t *testing.T, limit time.Duration, name string, n int, not 
 	return pods
 }
 
-// proxy returns the pod's answer to a request through the API server.
+// proxy sends a request to the pod through the API server and returns the pod's answer.
 func proxy(t *testing.T, pod string) string {
 	t.Helper()
 	var answer string

@@ -32,7 +32,7 @@ func TestRebuild_IsPushedBeforeAPodNeedsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, pod := range awaitPods(t, name, 2, first.Spec.Containers[0].Image) {
-		wantLogged(t, pod.Name, `"reason":"Rewritten"`) // a gated pod would have RewrittenPushing
+		wantLogged(t, pod.Name, `"reason":"Rewritten"`) // for a gated pod, the reason would be RewrittenPushing
 		if got := proxy(t, pod.Name); !strings.HasPrefix(got, "second build") {
 			t.Errorf("pod %s answers %q, want \"second build\" first", pod.Name, got)
 		}

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// pushEntry is an entry of setup push -o json: one image.
+// pushEntry is an entry in the output of setup push -o json. It describes one image.
 type pushEntry struct {
 	Image, Rewritten, Digest, Reason, Error string
 	Bytes, PresentBytes                     int64
@@ -18,7 +18,7 @@ type pushEntry struct {
 	Duration                                float64
 }
 
-// push runs setup push -o json, and returns its entries, stderr and error.
+// push runs setup push -o json and returns the entries, stderr and the error.
 func push(t *testing.T, args ...string) ([]pushEntry, string, error) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), suite.setup, append([]string{"push", "-o", "json"}, args...)...)
@@ -34,7 +34,7 @@ func push(t *testing.T, args ...string) ([]pushEntry, string, error) {
 	return entries, stderr.String(), err
 }
 
-// mustPush pushes images, and fails the test unless all are present in the registry.
+// mustPush pushes images and fails the test unless all of them are then present in the registry.
 func mustPush(t *testing.T, images ...string) []pushEntry {
 	t.Helper()
 	entries, stderr, err := push(t, images...)
@@ -77,7 +77,7 @@ func TestPush_KeepsTheOrderAndReportsAMissingImage(t *testing.T) {
 	for i, image := range images {
 		entry, missing := entries[i], image == "e2e/missing:local"
 		if entry.Image != image || (entry.Rewritten == "") != missing {
-			t.Errorf("entry %d = %+v, want one of %s", i, entry, image)
+			t.Errorf("entry %d = %+v, want an entry for %s", i, entry, image)
 		}
 		if missing && (entry.Reason != "NotOnHost" || !strings.Contains(entry.Error, "build it first")) {
 			t.Errorf("missing image: reason = %q, error = %q, want NotOnHost and \"build it first\"", entry.Reason, entry.Error)
@@ -119,7 +119,7 @@ func TestPush_AllLocalSkipsImagesThatNoPodNeeds(t *testing.T) {
 		}
 	}
 	if !found {
-		t.Errorf("entries have no %s: %+v", image, entries)
+		t.Errorf("entries do not include %s: %+v", image, entries)
 	}
 	if !strings.Contains(stderr, "Found ") {
 		t.Errorf("stderr = %q, want the number of images found", stderr)

@@ -35,7 +35,7 @@ func TestRegistry_IsReadOnlyExceptForTheHost(t *testing.T) {
 		spec.RestartPolicy, spec.HostNetwork, spec.Containers[0].Args = corev1.RestartPolicyNever, hostNetwork, args
 		createPod(t, name, namespace, spec)
 		if diff := cmp.Diff(want, awaitLog(t, name)); diff != "" {
-			t.Errorf("answers of the registry to pod %s (-want +got):\n%s", name, diff)
+			t.Errorf("the registry's answers to pod %s (-want +got):\n%s", name, diff)
 		}
 	}
 }
@@ -46,7 +46,7 @@ func address(t *testing.T, container string) string {
 	return docker(t, "inspect", "--format", "{{.NetworkSettings.Networks.kind.IPAddress}}", container)
 }
 
-// awaitLog waits until the pod has succeeded, and returns its log.
+// awaitLog waits until the pod has succeeded and returns its log.
 func awaitLog(t *testing.T, name string) string {
 	t.Helper()
 	eventually(t, time.Minute, "pod "+name+" succeeds", func(ctx context.Context) string {

@@ -18,7 +18,7 @@ import (
 	"kind-local-registry/config"
 )
 
-// TestLog_ExplainsAPodByItsFullName takes the name from kubectl get pods and searches the log for it, as a user does.
+// TestLog_ExplainsAPodByItsFullName takes a pod's name from kubectl get pods and searches the log for it, as a user would.
 func TestLog_ExplainsAPodByItsFullName(t *testing.T) {
 	image := buildImage(t, "e2e/named:local", "hello")
 	d := deployment("named", image, 1)
@@ -46,12 +46,12 @@ func TestLog_ExplainsAPodByItsFullName(t *testing.T) {
 	})
 }
 
-// TestLog_ExplainsEachReason creates a pod for each reason that a cluster can show: not WrongPlatform, as Docker's own store
-// refuses images of other platforms, and not MirrorPod, as the API server does not call the webhook for mirror pods.
+// TestLog_ExplainsEachReason creates a pod for each reason that can occur in a cluster. It omits WrongPlatform, because Docker's
+// own store refuses images for other platforms, and MirrorPod, because the API server does not call the webhook for mirror pods.
 func TestLog_ExplainsEachReason(t *testing.T) {
 	present := buildImage(t, "e2e/why-present:local", "hello")
 	command(t, suite.setup, "push", present)
-	uncached := buildImage(t, "e2e/why-uncached:local", "hello") // the webhook caches lookups for a second
+	uncached := buildImage(t, "e2e/why-uncached:local", "hello") // not looked up before, because the webhook caches lookups for a second
 	optedOut := map[string]string{config.RewriteAnnotation: "false"}
 	for reason, tt := range map[string]struct {
 		image  string
@@ -99,7 +99,7 @@ func TestLog_ExplainsEachReason(t *testing.T) {
 	t.Run("LoopGuard", func(t *testing.T) { wantLoopGuarded(t, present) })
 }
 
-// wantLoopGuarded deletes and recreates a pod, as an operator that compares images does, until the pod keeps its original image.
+// wantLoopGuarded deletes and recreates a pod, like an operator that compares images, until the pod keeps its original image.
 func wantLoopGuarded(t *testing.T, image string) {
 	t.Helper()
 	owner, err := suite.kube.CoreV1().ConfigMaps(namespace).Create(t.Context(),
@@ -117,7 +117,7 @@ func wantLoopGuarded(t *testing.T, image string) {
 		var created *corev1.Pod
 		eventually(t, time.Minute, "the pod is created", func(ctx context.Context) string {
 			if created, err = suite.kube.CoreV1().Pods(namespace).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
-				return err.Error() // the previous pod is not deleted yet
+				return err.Error() // the previous pod has not been deleted yet
 			}
 			return ""
 		})
@@ -130,7 +130,7 @@ func wantLoopGuarded(t *testing.T, image string) {
 	t.Error("the pod is rewritten after 10 creations, want the original image")
 }
 
-// buildEmpty builds an image without any layer.
+// buildEmpty builds an image without layers.
 func buildEmpty(t *testing.T, name string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -143,7 +143,7 @@ func buildEmpty(t *testing.T, name string) string {
 	return name
 }
 
-// pulledImage returns an image that the daemon pulled from another registry. That registry runs until the test ends.
+// pulledImage returns an image that the daemon has pulled from another registry. That registry runs until the test ends.
 func pulledImage(t *testing.T) string {
 	t.Helper()
 	const upstream = "e2e-upstream"
@@ -163,7 +163,7 @@ func pulledImage(t *testing.T) string {
 	return built
 }
 
-// wantLogged waits until the log has a line about the pod with all the words.
+// wantLogged waits until the log has a line about the pod that contains all the words.
 func wantLogged(t *testing.T, pod string, words ...string) {
 	t.Helper()
 	eventually(t, 20*time.Second, "the log explains "+pod, func(ctx context.Context) string {
@@ -171,7 +171,7 @@ func wantLogged(t *testing.T, pod string, words ...string) {
 	})
 }
 
-// checkLogged returns "" if kubectl logs of the Deployment has a line with the pod's name and all the words.
+// checkLogged returns "" if kubectl logs for the Deployment prints a line that contains the pod's name and all the words.
 func checkLogged(ctx context.Context, pod string, words ...string) string {
 	out, err := exec.CommandContext(ctx, "kubectl", "--kubeconfig", suite.kubeconfig, "logs", "deployment/"+ours, "-n", ours).CombinedOutput()
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// recoveryTimeout is how long started nodes may take until they are Ready and pods are rewritten, without a manual step.
+// recoveryTimeout is how long it may take after the nodes are started until they are Ready and pods are rewritten, without a
+// manual step.
 const recoveryTimeout = 2 * time.Minute
 
 func TestNodes_RewriteAgainAfterAStopAndStart(t *testing.T) {
@@ -30,12 +31,12 @@ func TestNodes_RewriteAgainAfterAStopAndStart(t *testing.T) {
 	t.Logf("%d stops and starts of all nodes: recovered within %s at most", len(took), slices.Max(took))
 }
 
-// awaitRecovery waits until every node is Ready and pods of the image are rewritten, and returns the time since the given
-// moment. A node's state from before that moment does not count.
+// awaitRecovery waits until every node is Ready and pods with the image are rewritten. It returns the time that has passed since
+// the given moment. A Ready state that a node reported before that moment is ignored.
 func awaitRecovery(t *testing.T, since time.Time, image, want string) time.Duration {
 	t.Helper()
 	eventually(t, recoveryTimeout-time.Since(since), "the nodes are Ready and pods are rewritten", func(ctx context.Context) string {
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second) // an older connection may hang
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second) // a connection from before the restart may hang
 		defer cancel()
 		if problem := checkNodesBack(ctx, since); problem != "" {
 			return problem
@@ -45,7 +46,7 @@ func awaitRecovery(t *testing.T, since time.Time, image, want string) time.Durat
 	return time.Since(since).Round(100 * time.Millisecond)
 }
 
-// checkNodesBack returns "" if both nodes are Ready and have renewed their Leases since the given moment.
+// checkNodesBack returns "" if both nodes are Ready and have renewed their Leases after the given moment.
 func checkNodesBack(ctx context.Context, since time.Time) string {
 	list, err := suite.kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -69,7 +70,7 @@ func checkNodesBack(ctx context.Context, since time.Time) string {
 	return ""
 }
 
-// checkRewritten returns "" if a new pod of the image would run want.
+// checkRewritten returns "" if a new pod with the image would run the image want.
 func checkRewritten(ctx context.Context, image, want string) string {
 	got, err := dryRun(ctx, suite.kube, image)
 	if err != nil {

@@ -31,13 +31,13 @@ func TestUpgrade_UnderLoadLosesNoAdmission(t *testing.T) {
 		upAfterwards(t)
 		watchRollouts(t, "setup-upgrade", func() {
 			if out, err := next.up(t.Context()); err != nil {
-				t.Fatalf("setup up of the next version: %v\n%s", err, out)
+				t.Fatalf("the next version's setup up: %v\n%s", err, out)
 			}
 		}, func() { up(t) })
 	})
 }
 
-// watchRollouts creates pods while the webhook is upgraded and downgraded. It fails the test if a pod is not rewritten, or if
+// watchRollouts creates pods while the webhook is upgraded and then downgraded. It fails the test if a pod is not rewritten or if
 // the webhook's Deployment does not change.
 func watchRollouts(t *testing.T, name string, upgrade, downgrade func()) {
 	t.Helper()
@@ -65,8 +65,8 @@ func webhookGeneration(t *testing.T) int64 {
 	return deployment.Generation
 }
 
-// buildSetup builds setup and its images as another version, and returns the path of setup. The images are removed with the
-// test.
+// buildSetup builds setup and its images with another version, and returns the path of the setup program. The images are removed
+// when the test ends.
 func buildSetup(t *testing.T, version string) string {
 	t.Helper()
 	out := t.TempDir()

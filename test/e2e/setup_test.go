@@ -35,7 +35,8 @@ func TestUp_SecondRunChangesNothing(t *testing.T) {
 	}
 }
 
-// snapshot returns the identity of everything that setup creates, which changes if setup recreates or updates it.
+// snapshot returns a text that identifies everything that setup creates. The text changes if setup recreates or updates any of
+// it.
 func snapshot(t *testing.T) string {
 	t.Helper()
 	parts := []string{docker(t, "ps", "-a", "--no-trunc", "--format", "{{.Names}} {{.ID}} {{.Status}}", "--filter", "label="+ours)}
@@ -56,7 +57,7 @@ func snapshot(t *testing.T) string {
 }
 
 func TestUp_RecoversFromAKilledRun(t *testing.T) {
-	scale(t, 0) // so that setup up has a chart to upgrade
+	scale(t, 0) // so that the chart is unhealthy and setup up upgrades it
 	cmd := exec.CommandContext(t.Context(), suite.setup, "up", "--cluster", clusterName, "--kubeconfig", suite.kubeconfig)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -74,7 +75,7 @@ func TestUp_RecoversFromAKilledRun(t *testing.T) {
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	_ = cmd.Wait() // it was killed
+	_ = cmd.Wait() // returns an error, because the process was killed
 
 	up(t)
 	if out, err := suite.run(t.Context(), "status", "--cluster", clusterName); err != nil {
@@ -105,7 +106,7 @@ func TestRecreatedCluster_RunsTheSamePodsAndUploadsNoBlob(t *testing.T) {
 	}
 }
 
-// blobUploads returns the registry's own count of blob uploads since its start.
+// blobUploads returns the number of blob uploads since the registry's start, from the registry's metrics.
 func blobUploads(t *testing.T) int {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:5001/metrics", nil)
@@ -152,7 +153,8 @@ func TestDockerRestart_KeepsTheRegistryAndAllAddresses(t *testing.T) {
 	awaitRunning(t, "after-restart", 3*time.Minute)
 }
 
-// wantAddresses fails the test if one of our containers has another address, or if the nodes' set of addresses differs.
+// wantAddresses fails the test if one of our containers has a different address than before, or if the nodes have a different set
+// of addresses.
 func wantAddresses(t *testing.T, before map[string]string) {
 	t.Helper()
 	after := addresses(t)
@@ -166,7 +168,7 @@ func wantAddresses(t *testing.T, before map[string]string) {
 	}
 }
 
-// addresses returns the IPv4 address of every container on the kind network, by name.
+// addresses returns the IPv4 address of every container on the kind network, keyed by the container's name.
 func addresses(t *testing.T) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -237,7 +239,7 @@ func TestUp_KeepsTheChosenRegistryImage(t *testing.T) {
 		t.Errorf("image of kind-registry = %q, want %q", got, chosen)
 	}
 	if out := up(t); !strings.Contains(out, "Nothing to change") {
-		t.Errorf("setup up without --registry-image changes something, want the chosen image kept:\n%s", out)
+		t.Errorf("setup up without --registry-image changes something, want it to keep the chosen image:\n%s", out)
 	}
 	pod, _ := createPod(t, "after-choice", namespace, podSpec(image))
 	if got := pod.Spec.Containers[0].Image; !strings.HasPrefix(got, registry+"/"+image+"@sha256:") {

@@ -14,7 +14,7 @@ import (
 	"kind-local-registry/test/testimage"
 )
 
-// TestPods_RunImagesOfEveryShape adds a program to each unusual image, in a layer below the unusual ones, and runs it.
+// TestPods_RunImagesOfEveryShape adds a program to each unusual image, in a layer below the unusual layers, and runs the program.
 func TestPods_RunImagesOfEveryShape(t *testing.T) {
 	program := helloFile(t)
 	number := 0
@@ -35,7 +35,7 @@ func TestPods_RunImagesOfEveryShape(t *testing.T) {
 	checkWhiteouts(t, pods)
 }
 
-// checkWhiteouts fails the test if a file that a layer deletes exists.
+// checkWhiteouts fails the test if a file that a layer deletes still exists.
 func checkWhiteouts(t *testing.T, pods map[string]string) {
 	t.Helper()
 	for pod, kind := range pods {
@@ -48,7 +48,7 @@ func checkWhiteouts(t *testing.T, pods map[string]string) {
 	}
 }
 
-// listDirectories lists the directories d and e of the pod's container, from its node.
+// listDirectories lists the directories d and e in the pod's container. It reads them on the pod's node.
 func listDirectories(t *testing.T, pod string) string {
 	t.Helper()
 	running := awaitRunning(t, pod, time.Minute)
@@ -57,16 +57,16 @@ func listDirectories(t *testing.T, pod string) string {
 	return docker(t, "exec", running.Spec.NodeName, "sh", "-c", script)
 }
 
-// loadShape loads an image of the layers into the host's Docker daemon.
+// loadShape loads an image with the layers into the host's Docker daemon.
 func loadShape(t *testing.T, reference string, files [][]testimage.File) {
 	t.Helper()
 	if len(files) > 125 {
-		files = files[:125] // the maximum of overlay2
+		files = files[:125] // overlay2 supports no more layers
 	}
 	load(t, reference, runnable(t, files))
 }
 
-// runnable returns an image of the layers, one of which must have the program hello.
+// runnable returns an image with the layers, one of which must contain the program hello.
 func runnable(t *testing.T, files [][]testimage.File) v1.Image {
 	t.Helper()
 	var layers [][]byte

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// The pusher pushes an 858 MB image of three layers, and must never have a whole layer in memory.
+// The pusher pushes an 858 MB image with three layers, and must never keep a whole layer in memory.
 func TestPusher_DeliversALargeImageInLittleMemory(t *testing.T) {
 	const limit = 64 << 20
 	image := buildImage(t, "e2e/large:local", "hello", 286, 286, 286)
@@ -28,7 +28,7 @@ func TestPusher_DeliversALargeImageInLittleMemory(t *testing.T) {
 	}
 }
 
-// peakMemory returns the peak resident set (VmHWM, proc(5)) of a container's first process in bytes.
+// peakMemory returns the peak resident set size of a container's first process in bytes (VmHWM in proc_pid_status(5)).
 func peakMemory(t *testing.T, container string) int {
 	t.Helper()
 	pid := docker(t, "inspect", "--format", "{{.State.Pid}}", container)

@@ -15,8 +15,8 @@ import (
 	"kind-local-registry/test/testimage"
 )
 
-// TestPods_RunImagesOfTheContainerdStore covers shapes that Docker's own store cannot store. A second daemon has the images, and
-// the pusher's service pushes them from it to the cluster's registry.
+// TestPods_RunImagesOfTheContainerdStore covers image shapes that Docker's own store cannot store. A second daemon has these
+// images, and the pusher's service pushes them from that daemon to the cluster's registry.
 func TestPods_RunImagesOfTheContainerdStore(t *testing.T) {
 	daemon, err := dockerd.Start(dockerd.Containerd, nil)
 	if err != nil {
@@ -50,7 +50,7 @@ func TestPods_RunImagesOfTheContainerdStore(t *testing.T) {
 	}
 }
 
-// helloImage returns a runnable image of that many layers.
+// helloImage returns a runnable image with the given number of layers.
 func helloImage(t *testing.T, layers int) v1.Image {
 	t.Helper()
 	files := [][]testimage.File{{helloFile(t)}}
@@ -60,7 +60,7 @@ func helloImage(t *testing.T, layers int) v1.Image {
 	return runnable(t, files)
 }
 
-// noProgram returns an image without a program.
+// noProgram returns an image that contains no program.
 func noProgram(t *testing.T, platform, content string) v1.Image {
 	t.Helper()
 	return testimage.For(t, platform, testimage.Image(t, testimage.Layer(t, []testimage.File{testimage.Regular("content", content)})))

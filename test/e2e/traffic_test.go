@@ -21,20 +21,20 @@ import (
 	"kind-local-registry/config"
 )
 
-// traffic creates pods of one image at a steady rate, as dry runs, each of which must be rewritten.
+// traffic creates dry-run pods with one image at a steady rate. Each of the pods must be rewritten.
 type traffic struct {
 	kube        kubernetes.Interface
 	image, want string
 	start       time.Time
-	failedOpen  float64 // failOpenCount at the start
+	failedOpen  float64 // value of failOpenCount at the start
 	stop        func()  // stops sending and waits for pending calls
 
 	mu     sync.Mutex
 	took   []time.Duration // latency of each call
-	faults []string        // with the time since start
+	faults []string        // failed calls, with the time since start
 }
 
-// startTraffic creates perSecond pods per second until end is called. Their image is new, and present in the registry.
+// startTraffic creates perSecond pods per second until end is called. Their image is new and present in the registry.
 func startTraffic(t *testing.T, name string, perSecond int) *traffic {
 	t.Helper()
 	image, want := pushedImage(t, name)
@@ -56,7 +56,7 @@ func startTraffic(t *testing.T, name string, perSecond int) *traffic {
 	return started
 }
 
-// send makes a call per tick until ctx is done, and waits for pending calls.
+// send makes one call per interval until ctx is done, and then waits for pending calls.
 func (s *traffic) send(ctx context.Context, every time.Duration) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -90,7 +90,7 @@ func (s *traffic) call(ctx context.Context) {
 	}
 }
 
-// await waits until that many calls are answered.
+// await waits until the given number of calls have been answered.
 func (s *traffic) await(t *testing.T, calls int) {
 	t.Helper()
 	eventually(t, 2*time.Minute, fmt.Sprintf("%d calls", calls), func(context.Context) string {
@@ -103,8 +103,8 @@ func (s *traffic) await(t *testing.T, calls int) {
 	})
 }
 
-// end stops the traffic and returns its figures. It fails the test if a call failed, if a pod was not rewritten, or if the API
-// server counted a fail-open.
+// end stops the traffic and returns its figures. It fails the test if a call failed, a pod was not rewritten, or the API server
+// counted a call as failed open.
 func (s *traffic) end(t *testing.T) string {
 	t.Helper()
 	s.stop()
@@ -124,14 +124,14 @@ func (s *traffic) end(t *testing.T) string {
 		len(s.took), int(lasted.Seconds()), float64(len(s.took))/lasted.Seconds(), len(s.faults), s.took[len(s.took)*99/100].Milliseconds())
 }
 
-// pushedImage builds and pushes an image, and returns the original and the rewritten image.
+// pushedImage builds and pushes an image. It returns the original and the rewritten reference.
 func pushedImage(t *testing.T, name string) (image, rewritten string) {
 	t.Helper()
 	image = buildImage(t, "e2e/"+name+":local", name)
 	return image, mustPush(t, image)[0].Rewritten
 }
 
-// dryRun creates a pod of the image as a dry run, and returns the image that it would run.
+// dryRun creates a dry-run pod with the image and returns the image that the pod would run.
 func dryRun(ctx context.Context, kube kubernetes.Interface, image string) (string, error) {
 	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{GenerateName: "dry-run-"}, Spec: podSpec(image)}
 	made, err := kube.CoreV1().Pods(namespace).Create(ctx, pod, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
@@ -141,7 +141,8 @@ func dryRun(ctx context.Context, kube kubernetes.Interface, image string) (strin
 	return made.Spec.Containers[0].Image, nil
 }
 
-// failOpenCount returns how often the API server could not call our webhook and created the pod with its original images.
+// failOpenCount returns how many times the API server could not call our webhook and therefore created a pod with its original
+// images.
 func failOpenCount(t *testing.T) float64 {
 	t.Helper()
 	page, err := suite.kube.CoreV1().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
@@ -154,7 +155,7 @@ func failOpenCount(t *testing.T) float64 {
 	return sample(t, page, `apiserver_admission_webhook_fail_open_count\{name="`+regexp.QuoteMeta(config.WebhookName)+`",[^}]*\}`)
 }
 
-// sample returns the sum of the matching samples in a page of metrics, or 0 if none matches.
+// sample returns the sum of the samples in a metrics page that match the expression, or 0 if no sample matches.
 func sample(t *testing.T, page []byte, expression string) float64 {
 	t.Helper()
 	var sum float64

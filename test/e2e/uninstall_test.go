@@ -18,8 +18,8 @@ import (
 // uninstallTimeout is how long an uninstall may take.
 const uninstallTimeout = time.Minute
 
-// TestUninstall_InAnyOrderUngatesPodsAndLeavesNothing uninstalls the webhook while pods are gated, in every order that a
-// user may choose. Our namespace is deleted last, unless it is first.
+// TestUninstall_InAnyOrderUngatesPodsAndLeavesNothing uninstalls the webhook while pods are gated, in every order that a user may
+// choose. Our namespace is deleted either first or last.
 func TestUninstall_InAnyOrderUngatesPodsAndLeavesNothing(t *testing.T) {
 	for name, uninstall := range map[string]func(t *testing.T){
 		"the chart first":     func(t *testing.T) { installedRelease(t).uninstall(t) },
@@ -53,8 +53,8 @@ func kubectl(t *testing.T, args ...string) {
 	command(t, "kubectl", append([]string{"--kubeconfig", suite.kubeconfig}, args...)...)
 }
 
-// waitingPods creates gated pods, as admission leaves them for a push, and returns their names. The push never ends: the pusher
-// is paused until the test ends.
+// waitingPods creates gated pods, like those that wait for a push after admission, and returns their names. The push does not
+// end, because the pusher is paused until the test ends.
 func waitingPods(t *testing.T, n int) []string {
 	t.Helper()
 	docker(t, "pause", config.PusherContainer)
@@ -78,10 +78,10 @@ func waitingPods(t *testing.T, n int) []string {
 	return names
 }
 
-// waitingImage is the original image of waitingPods.
+// waitingImage is the original image of the pods that waitingPods creates.
 const waitingImage = "e2e/waiting:local"
 
-// awaitRestored waits until the pod is ungated with its original image.
+// awaitRestored waits until the pod is ungated and has its original image.
 func awaitRestored(t *testing.T, name string, limit time.Duration) {
 	t.Helper()
 	eventually(t, limit, "pod "+name+" is ungated with its original image", func(ctx context.Context) string {
@@ -96,7 +96,7 @@ func awaitRestored(t *testing.T, name string, limit time.Duration) {
 	})
 }
 
-// wantChartGone waits until no object of the chart is left, inside or outside our namespace.
+// wantChartGone waits until none of the chart's objects is left, inside or outside our namespace.
 func wantChartGone(t *testing.T, limit time.Duration) {
 	t.Helper()
 	named := metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + ours}

@@ -17,7 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// podManifest writes the manifest of a pod of one container, and returns the file's path.
+// podManifest writes the manifest of a pod with one container to a file, and returns the file's path.
 func podManifest(t *testing.T, name, image string) string {
 	t.Helper()
 	manifest := fmt.Sprintf(`apiVersion: v1
@@ -61,8 +61,8 @@ func TestPod_KeepsRunningWhenReapplied(t *testing.T) {
 	}
 }
 
-// wantStable fails the test unless the pod's container has that number of restarts and stays ready for 5 s, longer than the
-// kubelet takes to act on a change.
+// wantStable fails the test unless the pod's container has the given number of restarts and stays ready for 5 s. The kubelet
+// takes less time than that to act on a change.
 func wantStable(t *testing.T, name string, restarts int32) {
 	t.Helper()
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(time.Second) {
@@ -137,7 +137,7 @@ func TestStatefulSet_IsRewrittenOnceItsQuotaIsRaised(t *testing.T) {
 	if _, err := suite.kube.AppsV1().StatefulSets(ns).Create(t.Context(), set, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	// The StatefulSet controller retries with back-off, a dozen times in a minute. The API server calls the webhook each time.
+	// The StatefulSet controller retries with back-off, about a dozen times in a minute. The API server calls the webhook each time.
 	start := time.Now()
 	eventually(t, 2*time.Minute, "a dozen pods are refused within a minute or more", func(ctx context.Context) string {
 		events, err := suite.kube.CoreV1().Events(ns).List(ctx, metav1.ListOptions{FieldSelector: "reason=FailedCreate"})

@@ -18,7 +18,7 @@ import (
 // user is an ordinary user of the host who may use Docker.
 type user struct {
 	home       string
-	setup      string // an executable copy
+	setup      string // path of an executable copy of setup
 	credential *syscall.Credential
 }
 
@@ -47,7 +47,7 @@ func newUser(t *testing.T) user {
 	if err := os.WriteFile(setup, program, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, directory := range []string{home, filepath.Dir(home)} { // the parent directory admits root only
+	for _, directory := range []string{home, filepath.Dir(home)} { // the parent directory is accessible only to root
 		if err := os.Chown(directory, id, id); err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +55,7 @@ func newUser(t *testing.T) user {
 	return user{home, setup, &syscall.Credential{Uid: id, Gid: id, Groups: []uint32{group}}}
 }
 
-// mustRun runs setup as the user and returns its stdout. It fails the test on an error.
+// mustRun runs setup as the user and returns its stdout. It fails the test if setup fails.
 func (u user) mustRun(t *testing.T, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), u.setup, args...)

@@ -30,7 +30,7 @@ func TestUp_ReportsErrorsOnOneLineAndLeavesNothing(t *testing.T) {
 
 	tests := map[string]struct {
 		env, args []string
-		want      string // expression that the last line must match
+		want      string // regular expression that the last line must match
 	}{
 		"Docker is not running": {
 			env: []string{"DOCKER_HOST=unix:///nowhere/docker.sock"}, want: `unix:///nowhere/docker\.sock.*start it`,
@@ -69,7 +69,7 @@ func TestUp_ReportsErrorsOnOneLineAndLeavesNothing(t *testing.T) {
 	}
 }
 
-// listDockerObjects lists all containers, volumes and networks of Docker.
+// listDockerObjects lists all of Docker's containers, volumes and networks.
 func listDockerObjects(t *testing.T) string {
 	t.Helper()
 	return strings.Join([]string{

@@ -1,6 +1,6 @@
-// Package load measures admission under load. It sends AdmissionReviews, as the API server does, to a webhook in a process
-// of its own on one processor, and measures latency, answers and peak memory. The tests run one after another, so as not to
-// measure each other. Other load on the machine affects the results.
+// Package load measures admission under load. It acts as the API server and sends AdmissionReviews to a webhook that runs in a
+// separate process on one processor. It measures latency, answers and peak memory. The tests run one after another, because
+// concurrent tests would affect each other's results. Other load on the machine also affects the results.
 //
-// It needs the build tag load (make test-load). LOAD_DURATION is how long each test sends, 10s by default.
+// It requires the build tag load (make test-load). LOAD_DURATION sets how long each test sends requests. The default is 10s.
 package load

@@ -11,11 +11,11 @@ import (
 
 // sample is the outcome of one request.
 type sample struct {
-	// latency is the time from when the request was due until the end of its answer.
+	// latency is the time from the moment at which the request was due until the end of its answer.
 	latency time.Duration
-	// err is why the API server would not accept the answer.
+	// err is not nil if the API server would reject the answer.
 	err error
-	// allowed means that the pod may be created, rewritten that the answer has a patch.
+	// allowed means that the pod may be created. rewritten means that the answer contains a patch.
 	allowed, rewritten bool
 }
 
@@ -26,7 +26,7 @@ type figures struct {
 	firstError                          error
 }
 
-// measure returns the figures of at least one sample.
+// measure returns the figures for the samples. There must be at least one sample.
 func measure(samples []sample) figures {
 	f := figures{requests: len(samples)}
 	var latencies []time.Duration
@@ -55,10 +55,10 @@ func (f figures) String() string {
 		f.requests, f.errors, f.denied, f.rewritten, rounded(f.p50), rounded(f.p99), rounded(f.max))
 }
 
-// rounded returns the duration, rounded to 10 µs.
+// rounded rounds the duration to 10 µs.
 func rounded(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
 
-// wantAllAllowed fails the test unless every request was answered and every pod allowed.
+// wantAllAllowed fails the test unless every request was answered and every pod was allowed.
 func (f figures) wantAllAllowed(t *testing.T) {
 	t.Helper()
 	if f.errors > 0 || f.denied > 0 {
@@ -66,7 +66,8 @@ func (f figures) wantAllAllowed(t *testing.T) {
 	}
 }
 
-// wantAllRewritten fails the test unless every answer has a patch: an answer without a lookup is fast, and useless.
+// wantAllRewritten fails the test unless every answer contains a patch. Otherwise, answers without a lookup, which are fast but
+// useless, would improve the figures.
 func (f figures) wantAllRewritten(t *testing.T) {
 	t.Helper()
 	f.wantAllAllowed(t)

@@ -11,9 +11,10 @@ import (
 const (
 	// perSecond is the number of pods created per second.
 	perSecond = 200
-	// small is the size in bytes of a pod without its image. Most manifests are no bigger.
+	// small is the size of a pod in bytes, not counting its image. Most manifests are no larger.
 	small = 1_000
-	// attempts is the number of runs, of which one must be within the limits: a busy machine only makes results worse.
+	// attempts is the maximum number of runs. One run within the limits is enough, because a busy machine can only make results
+	// worse.
 	attempts = 3
 	// grace is the time within which the webhook must detect a hung pusher.
 	grace = 5 * time.Second
@@ -26,8 +27,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// The p99 latency is at most 5 ms, or on a slow machine at most twice the p99 latency of a plain server that only looks up the
-// image. On every machine the median is at most 2 ms above that of the plain server, which is what 5 ms leave on a quiet one.
+// The webhook is compared with a plain server that only looks up the image. The webhook's p99 latency may be at most 5 ms or, on
+// a slow machine, twice the plain server's p99 latency. Its median latency may be at most 2 ms above the plain server's. This is
+// about what the limit of 5 ms allows on a quiet machine.
 func TestLoad_LatencyStaysLow(t *testing.T) { //nolint:paralleltest // measures
 	backend := startPusher(t, answer)
 	s, plain := startWebhook(t, backend), startPlainServer(t, backend)
@@ -72,7 +74,7 @@ func TestLoad_MemoryStaysLow(t *testing.T) { //nolint:paralleltest // measures
 	wantAtMost(t, "peak memory", peak, limit)
 }
 
-// duration returns how long a test sends.
+// duration returns how long a test sends requests.
 func duration(t *testing.T) time.Duration {
 	t.Helper()
 	set := os.Getenv("LOAD_DURATION")

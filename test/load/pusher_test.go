@@ -15,13 +15,13 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// fakePusher is a pusher that answers lookups only.
+// fakePusher is a pusher that answers only lookups.
 type fakePusher struct {
 	address     string
 	credentials pusher.Credentials
 }
 
-// startPusher starts a pusher whose lookups the handler answers. It stops with the test.
+// startPusher starts a pusher whose lookups the handler answers. It stops when the test ends.
 func startPusher(t *testing.T, handler http.HandlerFunc) fakePusher {
 	t.Helper()
 	credentials, err := pusher.NewCredentials(time.Now())
@@ -34,18 +34,18 @@ func startPusher(t *testing.T, handler http.HandlerFunc) fakePusher {
 	}
 	server := httptest.NewUnstartedServer(handler)
 	server.TLS = security
-	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // the webhook's process is killed during its calls
+	server.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError) // the webhook is killed during its calls
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return fakePusher{server.Listener.Addr().String(), credentials}
 }
 
-// answer reports every image as present in the registry, after a millisecond.
+// answer waits for one millisecond and reports the image as present in the registry.
 func answer(w http.ResponseWriter, _ *http.Request) {
 	time.Sleep(time.Millisecond)
 	digest := "sha256:" + strings.Repeat("0", 64)
 	_ = json.NewEncoder(w).Encode(rewrite.Presence{OnHost: true, ImageID: digest, Digest: digest, Served: digest})
 }
 
-// hang never answers.
+// hang never answers a request.
 func hang(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }

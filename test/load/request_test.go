@@ -22,8 +22,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// sendSteadily sends perSecond reviews per second without waiting for earlier answers (an open loop), and returns a sample of
-// each, in order.
+// sendSteadily sends perSecond reviews per second without waiting for earlier answers (an open loop). It returns one sample for
+// each review, in order.
 func (s server) sendSteadily(t *testing.T, perSecond int, during time.Duration, padding int) []sample {
 	t.Helper()
 	samples := make([]sample, int(during.Seconds()*float64(perSecond)))
@@ -39,7 +39,7 @@ func (s server) sendSteadily(t *testing.T, perSecond int, during time.Duration, 
 	return samples
 }
 
-// sendConcurrently runs that many callers, each of which sends its next review after the previous answer.
+// sendConcurrently runs the given number of callers. Each caller sends its next review when it has received the previous answer.
 func (s server) sendConcurrently(t *testing.T, callers int, during time.Duration, padding int) (samples []sample) {
 	t.Helper()
 	var mu sync.Mutex
@@ -60,7 +60,7 @@ func (s server) sendConcurrently(t *testing.T, callers int, during time.Duration
 	return samples
 }
 
-// send sends one review and measures its latency from when it was due.
+// send sends one review and measures its latency from the moment at which it was due.
 func (s server) send(ctx context.Context, body []byte, due time.Time) (got sample) {
 	response, err := s.post(ctx, body)
 	got.latency = time.Since(due)
@@ -84,7 +84,7 @@ func (s server) post(ctx context.Context, body []byte) (*admissionv1.AdmissionRe
 		return nil, err
 	}
 	defer func() { _ = answer.Body.Close() }()
-	content, err := io.ReadAll(answer.Body) // to its end, so that the connection is reused
+	content, err := io.ReadAll(answer.Body) // reading to the end lets the client reuse the connection
 	if err != nil {
 		return nil, fmt.Errorf("reading the answer with status %s: %w", answer.Status, err)
 	}
@@ -98,8 +98,8 @@ func (s server) post(ctx context.Context, body []byte) (*admissionv1.AdmissionRe
 	return reviewed.Response, nil
 }
 
-// review returns an AdmissionReview of the pod with that number, with about padding bytes beside its image. Every pod has an
-// image of its own, so that no lookup is cached.
+// review returns an AdmissionReview for the pod with the given number. The pod has about padding bytes in addition to its image.
+// Every pod has a different image, so that no lookup is cached.
 func review(t *testing.T, number, padding int) []byte {
 	t.Helper()
 	name := fmt.Sprintf("pod-%d", number)
@@ -128,7 +128,7 @@ func review(t *testing.T, number, padding int) []byte {
 	return body
 }
 
-// environment returns variables of about padding bytes as JSON. Many small values take more memory than a large one.
+// environment returns variables that take about padding bytes as JSON. Many small values use more memory than a large one.
 func environment(padding int) (variables []corev1.EnvVar) {
 	const each = 100
 	for i := range padding / each {

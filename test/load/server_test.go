@@ -32,19 +32,19 @@ import (
 	"kind-local-registry/webhook/lookup"
 )
 
-// serverVariable is the environment variable with which the test binary runs as the server.
+// serverVariable is the environment variable that makes the test binary run as the server.
 const serverVariable = "LOAD_SERVER"
 
 // token identifies the API server's requests.
 const token = "some-token"
 
-// parameters are what the server reads from its standard input.
+// parameters are the settings that the server reads from its standard input.
 type parameters struct {
 	// Pusher is the address of the pusher.
 	Pusher string
-	// Credentials are for the pusher. The server's certificate in them is also the webhook's.
+	// Credentials are the pusher's credentials. The webhook also serves with the pusher's server certificate.
 	Credentials pusher.Credentials
-	// Plain selects newPlainHandler in place of the webhook.
+	// Plain selects newPlainHandler instead of the webhook.
 	Plain bool
 }
 
@@ -76,10 +76,10 @@ func serve(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error
 	if err != nil {
 		return err
 	}
-	// The timeouts are those of controller-runtime's server.
+	// controller-runtime's server has the same timeouts.
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 32 * time.Second, IdleTimeout: 90 * time.Second}
 	go func() {
-		_ = decoder.Decode(&params) // returns when stdin ends
+		_ = decoder.Decode(&params) // blocks until stdin ends
 		_ = server.Close()
 	}()
 	if _, err := fmt.Fprintln(stdout, listener.Addr()); err != nil {
@@ -92,7 +92,7 @@ func serve(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error
 	return nil
 }
 
-// newHandler returns the webhook as webhook/app composes it.
+// newHandler returns the webhook's handler, assembled in the same way as in webhook/app.
 func newHandler(ctx context.Context, params parameters, log logr.Logger) (http.Handler, error) {
 	c := params.Credentials
 	security, err := pusher.ClientTLS(c.CA, c.ClientCert, c.ClientKey)
@@ -116,7 +116,7 @@ func newHandler(ctx context.Context, params parameters, log logr.Logger) (http.H
 	}, func() string { return token }), nil
 }
 
-// newPlainHandler returns the baseline: it looks up one image and allows the pod unchanged.
+// newPlainHandler returns the handler for the baseline, which looks up one image and allows the pod unchanged.
 func newPlainHandler(backend *pusher.Client) http.Handler {
 	app, _ := rewrite.Parse("load/app:local") // a valid reference
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -139,13 +139,13 @@ type server struct {
 	client *http.Client
 }
 
-// startWebhook starts the webhook with that pusher, in a process on one processor. It stops with the test.
+// startWebhook starts the webhook with the pusher, in a separate process on one processor. The process stops when the test ends.
 func startWebhook(t *testing.T, backend fakePusher) server {
 	t.Helper()
 	return start(t, parameters{Pusher: backend.address, Credentials: backend.credentials})
 }
 
-// startPlainServer is startWebhook, with the plain handler in place of the webhook.
+// startPlainServer is like startWebhook, with the plain handler instead of the webhook.
 func startPlainServer(t *testing.T, backend fakePusher) server {
 	t.Helper()
 	return start(t, parameters{Pusher: backend.address, Credentials: backend.credentials, Plain: true})
@@ -154,7 +154,7 @@ func startPlainServer(t *testing.T, backend fakePusher) server {
 func start(t *testing.T, params parameters) server {
 	t.Helper()
 	command := exec.CommandContext(t.Context(), os.Args[0])
-	command.Env = append(os.Environ(), serverVariable+"=1", "GOMAXPROCS=1", "GOMEMLIMIT=48MiB") // the limit is the chart's
+	command.Env = append(os.Environ(), serverVariable+"=1", "GOMAXPROCS=1", "GOMEMLIMIT=48MiB") // the chart sets the same memory limit
 	stdin, err := command.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -177,8 +177,8 @@ func start(t *testing.T, params parameters) server {
 	return server{command.Process.Pid, "https://" + strings.TrimSpace(address) + webhook.Path + "/" + token, newClient(t, params.Credentials)}
 }
 
-// newClient returns a client like the API server's: HTTP/1.1, up to 25 idle connections (k8s.io/client-go/transport), and the
-// timeout of the chart's webhook configuration.
+// newClient returns a client like the API server's. It uses HTTP/1.1, up to 25 idle connections (k8s.io/client-go/transport), and
+// the timeout in the chart's webhook configuration.
 func newClient(t *testing.T, c pusher.Credentials) *http.Client {
 	t.Helper()
 	security, err := pusher.ClientTLS(c.CA, c.ClientCert, c.ClientKey)
@@ -190,7 +190,7 @@ func newClient(t *testing.T, c pusher.Credentials) *http.Client {
 	return &http.Client{Transport: transport, Timeout: 5 * time.Second}
 }
 
-// peak returns the peak memory of the process: VmHWM of proc_pid_status(5).
+// peak returns the process's peak memory, VmHWM in proc_pid_status(5).
 func (s server) peak(t *testing.T) size {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid))

@@ -1,2 +1,3 @@
-// Package testimage builds unusual images that have broken tools before, for the tests with real daemons and real nodes.
+// Package testimage builds unusual images, of kinds that have broken other tools. The tests use them with real daemons and real
+// nodes.
 package testimage

@@ -13,13 +13,13 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 )
 
-// Child is an image in an index. Its platform is that of its config.
+// Child is an image in an index. Its platform is taken from its config.
 type Child struct {
 	Image       v1.Image
-	Attestation bool // not a runnable image: it describes the provenance of the others
+	Attestation bool // not a runnable image, but a description of the other images' provenance
 }
 
-// Layout returns the archive of an OCI image layout with an index of the images, as docker buildx writes it.
+// Layout returns an archive of an OCI image layout with an index of the images, in the format that docker buildx writes.
 func Layout(t testing.TB, reference string, children ...Child) *bytes.Buffer {
 	t.Helper()
 	var index v1.ImageIndex = empty.Index

@@ -22,12 +22,13 @@ type File struct {
 	tar.Header
 
 	Content string
-	// Binary means that the size in the header is a binary number, as for a file of 8 GiB or more, which the octal field
-	// cannot represent.
+	// Binary means that the header contains the size as a binary number. Tar normally does this only for sizes of 8 GiB or more,
+	// which the octal field cannot represent.
 	Binary bool
 }
 
-// All returns images, keyed by what is unusual about them, as the files of each layer, lowest layer first.
+// All returns images, keyed by what is unusual about them. Each image is a list of layers, lowest layer first, and each layer is
+// a list of files.
 func All() map[string][][]File {
 	numbered := func(n int) (layers [][]File) {
 		for i := range n {
@@ -83,7 +84,7 @@ func binarySize(name, content string) File {
 	return f
 }
 
-// Layer returns the tar archive of the files.
+// Layer returns a tar archive that contains the files.
 func Layer(t testing.TB, files []File) []byte {
 	t.Helper()
 	var layer bytes.Buffer
@@ -110,7 +111,7 @@ func Layer(t testing.TB, files []File) []byte {
 	return layer.Bytes()
 }
 
-// writeBinary replaces a header's size by its base-256 form, and updates the checksum
+// writeBinary replaces the size in a header with its base-256 form and updates the checksum
 // (https://www.gnu.org/software/tar/manual/html_node/Extensions.html).
 func writeBinary(header []byte, size int64) {
 	field, checksum := header[124:136], header[148:156]
@@ -124,7 +125,7 @@ func writeBinary(header []byte, size int64) {
 	copy(checksum, fmt.Sprintf("%06o\x00", sum))
 }
 
-// Image returns an image of the layers, which are tar archives, for this machine's platform.
+// Image returns an image with the layers, given as tar archives, for this machine's platform.
 func Image(t testing.TB, layers ...[]byte) v1.Image {
 	t.Helper()
 	image := empty.Image
@@ -140,7 +141,7 @@ func Image(t testing.TB, layers ...[]byte) v1.Image {
 	return For(t, "linux/"+runtime.GOARCH, image)
 }
 
-// For returns the image with that platform in its config.
+// For returns a copy of the image with the platform set in its config.
 func For(t testing.TB, platform string, image v1.Image) v1.Image {
 	t.Helper()
 	config, err := image.ConfigFile()

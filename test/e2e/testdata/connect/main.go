@@ -1,5 +1,6 @@
-// Command connect keeps connections to a TLS server open, half of them idle and half with a request whose body never arrives.
-// Its arguments are the server's host:port and the number of connections. It prints that number and runs until it is killed.
+// Command connect keeps connections to a TLS server open. Half of them are idle, and half have sent a request whose body never
+// arrives. Its arguments are the server's host:port and the number of connections. It prints this number and runs until it is
+// killed.
 package main
 
 import (
@@ -29,7 +30,7 @@ func main() {
 		open(i)
 	}
 	fmt.Println("connected", number, err)
-	for { // reopen what the server closes
+	for { // reopen connections that the server closes
 		for i, c := range connections {
 			if c == nil {
 				open(i)

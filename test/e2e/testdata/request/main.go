@@ -1,4 +1,4 @@
-// Command request sends a request for each argument METHOD=URL, and prints its method and status on a line.
+// Command request sends a request for each argument METHOD=URL, and prints the request's method and status on one line.
 package main
 
 import (

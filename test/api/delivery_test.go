@@ -81,7 +81,7 @@ func TestDelivery_AnnotatesThePodWithThePushError(t *testing.T) {
 	shared.host.add("failing/app:local", image{failures: 3})
 	p := create(t, pod(newNamespace(t), "failing/app:local"))
 
-	eventually(t, p, "showing the error", hasProgress("retrying: pushing failing/app:local: the registry is unavailable, in a test"))
+	eventually(t, p, "showing the error", hasProgress("retrying: pushing failing/app:local: the registry is unavailable (simulated by a test)"))
 	eventually(t, p, "ungated", ungated)
 	if !hasProgress("")(p) {
 		t.Errorf("annotations = %v, want no progress annotation on an ungated pod", p.Annotations)

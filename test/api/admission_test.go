@@ -104,7 +104,7 @@ func TestAdmission_DryRunHasNoSideEffects(t *testing.T) {
 	if err := shared.Get(t.Context(), client.ObjectKeyFromObject(p), p); !apierrors.IsNotFound(err) {
 		t.Errorf("reading the pod: %v, want not found", err)
 	}
-	// When a later pod has been delivered, any push for the dry run would already have begun.
+	// By the time a later pod has been delivered, any push for the dry run would have begun.
 	shared.host.add("dry/later:local", image{})
 	eventually(t, create(t, pod(p.Namespace, "dry/later:local")), "ungated", ungated)
 	if n := shared.host.pushesBegun("dry/run:local"); n != 0 {

@@ -19,7 +19,7 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// webhookPath returns the webhook's path with the token from its Secret.
+// webhookPath returns the webhook's path, which ends with the token from the webhook's Secret.
 func webhookPath(t *testing.T) string {
 	t.Helper()
 	secret := &corev1.Secret{}
@@ -29,7 +29,7 @@ func webhookPath(t *testing.T) string {
 	return "/pods/" + string(secret.Data["token"])
 }
 
-// callsPath reports whether every webhook in the configuration has the path.
+// callsPath reports whether the path of every webhook in the configuration ends with path.
 func callsPath(t *testing.T, path string) bool {
 	t.Helper()
 	for _, webhook := range configuration(t).Webhooks {
@@ -100,7 +100,7 @@ func TestCaller_StrangerIsAnsweredWithoutEventOrPush(t *testing.T) {
 			t.Errorf("POST %s: status %s, want 200 OK", path, answer.Status)
 		}
 	}
-	// Events are written in order. The Event about a pod that the API server admits now follows any Events about the forged reviews.
+	// Events are written in order. A pod that is created only now gets its Event after any Events about the forged reviews.
 	admitted := create(t, pod(ns, "forged/refused:local"))
 	var events eventsv1.EventList
 	await(t, "reported by an Event", func() bool {

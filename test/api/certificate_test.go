@@ -87,7 +87,7 @@ func TestCertificate_IsSharedAndRenewedByTwoReplicas(t *testing.T) {
 	wantImages(t, create(t, pod(newNamespace(t), "cert/app:local")), pinned("cert/app:local"))
 }
 
-// While processes are still running, an uninstall deletes first the configuration and then the Secret.
+// An uninstall deletes the configuration and then the Secret, both while processes are still running.
 func TestCertificate_IsNotRecreatedWithoutAWebhookConfiguration(t *testing.T) {
 	secret := client.ObjectKey{Namespace: newNamespace(t), Name: config.ServingSecret}
 	keeper := &certs.Keeper{Client: shared, Secret: secret, Configuration: secret.Namespace, DNSNames: []string{"localhost"}}
@@ -132,7 +132,7 @@ func caBundle(t *testing.T) []byte {
 	return first
 }
 
-// servedCertificate returns the certificate with which the process on the port serves.
+// servedCertificate returns the certificate that the process on the port presents.
 func servedCertificate(t *testing.T, port int) *x509.Certificate {
 	t.Helper()
 	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} // #nosec G402 -- the test inspects the certificate
@@ -144,7 +144,7 @@ func servedCertificate(t *testing.T, port int) *x509.Certificate {
 	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0]
 }
 
-// await waits until the condition is true. It fails the test if this takes longer than patience.
+// await waits until the condition is true. It fails the test if this takes longer than the limit, patience.
 func await(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !condition(); {

@@ -27,7 +27,7 @@ import (
 // startTimeout is how long the process may take to become ready.
 const startTimeout = 30 * time.Second
 
-// cluster is an API server with the chart installed, and the webhook's process.
+// cluster consists of an API server on which the chart is installed, and of the webhook's process.
 type cluster struct {
 	client.Client
 
@@ -67,8 +67,8 @@ func newCluster(ctx context.Context, access *rest.Config, log logr.Logger) (*clu
 	return created, created.install(ctx)
 }
 
-// install applies the chart like Helm, but without the hooks, and with a URL instead of the webhook's Service, because no Service
-// leads to this process.
+// install applies the chart like Helm, but without the hooks. It replaces the webhook's Service with a URL, because no Service
+// leads to the process.
 func (c *cluster) install(ctx context.Context) error {
 	objects, err := charttest.ObjectsIn(c.access, map[string]any{"pusher": map[string]any{"address": "172.18.255.253"}})
 	if err != nil {
@@ -93,8 +93,8 @@ func (c *cluster) install(ctx context.Context) error {
 	return nil
 }
 
-// url returns the webhook's URL. It keeps the path in an existing configuration, because the webhook sets the path and the chart
-// does not.
+// url returns the webhook's URL. If the configuration exists, its URL stays the same, because the webhook has added the path,
+// which the chart does not contain.
 func (c *cluster) url(ctx context.Context) (string, error) {
 	found := &admissionv1.MutatingWebhookConfiguration{}
 	err := c.Get(ctx, client.ObjectKey{Name: config.Name}, found)
@@ -107,7 +107,7 @@ func (c *cluster) url(ctx context.Context) (string, error) {
 	return *found.Webhooks[0].ClientConfig.URL, nil
 }
 
-// process returns the configuration with which the chart runs the process. The process has only the rights of its ServiceAccount.
+// process returns the configuration that the process gets from the chart. The process has only the rights of its ServiceAccount.
 func (c *cluster) process() process {
 	access := rest.CopyConfig(c.access)
 	access.Impersonate.UserName = config.ServiceAccountUser()

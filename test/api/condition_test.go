@@ -112,8 +112,8 @@ func TestConditions_CallTheWebhookOnlyIfAnImageChanges(t *testing.T) {
 	}
 }
 
-// wantCalled makes the request. If want is true, it fails the test unless the API server calls the webhook; otherwise, it fails
-// the test if the API server calls the webhook. The API server may call the webhook twice if the pod in its cache is stale.
+// wantCalled makes the request. It fails the test if the API server calls the webhook although want is false, or does not call it
+// although want is true. The API server may call the webhook twice if the pod in its cache is stale.
 func wantCalled(t *testing.T, what string, calls *atomic.Int64, want bool, request func() error) {
 	t.Helper()
 	before := calls.Load()

@@ -12,7 +12,7 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// debug adds an ephemeral container to a pod, like kubectl debug.
+// debug adds an ephemeral container to a pod, as kubectl debug does.
 func debug(t *testing.T, p *corev1.Pod, name, image string) {
 	t.Helper()
 	p.Spec.EphemeralContainers = append(p.Spec.EphemeralContainers, corev1.EphemeralContainer{

@@ -120,7 +120,7 @@ func TestHeal_WaitsForTheKubeletsNextAttempt(t *testing.T) {
 	}
 	failPulls(t, p) // at first, the kubelet reports this for the new image, too
 
-	// When a later pod has been healed, a second healing of this pod would already have happened.
+	// By the time a later pod has been healed, this pod would have been healed again.
 	failPulls(t, other)
 	eventually(t, other, "healed", func(p *corev1.Pod) bool { return images(p) != pinned("heal/once:local") })
 	eventually(t, p, "healed once only", func(p *corev1.Pod) bool { return images(p) == untagged })
@@ -134,7 +134,7 @@ func TestHeal_SkipsKubeSystem(t *testing.T) {
 	p.GenerateName, p.Name = "system-", ""
 	failPulls(t, create(t, p))
 
-	// When a later pod has been healed, the pod in kube-system would already have been healed, too.
+	// By the time a later pod has been healed, the pod in kube-system would have been healed, too.
 	other := create(t, pod(newNamespace(t), "heal/other:local"))
 	before := images(other)
 	failPulls(t, other)

@@ -15,7 +15,7 @@ import (
 
 // image is an image on the fake host.
 type image struct {
-	// inRegistry means that the image is already present in the registry before any push.
+	// inRegistry means that the image is in the registry before any push.
 	inRegistry bool
 	// hangLookup makes every lookup of the image hang.
 	hangLookup bool
@@ -23,16 +23,16 @@ type image struct {
 	lookupRefusal rewrite.Reason
 	// pushRefusal is the reason why the image cannot be pushed, if only the push detects it.
 	pushRefusal rewrite.Reason
-	// failures is the number of pushes of the image that fail before one succeeds.
+	// failures is how many pushes of the image fail before one succeeds.
 	failures int
-	// unblock blocks pushes until the channel is closed. If it is nil, pushes do not block.
+	// unblock is nil or a channel. Pushes block until the channel is closed.
 	unblock chan struct{}
-	// progress is the progress that blocked pushes report.
+	// progress is reported by blocked pushes.
 	progress webhook.Progress
 }
 
-// host is a fake pusher that looks up and pushes images on a fake host. These tests cover neither a real pusher nor a real
-// registry.
+// host is a fake host and its fake pusher, which looks up and pushes the host's images. These tests cover neither a real pusher
+// nor a real registry.
 type host struct {
 	mu     sync.Mutex
 	images map[string]*image
@@ -52,14 +52,14 @@ func (h *host) add(name string, i image) {
 	h.begun[normal(name)] = 0
 }
 
-// pushesBegun returns the number of pushes of the image that have begun.
+// pushesBegun returns how many pushes of the image have begun.
 func (h *host) pushesBegun(name string) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.begun[normal(name)]
 }
 
-// pushesDone returns the number of pushes of the image that have succeeded.
+// pushesDone returns how many pushes of the image have succeeded.
 func (h *host) pushesDone(name string) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()

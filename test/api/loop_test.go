@@ -73,7 +73,7 @@ func wantOwnerEvent(t *testing.T, owner *corev1.ConfigMap, reason string) {
 	})
 }
 
-// maxAddedLatency limits the time that the webhook adds to the creation of a pod, at the 99th percentile.
+// maxAddedLatency limits the 99th percentile of the time that the webhook adds to creating a pod.
 const maxAddedLatency = 20 * time.Millisecond
 
 // This test measures time, so it is not parallel.

@@ -19,9 +19,9 @@ import (
 	"kind-local-registry/config"
 )
 
-// addInjector registers another mutating webhook for a namespace's pods. Like a service mesh, that webhook adds a container with
-// the image to each pod that does not have a container with that name yet. The API server calls webhooks in the order of their
-// names.
+// addInjector registers another mutating webhook for a namespace's pods. Like a service mesh's webhook, it adds a container with
+// the given name and image to every pod that has no container of that name yet. The API server calls webhooks in the order of
+// their names.
 func addInjector(t *testing.T, name, ns, image string) {
 	t.Helper()
 	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -80,7 +80,7 @@ func TestAdmission_RewritesContainersInjectedByOtherWebhooks(t *testing.T) {
 	addInjector(t, "a-first", ns, "mesh/first:local")
 	addInjector(t, "z-last", ns, "mesh/last:local")
 
-	// The API server notices the two webhooks only some time after their creation.
+	// The API server notices the two webhooks only some time after they are created.
 	var p *corev1.Pod
 	await(t, "injected by both", func() bool {
 		p = pod(ns, "mesh/app:local")

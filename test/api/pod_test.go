@@ -47,7 +47,7 @@ func create(t *testing.T, p *corev1.Pod, options ...client.CreateOption) *corev1
 	return p
 }
 
-// eventually reads the pod until the condition is true. It fails the test if this takes longer than patience.
+// eventually reads the pod until the condition is true. It fails the test if this takes longer than the limit, patience.
 func eventually(t *testing.T, p *corev1.Pod, what string, condition func(*corev1.Pod) bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; {
@@ -86,7 +86,7 @@ func images(p *corev1.Pod) string {
 	return strings.Join(all, " ")
 }
 
-// pinned returns the rewritten image with its digest.
+// pinned returns the image's rewritten reference, which contains the digest.
 func pinned(image string) string { return "localhost:5001/" + image + "@" + digestOf(image) }
 
 // wantImages fails the test unless the pod has exactly these images.
@@ -97,8 +97,7 @@ func wantImages(t *testing.T, p *corev1.Pod, want ...string) {
 	}
 }
 
-// wantEvent fails the test unless the pod gets an Event with the given type and reason, and with a note that contains the given
-// note.
+// wantEvent fails the test unless the pod gets an Event with the given type and reason, and with the given text in its note.
 func wantEvent(t *testing.T, p *corev1.Pod, kind, reason, note string) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; {

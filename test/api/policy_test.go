@@ -178,7 +178,7 @@ func TestPolicy_ConfinesTheServiceAccountToItsOwnObjects(t *testing.T) {
 	}
 }
 
-// tokenSecret returns a Secret to which Kubernetes would add a token for the ServiceAccount.
+// tokenSecret returns a Secret that Kubernetes would fill with a token for the ServiceAccount.
 func tokenSecret() *corev1.Secret {
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{

@@ -16,8 +16,8 @@ import (
 	"kind-local-registry/webhook/reachability"
 )
 
-// awaitReady waits until the webhook is reachable, like the chart's Job and with the rights of its ServiceAccount. It gives up
-// after limit.
+// awaitReady waits until the webhook is reachable, as the chart's Job does, and with the rights of the Job's ServiceAccount. It
+// gives up after limit.
 func awaitReady(t *testing.T, limit time.Duration) (answeredBy string, err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)

@@ -113,8 +113,8 @@ func TestUninstall_OneStuckPodDoesNotBlockTheOthers(t *testing.T) {
 	eventually(t, p, "ungated", ungated)
 }
 
-// refuseUpdates makes the API server refuse every update of pods in the pod's namespace, by registering an unreachable validating
-// webhook.
+// refuseUpdates registers an unreachable validating webhook, so that the API server refuses every pod update in the pod's
+// namespace.
 func refuseUpdates(t *testing.T, p *corev1.Pod) {
 	t.Helper()
 	configuration := &admissionv1.ValidatingWebhookConfiguration{
@@ -146,8 +146,7 @@ func refuseUpdates(t *testing.T, p *corev1.Pod) {
 	})
 }
 
-// recreateNamespace finishes the deletion of our namespace, because no controller is running that would finish it, and recreates
-// the namespace.
+// recreateNamespace finishes deleting our namespace, because no namespace controller is running, and creates it again.
 func recreateNamespace(t *testing.T) {
 	t.Helper()
 	ctx := context.Background()

@@ -25,9 +25,9 @@ import (
 	"kind-local-registry/test/testimage"
 )
 
-// TestSources_GiveTheSameImageForEveryShape reads every shape of image from every source of every daemon. Each source must return
-// each blob once, with content that matches its digest. The config and the diffIDs must be those of the image. Pushes from all of
-// a daemon's sources must upload the same image manifest.
+// TestSources_GiveTheSameImageForEveryShape reads images of every shape from every source of every daemon. Each source must
+// return each blob once, with content that matches its digest. The config and the diffIDs must be those of the original image.
+// Pushes from all of a daemon's sources must upload the same image manifest.
 func TestSources_GiveTheSameImageForEveryShape(t *testing.T) {
 	t.Parallel()
 	for kind, files := range testimage.All() {
@@ -80,7 +80,8 @@ func conforms(t *testing.T, d *daemon, reference string, want v1.Image) {
 	}
 }
 
-// sameDigest fails the test unless the image manifest is the one that results for every daemon that does not keep manifests.
+// sameDigest fails the test unless a push from a fake daemon uploads one of the image manifests. If daemons do not keep
+// manifests, the manifest must not depend on the daemon.
 func sameDigest(t *testing.T, d *daemon, manifests map[digest.Digest]string, image v1.Image) {
 	t.Helper()
 	e := before25(t, image, "same:1")
@@ -183,7 +184,7 @@ func pushed(t *testing.T, contents push.Contents, source push.Source) digest.Dig
 	if err != nil {
 		t.Fatalf("pulling the image from %s: %v", source.Name(), err)
 	}
-	// Full validation would fail, because ggcr expects compressed layers.
+	// Full validation would fail, because go-containerregistry expects compressed layers.
 	if err := validate.Image(pulled, validate.Fast); err != nil {
 		t.Errorf("validating the image from %s: %v", source.Name(), err)
 	}

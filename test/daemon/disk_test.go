@@ -19,8 +19,8 @@ import (
 	"kind-local-registry/test/dockerd"
 )
 
-// TestPush_NeedsDaemonDiskSpaceOnlyForSave fills a daemon's disk. The layers can still be read, but a push by save fails because
-// the daemon first writes the whole image to that disk.
+// TestPush_NeedsDaemonDiskSpaceOnlyForSave fills a daemon's disk. The layers can still be read, but a push that uses docker save
+// fails, because the daemon first writes the whole image to that disk.
 func TestPush_NeedsDaemonDiskSpaceOnlyForSave(t *testing.T) {
 	t.Parallel()
 	d := smallDockerd(t, "64m")

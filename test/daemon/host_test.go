@@ -144,7 +144,7 @@ func allowForwarding(t *testing.T, bridge string) {
 	})
 }
 
-// open opens the daemon in the same way as setup.
+// open opens the daemon as setup does.
 func (h *setupHost) open(t *testing.T) *host.System {
 	t.Helper()
 	system, err := host.Open(t.Context(), host.Options{RegistryPort: h.port})
@@ -167,7 +167,7 @@ func (h *setupHost) up(t *testing.T) {
 	}
 }
 
-// push pushes the image in the same way as setup push.
+// push pushes the image as setup push does.
 func (h *setupHost) push(t *testing.T, image string) error {
 	pushed, err := h.open(t).Push(t.Context(), []string{image}, silent{})
 	if err != nil {
@@ -196,7 +196,7 @@ func (h *setupHost) asUser(f func()) {
 	<-done
 }
 
-// addStoppedNode creates a kind cluster's node that is not running and is configured to pull from our registry.
+// addStoppedNode creates a stopped node of a kind cluster. The node is configured to pull from our registry.
 func (h *setupHost) addStoppedNode(t *testing.T, cluster string) {
 	t.Helper()
 	noise(t, h.daemon, "kindest/node:test", 1000, 80)

@@ -21,8 +21,8 @@ import (
 )
 
 // TestLookup_ReportsOnlyPulledImages adds images to the daemon in every way that does not require a container. With the
-// containerd image store, Docker reports which images were pulled only from API 1.53 on. With an earlier API, a lookup reports
-// none of them as pulled.
+// containerd image store, Docker needs API 1.53 or later to report which images were pulled. With an earlier API version, lookups
+// report no image as pulled.
 func TestLookup_ReportsOnlyPulledImages(t *testing.T) {
 	t.Parallel()
 	eachDaemon(t, func(t *testing.T, d *daemon) {

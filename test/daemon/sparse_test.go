@@ -15,7 +15,7 @@ import (
 )
 
 // TestPush_PushesOrRefusesSparseFiles uses a layer in which GNU tar has omitted a file's holes. Docker does not build such layers
-// but can load them. Docker's own image store then returns a different tar for the layer, even with docker save.
+// but can load them. Docker's own image store then returns a tar that differs from the loaded one, even with docker save.
 func TestPush_PushesOrRefusesSparseFiles(t *testing.T) {
 	t.Parallel()
 	image := testimage.Image(t, sparseLayer(t))

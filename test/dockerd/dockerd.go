@@ -206,7 +206,7 @@ func (d *Daemon) Load(t testing.TB, archive io.Reader) {
 	}
 }
 
-// Client returns a client for this daemon, like the pusher's.
+// Client returns a client like the pusher's, for this daemon.
 func (d *Daemon) Client(t testing.TB) *docker.Client {
 	t.Helper()
 	c, err := docker.New(d.Host)

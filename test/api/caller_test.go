@@ -29,7 +29,7 @@ func webhookPath(t *testing.T) string {
 	return "/pods/" + string(secret.Data["token"])
 }
 
-// callsPath reports whether the path of every webhook in the configuration ends with path.
+// callsPath reports whether the API server calls every webhook in the configuration at the path.
 func callsPath(t *testing.T, path string) bool {
 	t.Helper()
 	for _, webhook := range configuration(t).Webhooks {

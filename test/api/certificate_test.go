@@ -144,7 +144,7 @@ func servedCertificate(t *testing.T, port int) *x509.Certificate {
 	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0]
 }
 
-// await waits until the condition is true. It fails the test if this takes longer than the limit, patience.
+// await waits until the condition is true. It fails the test if this takes longer than the time limit (patience).
 func await(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !condition(); {

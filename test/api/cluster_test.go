@@ -27,7 +27,7 @@ import (
 // startTimeout is how long the process may take to become ready.
 const startTimeout = 30 * time.Second
 
-// cluster consists of an API server on which the chart is installed, and of the webhook's process.
+// cluster consists of the webhook's process and an API server with the chart installed.
 type cluster struct {
 	client.Client
 
@@ -93,8 +93,8 @@ func (c *cluster) install(ctx context.Context) error {
 	return nil
 }
 
-// url returns the webhook's URL. If the configuration exists, its URL stays the same, because the webhook has added the path,
-// which the chart does not contain.
+// url returns the webhook's URL. If the configuration already exists, url returns its URL, because the webhook has set the URL's
+// path.
 func (c *cluster) url(ctx context.Context) (string, error) {
 	found := &admissionv1.MutatingWebhookConfiguration{}
 	err := c.Get(ctx, client.ObjectKey{Name: config.Name}, found)

@@ -47,7 +47,7 @@ func create(t *testing.T, p *corev1.Pod, options ...client.CreateOption) *corev1
 	return p
 }
 
-// eventually reads the pod until the condition is true. It fails the test if this takes longer than the limit, patience.
+// eventually reads the pod until the condition is true. It fails the test if this takes longer than the time limit (patience).
 func eventually(t *testing.T, p *corev1.Pod, what string, condition func(*corev1.Pod) bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); ; {

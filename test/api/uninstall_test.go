@@ -146,7 +146,7 @@ func refuseUpdates(t *testing.T, p *corev1.Pod) {
 	})
 }
 
-// recreateNamespace finishes deleting our namespace, because no namespace controller is running, and creates it again.
+// recreateNamespace finishes deleting our namespace, which no controller does here. It then creates the namespace again.
 func recreateNamespace(t *testing.T) {
 	t.Helper()
 	ctx := context.Background()

@@ -80,7 +80,7 @@ func conforms(t *testing.T, d *daemon, reference string, want v1.Image) {
 	}
 }
 
-// sameDigest fails the test unless a push from a fake daemon uploads one of the image manifests. If daemons do not keep
+// sameDigest fails the test unless a push from a fake daemon uploads the same image manifest. For daemons that do not keep
 // manifests, the manifest must not depend on the daemon.
 func sameDigest(t *testing.T, d *daemon, manifests map[digest.Digest]string, image v1.Image) {
 	t.Helper()

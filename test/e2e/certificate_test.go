@@ -99,8 +99,8 @@ func awaitServed(t *testing.T, what string, wanted func(*corev1.Secret) bool) {
 	})
 }
 
-// checkServedUntil returns "" if, according to the webhook pod's metrics, the pod serves a certificate that expires at want. This
-// identifies the certificate, because no two certificates expire at the same moment.
+// checkServedUntil returns "" if, according to the webhook pod's metrics, the pod serves a certificate that expires at want. The
+// expiry identifies the certificate, because no two certificates expire at the same moment.
 func checkServedUntil(ctx context.Context, t *testing.T, pod string, want time.Time) string {
 	t.Helper()
 	sent := time.Now()
@@ -174,7 +174,7 @@ func TestPusherCertificate_NearExpiryIsReportedAndRenewed(t *testing.T) {
 	}
 }
 
-// useAgedCredentials gives the pusher and the webhook certificates that expire in 60 days.
+// useAgedCredentials replaces the certificates of the pusher and the webhook with ones that expire in 60 days.
 func useAgedCredentials(t *testing.T) {
 	t.Helper()
 	made, err := pusher.NewCredentials(time.Now())

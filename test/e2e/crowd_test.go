@@ -79,8 +79,8 @@ func TestCrowd_PushesManyNewImagesInOrder(t *testing.T) {
 // the largest number of places by which an image was out of order.
 //
 // The controller requests each pod's push immediately, and the pusher queues requests in the order in which they arrive. Only the
-// connection between the two can reorder requests, by a few places. In a random order of 50 images, some image would almost
-// always be moved further.
+// connection between controller and pusher can reorder requests, by a few places. In a random order of 50 images, some image
+// would almost always be further out of order.
 func wantPushedInOrder(t *testing.T, requested, begun []string) int {
 	t.Helper()
 	const tolerated = 15
@@ -101,8 +101,8 @@ func wantPushedInOrder(t *testing.T, requested, begun []string) int {
 	return most
 }
 
-// readPushes reads the pusher's log since start. It returns the images in the order in which their pushes began, and the maximum
-// number of concurrent pushes.
+// readPushes reads what the pusher has logged since start. It returns the images in the order in which their pushes began, and
+// the maximum number of concurrent pushes.
 func readPushes(t *testing.T, start time.Time, images []string) (begun []string, most int) {
 	t.Helper()
 	log, err := backgroundCommand("docker", "logs", "--since", start.Format(time.RFC3339Nano), config.PusherContainer)
@@ -189,7 +189,7 @@ func awaitUngated(t *testing.T, limit time.Duration, app string) {
 	})
 }
 
-// countHealed returns the number of healed pods among the given pods.
+// countHealed returns how many of the pods were healed.
 func countHealed(pods []corev1.Pod) int {
 	healed := 0
 	for i := range pods {

@@ -10,7 +10,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// Setup created this suite's cluster, so down would delete it. The test therefore turns it into an adopted cluster whose
+// Setup created this suite's cluster, so down would delete it. The test therefore turns the cluster into an adopted one whose
 // containerd previously had another config_path.
 func TestDown_OfAnAdoptedClusterLeavesOnlyTheRegistry(t *testing.T) {
 	label(t, "created-by-setup-")
@@ -55,7 +55,7 @@ func TestDown_OfAnAdoptedClusterLeavesOnlyTheRegistry(t *testing.T) {
 }
 
 // setForeignConfigPath sets config_path in the node's containerd configuration to a directory that is not ours, and returns the
-// content of the configuration file.
+// new content of that file.
 func setForeignConfigPath(t *testing.T, node string) string {
 	t.Helper()
 	docker(t, "exec", node, "sh", "-ec", `printf '\n[plugins."io.containerd.grpc.v1.cri".registry]\n  config_path = "/etc/docker/certs.d"\n' \
@@ -68,7 +68,7 @@ func containerdConfig(t *testing.T, node string) string {
 	return docker(t, "exec", node, "cat", "/etc/containerd/config.toml")
 }
 
-// label changes the label on the nodes by which setup recognises a cluster that it created.
+// label changes a label on the nodes. By that label, setup recognises a cluster that it created.
 func label(t *testing.T, change string) {
 	t.Helper()
 	out, err := backgroundCommand("kubectl", "--kubeconfig", suite.kubeconfig, "label", "nodes", "--all", ours+"/"+change)

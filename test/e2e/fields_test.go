@@ -118,8 +118,8 @@ func TestControllers_RunHostOnlyImages(t *testing.T) {
 	}
 }
 
-// checkRanFromRegistry returns "" if all pods with the label are running, or have succeeded, with an image that the registry
-// served by digest.
+// checkRanFromRegistry returns "" if all pods with the label are running or have succeeded, and the registry served their image
+// by digest.
 func checkRanFromRegistry(ctx context.Context, label string) string {
 	list, err := suite.kube.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: "app=" + label})
 	if err != nil {

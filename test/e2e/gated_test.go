@@ -71,7 +71,7 @@ func TestGatedPod_IsRestoredWhenItsImageIsRemoved(t *testing.T) {
 	t.Logf("the pod was restored, with a Warning Event, %.1f s after the controller was back", time.Since(start).Seconds())
 }
 
-// checkWarned returns "" if the pod has a Warning Event with the reason and with a note that contains all the words.
+// checkWarned returns "" if the pod has a Warning Event with the reason, and with all the words in its note.
 func checkWarned(ctx context.Context, pod, reason string, words ...string) string {
 	events, err := suite.kube.EventsV1().Events(namespace).List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -102,7 +102,7 @@ func wantGated(t *testing.T, app string, n int) {
 	}
 }
 
-// pauseDelivery takes the delivery controller's Lease until resume is called. Until then, pods are still admitted, but gated pods
+// pauseDelivery holds the delivery controller's Lease until resume is called. Until then, pods are still admitted, but gated pods
 // stay gated.
 func pauseDelivery(t *testing.T) (resume func()) {
 	t.Helper()

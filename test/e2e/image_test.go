@@ -15,7 +15,7 @@ import (
 )
 
 // buildImage builds a host-only image that contains the program hello, its greeting, and one layer of random bytes for each size
-// in MB. A different greeting results in a different build under the same reference.
+// in MB. A different greeting results in a different image under the same reference.
 func buildImage(t *testing.T, name, greeting string, megabytes ...int) string {
 	t.Helper()
 	dir := t.TempDir()

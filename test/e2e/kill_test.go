@@ -92,8 +92,8 @@ func slowRegistry(t *testing.T) {
 }
 
 // killOnce creates pods with new images, kills one of our components after the given time, and creates one more pod while the
-// component is down. It returns the number of pods that were gated at the kill, and the time from the kill until all pods were
-// running.
+// component is down. It returns how many pods were gated when the component was killed, and how long it then took until all pods
+// were running.
 func killOnce(t *testing.T, app string, after time.Duration, kill killer) (gated int, took time.Duration) {
 	t.Helper()
 	eventuallyRewrites(t)

@@ -60,7 +60,7 @@ func helloFile(t *testing.T) testimage.File {
 	return file
 }
 
-// load loads the image into the host's Docker daemon until the test ends.
+// load loads the image into the host's Docker daemon, and removes it when the test ends.
 func load(t *testing.T, reference string, image v1.Image) {
 	t.Helper()
 	tag, err := name.NewTag(reference)

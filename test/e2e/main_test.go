@@ -80,8 +80,8 @@ func runSuite(m *testing.M) (code int, err error) {
 	return code, nil
 }
 
-// count returns how many times a test repeats a long step. This is few, or full if E2E_FULL is set (make e2e-full,
-// docs/reliability.md).
+// count returns how many times a test repeats a long step. It returns full if E2E_FULL is set (make e2e-full,
+// docs/reliability.md), and few otherwise.
 func count(few, full int) int {
 	if os.Getenv("E2E_FULL") != "" {
 		return full
@@ -113,7 +113,7 @@ func (e *environment) up(ctx context.Context, args ...string) (string, error) {
 	return out, err
 }
 
-// up restores the installation with setup up.
+// up restores the installation by running setup up.
 func up(t *testing.T) string {
 	t.Helper()
 	out, err := suite.up(t.Context())

@@ -116,8 +116,8 @@ func createDeployment(t *testing.T, d *appsv1.Deployment) {
 	})
 }
 
-// awaitPods waits until exactly n pods with the label app=NAME exist and all of them are running with an image that differs from
-// the argument not. It returns the pods.
+// awaitPods waits until exactly n pods with the label app=NAME exist and all of them are running an image other than the one in
+// not. It returns the pods.
 func awaitPods(t *testing.T, name string, n int, not string) []corev1.Pod {
 	t.Helper()
 	return awaitPodsWithin(t, 2*time.Minute, name, n, not)

@@ -12,8 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// recoveryTimeout is how long it may take after the nodes are started until they are Ready and pods are rewritten, without a
-// manual step.
+// recoveryTimeout limits the time from starting the nodes until they are Ready and pods are rewritten, without a manual step.
 const recoveryTimeout = 2 * time.Minute
 
 func TestNodes_RewriteAgainAfterAStopAndStart(t *testing.T) {

@@ -106,7 +106,7 @@ func TestRecreatedCluster_RunsTheSamePodsAndUploadsNoBlob(t *testing.T) {
 	}
 }
 
-// blobUploads returns the number of blob uploads since the registry's start, from the registry's metrics.
+// blobUploads returns the number of blob uploads since the registry was started, from the registry's metrics.
 func blobUploads(t *testing.T) int {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:5001/metrics", nil)

@@ -15,7 +15,7 @@ import (
 	"kind-local-registry/test/testimage"
 )
 
-// TestPods_RunImagesOfTheContainerdStore covers image shapes that Docker's own store cannot store. A second daemon has these
+// TestPods_RunImagesOfTheContainerdStore covers image shapes that Docker's own store cannot hold. A second daemon has these
 // images, and the pusher's service pushes them from that daemon to the cluster's registry.
 func TestPods_RunImagesOfTheContainerdStore(t *testing.T) {
 	daemon, err := dockerd.Start(dockerd.Containerd, nil)

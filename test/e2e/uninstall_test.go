@@ -18,8 +18,8 @@ import (
 // uninstallTimeout is how long an uninstall may take.
 const uninstallTimeout = time.Minute
 
-// TestUninstall_InAnyOrderUngatesPodsAndLeavesNothing uninstalls the webhook while pods are gated, in every order that a user may
-// choose. Our namespace is deleted either first or last.
+// TestUninstall_InAnyOrderUngatesPodsAndLeavesNothing uninstalls the webhook while pods are gated, with the steps in every order
+// that a user may choose. Our namespace is deleted either first or last.
 func TestUninstall_InAnyOrderUngatesPodsAndLeavesNothing(t *testing.T) {
 	for name, uninstall := range map[string]func(t *testing.T){
 		"the chart first":     func(t *testing.T) { installedRelease(t).uninstall(t) },

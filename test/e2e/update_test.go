@@ -92,7 +92,7 @@ func TestPod_RunsTheHostsImageAfterAnUpdate(t *testing.T) {
 	}
 }
 
-// A running pod is updated to a host-only image while the webhook is down, so that the kubelet cannot pull it.
+// A running pod is updated to a host-only image while the webhook is down, so the kubelet cannot pull that image.
 func TestHeal_RunsAPodUpdatedWithoutTheWebhook(t *testing.T) {
 	first := buildImage(t, "e2e/heal-one:local", "one")
 	second := buildImage(t, "e2e/heal-two:local", "two")

@@ -11,7 +11,7 @@ import (
 
 // sample is the outcome of one request.
 type sample struct {
-	// latency is the time from the moment at which the request was due until the end of its answer.
+	// latency is the time from when the request was due until its answer ended.
 	latency time.Duration
 	// err is not nil if the API server would reject the answer.
 	err error

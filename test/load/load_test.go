@@ -28,8 +28,8 @@ func TestMain(m *testing.M) {
 }
 
 // The webhook is compared with a plain server that only looks up the image. The webhook's p99 latency may be at most 5 ms or, on
-// a slow machine, twice the plain server's p99 latency. Its median latency may be at most 2 ms above the plain server's. This is
-// about what the limit of 5 ms allows on a quiet machine.
+// a slow machine, twice the plain server's p99 latency. Its median latency may be at most 2 ms above the plain server's. These
+// 2 ms are about what the limit of 5 ms allows on a quiet machine.
 func TestLoad_LatencyStaysLow(t *testing.T) { //nolint:paralleltest // measures
 	backend := startPusher(t, answer)
 	s, plain := startWebhook(t, backend), startPlainServer(t, backend)

@@ -21,7 +21,7 @@ type fakePusher struct {
 	credentials pusher.Credentials
 }
 
-// startPusher starts a pusher whose lookups the handler answers. It stops when the test ends.
+// startPusher starts a pusher whose lookups the handler answers. The pusher stops when the test ends.
 func startPusher(t *testing.T, handler http.HandlerFunc) fakePusher {
 	t.Helper()
 	credentials, err := pusher.NewCredentials(time.Now())

@@ -60,7 +60,7 @@ func (s server) sendConcurrently(t *testing.T, callers int, during time.Duration
 	return samples
 }
 
-// send sends one review and measures its latency from the moment at which it was due.
+// send sends one review and measures its latency from when the review was due.
 func (s server) send(ctx context.Context, body []byte, due time.Time) (got sample) {
 	response, err := s.post(ctx, body)
 	got.latency = time.Since(due)
@@ -128,7 +128,8 @@ func review(t *testing.T, number, padding int) []byte {
 	return body
 }
 
-// environment returns variables that take about padding bytes as JSON. Many small values use more memory than a large one.
+// environment returns environment variables that take about padding bytes as JSON. Many small values use more memory than one
+// large value.
 func environment(padding int) (variables []corev1.EnvVar) {
 	const each = 100
 	for i := range padding / each {

@@ -42,7 +42,7 @@ const token = "some-token"
 type parameters struct {
 	// Pusher is the address of the pusher.
 	Pusher string
-	// Credentials are the pusher's credentials. The webhook also serves with the pusher's server certificate.
+	// Credentials are the pusher's credentials. The webhook presents the pusher's server certificate, too.
 	Credentials pusher.Credentials
 	// Plain selects newPlainHandler instead of the webhook.
 	Plain bool
@@ -92,7 +92,7 @@ func serve(ctx context.Context, stdin io.Reader, stdout, stderr io.Writer) error
 	return nil
 }
 
-// newHandler returns the webhook's handler, assembled in the same way as in webhook/app.
+// newHandler returns the webhook's handler, which it assembles as webhook/app does.
 func newHandler(ctx context.Context, params parameters, log logr.Logger) (http.Handler, error) {
 	c := params.Credentials
 	security, err := pusher.ClientTLS(c.CA, c.ClientCert, c.ClientKey)

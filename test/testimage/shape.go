@@ -125,7 +125,7 @@ func writeBinary(header []byte, size int64) {
 	copy(checksum, fmt.Sprintf("%06o\x00", sum))
 }
 
-// Image returns an image with the layers, given as tar archives, for this machine's platform.
+// Image returns an image with the layers for this machine's platform. Each layer is a tar archive.
 func Image(t testing.TB, layers ...[]byte) v1.Image {
 	t.Helper()
 	image := empty.Image
@@ -141,7 +141,7 @@ func Image(t testing.TB, layers ...[]byte) v1.Image {
 	return For(t, "linux/"+runtime.GOARCH, image)
 }
 
-// For returns a copy of the image with the platform set in its config.
+// For returns a copy of the image, with the platform set in the config of the copy.
 func For(t testing.TB, platform string, image v1.Image) v1.Image {
 	t.Helper()
 	config, err := image.ConfigFile()

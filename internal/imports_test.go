@@ -15,9 +15,8 @@ import (
 
 const module = "kind-local-registry"
 
-// ours lists the packages of this module that each package imports. Dependencies point inwards: from cmd, to webhook and
-// setup's packages in internal/host, to internal/pusher, to internal/docker and internal/push, to internal/rules and
-// internal/rewrite.
+// ours lists the packages of this module that each package imports. Dependencies point inwards, in this order: cmd; webhook and
+// setup's packages in internal/host; internal/pusher; internal/docker and internal/push; internal/rules and internal/rewrite.
 var ours = map[string]string{
 	"charts":                           "",
 	"charts/charttest":                 "charts config",
@@ -74,7 +73,7 @@ var ours = map[string]string{
 	"webhook/webhooktest":              "config internal/rewrite internal/rules webhook",
 }
 
-// external lists what the packages that decide about a pod import from outside the standard library.
+// external lists the third-party imports of the packages that decide about a pod.
 var external = map[string][]string{
 	"internal/rewrite": {"github.com/distribution/reference"},
 	"webhook/podimage": {

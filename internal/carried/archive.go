@@ -20,7 +20,8 @@ const archiveFile = "images/images.tar"
 //go:embed images
 var files embed.FS
 
-// Archive opens the archive that docker load reads. The caller closes it. It returns ErrNotBuilt if the archive is missing.
+// Archive opens the embedded archive, which docker load can read. The caller must close it. It returns ErrNotBuilt if the archive
+// is missing.
 func Archive() (io.ReadCloser, error) {
 	archive, err := files.Open(archiveFile)
 	if errors.Is(err, fs.ErrNotExist) {

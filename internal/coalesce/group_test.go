@@ -34,7 +34,8 @@ func do(ctx context.Context, g *group, run coalesce.Run[int, int]) <-chan answer
 	return answered
 }
 
-// until returns a Run that reports each value from reports and returns when reports is closed. begun counts the runs.
+// until returns a Run that reports each value it receives from reports, and ends when that channel is closed. begun counts the
+// runs.
 func until(reports <-chan int, begun *int) coalesce.Run[int, int] {
 	return func(ctx context.Context, report func(int)) (int, error) {
 		*begun++

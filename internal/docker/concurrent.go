@@ -13,12 +13,12 @@ import (
 // rotating disk.
 const maxConcurrentReads = 3
 
-// yieldError marks an error as returned by yield. Blobs returns such an error unwrapped.
+// yieldError wraps an error that yield returned. Blobs unwraps the error before returning it.
 type yieldError struct{ err error }
 
 func (e *yieldError) Error() string { return e.err.Error() }
 
-// asYieldError marks an error as returned by yield. It returns nil for nil.
+// asYieldError wraps an error that yield returned in a yieldError. It returns nil for nil.
 func asYieldError(err error) error {
 	if err == nil {
 		return nil
@@ -26,7 +26,7 @@ func asYieldError(err error) error {
 	return &yieldError{err}
 }
 
-// readConcurrently calls read for each blob, for several blobs concurrently. It stops at the first error from yield. All other
+// readConcurrently calls read for each blob, with several calls at a time. It stops at the first error from yield. All other
 // errors are joined and returned at the end.
 func readConcurrently(ctx context.Context, want []digest.Digest, read func(digest.Digest) error) error {
 	group, ctx := errgroup.WithContext(ctx)

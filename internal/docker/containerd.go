@@ -12,7 +12,7 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// containerd is the source that reads the files of the containerd image store. Their names are the blobs' digests.
+// containerd is the source that reads the files of the containerd image store. Each file is named after its blob's digest.
 type containerd struct{ directories []string }
 
 // Name implements push.Source.

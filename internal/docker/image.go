@@ -15,8 +15,8 @@ type Image struct {
 	ID digest.Digest
 	// Containerd reports whether the image is in the containerd image store.
 	Containerd bool
-	// Manifest is the digest of the image manifest that a push from the containerd image store uploads. It is "" for Docker's
-	// own image store, and if the digest is unknown before the push.
+	// Manifest is the digest of the image manifest that a push from the containerd image store uploads. It is "" in Docker's own
+	// image store, or if the digest is unknown before the push.
 	Manifest digest.Digest
 	// Layers are the layers' diffIDs, lowest layer first. A layer may occur more than once.
 	Layers []digest.Digest
@@ -25,11 +25,10 @@ type Image struct {
 	// Size is the total size in bytes of the files in all layers. It is slightly smaller than the total size of the layers'
 	// tars.
 	Size int64
-	// Pulled reports whether the daemon pulled the image from the repository that the requested reference names, or pushed the
-	// image there. If so, it is true for every tag of the image in that repository. It is false for a build, and for an image
-	// that came from docker load, docker commit or a docker tag of another repository's image. It is also false if the image
-	// was requested by its ID, or if the daemon does not report the image's origin; the containerd image store does so only
-	// since API 1.53.
+	// Pulled reports whether the daemon pulled the image from the repository in the requested reference, or pushed the image
+	// there. If so, it is true for every tag of the image in that repository. It is false for a build, and for an image that came
+	// from docker load, docker commit or a docker tag of another repository's image. It is also false if the image was requested
+	// by its ID, or if the daemon does not report the image's origin; the containerd image store reports it only since API 1.53.
 	Pulled bool
 }
 

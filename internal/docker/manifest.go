@@ -42,9 +42,9 @@ func findManifest(ctx context.Context, id digest.Digest, read document) (digest.
 	return "", nil, wrongPlatform(index.Manifests, missing)
 }
 
-// preferred returns the image manifests that the nodes can run, the best one first. They are those for this process's platform,
-// which is also the nodes' platform. If there are none, but exactly one image manifest is for linux, preferred returns that
-// one, because an emulator on the host may run it.
+// preferred returns the image manifests that the nodes can run, the best one first. They are the image manifests for this
+// process's platform, which is also the nodes' platform. If there are none, but exactly one image manifest is for linux,
+// preferred returns that one, because an emulator on the host may run it.
 func preferred(manifests []v1.Descriptor) []v1.Descriptor {
 	nodes := platforms.Default()
 	var matching, others []v1.Descriptor

@@ -128,8 +128,8 @@ func (l *layerReader) Read(p []byte) (int, error) {
 	}
 }
 
-// readFile reads the next bytes of the current file. A file that has become shorter results in an error. From a file that has
-// become longer, only the original size is read.
+// readFile reads the next bytes of the current file. If the file has become shorter, readFile returns an error. If the file has
+// become longer, readFile reads only the original size.
 func (l *layerReader) readFile(p []byte) (int, error) {
 	n, err := l.file.Read(p[:min(int64(len(p)), l.left)])
 	l.left -= int64(n)

@@ -24,7 +24,7 @@ type store struct {
 	image Image
 }
 
-// newStore returns a store that contains one image with the given layers. Each layer alternates file names and contents: name,
+// newStore returns a store that contains one image with the given layers. Each layer lists file names and contents in turn: name,
 // content, name, content, ….
 func newStore(t *testing.T, layers ...[]string) store {
 	t.Helper()

@@ -32,7 +32,7 @@ func (save) Name() string { return "save" }
 const maxDocument = 4 << 20
 
 // Blobs implements push.Source. It yields one blob after another, in the order of the daemon's stream. Before Docker 25, the
-// names of the layers' files do not contain the digests. Blobs then maps the names with the list at the end of the stream, and
+// names of the layers' files do not contain the digests. Blobs then takes the digests from the list at the end of the stream, and
 // reads the layers from a second stream.
 func (s save) Blobs(
 	ctx context.Context, want []digest.Digest, yield func(d digest.Digest, size int64, blob io.Reader) error,
@@ -153,8 +153,8 @@ func digestInName(name string) digest.Digest {
 	return ""
 }
 
-// nameLayers records the digests of the layers' files whose names do not contain them. The list contains the files' names in
-// the order of diffIDs.
+// nameLayers records the digests of the layers whose files' names do not contain them. The list contains the files' names in the
+// order of diffIDs.
 func (w *walk) nameLayers(diffIDs []digest.Digest) error {
 	if len(w.list) != 1 || len(w.list[0].Layers) != len(diffIDs) {
 		return errors.New("manifest.json does not list the image's layers")

@@ -14,10 +14,10 @@ import (
 // socketCheckInterval is the time between two checks of the daemon's socket.
 const socketCheckInterval = time.Second
 
-// AwaitLoss waits until the socket at an address such as unix:///var/run/docker.sock can never accept a connection again, and
-// then returns an error. It returns nil when ctx ends. A daemon creates a new socket when it starts. A container keeps the old
-// socket mounted until the container restarts, and it does not restart with the daemon if the daemon keeps containers running
-// (live-restore).
+// AwaitLoss waits until the daemon's socket can never accept a connection again, and then returns an error. host is the socket's
+// address, such as unix:///var/run/docker.sock. AwaitLoss returns nil when ctx ends. A daemon creates a new socket when it
+// starts. A container keeps the old socket mounted until the container restarts. With live-restore, the daemon restarts without
+// restarting its containers.
 func AwaitLoss(ctx context.Context, host string) error {
 	path, isSocket := strings.CutPrefix(host, "unix://")
 	if !isSocket {
@@ -39,7 +39,7 @@ func AwaitLoss(ctx context.Context, host string) error {
 }
 
 // lost reports whether the socket was removed from its directory on the host and has no listener. It reports false if the path
-// does not exist, because the path is then not a mounted socket, and it appears again when the daemon starts.
+// does not exist: the path is then not a mounted socket, and appears again when the daemon starts.
 func lost(ctx context.Context, path string) bool {
 	info, err := os.Stat(path)
 	if err != nil {

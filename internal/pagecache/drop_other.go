@@ -4,5 +4,5 @@ package pagecache
 
 import "os"
 
-// Drop does nothing, because only Linux has this hint and Docker's files.
+// Drop does nothing, because other systems have neither this hint nor Docker's files.
 func Drop(*os.File, int64) {}

@@ -16,8 +16,8 @@ const (
 	mergeTag = "!!merge"
 )
 
-// expander copies trees and replaces each alias and merge key with a copy of its value. A change in one place of a copied tree
-// does not affect the other places that used the same anchor.
+// expander copies trees and replaces each alias and merge key with a copy of its value. Changing one copy does not affect the
+// other places that used the same anchor.
 type expander struct {
 	file    string
 	offset  int // added to each line
@@ -64,7 +64,7 @@ func (e *expander) alias(alias *yaml.Node, depth int) (*yaml.Node, error) {
 	return expanded, nil
 }
 
-// mapping fills a mapping with copies of pairs, which alternates keys and values. Like in kubectl, the last of duplicate keys
+// mapping fills a mapping with copies of pairs, which lists keys and values in turn. As in kubectl, the last of duplicate keys
 // wins, and a merge key overrides the keys above it.
 func (e *expander) mapping(mapping *yaml.Node, pairs []*yaml.Node, depth int) error {
 	places := map[string]int{}
@@ -98,8 +98,8 @@ func (e *expander) mapping(mapping *yaml.Node, pairs []*yaml.Node, depth int) er
 	return nil
 }
 
-// merge sets each key that a merge key's value contains. The value is a mapping or a sequence of mappings. In a sequence, the
-// first mapping with a key wins.
+// merge sets each key in a merge key's value. The value is a mapping or a sequence of mappings. If several mappings in a sequence
+// contain a key, the first one wins.
 func (e *expander) merge(value *yaml.Node, set func(key, value *yaml.Node)) error {
 	mappings := []*yaml.Node{value}
 	if value.Kind == yaml.SequenceNode {

@@ -37,7 +37,7 @@ func (p part) parse(file string) ([]*Document, error) {
 	}
 	trees, err := readJSON(file, body, p.line)
 	if err != nil {
-		// A text that begins like JSON may be YAML in flow style, or with comments.
+		// A text that begins like JSON may also be YAML: in flow style, or with comments.
 		documents, errYAML := p.parseYAML(file, body)
 		if errYAML == nil || len(trees) == 0 {
 			return documents, errYAML
@@ -100,8 +100,8 @@ func newDocument(expander expander, text string, tree *yaml.Node) (*Document, er
 var (
 	// yamlError matches an error from package yaml. It captures the line, if there is one, and the message.
 	yamlError = regexp.MustCompile(`^yaml: (?:line (\d+): )?(.*)`)
-	// countedFrom0 matches the errors in which package yaml counts lines from 0. They come from its parser; its scanner counts
-	// from 1.
+	// countedFrom0 matches the errors whose lines package yaml counts from 0. They come from its parser; its scanner counts from
+	// 1.
 	countedFrom0 = regexp.MustCompile(`^did not find expected (key|node content|'-'|','|<)`)
 )
 

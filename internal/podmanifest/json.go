@@ -79,7 +79,8 @@ func (r *jsonReader) value(depth int) (*yaml.Node, error) {
 	return r.scalar(token)
 }
 
-// content returns the mapping or sequence whose opening token has been read. A mapping's content alternates keys and values.
+// content returns the mapping or sequence whose opening token has been read. A mapping's content is a list of keys and values in
+// turn.
 func (r *jsonReader) content(kind yaml.Kind, tag string, depth int) (*yaml.Node, error) {
 	node := &yaml.Node{Kind: kind, Tag: tag, Line: r.line}
 	for r.tokens.More() {

@@ -168,7 +168,7 @@ func test(parent *yaml.Node, key string, value *yaml.Node) error {
 	return nil
 }
 
-// plain converts a tree into the value that encoding/json would decode into an any.
+// plain converts a tree into the value that json.Unmarshal would store in an any.
 func plain(node *yaml.Node) (any, error) {
 	text, err := toJSON(node)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// setPullPolicies sets missing pull policies to their defaults, like the API server.
+// setPullPolicies sets missing pull policies to their defaults, as the API server does.
 func setPullPolicies(spec *corev1.PodSpec) {
 	for _, containers := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
 		for i := range containers {

@@ -24,8 +24,8 @@ type Template struct {
 	node     *yaml.Node // the mapping with metadata and spec
 }
 
-// Templates returns the pods in the document's objects. If an object's kind is Pod, the object itself is the pod. Otherwise
-// everything below the object, at any depth, that has a spec with containers is a pod. Each item of a list is an object.
+// Templates returns the pods in the document's objects. If an object's kind is Pod, the object itself is the pod. Otherwise,
+// everything below the object that has a spec with containers is a pod, at any depth. Each item of a list is an object.
 //
 // If a pod cannot be decoded, for example because containers is not a sequence, Templates returns an error with the file and
 // the line. It joins the errors and also returns the valid templates.

@@ -57,8 +57,8 @@ func indentsSequences(node *yaml.Node) bool {
 	return sequence != nil && sequence.Column > key.Column
 }
 
-// firstSequence returns the first sequence in block style that is a key's value, and the key. It ignores sequences that were
-// added after reading.
+// firstSequence returns the first sequence in block style that is a key's value. It also returns that key. It ignores sequences
+// that were added after reading.
 func firstSequence(node *yaml.Node) (sequence, key *yaml.Node) {
 	for i, item := range node.Content {
 		block := item.Kind == yaml.SequenceNode && item.Style&yaml.FlowStyle == 0 && item.Column > 0

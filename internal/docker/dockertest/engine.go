@@ -179,7 +179,7 @@ func (e *Engine) save(w http.ResponseWriter, name string) {
 	}
 }
 
-// limited is a writer that writes left more bytes and then fails.
+// limited is a writer that fails after a number of bytes; left is how many remain.
 type limited struct {
 	io.Writer
 	left int64

@@ -55,7 +55,7 @@ type Image struct {
 	Config Blob
 	Layers []Blob
 	OS     string
-	// RepoDigests are the image's references by digest in registries, such as nginx@sha256:…
+	// RepoDigests are the image's references by digest, such as nginx@sha256:…
 	RepoDigests []string
 	// PulledFrom are the repositories from which the image was pulled, such as docker.io/library/nginx. The daemon reports them
 	// since API 1.53.

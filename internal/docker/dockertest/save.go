@@ -11,8 +11,8 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// save writes the image in the same way as Docker 26: the directories, then every blob once in the order of the digests,
-// including documents that no client needs, and finally the files that describe the layout.
+// save writes the image as Docker 26 does: first the directories, then every blob once, sorted by digest and including documents
+// that no client needs, and finally the files that describe the layout.
 func save(w io.Writer, image Image) error {
 	manifest, err := json.Marshal(manifest(image))
 	if err != nil {
@@ -46,9 +46,8 @@ func save(w io.Writer, image Image) error {
 	return files.Close()
 }
 
-// saveAsBefore25 writes the image in the same way as Docker 20.10: first a directory for each layer, and finally the list that
-// maps layers to directories. A directory's name is an ID that differs from the layer's digest. A repeated layer is a symbolic
-// link.
+// saveAsBefore25 writes the image as Docker 20.10 does: first a directory for each layer, and finally the list that maps layers
+// to directories. A directory's name is an ID that differs from the layer's digest. A repeated layer is a symbolic link.
 func saveAsBefore25(w io.Writer, image Image) error {
 	type directory struct{ name, link string }
 	var names []string

@@ -58,7 +58,7 @@ func (r *Registry) sizes(
 	return sizes, group.Wait()
 }
 
-// mount mounts a blob from another repository, which the registry finds by itself, and returns the blob's size. If the registry
+// mount asks the registry to mount a blob from any other repository that has it, and returns the blob's size. If the registry
 // does not find the blob, it opens an upload instead, and mount returns the upload's URL
 // (https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#mounting-a-blob-from-another-repository).
 func (r *Registry) mount(ctx context.Context, repository string, d digest.Digest) (int64, *url.URL, error) {

@@ -17,8 +17,8 @@ type Contents struct {
 	// none, and the push then generates an image manifest with uncompressed layers. The containerd image store keeps image
 	// manifests; Docker's own image store does not.
 	Manifest []byte
-	// Size is the image's estimated size in bytes. It is used only for progress, and for the time limit within which a source
-	// must send data.
+	// Size is the image's estimated size in bytes. It is used only to report progress, and to limit how long a source may take
+	// before it sends data.
 	Size int64
 	// Sources provide the blobs. The fastest source is first, and the last is one that every daemon has.
 	Sources []Source
@@ -30,7 +30,7 @@ type Source interface {
 	Name() string
 	// Blobs calls yield at most once for each blob in want. The order is undefined and calls may be concurrent. Blobs returns
 	// after the last call has returned. If yield fails, Blobs stops and returns that error unwrapped. If the source cannot
-	// provide a blob, Blobs continues with the other blobs, and its error contains the missing blobs and the causes.
+	// provide a blob, Blobs continues with the other blobs, and its error names the missing blobs and the causes.
 	//
 	// The reader that yield receives contains size bytes, or an unknown number of bytes if size is -1. The bytes are not
 	// verified. The reader is invalid after yield has returned.

@@ -17,8 +17,8 @@ const (
 )
 
 // Dialer returns a dialer for a registry or a pusher on this machine. Both accept a connection immediately, except for a moment
-// while setup up recreates them. The timeout is short so that the caller retries soon: the kernel would retry only after a
-// second (https://www.rfc-editor.org/rfc/rfc6298, 2.1), and an admission does not wait much longer than that.
+// while setup up recreates them. The timeout is short so that the caller retries soon. The kernel would retry only after a second
+// (https://www.rfc-editor.org/rfc/rfc6298, 2.1), and an admission request cannot wait much longer than a second.
 func Dialer() *net.Dialer {
 	return &net.Dialer{Timeout: 400 * time.Millisecond, KeepAlive: 15 * time.Second}
 }

@@ -7,5 +7,5 @@
 // If the registry fails, the push retries for some seconds. Later pushes of the image do not upload blobs that are already
 // present.
 //
-// The package follows https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md. It does not depend on Docker.
+// The package follows https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md and does not depend on Docker.
 package push

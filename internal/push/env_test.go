@@ -91,7 +91,7 @@ func (e env) mustPush(t *testing.T, image dockertest.Image) push.Result {
 	return result
 }
 
-// pull pulls the image at the target, like a node.
+// pull pulls the image at the target, as a node would.
 func (e env) pull(t *testing.T) (v1.Image, error) {
 	t.Helper()
 	reference, err := name.ParseReference(strings.TrimPrefix(e.url, "http://") + "/a/b:1")

@@ -27,9 +27,10 @@ type Presence struct {
 	// Digest is the digest of the image manifest or index. It is "" if the registry has none or an invalid one.
 	Digest digest.Digest
 	// Complete reports whether the registry also has the config and every layer, all with the right size. For an index, it
-	// reports whether this is the case for at least one image that the nodes can run.
+	// reports whether at least one image that the nodes can run is complete.
 	Complete bool
-	// Sizes maps the image manifest's blobs that the registry has to their sizes in bytes. It is nil for an index.
+	// Sizes maps each blob in the image manifest to its size in bytes, and omits blobs that the registry lacks. It is nil for an
+	// index.
 	Sizes map[digest.Digest]int64
 }
 
@@ -107,8 +108,8 @@ func parse(content []byte) (blobs, children []v1.Descriptor, ok bool) {
 }
 
 // runnable returns the images in an index that a node could pull. They are the images for this machine's platform. If there are
-// none, runnable returns the images for other platforms, because an emulator on the host may run them. The number of images is
-// limited.
+// none, runnable returns the images for other platforms, because an emulator on the host may run them. The result has at most
+// maxConcurrentHeads images.
 func runnable(children []v1.Descriptor) []v1.Descriptor {
 	nodes := platforms.Default()
 	var found []v1.Descriptor
@@ -136,8 +137,8 @@ func digestOf(content []byte, reference string) digest.Digest {
 	return want
 }
 
-// getManifest returns the image manifest or index at the target. It returns nil if the registry has none, or one that is too
-// large.
+// getManifest returns the image manifest or index at the target. It returns nil if the registry has none or if the document is
+// too large.
 func (r *Registry) getManifest(ctx context.Context, target Target) ([]byte, error) {
 	request, err := r.request(ctx, http.MethodGet, target.path(), nil)
 	if err != nil {

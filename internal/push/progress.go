@@ -27,7 +27,7 @@ type meter struct {
 	report func(Progress)
 }
 
-// newMeter returns a meter that expects about total bytes, and reports zero progress.
+// newMeter reports zero progress, and returns a meter that expects about total bytes.
 func newMeter(total int64, report func(Progress)) *meter {
 	if report == nil {
 		report = func(Progress) {}

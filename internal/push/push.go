@@ -29,10 +29,10 @@ type Options struct {
 type Result struct {
 	// Digest is the image manifest's digest. The image can be pulled by this digest.
 	Digest digest.Digest `json:"digest"`
-	// Bytes and Uploaded are the total size and the number of the uploaded blobs.
+	// Bytes is the total size of the uploaded blobs, and Uploaded is their number.
 	Bytes    int64 `json:"bytes"`
 	Uploaded int   `json:"uploaded"`
-	// PresentBytes and Present are the total size and the number of the blobs that the registry already had, in any repository.
+	// PresentBytes is the total size of the blobs that the registry already had, in any repository, and Present is their number.
 	PresentBytes int64 `json:"presentBytes"`
 	Present      int   `json:"present"`
 }

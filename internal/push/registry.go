@@ -17,8 +17,8 @@ import (
 const (
 	// maxConcurrentHeads is the maximum number of concurrent requests about blobs in one push or lookup.
 	maxConcurrentHeads = 8
-	// maxDocument is the maximum size in bytes of an image manifest or an error message, which are read into memory. Registries
-	// have the same limit for an image manifest.
+	// maxDocument is the maximum size in bytes of an image manifest or error message that is read into memory. Registries have
+	// the same limit for an image manifest.
 	maxDocument = 4 << 20
 )
 
@@ -62,8 +62,8 @@ func (r *Registry) request(ctx context.Context, method, path string, body io.Rea
 	return http.NewRequestWithContext(ctx, method, r.base.JoinPath("v2", path).String(), body)
 }
 
-// send sends the request. If the response's status code is not in want, the error is a *StatusError. Otherwise the caller
-// closes the response's body.
+// send sends the request. If the response's status code is not in want, the error is a *StatusError. Otherwise the caller must
+// close the response's body.
 func (r *Registry) send(request *http.Request, want ...int) (*http.Response, error) {
 	response, err := r.http.Do(request)
 	if err != nil {
@@ -117,7 +117,7 @@ func NoSpace(err error) bool {
 	return err != nil && strings.Contains(err.Error(), syscall.ENOSPC.Error())
 }
 
-// errorText returns the errors in a response's body, each after a colon. It returns "" if there are none.
+// errorText returns the errors in a response's body, each preceded by a colon. It returns "" if there are none.
 func errorText(body io.Reader) string {
 	var answer struct {
 		Errors []struct {

@@ -21,7 +21,7 @@ type transfer struct {
 	contents Contents
 	fallback func(string, error)
 	meter    *meter
-	// manifestSizes are the blobs' sizes in the image's own manifest. It is nil if the push generates the manifest.
+	// manifestSizes contains the blobs' sizes from the image's own manifest. It is nil if the push generates the manifest.
 	manifestSizes map[digest.Digest]int64
 
 	mu     sync.Mutex
@@ -71,7 +71,7 @@ func (t *transfer) findPresent(ctx context.Context) error {
 	return nil
 }
 
-// countPresent adds a blob that the registry already had to the result.
+// countPresent adds to the result a blob that the registry already had.
 func (t *transfer) countPresent(size int64) {
 	t.result.Present++
 	t.result.PresentBytes += size
@@ -210,13 +210,14 @@ func (t *transfer) upload(ctx context.Context, d digest.Digest, size int64, blob
 }
 
 // sourceError is an error caused by a blob's sources: they broke off, stalled or sent content that does not match the digest.
-// Retrying only the registry does not help, but the caller may retry the whole push.
+// Retrying the upload alone does not help, but the caller may retry the whole push.
 type sourceError struct{ err error }
 
 func (e *sourceError) Error() string { return e.err.Error() }
 func (e *sourceError) Unwrap() error { return e.err }
 
-// registryError marks errors caused by the registry among the errors that a source's Blobs returns.
+// registryError wraps an error caused by the registry, so that it can be told apart from the source's own errors when Blobs
+// returns it.
 type registryError struct{ err error }
 
 func (e *registryError) Error() string { return e.err.Error() }

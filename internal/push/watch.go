@@ -13,18 +13,18 @@ import (
 const (
 	// stallLimit is how long a running upload may go without moving a byte.
 	stallLimit = 30 * time.Second
-	// quietLimit is how long a source may take before each blob, and how long the registry may take to write a blob to disk. It
-	// is the limit for an image of size 0. Larger images have longer limits.
+	// quietLimit is how long a source may take before each blob, and how long the registry may take to write a blob to disk. This
+	// is the limit for an empty image; the larger the image, the longer the limit.
 	quietLimit = 2 * time.Minute
-	// minSaveRate is the minimum rate in bytes per second at which a daemon writes an image to disk, and skips blobs that were
-	// not requested. Docker writes the whole image to disk before it sends the first byte.
+	// minSaveRate is the minimum rate, in bytes per second, at which save must get to the next requested blob: Docker writes the
+	// whole image to disk before it sends the first byte, and save skips blobs that were not requested.
 	minSaveRate = 20_000_000
 )
 
 // errStalled is part of the error of a push that has stalled.
 var errStalled = errors.New("no byte moved")
 
-// watch cancels the reading from a source when the source or the registry stalls.
+// watch stops reading from a source when the source or the registry stalls.
 type watch struct {
 	quiet   time.Duration
 	timer   *time.Timer
@@ -63,7 +63,7 @@ func (w *watch) stall() {
 // registryAtFault reports whether the registry has stalled, rather than the source.
 func (w *watch) registryAtFault() bool { return w.blobs.Load() > 0 && w.reading.Load() == 0 }
 
-// stalled returns the error with which the watch cancelled the push, or nil if it did not cancel it.
+// stalled returns the error with which the watch cancelled the push, or nil if the watch did not.
 func (w *watch) stalled() error {
 	if cause := context.Cause(w.context); errors.Is(cause, errStalled) {
 		return cause

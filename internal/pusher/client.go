@@ -25,7 +25,7 @@ const (
 	maxConcurrentPushRequests = 512
 )
 
-// errStalled is the error of a push for which the server has sent no line for three heartbeats.
+// errStalled is the error of a push if the server has sent no line for three heartbeats.
 var errStalled = errors.New("the pusher no longer responds")
 
 // Client sends lookups and pushes to a Server. It is safe for concurrent use. Lookups and pushes use separate connections, so a
@@ -138,8 +138,8 @@ func (c *Client) push(ctx context.Context, body []byte, progress func(push.Progr
 	return push.Result{}, io.ErrUnexpectedEOF
 }
 
-// send sends a request. If the status code is not 200, it returns the error that the server sent, or else an error with the
-// status.
+// send sends a request. If the status code is not 200, it returns the error that the server sent, or an error with the status if
+// the server sent none.
 func send(over *http.Client, request *http.Request) (*http.Response, error) {
 	response, err := over.Do(request)
 	if err != nil {

@@ -124,7 +124,7 @@ func newKey() (*ecdsa.PrivateKey, error) {
 	return key, nil
 }
 
-// pair generates a key and a certificate for it that the CA signed, both encoded as PEM.
+// pair generates a key and a certificate signed by the CA, both encoded as PEM.
 func pair(subject, ca *x509.Certificate, caKey crypto.Signer) (cert, key []byte, err error) {
 	private, err := newKey()
 	if err != nil {

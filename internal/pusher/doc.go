@@ -1,6 +1,6 @@
-// Package pusher provides a service that looks images up and pushes them.
+// Package pusher provides a service that looks up images and pushes them.
 //
 // Service runs in the process that has the Docker socket. Server offers the service over the network to processes that must not
-// have the socket, and Client is the client for it. Server and Client authenticate with the certificates in Credentials, which
-// setup generates. A client can only look up and push images. It cannot choose a file, a command or another registry.
+// have the socket, and Client is its client. Server and Client authenticate with the certificates in Credentials, which setup
+// generates. A client can only look up and push images. It cannot choose a file, a command or another registry.
 package pusher

@@ -7,7 +7,7 @@ import (
 	"sync"
 )
 
-// fallbacks logs and counts the cases in which a source did not provide every blob, so the next source was used.
+// fallbacks logs and counts fallbacks: a source did not provide every blob, so the next source was used.
 type fallbacks struct {
 	log     *slog.Logger
 	metrics *metrics

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// followRetryDelay is the pause before the daemon's events are watched again after the stream of events has ended, for
-	// example because the daemon restarts.
+	// followRetryDelay is how long Follow waits before it watches the daemon's events again. The stream of events ends if, for
+	// example, the daemon restarts.
 	followRetryDelay = 2 * time.Second
 	// idleCheckInterval is how often Follow checks whether pushes are waiting.
 	idleCheckInterval = 200 * time.Millisecond

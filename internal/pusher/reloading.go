@@ -61,8 +61,8 @@ func (r *ReloadingClient) Lookup(ctx context.Context, name rewrite.Name) (rewrit
 }
 
 // Push does the same as Client.Push. Concurrent callers share one request, because a Deployment may have hundreds of pods. A
-// caller that joins a running request also waits for a second request after it, because the tag may have moved to another image
-// since the first request began. If the tag has not moved, the second request takes almost no time.
+// caller that joins a running request also waits for a second request, because the tag may have moved to another image since the
+// first request began. If the tag has not moved, the second request takes almost no time.
 func (r *ReloadingClient) Push(
 	ctx context.Context, image string, progress func(push.Progress),
 ) (push.Result, error) {
@@ -93,7 +93,7 @@ func (r *ReloadingClient) push(
 	return result, nil
 }
 
-// connect returns a client that uses the certificate that is in the files now.
+// connect returns a client that uses the files' current certificate.
 func (r *ReloadingClient) connect() (*Client, error) {
 	files, err := readCertificate(r.directory)
 	if err != nil {

@@ -23,7 +23,7 @@ import (
 // maxConcurrentPushes is the maximum number of concurrent pushes. A higher limit would only slow down each push.
 const maxConcurrentPushes = 2
 
-// Service looks images up and pushes them. It is safe for concurrent use.
+// Service looks up images and pushes them. It is safe for concurrent use.
 type Service struct {
 	docker   *docker.Client
 	registry *push.Registry
@@ -39,7 +39,7 @@ type Service struct {
 
 // NewService returns a service that pushes the daemon's images into the registry. registryHost is the registry's host in image
 // references, such as localhost:5001. The service refuses images that the rules exclude, and ignores all other rules. It logs
-// the start of each push, and each fallback from one source to the next.
+// when a push starts, and when it falls back from one source to the next.
 func NewService(
 	daemon *docker.Client, registry *push.Registry, registryHost string, inForce rules.Rules, log *slog.Logger,
 ) *Service {
@@ -54,7 +54,7 @@ func NewService(
 // Close cancels all pushes and waits for them to end. Later pushes fail.
 func (s *Service) Close() { s.pushes.Close() }
 
-// Lookup reports which image with the given name the host has, and which one the registry has. For a pinned name, it asks only
+// Lookup reports which image the host has under the given name, and which one the registry has. For a pinned name, it asks only
 // the registry. The error is a *rewrite.Refusal if the name cannot be mapped to the registry or the rules exclude it. Any other
 // error means that the daemon or the registry did not respond.
 func (s *Service) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
@@ -102,11 +102,11 @@ func manifestOf(image docker.Image, stored push.Presence) digest.Digest {
 	return push.Contents{Config: image.ID, Layers: image.Layers}.ManifestDigest(stored.Sizes)
 }
 
-// Push pushes the image on the host into the registry, and returns the digest of its image manifest there. original is the
-// image reference as the pod's author wrote it. Concurrent callers for one image share one push, which is cancelled when the
-// last caller has left. Unless progress is nil, Push calls it immediately and then at most four times per second. Its calls are
-// never concurrent, and progress must not block. The error is a *rewrite.Refusal if the image cannot be pushed. After any other
-// error, a retry may succeed.
+// Push pushes the host's image into the registry, and returns the digest of its image manifest there. original is the image
+// reference as the pod's author wrote it. Concurrent calls for one image share one push, which is cancelled when the last caller
+// has left. Unless progress is nil, Push calls it immediately and then at most four times per second. Calls to progress are never
+// concurrent, and progress must not block. The error is a *rewrite.Refusal if the image cannot be pushed. After any other error,
+// a retry may succeed.
 func (s *Service) Push(ctx context.Context, original string, progress func(push.Progress)) (push.Result, error) {
 	name, err := parseName(original)
 	if err != nil {
@@ -174,7 +174,7 @@ func asRefusal(err error) error {
 	return err
 }
 
-// pushDigest does what Push does for a pinned name. It needs the image manifest with the name's digest, either in the registry
+// pushDigest is the variant of Push for a pinned name. It needs the image manifest with the name's digest, either in the registry
 // or in the containerd image store, because Docker's own image store keeps no image manifests.
 func (s *Service) pushDigest(
 	ctx context.Context, name rewrite.Name, target push.Target, progress func(push.Progress),
@@ -249,12 +249,12 @@ func (s *Service) allowed(name rewrite.Name) ([]candidate, error) {
 	return allowed, nil
 }
 
-// candidate is a reference under which the daemon may have an image, and a prefix that the image's ID must have.
+// candidate is a reference that may name an image in the daemon, and a prefix that the image's ID must have.
 type candidate struct{ name, idPrefix string }
 
-// candidates returns the references under which the daemon may have the image. The first is the name itself. If the name is in
-// the local registry, the name's aliases follow. If the name has a build tag, the name with the image's own tag is an alias
-// only while it refers to that build.
+// candidates returns the references by which the daemon may know the image. The first is the name itself. If the name is in the
+// local registry, the name's aliases follow. If the name has a build tag, the name with the image's own tag is an alias only
+// while it refers to that build.
 func (s *Service) candidates(name rewrite.Name) []candidate {
 	_, idPrefix, _ := name.Build()
 	candidates := []candidate{{name: name.String()}}

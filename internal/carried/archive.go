@@ -30,8 +30,9 @@ func Archive() (io.ReadCloser, error) {
 	return archive, err
 }
 
-// Layers returns the diffIDs of an image's layers. They identify the image in every Docker daemon, unlike the image ID, which
-// differs in the containerd image store. reference is a familiar name with a tag, such as kind-local-registry/webhook:v0.1.0.
+// Layers returns the diffIDs of an image's layers. The diffIDs identify the image in every Docker daemon, unlike the image ID,
+// which differs in the containerd image store. reference is a familiar name with a tag, such as
+// kind-local-registry/webhook:v0.1.0.
 func Layers(reference string) ([]string, error) {
 	tag, err := name.NewTag(reference)
 	if err != nil {

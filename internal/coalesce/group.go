@@ -34,10 +34,10 @@ type call[Result, Progress any] struct {
 // waiter is a caller of Do that waits for a call.
 type waiter[Progress any] struct{ progress func(Progress) }
 
-// Do waits for the call with the given key, or until ctx ends. If no such call is running, Do starts one; joined reports whether
-// a call was already running. If progress is not nil, Do calls it immediately with the latest progress, and again for each
-// report. Calls to progress are never concurrent, and end before Do returns. progress must not block or use the group. The
-// returned error is the call's error, ctx's error or ErrClosed.
+// Do waits until the call with the given key or ctx ends. If no such call is running, Do starts one; joined reports whether a
+// call was already running. If progress is not nil, Do calls it immediately with the latest progress, and again for each report.
+// Calls to progress are never concurrent, and end before Do returns. progress must not block or use the group. The returned error
+// is the call's error, ctx's error or ErrClosed.
 func (g *Group[Result, Progress]) Do(
 	ctx context.Context, key string, progress func(Progress), run Run[Result, Progress],
 ) (result Result, joined bool, err error) {

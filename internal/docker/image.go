@@ -26,9 +26,9 @@ type Image struct {
 	// tars.
 	Size int64
 	// Pulled reports whether the daemon pulled the image from the repository in the requested reference, or pushed the image
-	// there. If so, it is true for every tag of the image in that repository. It is false for a build, and for an image that came
-	// from docker load, docker commit or a docker tag of another repository's image. It is also false if the image was requested
-	// by its ID, or if the daemon does not report the image's origin; the containerd image store reports it only since API 1.53.
+	// there. If so, it is true for every tag of the image in that repository. It is false for a build, for an image from docker
+	// load or docker commit, and for a docker tag of another repository's image. It is also false if the image was requested by
+	// its ID, or if the daemon does not report the image's origin; the containerd image store reports it only since API 1.53.
 	Pulled bool
 }
 

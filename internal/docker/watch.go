@@ -24,8 +24,8 @@ func (c *Client) Watch(ctx context.Context, changed func(name string)) error {
 	}
 }
 
-// imageName returns the image reference in an event. For a pull, it is the actor's ID, because the event's name attribute has
-// no tag.
+// imageName returns the image reference in an event. For a pull, the reference is the actor's ID, because the event's name
+// attribute has no tag.
 func imageName(message events.Message) string {
 	if message.Action == events.ActionPull {
 		return message.Actor.ID

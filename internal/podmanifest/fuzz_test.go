@@ -57,7 +57,7 @@ func change(t *testing.T, template *podmanifest.Template) {
 	}
 }
 
-// pods returns all pods in the documents that can be decoded.
+// pods returns all decodable pods in the documents.
 func pods(documents []*podmanifest.Document) []*corev1.Pod {
 	var found []*corev1.Pod
 	for _, document := range documents {

@@ -10,7 +10,7 @@ import (
 // podKind is the kind of an object that is a pod itself.
 const podKind = "Pod"
 
-// pod returns the pod at node in the form in which an admission webhook would receive it.
+// pod returns the pod at node as an admission webhook would receive it.
 func (o object) pod(node *yaml.Node) (*corev1.Pod, error) {
 	text, err := toJSON(node)
 	if err != nil {

@@ -16,8 +16,8 @@ type Template struct {
 	// File and Line are the position where the template begins. Lines are counted from 1.
 	File string
 	Line int
-	// Pod is the pod in the form in which the API server would send it to an admission webhook, with a namespace and default
-	// pull policies. Apply does not change Pod; call Templates again to get the changed pod.
+	// Pod is the pod as the API server would send it to an admission webhook, with a namespace and default pull policies. Apply
+	// does not change Pod; call Templates again to get the changed pod.
 	Pod *corev1.Pod
 
 	document *Document

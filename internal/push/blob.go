@@ -14,8 +14,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// size returns a blob's size in the registry in bytes. It returns 0 if the registry does not have the blob or does not know the
-// digest's algorithm.
+// size returns the size in bytes of a blob in the registry. It returns 0 if the registry does not have the blob or does not know
+// the digest's algorithm.
 func (r *Registry) size(ctx context.Context, repository string, d digest.Digest) (int64, error) {
 	request, err := r.request(ctx, http.MethodHead, repository+"/blobs/"+d.String(), nil)
 	if err != nil {

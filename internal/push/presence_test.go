@@ -17,8 +17,8 @@ import (
 	"kind-local-registry/internal/push"
 )
 
-// serving returns a client for a registry that serves the given manifests, by reference. In this registry every blob has 2
-// bytes.
+// serving returns a client for a registry that serves the manifests, whose keys are their references. In this registry every blob
+// has 2 bytes.
 func serving(t *testing.T, manifests map[string]string) *push.Registry {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -18,7 +18,7 @@ const (
 )
 
 // Follow keeps the registry up to date with the daemon until ctx ends. When a tag that the registry serves moves to another
-// image, Follow pushes that image, so the next pod does not have to wait. Pushes that a caller is waiting for go first. If a
+// image, Follow pushes that image, so the next pod does not have to wait. Pushes go first if a caller is waiting for them. If a
 // push fails, Follow logs the error, and the image is pushed when a pod needs it.
 func (s *Service) Follow(ctx context.Context, log *slog.Logger) {
 	changed := make(chan string, maxChanged)

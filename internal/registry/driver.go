@@ -17,8 +17,8 @@ import (
 const driverName = "verified-filesystem"
 
 // driver uses the same layout on disk as distribution's filesystem driver, but differs in three ways:
-//   - It reports a blob that does not match its digest as missing. distribution would serve the damaged blob, and would keep
-//     it even when the same blob is uploaded again.
+//   - It reports a blob as missing if the blob does not match its digest. distribution would serve the damaged blob, and would
+//     keep it even when the same blob is uploaded again.
 //   - It syncs an upload to disk only when the upload is committed. An uncommitted upload is worthless.
 //   - It drops a blob from the page cache after the blob has been read, because each node pulls a blob only once.
 type driver struct {
@@ -44,7 +44,7 @@ func (driverFactory) Create(_ context.Context, parameters map[string]any) (stora
 	return &driver{StorageDriver: plain, root: verifier.root, verifier: verifier}, nil
 }
 
-func init() { //nolint:gochecknoinits // the only way in which distribution finds drivers
+func init() { //nolint:gochecknoinits // distribution finds drivers in no other way
 	factory.Register(driverName, driverFactory{})
 }
 

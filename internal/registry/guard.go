@@ -16,8 +16,8 @@ import (
 // registry, which indicates DNS rebinding. The second is a write by a web page from another origin. The third is a write that
 // does not come from the host, because pods may only read.
 //
-// Pods reach the registry from their nodes' addresses. The host reaches it from the gateway of the container's network, from
-// which Docker's proxy for published ports connects. The pusher reaches it through a Unix socket.
+// Requests from pods come from their nodes' addresses. Requests from the host come from the gateway of the container's network,
+// because that is where Docker's proxy for published ports connects from. The pusher uses a Unix socket.
 type guard struct {
 	next      http.Handler
 	hosts     []string

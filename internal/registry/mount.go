@@ -14,11 +14,11 @@ import (
 // uploads matches the URL path of the requests that open an upload.
 var uploads = regexp.MustCompile(`^/v2/(.+)/blobs/uploads/$`) //nolint:gochecknoglobals // a constant
 
-// mountFromAnywhere handles requests to mount a blob that do not name a source repository. It mounts the blob if any repository
-// has it. The specification calls this "automatic content discovery"; distribution does not implement it
+// mountFromAnywhere handles mount requests that do not name a source repository. It mounts the blob if any repository has it. The
+// specification calls this "automatic content discovery"; distribution does not implement it
 // (https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#mounting-a-blob-from-another-repository). All other
-// requests, and requests for a missing blob, go to next. Mounting gives a client no additional access, because a client that
-// can read one repository can read all repositories.
+// requests, and requests for a missing blob, go to next. Mounting gives a client no additional access, because a client that can
+// read one repository can read all repositories.
 func mountFromAnywhere(next http.Handler, verifier *verifier) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		query := r.URL.Query()
@@ -39,7 +39,7 @@ func mountFromAnywhere(next http.Handler, verifier *verifier) http.Handler {
 	})
 }
 
-// link adds the blob to the repository in the same way as distribution.
+// link adds the blob to the repository as distribution does.
 func link(root, repository string, d digest.Digest) error {
 	directory := filepath.Join(root, "docker/registry/v2/repositories", repository, "_layers/sha256", d.Encoded())
 	if err := os.MkdirAll(directory, 0o777); err != nil { // #nosec G301 G703 -- like distribution's driver; repository is valid

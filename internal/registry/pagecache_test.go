@@ -46,7 +46,7 @@ func TestNew_DropsPulledBlobFromPageCache(t *testing.T) {
 	if err := errors.Join(err, content.Close()); err != nil {
 		t.Fatalf("pulling: %v", err)
 	}
-	// The registry closes the file, and so drops it, only after it has sent the last byte.
+	// The registry sends the last byte before it closes the file and drops the last pages.
 	for range 100 {
 		if pagecachetest.Cached(t, blob) == 0 {
 			return

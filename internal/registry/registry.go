@@ -18,8 +18,8 @@ import (
 type Config struct {
 	// Root is the data directory. It must exist. In the container it is /var/lib/registry.
 	Root string
-	// WriteFrom are the addresses that may write in addition to the host. The host always may: through the loopback, the
-	// default gateways and Unix sockets.
+	// WriteFrom are the addresses that may write in addition to the host. The host may always write: through the loopback, a
+	// default gateway or a Unix socket.
 	WriteFrom []netip.Prefix
 	// Hosts are additional names that clients may send in the Host header, without ports. IP addresses, localhost,
 	// kind-registry and host.docker.internal are always allowed.

@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 )
 
-// TestNew_RepairsDamagedFilesWithTheNextPush damages each file in the data directory in each way, one file at a time.
+// TestNew_RepairsDamagedFilesWithTheNextPush damages the files in the data directory one at a time, in each of several ways.
 func TestNew_RepairsDamagedFilesWithTheNextPush(t *testing.T) {
 	t.Parallel()
 	for kind, damage := range damages() {
@@ -77,8 +77,8 @@ func push(t *testing.T, to string) v1.Image {
 	return image
 }
 
-// pushMissing pushes the blobs that the registry reports as missing, and always the image manifest. remote.Write would not do
-// this, because it only checks whether the image manifest is present.
+// pushMissing always pushes the image manifest, but only those blobs that the registry reports as missing. remote.Write would not
+// do this, because it only checks whether the image manifest is present.
 func pushMissing(t *testing.T, to string, image v1.Image) {
 	t.Helper()
 	config, err := partial.ConfigLayer(image)

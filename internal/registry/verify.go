@@ -70,7 +70,7 @@ func (v *verifier) path(d digest.Digest) string {
 	return filepath.Join(v.root, blobsDirectory, hex[:2], hex, "data")
 }
 
-// intact reports whether the blob matches its digest. It also returns true if the blob is missing, and if verifying takes
+// intact reports whether the blob matches its digest. It also returns true if the blob is missing, or if verifying it takes
 // longer than verifyTimeout.
 func (v *verifier) intact(ctx context.Context, d digest.Digest) bool {
 	now, err := stampOf(v.path(d))
@@ -196,7 +196,7 @@ func blobDigest(file string) (digest.Digest, bool) {
 	return digest.NewDigestFromEncoded(digest.SHA256, found[2]), true
 }
 
-// validLink reports whether a link contains a digest. If the link's path contains a digest too, both must be equal.
+// validLink reports whether a link contains a digest. If the link's path contains a digest too, the two must be equal.
 func validLink(link string, content []byte) bool {
 	d, err := digest.Parse(string(content))
 	if err != nil {

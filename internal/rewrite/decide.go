@@ -8,13 +8,13 @@ type Question struct {
 	Image string
 	// RegistryHost is the registry's host, such as localhost:5001.
 	RegistryHost string
-	// ExcludedBy describes the rule that excludes a name from rewriting, in a form for people. It returns "" if no rule
-	// excludes the name. ExcludedBy may be nil.
+	// ExcludedBy describes, for people, the rule that excludes a name from rewriting. It returns "" if no rule excludes the name.
+	// ExcludedBy may be nil.
 	ExcludedBy func(Name) string
 	// LeavePulled keeps the original reference if the daemon pulled the image, so that the kubelet pulls from the same
 	// registry.
 	LeavePulled bool
-	// FromRegistry rewrites to the image that the local registry serves if the host no longer has the image.
+	// FromRegistry rewrites to the local registry's image if the host no longer has one.
 	FromRegistry bool
 }
 

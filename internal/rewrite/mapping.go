@@ -74,8 +74,8 @@ func mapHost(name string) string {
 }
 
 // checkRepository returns ErrUnmappable unless both the registry and the kubelet accept the repository. A host may contain
-// characters that are invalid in a repository. The kubelet's maximum length includes the registry's host, so longest, in bytes,
-// excludes it.
+// characters that are invalid in a repository. longest is the maximum length in bytes; it is below the kubelet's limit, which
+// also counts the registry's host.
 func checkRepository(repository string, longest int, n Name) error {
 	if strings.ToLower(repository) != repository || len(repository) > longest {
 		return fmt.Errorf("%s %w", n, ErrUnmappable)

@@ -10,8 +10,7 @@ import (
 // the tag is latest.
 type Name struct{ named reference.Named }
 
-// Parse normalises image in the same way as Docker (github.com/distribution/reference). It returns an error if the reference is
-// invalid.
+// Parse normalises image as Docker does (github.com/distribution/reference). It returns an error if the reference is invalid.
 func Parse(image string) (Name, error) {
 	named, err := reference.ParseNormalizedNamed(image)
 	if err != nil {

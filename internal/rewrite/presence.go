@@ -11,8 +11,8 @@ type Presence struct {
 	// Pulled is false for an image built on the host, for a name in the local registry, and if the daemon does not record the
 	// origin.
 	Pulled bool `json:"pulled,omitempty"`
-	// Digest is the image manifest's digest if exactly the build on the host is present in the registry, otherwise "". If the
-	// name has a digest, Digest is that digest if the registry has the image.
+	// Digest is the image manifest's digest if exactly the build on the host is present in the registry, otherwise "". For a name
+	// with a digest, Digest is that digest if the registry has the image.
 	Digest string `json:"digest,omitempty"`
 	// Served is the digest of the image manifest that the registry serves under the name, regardless of the build. It is "" if
 	// the registry serves none.

@@ -2,8 +2,8 @@ package rewrite
 
 import "errors"
 
-// Reason is the cause of a decision to rewrite an image reference or not. The list of reasons is closed. The log, metrics,
-// Events and docs/reasons.md use the same words.
+// Reason says why an image reference is or is not rewritten. The list of reasons is closed. The log, metrics, Events and
+// docs/reasons.md use the same words.
 type Reason string
 
 // These are the reasons. Rewritten, RewrittenPushing and Kept change the reference; all others keep the original image.
@@ -15,10 +15,9 @@ const (
 	RewrittenPushing Reason = "RewrittenPushing"
 	// Kept means that an update contains the original image of a running container. The container keeps its rewritten image.
 	Kept Reason = "Kept"
-	// AlreadyLocal means that the reference is in the local registry, and that the registry serves it.
+	// AlreadyLocal means that the reference names the local registry, and that this registry serves the image.
 	AlreadyLocal Reason = "AlreadyLocal"
-	// AlreadyLocalPushing means that the reference is in the local registry, and that the image on the host is being pushed
-	// there.
+	// AlreadyLocalPushing means that the reference names the local registry, and that the host's image is being pushed there.
 	AlreadyLocalPushing Reason = "AlreadyLocalPushing"
 	// NotOnHost means that the host's Docker daemon has no image with this name. The kubelet pulls the original image.
 	NotOnHost Reason = "NotOnHost"
@@ -59,7 +58,7 @@ func Reasons() []Reason {
 	}
 }
 
-// Warns reports whether to warn the user that the pod does not run the image on the host, although it may be meant to.
+// Warns reports whether to warn the user that the pod does not run the host's image, although the user may expect it to.
 func (r Reason) Warns() bool {
 	switch r {
 	case WrongPlatform, Unservable, NoSpace, InvalidReference, Unmappable, LoopGuard, LookupUnavailable:

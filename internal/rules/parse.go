@@ -13,7 +13,7 @@ import (
 )
 
 // Parse parses rules from a YAML document. A key that is missing has its default value, so an empty document yields Default. The
-// error lists every fault, with the file name given by file, the line, and what to do.
+// error lists every fault with the file's name, the line and what to do.
 func Parse(file string, document []byte) (Rules, error) {
 	p := &parser{file: file}
 	parsed := Default()

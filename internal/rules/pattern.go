@@ -34,9 +34,8 @@ func (p imageParts) matches(image imageParts) bool {
 		matches(normalisePath(p.path), image.path)
 }
 
-// normalisePath completes a pattern in the same way in which Docker completes a reference: a pattern without a host is for Docker
-// Hub, and a pattern that has only one segment is for an official image on Docker Hub. A pattern that begins with * is not
-// completed.
+// normalisePath completes a pattern as Docker completes a reference: a pattern without a host refers to Docker Hub, and a pattern
+// with only one segment refers to an official image there. A pattern that begins with * is not completed.
 func normalisePath(path string) string {
 	first, rest, nested := strings.Cut(path, "/")
 	switch {

@@ -56,12 +56,12 @@ const (
 	AlwaysPullHost AlwaysPull = "Host"
 )
 
-// LoopGuard defines when the recreations of a pod are treated as a loop. A loop is caused by a controller that compares images: it
-// deletes a pod whose image differs from the one that the controller set, and recreates the pod.
+// LoopGuard defines when recreating a pod counts as a loop. A loop is caused by a controller that compares images: it deletes a
+// pod whose image differs from the one that the controller set, and recreates the pod.
 type LoopGuard struct {
-	// Recreations is the number of recreations that are a loop; 0 turns the loop guard off.
+	// Recreations is how many recreations count as a loop; 0 turns the loop guard off.
 	Recreations int `json:"recreations"`
-	// Within is the time within which that many recreations are a loop.
+	// Within is the time within which those recreations must happen.
 	Within metav1.Duration `json:"within"`
 }
 

@@ -15,7 +15,7 @@ import (
 // reader reads the value at a path in the document, such as images.exclude.
 type reader func(path string, value *yaml.Node)
 
-// fields contains the keys that a mapping may have, with the readers of their values.
+// fields maps the keys that a mapping may have to the readers of their values.
 type fields map[string]reader
 
 // rules reads the whole document into rules.
@@ -127,7 +127,7 @@ func (p *parser) duration(into *time.Duration) reader {
 	}
 }
 
-// aliased returns the node that node refers to if node is an alias. Otherwise, it returns node itself.
+// aliased returns node itself, unless node is an alias. It then returns the node that the alias refers to.
 func aliased(node *yaml.Node) *yaml.Node {
 	if node.Kind == yaml.AliasNode {
 		return node.Alias

@@ -32,8 +32,8 @@ func newDownCommand() *cobra.Command {
 		Long: `Remove everything that up created, except the registry and its images.
 
 If up created the cluster, down deletes it. If up adopted the cluster, down keeps it and removes only our components from it. The
-registry and its images are kept for the next up. --registry removes them too. It asks first on a terminal; elsewhere it requires
---yes.`,
+registry and its images are kept for the next up. --registry removes them too: on a terminal, down first asks for
+confirmation; elsewhere, it requires --yes.`,
 		Example: `  setup down
   setup down --cluster dev
   setup down --registry      # also the registry and its images

@@ -34,13 +34,14 @@ func newExplainCommand() *cobra.Command {
 		Long: `Show which image each container in the manifests would run, and why. The decisions come from the webhook's own code. Nothing is
 pushed or changed.
 
-Manifests may contain objects of any kind that includes a pod, in YAML or JSON. An object without a namespace is treated as being in
-the namespace default. An IMAGE is treated as the image of a container in the namespace default, without a pull policy.
+Manifests, in YAML or JSON, may have objects of any kind that contains a pod or a pod template. An object without a namespace is
+treated as being in the namespace default. An IMAGE is treated as the image of a container without a pull policy, in the namespace
+default.
 docs/reasons.md explains each reason and what to do about it.
 The exit status is 1 if a manifest cannot be read; it does not depend on the decisions.
 
 -o yaml --apply prints the manifests with the rewritten images. A rewritten image has a digest if it is in the registry, and only
-its tag if it is not. An annotation records the original images. The printed manifests have no scheduling gate, because only an
+a tag if it is not. An annotation records the original images. The printed manifests have no scheduling gate, because only an
 installed webhook could remove it. Push the images with setup push before you apply the manifests.`,
 		Example: `  setup explain example/app:local
   setup explain -f deployment.yaml -f jobs/

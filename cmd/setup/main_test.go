@@ -46,7 +46,7 @@ func TestReference_MatchesHelp(t *testing.T) {
 func reference(t *testing.T) []byte {
 	t.Helper()
 	var page bytes.Buffer
-	page.WriteString("# setup\n\nThis page contains the output of `setup --help` and of the `--help` of each command. `make generate` writes it.\n")
+	page.WriteString("# setup\n\nThis page contains the output of `setup --help` and of every command's `--help`. `make generate` writes it.\n")
 	for _, command := range append([]*cobra.Command{newCommand()}, newCommand().Commands()...) {
 		args := strings.Fields(command.CommandPath() + " --help")[1:]
 		var help bytes.Buffer

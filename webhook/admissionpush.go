@@ -24,16 +24,16 @@ const (
 type Progress struct {
 	// Done is the number of bytes pushed so far.
 	Done int64
-	// Total is the number of bytes to push. It is an estimate until the push ends, and 0 while it is unknown.
+	// Total is the number of bytes to push. It is 0 until an estimate is known, and exact once the push ends.
 	Total int64
 }
 
 // Pusher pushes images from the host into the registry.
 type Pusher interface {
 	// Push pushes an image, given by its original reference, and returns the digest of its image manifest in the registry. It
-	// returns immediately if the image is already present in the registry. Unless progress is nil, Push calls it immediately and
-	// then repeatedly, but never concurrently and never after Push returns; progress must not block. The error is a *rewrite.Refusal
-	// if the image can never be pushed; any other error may be temporary.
+	// returns immediately if the image is already present in the registry. If progress is not nil, Push calls it immediately and
+	// then repeatedly, one call at a time and never after Push returns. It must not block. The error is a *rewrite.Refusal if the
+	// image can never be pushed; any other error may be temporary.
 	Push(ctx context.Context, image string, progress func(Progress)) (digest string, err error)
 }
 
@@ -52,7 +52,7 @@ type Pushes struct {
 	flights singleflight.Group
 }
 
-// NewPushes returns a Pushes whose pushes end when ctx does.
+// NewPushes returns a Pushes that ends all its pushes when ctx ends.
 func NewPushes(ctx context.Context, pusher Pusher, deadline time.Duration, log logr.Logger) *Pushes {
 	return &Pushes{Pusher: pusher, Deadline: deadline, Log: log, ctx: ctx}
 }
@@ -104,8 +104,8 @@ func (p *Pushes) push(image string) (digest string, err error) {
 // roomKey is the context key for the function that reports whether the request may wait.
 type roomKey struct{}
 
-// WithRoom returns a context for a request that may wait for a push only if room returns true. room is called only when the
-// request is about to wait.
+// WithRoom returns a copy of ctx. A request with this copy may wait for a push only if room returns true. room is called only
+// when the request is about to wait.
 func WithRoom(ctx context.Context, room func() bool) context.Context {
 	return context.WithValue(ctx, roomKey{}, room)
 }

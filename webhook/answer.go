@@ -48,7 +48,7 @@ func (h *Handler) answer(ctx context.Context, document []byte, dryRun bool) ([]b
 }
 
 // handleBounded calls Handle. If decoding the request's objects would take too much memory, it allows the request unchanged
-// instead.
+// without decoding them.
 func (h *Handler) handleBounded(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	for _, object := range [][]byte{request.Object.Raw, request.OldObject.Raw} {
 		if err := checkSize(object); err != nil {

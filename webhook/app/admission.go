@@ -32,7 +32,7 @@ type admission struct {
 	registryHost string
 }
 
-// addAdmission adds admission to the manager. Lookups and pushes end with ctx.
+// addAdmission adds admission to the manager. Lookups and pushes end when ctx ends.
 func addAdmission(ctx context.Context, mgr manager.Manager, options Options, pusher Pusher, log logr.Logger) (*admission, error) {
 	counted, err := registered(webhook.NewMetrics())
 	if err != nil {
@@ -97,8 +97,8 @@ func (n namespaces) Labels(ctx context.Context, name string) (map[string]string,
 	return found.Labels, nil
 }
 
-// registered registers the metrics globally and returns them. If an earlier server in the process has registered its metrics, as
-// happens in tests, it returns those instead.
+// registered registers the metrics globally and returns them. If an earlier server in the process has already registered metrics,
+// as happens in tests, registered returns that server's metrics instead.
 func registered(made *webhook.Metrics) (*webhook.Metrics, error) {
 	err := metrics.Registry.Register(made)
 	if known, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {

@@ -16,23 +16,25 @@ import (
 
 // Options contains the process's settings.
 type Options struct {
-	// Identity distinguishes this process from its other replicas. In a container, it is the pod's name.
+	// Identity distinguishes this process from the other replicas. In a container, it is the pod's name.
 	Identity string
-	// Namespace contains the serving certificate's Secret and the leader election's Lease.
+	// Namespace is the namespace of the serving certificate's Secret and the leader election's Lease.
 	Namespace string
-	// DNSNames are the DNS names in the webhook's serving certificate; the API server uses one of them.
+	// DNSNames are the DNS names in the webhook's serving certificate. The API server calls the webhook by one of them.
 	DNSNames []string
 	// RegistryHost is the registry's host in rewritten images.
 	RegistryHost string
 	// Rules provides the current rules from a file that may change.
 	Rules *RulesFile
-	// WebhookPort, HealthPort and MetricsPort are TCP ports on all addresses. If MetricsPort is 0, no metrics are served.
+	// WebhookPort, HealthPort and MetricsPort are TCP ports, which are opened on all addresses. If MetricsPort is 0, no metrics are
+	// served.
 	WebhookPort, HealthPort, MetricsPort int
 	// LeaderElection makes only one of several replicas deliver images. All replicas answer admission requests.
 	LeaderElection bool
 	// Drain is how long the process keeps answering requests after Run's context ends; see endpoint.Handler.Drain.
 	Drain time.Duration
-	// PushDeadline is how long after a pod's creation its pushes are retried. After it, the pod gets its original images.
+	// PushDeadline limits how long a pod's pushes are retried, counted from the pod's creation. After the deadline, the pod gets its
+	// original images.
 	PushDeadline time.Duration
 }
 
@@ -85,7 +87,7 @@ func (o Options) Validate() error {
 // port reports whether n is between lowest and the highest TCP port.
 func port(n, lowest int) bool { return n >= lowest && n <= 65535 }
 
-// address returns the port on all addresses in controller-runtime's format, which is "0" for no port.
+// address returns the address that makes controller-runtime listen on the port on all interfaces, or "0" for no port.
 func address(port int) string {
 	if port == 0 {
 		return "0"

@@ -12,8 +12,8 @@ import (
 	"kind-local-registry/internal/rules"
 )
 
-// rulesInterval is how often the file is read. The file is read repeatedly and not watched, because it is small and the kubelet
-// updates a ConfigMap volume only within about a minute, by swapping symbolic links.
+// rulesInterval is how often the file is read. The file is read repeatedly instead of being watched, because it is small, and
+// because the kubelet takes up to about a minute to update a ConfigMap volume. The kubelet does so by swapping symbolic links.
 const rulesInterval = 5 * time.Second
 
 // RulesFile provides the rules from a file that may change. It is safe for concurrent use.
@@ -25,7 +25,7 @@ type RulesFile struct {
 }
 
 // OpenRules reads the rules from the file at path. If path is "", the rules are rules.Default. It fails if the file cannot be
-// read or if the rules are invalid; then the error lists every fault.
+// read or if the rules are invalid. If they are invalid, the error lists every fault.
 func OpenRules(path string, log logr.Logger) (*RulesFile, error) {
 	file := newRulesFile(path, rules.Default(), log)
 	if path == "" {

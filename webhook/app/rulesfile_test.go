@@ -17,8 +17,8 @@ import (
 	"kind-local-registry/webhook/app"
 )
 
-// mounted is a file in the form in which the kubelet mounts a ConfigMap: a symbolic link whose target goes through another link,
-// ..data, which the kubelet swaps.
+// mounted is a file that is mounted as the kubelet mounts a ConfigMap. The file is a symbolic link through another link, ..data,
+// which the kubelet swaps.
 type mounted struct{ directory string }
 
 // change swaps the file for one with the given content.

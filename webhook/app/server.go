@@ -128,8 +128,8 @@ func newManager(
 	return mgr, nil
 }
 
-// newLock returns the lock for the leader election. Its identity is the pod's name, so a container that was killed is the leader
-// again immediately after its restart, without waiting for the lease to expire.
+// newLock returns the lock for the leader election. Its identity is the pod's name. So if the leader's container is killed and
+// restarts, it is the leader again immediately, without waiting for the lease to expire.
 func newLock(cluster *rest.Config, options Options) (resourcelock.Interface, error) {
 	lock, err := resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, options.Namespace, config.Name,
 		resourcelock.ResourceLockConfig{Identity: options.Identity}, cluster, renewDeadline)

@@ -32,17 +32,17 @@ import (
 const check = time.Minute
 
 // settleTime is the time between publishing a new CA and serving its certificate. An API server learns about the CA through a
-// watch, and not at the same moment as this process.
+// watch, so it may do so later than this process.
 const settleTime = 2 * time.Second
 
-// The errors from a Keeper that is not ready yet.
+// A Keeper's Ready returns these errors while the Keeper is not ready.
 var (
 	errNoCertificate = errors.New("there is no serving certificate yet")
 	errNotPublished  = errors.New("the webhook configuration does not have the certificate's CA yet")
 )
 
-// Keeper maintains the serving certificate. Every replica runs one. They use the Secret's resource version to avoid overwriting
-// each other's changes.
+// Keeper maintains the serving certificate. Every replica runs a Keeper. The Keepers use the Secret's resource version to avoid
+// overwriting each other's changes.
 type Keeper struct {
 	// Client reads and writes the Secret and the webhook configuration.
 	Client client.Client
@@ -65,7 +65,7 @@ type Keeper struct {
 	next *successor
 }
 
-// successor is a certificate to serve, whose CA has already been published.
+// successor is the certificate to serve next. Its CA has already been published.
 type successor struct {
 	pair *tls.Certificate
 	ca   []byte
@@ -136,8 +136,8 @@ func (k *Keeper) succeed(held material) (reconcile.Result, error) {
 	return reconcile.Result{RequeueAfter: settleTime}, nil
 }
 
-// settle serves the scheduled certificate once settleTime has passed, and otherwise returns the remaining time. During that time
-// Reconcile changes nothing else. So the API server trusts the certificate being served even if CAs change in quick succession.
+// settle serves the scheduled certificate once settleTime has passed, and otherwise returns the remaining time. Until then,
+// Reconcile changes nothing. So the API server trusts the certificate being served even if CAs change in quick succession.
 func (k *Keeper) settle() time.Duration {
 	if k.next == nil {
 		return 0
@@ -156,8 +156,8 @@ func (k *Keeper) serve(s *successor) {
 	k.ca = s.ca
 }
 
-// keep returns the material in the Secret, and creates or renews it first if necessary. It returns nil if neither the Secret nor
-// the webhook configuration exists. Then the chart is being uninstalled, and a new Secret would be left behind.
+// keep creates or renews the material in the Secret if necessary, and returns it. It returns nil if neither the Secret nor the
+// webhook configuration exists. In that case, the chart is being uninstalled, and a new Secret would be left behind.
 func (k *Keeper) keep(ctx context.Context) (material, error) {
 	secret := &corev1.Secret{}
 	err := k.Client.Get(ctx, k.Secret, secret)
@@ -243,8 +243,8 @@ func (k *Keeper) Ready(*http.Request) error {
 	return nil
 }
 
-// orLater returns the reconcile result for err. If another replica was faster, it schedules a retry instead of returning the
-// error.
+// orLater returns the reconcile result for err. If another replica has written the object first, orLater schedules a retry
+// instead of returning the error.
 func orLater(err error) (reconcile.Result, error) {
 	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
 		return reconcile.Result{RequeueAfter: time.Second}, nil

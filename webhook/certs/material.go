@@ -17,18 +17,18 @@ import (
 	"kind-local-registry/config"
 )
 
-// The Secret's keys, in addition to the keys in any kubernetes.io/tls Secret.
+// Our Secret has these keys in addition to those of every kubernetes.io/tls Secret.
 const (
 	caCert       = "ca.crt"
 	caPrivateKey = "ca.key"
 	token        = "token"
 )
 
-// tokenLength is the length of the text that rand.Text returns, which is 130 bits in base32.
+// tokenLength is the length of the text that rand.Text returns: 130 bits in base32.
 const tokenLength = 26
 
-// maxCAs is how many CAs a caBundle contains at most: the current CA and earlier ones, because a replica may still be serving one
-// of their certificates.
+// maxCAs is the maximum number of CAs in a caBundle. In addition to the current CA, it contains earlier ones, because a replica
+// may still be serving a certificate signed by one of them.
 const maxCAs = 3
 
 // material is the Secret's content: a CA, a serving certificate signed by it, and the token in the webhook's path.
@@ -39,15 +39,15 @@ func (m material) caValid(at time.Time) bool {
 	return valid(m[caCert], m[caCert], m[caPrivateKey], caName, nil, at)
 }
 
-// tokenValid reports whether the token can be used in a webhook configuration's path: it must be a DNS-1123 label and have our
-// token length.
+// tokenValid reports whether the token has the right length and is a DNS-1123 label, so that it can be used in a webhook
+// configuration's path.
 func (m material) tokenValid() bool {
 	foreign := strings.Trim(string(m[token]), "abcdefghijklmnopqrstuvwxyz234567")
 	return len(m[token]) == tokenLength && foreign == ""
 }
 
-// bundle returns the CAs that the API server must trust: the current CA, and the latest of the already trusted CAs that are still
-// valid at now.
+// bundle returns the CAs that the API server must trust. The first is the current CA. It is followed by the latest CAs that the
+// API server already trusts, unless they have expired.
 func (m material) bundle(trusted []byte, now time.Time) []byte {
 	bundle := bytes.Clone(m[caCert])
 	for n := 1; n < maxCAs; {
@@ -74,7 +74,7 @@ func (m material) keyPair() (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// servesAll reports whether the serving certificate is valid at the given time for every name.
+// servesAll reports whether the serving certificate is valid for every name at the given time.
 func (m material) servesAll(dnsNames []string, at time.Time) bool {
 	usage := []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 	for _, name := range dnsNames {
@@ -111,7 +111,7 @@ func maker(dnsNames []string) *rotator.CertRotator {
 	}
 }
 
-// valid reports whether the CA signed the certificate, the key belongs to it, and it is valid for the name at the given time.
+// valid reports whether the certificate is signed by the CA, belongs to the key, and is valid for the name at the given time.
 func valid(ca, cert, key []byte, name string, usage *[]x509.ExtKeyUsage, at time.Time) bool {
 	ok, err := rotator.ValidCert(ca, cert, key, name, usage, at)
 	return ok && err == nil

@@ -17,9 +17,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/source"
 )
 
-// onceElected returns a source that makes this process publish the path too, as soon as it becomes the leader or if there is no
-// election. A leader is elected only after the previous leader has ended. So while an older version of the process is being
-// replaced, the path never changes to one that it does not serve.
+// onceElected returns a source that makes this process publish the path too. It does so as soon as the process becomes the
+// leader, or immediately if there is no election. A leader is elected only after the previous leader has ended. So while an older
+// version of the process is being replaced, the path never changes to one that the older version does not serve.
 func (k *Keeper) onceElected(elected <-chan struct{}, one reconcile.Request) source.TypedSource[reconcile.Request] {
 	return source.Func(func(ctx context.Context, q workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 		go func() {
@@ -35,7 +35,7 @@ func (k *Keeper) onceElected(elected <-chan struct{}, one reconcile.Request) sou
 }
 
 // publish sets the CA bundle of every webhook in the configuration. The leader also sets the path with the token. A missing
-// configuration is not an error, because uninstalling deletes it first.
+// configuration is not an error, because uninstalling begins by deleting it.
 func (k *Keeper) publish(ctx context.Context, held material) error {
 	configuration := &admissionv1.MutatingWebhookConfiguration{}
 	err := k.Client.Get(ctx, types.NamespacedName{Name: k.Configuration}, configuration)
@@ -68,7 +68,7 @@ func (k *Keeper) publish(ctx context.Context, held material) error {
 	return nil
 }
 
-// setPath sets the webhook's path and reports whether that changed it.
+// setPath sets the webhook's path and reports whether the path has changed.
 func setPath(to *admissionv1.WebhookClientConfig, path string) (changed bool) {
 	if to.Service != nil {
 		changed = to.Service.Path == nil || *to.Service.Path != path

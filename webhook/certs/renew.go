@@ -14,7 +14,7 @@ import (
 
 const (
 	caLife = 10 * 365 * 24 * time.Hour
-	// certLife and renewAhead are the same as for Let's Encrypt. Renewal is cheap, so certificates are renewed often enough to show
+	// certLife and renewAhead are the same as Let's Encrypt's. Renewal is cheap, so certificates are renewed often enough to show
 	// that renewal works. A computer that was off for a month still starts with a valid certificate.
 	certLife   = 90 * 24 * time.Hour
 	renewAhead = 30 * 24 * time.Hour
@@ -24,16 +24,16 @@ const (
 	caName = config.Name + "-ca"
 )
 
-// Made returns the content of a Secret that a Keeper would create at now: a CA, a certificate for the names, and a token. At
-// least one name is required.
+// Made returns the content of the Secret that a Keeper would create at the given time: a CA, a certificate for the names, and a
+// token. At least one name is required.
 func Made(dnsNames []string, now time.Time) (map[string][]byte, error) {
 	made, _, err := material(nil).renewed(dnsNames, now)
 	return made, err
 }
 
-// renewed recreates each part of the material that is missing, broken, for other names, about to expire or not yet valid at now.
-// It returns the new material and reports whether any part was recreated. A part can be not yet valid if the clock was ahead when
-// the part was created.
+// renewed recreates each part of the material that is missing or broken, was issued for other names, expires soon, or is not
+// valid yet. It returns the new material and reports whether any part was recreated. A part may not be valid yet if the clock was
+// ahead when the part was created.
 func (m material) renewed(dnsNames []string, now time.Time) (material, bool, error) {
 	soon := now.Add(renewAhead)
 	caValid := m.caValid(now) && m.caValid(soon)
@@ -55,7 +55,7 @@ func (m material) renewed(dnsNames []string, now time.Time) (material, bool, err
 	return next, true, nil
 }
 
-// certify creates a serving certificate. Unless caValid is true, it first creates a CA.
+// certify creates a serving certificate. If caValid is false, it first creates a CA.
 func (m material) certify(dnsNames []string, caValid bool, now time.Time) error {
 	maker := maker(dnsNames)
 	if !caValid {

@@ -21,10 +21,10 @@ const (
 	// one pod does not block others.
 	maxConcurrent = 8
 	// decideTime limits the time for all of one pod's lookups. It is slightly longer than lookup.Timeout, so that an unanswered
-	// lookup times out by itself, and opens the circuit breaker, before decideTime ends.
+	// lookup times out first and opens the circuit breaker.
 	decideTime = lookup.Timeout + 100*time.Millisecond
-	// Budget is the longest time that the webhook takes to answer for a pod: the lookups, then the pushes of images whose references
-	// cannot change later. The timeout that the chart sets for the API server's call is longer.
+	// Budget is the longest time that the webhook takes to answer for a pod. It covers looking up the images, and then pushing those
+	// whose references cannot change later. The timeout that the chart sets for the API server's call is longer.
 	Budget = decideTime + pushTime
 )
 
@@ -36,7 +36,7 @@ type Decider struct {
 	Looker lookup.Looker
 	// Rules returns the current rules.
 	Rules func() rules.Rules
-	// FromRegistry allows using the registry's image if the host no longer has it.
+	// FromRegistry allows using an image that only the registry still has.
 	FromRegistry bool
 }
 
@@ -51,7 +51,7 @@ type Subject struct {
 	Labels    map[string]string
 	// Old is the pod before the update, or nil if the pod is being created.
 	Old *podimage.Pod
-	// Ephemeral reports whether the fields are ephemeral containers that the request adds.
+	// Ephemeral reports whether the fields belong to ephemeral containers that the request adds.
 	Ephemeral bool
 	// Looping reports whether the pod's owner keeps recreating it; see LoopGuard.
 	Looping bool
@@ -59,13 +59,13 @@ type Subject struct {
 
 // Outcome is the decision about one of the pod's image fields.
 type Outcome struct {
-	// Field is the field; its Image is the original image.
+	// Field is the image field. Its Image is the original image.
 	Field podimage.Field
-	// Decision is the decision about its image.
+	// Decision is the decision about the field's image.
 	Decision rewrite.Decision
 }
 
-// Decide decides about each of the subject's fields by its original image. It returns the outcomes in the order of the fields.
+// Decide decides about the original image of each of the subject's fields. It returns the outcomes in the order of the fields.
 // All lookups together take decideTime at most.
 func (d *Decider) Decide(ctx context.Context, subject Subject) []Outcome {
 	ctx, cancel := context.WithTimeout(ctx, decideTime)
@@ -110,8 +110,9 @@ func (d *Decider) settle(subject Subject, inForce rules.Rules) (outcomes []Outco
 	return outcomes, open
 }
 
-// kept returns the image that the field had before the update, if the update only sets it back to the original image: keeping the
-// rewritten image avoids restarting the container. It returns "" for any other field, and for a pod that opts out.
+// kept returns the field's image from before the update, if the update only changes it back from the rewritten image to the
+// original one. Keeping the rewritten image avoids restarting the container. It returns "" for any other field, and for a pod
+// that opts out.
 func (s Subject) kept(field podimage.Field) string {
 	if s.Old == nil || s.Ephemeral || podimage.OptedOut(s.Pod.Pod, nil) {
 		return ""
@@ -149,8 +150,8 @@ func sameImage(a, b string) bool {
 	return err == nil && one.String() == other.String()
 }
 
-// unpinnable reports whether the field cannot be pinned after this request, either because the API server forbids changing its
-// reference, or because the pod has no gate and cannot get one: it has a node or already exists.
+// unpinnable reports whether the field cannot be pinned after this request. This is the case if the API server forbids changing
+// the field, or if the pod has no gate and cannot get one, because it has a node or already exists.
 func (s Subject) unpinnable(field podimage.Field) bool {
 	return field.Final || s.Pod.Spec.NodeName != "" || s.Old != nil && !podimage.Gated(s.Pod.Pod)
 }
@@ -193,8 +194,8 @@ func (d *Decider) decide(ctx context.Context, inForce rules.Rules, field podimag
 	})
 }
 
-// excludes returns the rule that excludes the image, or "" if there is none. A rule for an original image also excludes its name
-// in the registry.
+// excludes returns the rule that excludes the image, or "" if there is none. A rule that excludes an original image also excludes
+// the image's name in the registry.
 func (d *Decider) excludes(inForce rules.Rules, name rewrite.Name) string {
 	for _, known := range append([]rewrite.Name{name}, name.Aliases(d.RegistryHost)...) {
 		if rule := inForce.ExcludesImage(known.String()); rule != "" {

@@ -69,7 +69,7 @@ func auditAnnotations(outcomes []Outcome) map[string]string {
 }
 
 // writeEvents writes an Event for each image that the pod's author should know about. The pod does not exist yet, so the Event is
-// about its owner, or about the future pod if it has no owner.
+// about the pod's owner, or about the future pod if there is no owner.
 func writeEvents(events Recorder, s Subject, outcomes []Outcome) {
 	regarding := regardingOf(s)
 	for _, o := range outcomes {

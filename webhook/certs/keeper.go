@@ -35,7 +35,7 @@ const check = time.Minute
 // watch, so it may do so later than this process.
 const settleTime = 2 * time.Second
 
-// A Keeper's Ready returns these errors while the Keeper is not ready.
+// A Keeper that is not ready yet returns these errors.
 var (
 	errNoCertificate = errors.New("there is no serving certificate yet")
 	errNotPublished  = errors.New("the webhook configuration does not have the certificate's CA yet")

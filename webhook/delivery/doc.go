@@ -5,5 +5,6 @@
 // unavailable, or if the registry has lost the image since.
 //
 // If an image can never be pushed, or its push keeps failing until the deadline, the pod gets its original image and a Warning
-// Event, so no pod waits forever. All state between attempts is in the pod, so even a restart of all components loses nothing.
+// Event, so no pod waits forever. All state between attempts is stored in the pod, so nothing is lost even if all components
+// restart.
 package delivery

@@ -16,8 +16,8 @@ const (
 	healFailed   = "ImageHealFailed"
 )
 
-// The actions in our Events. Retrying and giving up are different actions, because Kubernetes merges Events with the same field,
-// reason and action, and keeps only the first text.
+// The actions in our Events. Retrying and giving up are different actions, because Kubernetes merges Events whose field, reason
+// and action are the same, and then keeps only the first Event's text.
 const (
 	push   = "Push"
 	giveUp = "GiveUp"

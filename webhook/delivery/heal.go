@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	// maxHeals is how often one pod is healed at most.
+	// maxHeals limits how often one pod is healed.
 	maxHeals = 3
 	// healPause is the minimum time between two heals of a pod. After a patch, the kubelet briefly reports the old image's failure
 	// for the new image.
@@ -39,8 +39,8 @@ func eligible(pod *podimage.Pod) bool {
 	return !slices.Contains(config.ExemptNamespaces(), pod.Namespace)
 }
 
-// heal rewrites images that the kubelet cannot pull, after pushing those that the registry does not have. A pod must be healed if
-// it was created or updated while the webhook was unavailable, or if the registry has lost its image.
+// heal rewrites the images that the kubelet cannot pull. It first pushes those that the registry does not have. A pod must be
+// healed if it was created or updated while the webhook was unavailable, or if the registry has lost its image.
 func (r *Reconciler) heal(ctx context.Context, pod *podimage.Pod) (reconcile.Result, error) {
 	before := podimage.ReadHealed(pod.Pod)
 	if wait := time.Until(before.Last.Add(healPause)); wait > 0 && wait <= healPause {

@@ -24,7 +24,7 @@ const (
 	firstProgress = 2 * time.Second
 	// nextProgress is the time between two updates of the progress. It is long because hundreds of pods may be waiting.
 	nextProgress = 5 * time.Second
-	// maxError is how many characters of an error the progress annotation contains at most.
+	// maxError limits how many characters of an error the progress annotation contains.
 	maxError = 200
 )
 
@@ -113,7 +113,7 @@ func progressText(now webhook.Progress) string {
 	return fmt.Sprintf("pushing %d of %d MB", megabytes(now.Done), megabytes(now.Total))
 }
 
-// retryText describes on one line why pushes failed and that they will be retried.
+// retryText returns a line that says why pushes failed and that they will be retried.
 func retryText(err error) string {
 	return fmt.Sprintf("retrying: %.*s", maxError, strings.ReplaceAll(err.Error(), "\n", "; "))
 }

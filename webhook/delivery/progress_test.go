@@ -44,7 +44,7 @@ func (p steady) Push(_ context.Context, _ string, progress func(webhook.Progress
 	return someDigest, nil
 }
 
-// shown returns a patch of the progress annotation in the form in which patches records it.
+// shown returns a patch of the progress annotation in the form that patches records.
 func shown(after, text string) string {
 	return after + ` [{"op":"test","path":"/metadata/uid","value":"uid"},` +
 		`{"op":"test","path":"/spec/schedulingGates/0","value":{"name":"kind-local-registry/image-push"}},` +

@@ -14,8 +14,8 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// minAttempt is how long a push may take if it begins shortly before the deadline or after it, for example because the controller
-// was unavailable for a long time.
+// minAttempt is how long a push may take even if it begins shortly before the deadline or after it. This happens, for example, if
+// the controller was unavailable for a long time.
 const minAttempt = time.Minute
 
 // pushed is the result of pushing one field's image.
@@ -63,8 +63,8 @@ func (r *Reconciler) push(ctx context.Context, pod *podimage.Pod, fields []podim
 	return outcomes
 }
 
-// pushOne pushes one field's image, unless the rules now exclude it. It writes Events on the pod and a log line. If the build
-// that the field names is gone, it pushes the current build on the host instead.
+// pushOne pushes one field's image, unless the rules now exclude it. It writes Events about the pod, and a log line. If the build
+// that the field names is gone, pushOne pushes the host's current build instead.
 func (r *Reconciler) pushOne(ctx context.Context, pod *podimage.Pod, field podimage.Waiting, moving *progress) pushed {
 	if refusal := r.Decisions.Exclusion(ctx, pod, field.Original); refusal != nil {
 		return pushed{Waiting: field, err: refusal}

@@ -26,9 +26,9 @@ import (
 )
 
 const (
-	// maxConcurrentReconciles limits how many pods wait for their pushes concurrently. It is high because a waiting pod costs only a
-	// goroutine, and other pods must not queue behind hundreds that wait for a large image. The pusher copies two images
-	// concurrently, in the order of the requests.
+	// maxConcurrentReconciles limits how many pods wait for their pushes concurrently. The limit is high because a waiting pod costs
+	// only a goroutine, and because other pods must not queue behind hundreds of pods that wait for a large image. The pusher copies
+	// two images concurrently, in the order of the requests.
 	maxConcurrentReconciles = 256
 	// A failed push is retried after firstRetry, and then after twice the previous pause, up to lastRetry. So if an image is removed
 	// from the host while its pod is waiting, the controller notices within 15 seconds.
@@ -50,14 +50,15 @@ type Reconciler struct {
 	Events webhook.Recorder
 	// RegistryHost is the registry's host in every rewritten reference, such as localhost:5001.
 	RegistryHost string
-	// Deadline is how long after a pod's creation its pushes are retried. After it, the pod gets its original images.
+	// Deadline limits how long a pod's pushes are retried, counted from the pod's creation. After the deadline, the pod gets its
+	// original images.
 	Deadline time.Duration
 }
 
 // SetupWithManager adds the controller to the manager. The manager's cache should contain only active pods, reduced by Strip.
 func (r *Reconciler) SetupWithManager(mgr manager.Manager) error {
-	// A pod cannot be gated after its creation, and a failed attempt is queued again anyway. So only three events matter: a pod is
-	// new, cannot pull an image, or waits for a different image than before.
+	// A pod cannot be gated after its creation, and a failed attempt is queued again without an event. So only three events matter:
+	// a pod is new, cannot pull an image, or waits for a different image than before.
 	relevant := predicate.Funcs{
 		CreateFunc: func(e event.CreateEvent) bool { return r.wants(e.Object) },
 		UpdateFunc: func(e event.UpdateEvent) bool {
@@ -99,7 +100,7 @@ func (r *Reconciler) wants(object client.Object) bool {
 	return ok && Wants(podimage.Read(pod, r.RegistryHost))
 }
 
-// Reconcile either pushes a pod's images and ungates the pod, or heals it. If it returns an error, the pod is queued again.
+// Reconcile either pushes a pod's images and ungates the pod, or heals the pod. If it returns an error, the pod is queued again.
 func (r *Reconciler) Reconcile(ctx context.Context, request reconcile.Request) (reconcile.Result, error) {
 	found := &corev1.Pod{}
 	if err := r.Reader.Get(ctx, request.NamespacedName, found); err != nil {
@@ -146,8 +147,8 @@ func (r *Reconciler) retryable(pod *corev1.Pod, outcomes []pushed) error {
 	return errors.Join(passing...)
 }
 
-// giveUp writes an Event for every image that was not pushed. The Event states which image the pod runs instead, or why its image
-// stays.
+// giveUp writes an Event for every image that was not pushed. The Event states which image the pod runs instead, or why the pod
+// keeps the rewritten image.
 func (r *Reconciler) giveUp(ctx context.Context, pod *corev1.Pod, outcomes []pushed) {
 	for _, o := range outcomes {
 		if o.err != nil {
@@ -165,7 +166,7 @@ func (r *Reconciler) giveUp(ctx context.Context, pod *corev1.Pod, outcomes []pus
 	}
 }
 
-// ungate ungates the pod. In the same patch, it pins the images that were pushed and restores the other original images.
+// ungate ungates the pod. In the same patch, it pins the images that were pushed, and restores the original images that were not.
 func (r *Reconciler) ungate(ctx context.Context, pod *corev1.Pod, outcomes []pushed) error {
 	patched, err := r.patch(ctx, pod, ungatePatch(pod, outcomes))
 	if patched {

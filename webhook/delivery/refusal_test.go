@@ -64,7 +64,7 @@ func TestPush_TakesTheNewBuildIfTheNamedOneIsGone(t *testing.T) {
 	}
 }
 
-// refusing is a client that always returns the same pod and whose patches are refused by a policy.
+// refusing is a client that always returns the same pod. All its patches are refused, as if by a policy.
 type refusing struct {
 	client.Client
 	pod *corev1.Pod

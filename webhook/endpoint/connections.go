@@ -8,13 +8,13 @@ import (
 	"sync"
 )
 
-// maxStrangers limits the total number of connections from callers that are not known to be the API server. The API server opens
-// one connection for each call in flight, which is far fewer.
+// maxStrangers limits the total number of connections from callers that are not known to be the API server. The API server needs
+// far fewer, because it opens only one connection for each call in flight.
 const maxStrangers = 512
 
 // connections tracks the connections to the webhook's port, which every pod can reach. If there are too many, it finds the
-// address with the most connections and closes that address's oldest one. So a pod that opens thousands of connections loses its
-// own.
+// address with the most connections and closes that address's oldest one. So a pod that opens thousands of connections loses only
+// its own.
 type connections struct {
 	limit int
 

@@ -22,11 +22,11 @@ const (
 	maxStrangerBody        = 1 << 20
 )
 
-// Handler answers admission requests over HTTP. For a request that it cannot answer, it returns an HTTP error instead of a
-// denial, so that the API server admits the pod because of failurePolicy: Ignore.
+// Handler answers admission requests over HTTP. If it cannot answer a request, it returns an HTTP error instead of a denial.
+// Because of failurePolicy: Ignore, the API server then admits the pod.
 //
 // Only the API server knows the path, which ends with a token. A request with any other path comes from a pod, or from an API
-// server that does not know the path yet. It is answered as a dry run, in a small lane of its own.
+// server that does not know the path yet. Such a request is answered as a dry run, in a small lane of its own.
 type Handler struct {
 	log       logr.Logger
 	token     func() string
@@ -46,8 +46,8 @@ func New(admission *webhook.Handler, token func() string) *Handler {
 	}
 }
 
-// Drain makes clients close each connection after its next response. The API server pools connections, and a request that it
-// sends on a connection that is just being closed is lost. So the API server must close its connections before the process ends.
+// Drain makes clients close each connection after its next response. The API server pools connections, and a request is lost if
+// its connection closes just as it is sent. So the API server must close its connections before the process ends.
 func (h *Handler) Drain() { h.draining.Store(true) }
 
 // ServeHTTP implements http.Handler.

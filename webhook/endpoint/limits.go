@@ -14,13 +14,12 @@ import (
 const (
 	// bodyTimeout is how long a request's body may take to arrive. The API server sends it immediately.
 	bodyTimeout = time.Second
-	// queueTimeout is how long a request waits to be read. It equals the chart's default for how long the API server waits for a
-	// response.
+	// queueTimeout is how long a request waits to be read. It equals the timeout that the chart sets for the API server's call.
 	queueTimeout = 5 * time.Second
 	// slotSize is how many bytes of a body one slot covers. A larger body needs several slots.
 	slotSize = 512 << 10
-	// minBody is the smallest size, in bytes, that is reserved for a body, even if the body is smaller. It limits how many small
-	// requests wait for slots, so that the garbage collector has enough memory.
+	// minBody is how many bytes are reserved for a body even if the body is smaller. It limits how many small requests wait for
+	// slots, so that the garbage collector has enough memory.
 	minBody = 256 << 10
 )
 
@@ -88,8 +87,8 @@ func (l *lane) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > 0 {
 		body.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
-	// The errors are ignored because only connections in tests do not support deadlines. The deadline is removed after the body is
-	// read, because the server keeps reading from the connection to notice when the client closes it.
+	// The errors are ignored, because all connections support deadlines, except those in some tests. The deadline is removed after
+	// the body is read, because the server keeps reading from the connection to notice when the client closes it.
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
 	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, l.maxBody)); err != nil {
@@ -99,7 +98,7 @@ func (l *lane) read(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return body.Bytes(), nil
 }
 
-// place contains what a request has taken from its lane.
+// place contains the memory and the slots that a request has taken from its lane.
 type place struct {
 	lane *lane
 
@@ -117,8 +116,8 @@ func (p *place) leave() {
 }
 
 // wait releases the request's slots and reserved memory, because the request is about to wait for a push. It returns false, and
-// releases nothing, if too many requests are already waiting. The request takes no slots again after the push, because little
-// work remains.
+// releases nothing, if too many requests are already waiting. After the push, the request does not take slots again, because
+// little work remains.
 func (p *place) wait() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -19,7 +19,7 @@ import (
 const (
 	// headerTimeout limits the time for the TLS handshake, and then for each request's header.
 	headerTimeout = 5 * time.Second
-	// idleTimeout is how long an idle connection is kept open. The API server keeps it open equally long.
+	// idleTimeout is how long an idle connection is kept open. The API server keeps idle connections open for the same time.
 	idleTimeout = 90 * time.Second
 	// maxHeader is the maximum size of a request's header in bytes. The API server sends a few hundred bytes.
 	maxHeader = 8 << 10

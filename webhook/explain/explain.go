@@ -20,7 +20,7 @@ import (
 // maxConcurrentPods is how many pods are explained concurrently.
 const maxConcurrentPods = 8
 
-// Explainer decides about pods in the same way as the webhook would when they are created.
+// Explainer decides about pods as the webhook would if they were created.
 type Explainer struct {
 	// RegistryHost is the registry's host in every rewritten reference, such as localhost:5001.
 	RegistryHost string
@@ -28,23 +28,23 @@ type Explainer struct {
 	Looker lookup.Looker
 	// Rules are the rules in force.
 	Rules rules.Rules
-	// Labels contains the labels of the namespaces whose labels are already known, by namespace name.
+	// Labels contains the namespace labels that are already known, by the namespace's name.
 	Labels map[string]map[string]string
-	// ClusterLabels returns the labels of the namespaces in the cluster. It is called only if a pod is in a namespace that Labels
-	// lacks.
+	// ClusterLabels returns the labels of the namespaces in the cluster. It is called only if a pod is in a namespace that is
+	// missing from Labels.
 	ClusterLabels func(context.Context) map[string]map[string]string
 }
 
 // Explanation describes what the webhook would do with one pod.
 type Explanation struct {
-	// Subject is the subject of the decisions. It contains the pod.
+	// Subject is what the webhook would decide about. It contains the pod.
 	Subject webhook.Subject
 	// Outcomes contains one decision for each of the pod's image fields.
 	Outcomes []webhook.Outcome
 }
 
-// Patch returns the operations that apply the decisions to the pod. They do not add a gate, because no webhook may be running in
-// the cluster to ungate the pod.
+// Patch returns the operations that apply the decisions to the pod. They do not add a gate, because the cluster may have no
+// running webhook that could ungate the pod.
 func (e Explanation) Patch() ([]jsonpatch.Operation, error) {
 	return webhook.PatchImages(e.Subject, e.Outcomes)
 }

@@ -21,7 +21,7 @@ func newOnce(looker lookup.Looker) *once {
 	return &once{looker: looker, answers: map[rewrite.Name]func() (rewrite.Presence, error){}}
 }
 
-// Lookup implements lookup.Looker. The context of the first caller for a name limits how long all callers wait.
+// Lookup implements lookup.Looker. All callers that ask for the same name wait only as long as the first caller's context allows.
 func (o *once) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	o.mu.Lock()
 	answer, asked := o.answers[name]

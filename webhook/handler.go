@@ -16,8 +16,8 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// Path is the webhook's URL path for both pods and probes. The API server pools connections by path, so a probe uses the same
-// connections as pods.
+// Path is the webhook's URL path for both pods and probes. The API server pools connections by path, so probes use the same
+// connections as the calls for pods.
 const Path = "/pods"
 
 // Namespaces returns a namespace's labels.
@@ -163,7 +163,7 @@ func read(request *admissionv1.AdmissionRequest, registryHost string) (Subject, 
 	return subject, nil
 }
 
-// labels returns the namespace's labels. It returns none if they cannot be read, because that must not fail the request.
+// labels returns the namespace's labels. If they cannot be read, it returns none, so that the request does not fail.
 func (h *Handler) labels(ctx context.Context, name string) map[string]string {
 	if h.Namespaces == nil {
 		return nil
@@ -175,8 +175,8 @@ func (h *Handler) labels(ctx context.Context, name string) map[string]string {
 	return labels
 }
 
-// pushFinal pushes the images that cannot be pinned after this request. It waits for them for at most pushTime, and pins those
-// whose pushes succeeded by then.
+// pushFinal pushes the images that cannot be pinned after this request. It waits at most pushTime, and then pins the images that
+// have been pushed.
 func (h *Handler) pushFinal(ctx context.Context, subject Subject, outcomes []Outcome) {
 	if h.Pushes == nil {
 		return

@@ -46,7 +46,7 @@ func TestHandle_AnswersWithTheGoldenPatch(t *testing.T) {
 	}
 }
 
-// indented formats a patch like a golden file. It returns an empty list if there is no patch.
+// indented formats a patch like those in the golden files. It returns an empty list if there is no patch.
 func indented(t *testing.T, patch []byte) []byte {
 	t.Helper()
 	if patch == nil {
@@ -75,7 +75,7 @@ func wantNothingMore(t *testing.T, request *admissionv1.AdmissionRequest, docume
 	}
 }
 
-// applyPatch applies a JSON Patch in the same way as the API server.
+// applyPatch applies a JSON Patch as the API server does.
 func applyPatch(object, document []byte) ([]byte, error) {
 	patch, err := jsonpatch.DecodePatch(document)
 	if err != nil {
@@ -236,7 +236,7 @@ func readReview(t *testing.T, path string) *admissionv1.AdmissionRequest {
 	return review.Request
 }
 
-// wantGolden fails the test if the file's content differs from got. With -update, it writes the file first.
+// wantGolden fails the test if the file's content differs from got. With -update, it first writes got to the file.
 func wantGolden(t *testing.T, path string, got []byte) {
 	t.Helper()
 	if *update {

@@ -16,12 +16,12 @@ import (
 )
 
 // nameTimeout is how long a log line waits for the pod's generated name. Most pods are named within milliseconds; a pod that is
-// refused after the webhook's call never is.
+// refused after the webhook's call never gets a name.
 const nameTimeout = 5 * time.Second
 
 // Journal logs each decision in one line with the pod's name. The API server generates the names of a ReplicaSet's pods only
-// after it has called the webhook, so the lines about such a pod wait until the pod exists. If it is never created, they contain
-// its generateName instead.
+// after it has called the webhook, so the lines about such a pod wait until the pod exists. If the pod is never created, the
+// lines contain its generateName instead.
 type Journal struct {
 	log logr.Logger
 
@@ -132,7 +132,7 @@ func (j *Journal) flush(now time.Time) {
 	}
 }
 
-// write logs a line for each field with the reason why its image was or was not rewritten.
+// write logs a line for each field. The line contains the reason why the image was rewritten or left unchanged.
 func (j *Journal) write(decided entry) {
 	log := j.log.WithValues("namespace", decided.namespace, "pod", decided.pod)
 	for _, o := range decided.outcomes {

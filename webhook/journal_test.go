@@ -113,8 +113,8 @@ func TestJournal_LogsDryRunsImmediately(t *testing.T) {
 const unnamedPod = `{"metadata":{"generateName":"web-"},"spec":{"containers":[
 	{"name":"a","image":"registry/x"},{"name":"b","image":"else/y:1"}]}}`
 
-// followed returns a handler whose journal waits for pods' names, and the buffer with its log lines. It must be called in a
-// synctest bubble.
+// followed returns a handler whose journal waits for pods' names, and the buffer that receives the log lines. It must be called
+// in a synctest bubble.
 func followed(t *testing.T) (*webhook.Handler, *bytes.Buffer) {
 	t.Helper()
 	log, lines := newLog()

@@ -15,11 +15,11 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// guardPeriod is how long an owner's pods are not rewritten after the owner was last found looping.
+// guardPeriod is how long an owner's pods are left unchanged after the owner was last found looping.
 const guardPeriod = time.Hour
 
 // LoopGuard detects owners that keep recreating a rewritten pod. Some operators compare a pod's image with the one they specified
-// and delete the pod if the two differ. If the webhook rewrote every new pod, this would never end.
+// and delete the pod if the two differ. If the webhook rewrote every new pod, this loop would never end.
 //
 // Only a pod recreated under the same name from the same template is counted. A ReplicaSet or a Job never reuses a name, so its
 // pods are not affected.
@@ -41,8 +41,8 @@ func NewLoopGuard() *LoopGuard {
 	return &LoopGuard{created: map[incarnation][]time.Time{}, stopped: map[types.UID]time.Time{}}
 }
 
-// Looping reports whether the pod's owner has recreated this or another pod more often than the rules allow. Once true, it stays
-// true until an hour has passed without a pod from that owner.
+// Looping reports whether the pod's owner has recreated this or another pod more often than the rules allow. Once it has returned
+// true for an owner, it keeps doing so until the owner has created no pod for an hour.
 func (g *LoopGuard) Looping(pod *corev1.Pod, limits rules.LoopGuard) bool {
 	of, ok := incarnationOf(pod)
 	if !ok || limits.Recreations == 0 {

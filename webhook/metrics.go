@@ -68,7 +68,7 @@ func (m *Metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{m.decisions, m.admission, m.lookups, m.inFlight, m.panics}
 }
 
-// begin counts a request as in flight until the returned function is called, and then records how long it took.
+// begin counts a request as in flight until the returned function is called, and then records how long the request took.
 func (m *Metrics) begin() (end func()) {
 	start := time.Now()
 	m.inFlight.Inc()

@@ -27,7 +27,7 @@ func Patch(s Subject, outcomes []Outcome) ([]jsonpatch.Operation, error) {
 }
 
 // PatchImages returns the operations of Patch without the gate: they change the images and pull policies, and record the original
-// images in an annotation. They are for a user who applies them where possibly no webhook is running that could ungate the pod.
+// images in an annotation. A user can apply them even to a cluster that has no running webhook to ungate the pod.
 func PatchImages(s Subject, outcomes []Outcome) ([]jsonpatch.Operation, error) {
 	var operations []jsonpatch.Operation
 	for i, o := range outcomes {
@@ -60,9 +60,10 @@ func patch(response *admissionv1.AdmissionResponse, s Subject, outcomes []Outcom
 	return nil
 }
 
-// pullPolicies returns the operations that let the kubelet pull rewritten images even if the author wrote imagePullPolicy: Never,
-// and the paths of all fields with that policy. In a copy of a rewritten pod, a field whose image is not rewritten this time gets
-// the author's policy back. If an update sets the author's policy again, the pod keeps its current policy.
+// pullPolicies returns the operations that let the kubelet pull rewritten images even if the author wrote imagePullPolicy: Never.
+// It also returns the paths of all fields with that original policy. If a new pod is a copy of a rewritten one, and one of its
+// images is not rewritten this time, that image's policy becomes Never again. If an update sets the author's policy again, the
+// pod keeps its current policy.
 func pullPolicies(s Subject, outcomes []Outcome) (operations []jsonpatch.Operation, never []string) {
 	never = s.Pod.Never()
 	for i, o := range outcomes {
@@ -82,7 +83,7 @@ func pullPolicies(s Subject, outcomes []Outcome) (operations []jsonpatch.Operati
 }
 
 // annotate returns the operations that record two things in annotations: the original images of fields that change or wait for a
-// push, and which fields had the pull policy Never.
+// push, and the fields whose original pull policy was Never.
 func annotate(s Subject, outcomes []Outcome, never []string) ([]jsonpatch.Operation, error) {
 	originals := map[string]string{}
 	for _, o := range outcomes {

@@ -37,8 +37,8 @@ func (c *Cache) try(ctx context.Context, name rewrite.Name) (found answer) {
 	return answer{err: err, silent: disconnected(err)}
 }
 
-// retry looks up name until it gets an answer or ctx ends. It retries if it cannot connect, because a pusher that setup up is
-// replacing is soon available again.
+// retry looks up name until it gets an answer or ctx ends. It retries if it cannot connect, because a pusher that is just being
+// replaced will soon be available again.
 func (c *Cache) retry(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	for {
 		presence, err := c.looker.Lookup(ctx, name)

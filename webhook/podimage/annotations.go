@@ -20,10 +20,10 @@ import (
 // than 256 KiB of annotations (k8s.io/apimachinery/pkg/api/validation).
 var ErrAnnotationsFull = errors.New("the pod's annotations leave no room for ours")
 
-// reserved is how many bytes are kept free for the annotations that a pod gets later, about progress and healing.
+// reserved is how many bytes are kept free for the annotations about progress and healing, which a pod gets later.
 const reserved = 1 << 10
 
-// Healed records how often a pod was healed.
+// Healed records how often and when a pod was healed.
 type Healed struct {
 	// Times is how often the pod was healed.
 	Times int `json:"times"`
@@ -40,7 +40,7 @@ func readOriginals(pod *corev1.Pod) map[string]string {
 	return originals
 }
 
-// readNever returns the paths of fields with the original pull policy Never from the pod's annotation.
+// readNever reads the pod's annotation and returns the paths of the fields whose original pull policy was Never.
 func readNever(pod *corev1.Pod) []string {
 	var paths []string
 	if err := json.Unmarshal([]byte(pod.Annotations[config.NeverAnnotation]), &paths); err != nil {
@@ -58,9 +58,9 @@ func ReadHealed(pod *corev1.Pod) Healed {
 	return healed
 }
 
-// Annotate returns the operations that record two things in annotations. One is the original images by Field.Path, added to those
-// already recorded. The other is the paths of fields whose author wrote imagePullPolicy: Never. It returns no operations if the
-// annotations already contain all this. It may fail with ErrAnnotationsFull.
+// Annotate returns the operations that record two things in annotations. The first is the original images by Field.Path, which
+// are added to those already recorded. The second is the paths of the fields whose original pull policy was Never. Annotate
+// returns no operations if both are already recorded. It may fail with ErrAnnotationsFull.
 func (p *Pod) Annotate(originals map[string]string, never []string) ([]jsonpatch.Operation, error) {
 	all := p.merged(originals)
 	if maps.Equal(all, p.recorded) && slices.Equal(never, p.never) {

@@ -26,7 +26,7 @@ type Field struct {
 	imagePointer, policyPointer string
 }
 
-// Fields returns every field of a new pod that names an image: in init containers, containers and image volumes.
+// Fields returns every field of a new pod that names an image: those of init containers, containers and image volumes.
 func Fields(pod *corev1.Pod) []Field {
 	fields := make([]Field, 0, len(pod.Spec.InitContainers)+len(pod.Spec.Containers))
 	for i := range pod.Spec.InitContainers {
@@ -103,8 +103,8 @@ func volumeField(i int, volume *corev1.Volume) Field {
 	}
 }
 
-// Always reports whether the imagePullPolicy is Always, either explicitly or by default. The kubelet then checks the image in its
-// registry before each start.
+// Always reports whether the imagePullPolicy is Always, either explicitly or by default. With that policy, the kubelet asks the
+// registry for the image before each start of the container.
 func (f Field) Always() bool {
 	if f.PullPolicy != "" {
 		return f.PullPolicy == corev1.PullAlways
@@ -138,7 +138,8 @@ func (f Field) ReplaceImage(image string) jsonpatch.Operation {
 	return jsonpatch.NewOperation("replace", f.imagePointer, image)
 }
 
-// ReplacePullPolicy returns the operation that sets imagePullPolicy. It is allowed only while the pod is being created.
+// ReplacePullPolicy returns the operation that sets imagePullPolicy. The API server allows it only while the pod is being
+// created.
 func (f Field) ReplacePullPolicy(policy corev1.PullPolicy) jsonpatch.Operation {
 	return jsonpatch.NewOperation("replace", f.policyPointer, policy)
 }

@@ -13,8 +13,8 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// This test fails if a new Kubernetes version adds a field that names an image. Make the webhook handle the field first, and then
-// list it here.
+// This test fails if a new Kubernetes version adds a field that names an image. In that case, make the webhook handle the field
+// first, and then list it here.
 func TestFields_CoverEveryImageOfThePodAPI(t *testing.T) {
 	t.Parallel()
 	want := []string{
@@ -31,8 +31,8 @@ func TestFields_CoverEveryImageOfThePodAPI(t *testing.T) {
 	}
 }
 
-// imagePaths returns the JSON paths of all string fields in a type that may name an image, because their names end with image or
-// reference.
+// imagePaths returns the JSON paths of a type's string fields whose names end with image or reference. Each of them may name an
+// image.
 func imagePaths(of reflect.Type, path string, above []reflect.Type) []string {
 	for of.Kind() == reflect.Pointer || of.Kind() == reflect.Slice || of.Kind() == reflect.Map {
 		of = of.Elem()

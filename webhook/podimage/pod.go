@@ -37,8 +37,8 @@ func ReadUpdate(pod *corev1.Pod, old *Pod) *Pod {
 	return updated
 }
 
-// Original returns the field's original image. If the field's image is the rewritten form of the recorded image, with or without
-// a digest, that is the recorded image. Otherwise it is the field's current image.
+// Original returns the field's original image. This is the recorded image if the field contains its rewritten form, with or
+// without a digest. Otherwise, it is the field's current image.
 func (p *Pod) Original(field Field) string {
 	image, _, pinned := strings.Cut(field.Image, "@")
 	original, ok := p.waits(field.With(image))
@@ -52,8 +52,8 @@ func (p *Pod) Original(field Field) string {
 }
 
 // waits returns the original image of a field that still waits for its push. The field's image must be the rewritten form of the
-// recorded image, with the image's tag or one build's tag, and without a digest. For any other field it returns false, so that an
-// annotation that was copied from another pod or written by hand has no effect.
+// recorded image, with that image's tag or one build's tag, and without a digest. For any other field it returns false, so that
+// an annotation that was copied from another pod or written by hand has no effect.
 func (p *Pod) waits(field Field) (original string, ok bool) {
 	original, recorded := p.originals[field.Path]
 	if !recorded {
@@ -75,5 +75,5 @@ func (p *Pod) Rewritten() bool {
 	return slices.ContainsFunc(Fields(p.Pod), func(field Field) bool { return p.Original(field) != field.Image })
 }
 
-// Never returns the paths of the fields whose author wrote imagePullPolicy: Never.
+// Never returns the paths of the fields whose original imagePullPolicy was Never.
 func (p *Pod) Never() []string { return slices.Clone(p.never) }

@@ -23,8 +23,8 @@ func (p *Pod) Unpullable() []Field {
 // failure is the kubelet's report about a container whose image it cannot pull.
 type failure struct{ image, message string }
 
-// of reports whether the kubelet failed to pull the given image. If the container ran before, its status may still contain the
-// image that it ran then, but the kubelet's message quotes the image that it is trying to pull now.
+// of reports whether the kubelet failed to pull the given image. If the container has run before, its status may still contain
+// the earlier image. The kubelet's message, however, quotes the image that the kubelet is now trying to pull.
 func (f failure) of(image string) bool {
 	return f.image != "" && (f.image == image || strings.Contains(f.message, `"`+image+`"`))
 }
@@ -44,7 +44,7 @@ func unpullable(pod *corev1.Pod) map[string]failure {
 	return failing
 }
 
-// PullFails reports whether a container with this waiting reason waits because its image cannot be pulled (kubernetes,
+// PullFails reports whether a container's waiting reason means that its image cannot be pulled (kubernetes,
 // pkg/kubelet/images/types.go).
 func PullFails(reason string) bool { return reason == "ErrImagePull" || reason == "ImagePullBackOff" }
 

@@ -35,7 +35,8 @@ func (p *Pod) Waiting() []Waiting {
 	return fields
 }
 
-// target returns the rewritten image for an original image, with its tag. It returns an image in the registry itself unchanged.
+// target returns the rewritten image for an original image, with its tag. If the original image itself names the registry, target
+// returns it unchanged.
 func (p *Pod) target(original string) string {
 	name, err := rewrite.Parse(original)
 	if err != nil || name.Host() == p.RegistryHost {
@@ -62,8 +63,8 @@ func (w Waiting) ByTag() Waiting {
 	return w
 }
 
-// Pushed returns the field with its image pinned to the digest. The image stays unchanged if it names the registry itself or one
-// build, or if the API server does not allow changing it.
+// Pushed returns the field with its image pinned to the digest. The image stays unchanged if the original image names the
+// registry, if the field names one build, or if the API server does not allow changing the field.
 func (w Waiting) Pushed(digest string) Settled {
 	if w.Final || w.ByBuild || w.Image == w.Original {
 		return Settled{w.Field, w.Image}
@@ -80,7 +81,7 @@ func (w Waiting) Restored() Settled {
 	return Settled{w.Field, w.Original}
 }
 
-// Settled is a field whose push has ended, and the field's new image.
+// Settled is a field whose push has ended, with its new image.
 type Settled struct {
 	Field Field
 	Image string

@@ -57,8 +57,8 @@ func (e *elements) UnmarshalJSON(list []byte) error {
 	return nil
 }
 
-// countValues returns an upper bound for the number of values inside a JSON document's lists and objects: the first value in each
-// follows a bracket or brace, and every other value follows a comma.
+// countValues returns an upper bound for the number of values inside a JSON document's lists and objects. It counts commas and
+// opening brackets and braces, because every value follows one of them directly or after its key.
 func countValues(document []byte) (values int) {
 	inString, escaped := false, false
 	for _, char := range document {

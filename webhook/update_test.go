@@ -42,7 +42,7 @@ func encoded(t *testing.T, pod *corev1.Pod) string {
 	return string(document)
 }
 
-// updated returns the pod after an update with the handler's patch applied, and the handler's response.
+// updated returns the updated pod with the handler's patch applied, and the handler's response.
 func updated(t *testing.T, h *webhook.Handler, old string, change func(*corev1.Pod)) (*corev1.Pod, *admissionv1.AdmissionResponse) {
 	t.Helper()
 	pod := &corev1.Pod{}
@@ -130,7 +130,7 @@ func TestHandle_ChangesNoPullPolicyInAnUpdate(t *testing.T) {
 	}
 }
 
-// While an image is being pushed, a running pod's reference names the exact build on the host, and the pod's author is warned.
+// While an image is being pushed, a running pod's reference names the host's exact build, and the pod's author is warned.
 func TestHandle_NamesTheBuildInUpdates(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -88,7 +88,8 @@ func (s *series) progress() string {
 	return line
 }
 
-// failure returns the error for a series that did not succeed. Its cause is the last fault, or over if no call failed.
+// failure returns the error for a series that did not succeed. The error's cause is the last fault, or the error over if no call
+// failed.
 func (s *series) failure(over error) error {
 	if s.fault != nil {
 		over = s.fault

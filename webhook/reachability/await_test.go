@@ -13,8 +13,8 @@ import (
 
 var errRefused = errors.New("connection refused")
 
-// answers returns a fake probe. Each letter determines what one call does, and the last letter applies to all further calls: a
-// answers, f fails, and h hangs until the context ends. calls counts the calls.
+// answers returns a fake probe. Each letter determines what one call does: it answers (a), fails (f), or hangs until the context
+// ends (h). The last letter applies to all further calls, too. calls counts the calls.
 func answers(letters string) (send func(context.Context) (string, error), calls *int) {
 	calls = new(int)
 	return func(ctx context.Context) (string, error) {

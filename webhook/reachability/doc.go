@@ -1,5 +1,5 @@
-// Package reachability tests whether the API server's calls reach the webhook. It creates a labelled ConfigMap as a dry run, for
-// which the API server must call the webhook. The call uses the same Service, CA and connections as a call for a pod. The
+// Package reachability tests whether the API server's calls reach the webhook. As a dry run, it creates a ConfigMap with a label
+// that makes the API server call the webhook. The call uses the same Service, CA and connections as a call for a pod. The
 // ConfigMap in the API server's response contains the webhook's answer.
 //
 // A readiness probe cannot test this. The Service routes only to pods that are already ready, and a pod sees neither kube-proxy's

@@ -20,11 +20,11 @@ import (
 // chart.
 const probeTimeout = 4 * time.Second
 
-// errNotCalled is returned if the ConfigMap in the response is unchanged, because the API server does not know the webhook
+// errNotCalled is returned if the ConfigMap in the response is unchanged. In that case, the API server does not know the webhook
 // configuration yet.
 var errNotCalled = errors.New("the API server did not call the webhook")
 
-// probe creates a ConfigMap as a dry run, any number of times.
+// probe creates a ConfigMap as a dry run. It can do so any number of times.
 type probe struct {
 	configMaps typedcorev1.ConfigMapInterface
 }

@@ -20,7 +20,8 @@ import (
 )
 
 // Reconciler watches the webhook's namespace. It makes the namespace the owner of our cluster-scoped objects, and uninstalls the
-// webhook when the namespace is deleted. Every replica runs one, because no replica knows whether another can still do this.
+// webhook when the namespace is deleted. Every replica runs a Reconciler, because no replica knows whether another one can still
+// uninstall the webhook.
 type Reconciler struct {
 	// Client reads from the API server, without a cache, and patches pods.
 	Client client.Client
@@ -38,7 +39,7 @@ func (r *Reconciler) SetupWithManager(mgr manager.Manager) error {
 		return []reconcile.Request{one}
 	})
 	ours := predicate.NewPredicateFuncs(func(o client.Object) bool { return o.GetName() == r.Namespace })
-	// The webhook configuration may be created only after the process has started, and then needs its owner.
+	// The webhook configuration may not exist yet when the process starts. If so, it gets its owner once it is created.
 	installed := predicate.Funcs{
 		UpdateFunc: func(event.UpdateEvent) bool { return false },
 		DeleteFunc: func(event.DeleteEvent) bool { return false },
@@ -65,7 +66,7 @@ func changing() predicate.Predicate {
 	}
 }
 
-// Reconcile uninstalls the webhook if the namespace is being deleted. It has 5 s before the namespace controller deletes the
+// Reconcile uninstalls the webhook if the namespace is being deleted. It has only 5 s before the namespace controller deletes the
 // namespace's content, and with it our rights (namespaceDeletionGracePeriod in kubernetes,
 // pkg/controller/namespace/namespace_controller.go). If the namespace is not being deleted, Reconcile makes it the owner of our
 // cluster-scoped objects.

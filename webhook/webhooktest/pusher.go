@@ -8,7 +8,7 @@ import (
 	"kind-local-registry/webhook"
 )
 
-// SlowPusher is a Pusher with slow pushes, the first of which may fail.
+// SlowPusher is a Pusher whose pushes are slow. The first ones may fail.
 type SlowPusher struct {
 	// Takes is how long each push takes.
 	Takes time.Duration

@@ -27,7 +27,7 @@ const (
 
 // World is a fake host and registry. The first component of an image's name decides how the image behaves: registry/…, pulled/…,
 // host/…, gone/… (gone by the time it is pushed), refused/…, down/… or panic/…. No other images exist. The registry also serves
-// every reference to itself with a digest.
+// every reference that names it and has a digest.
 type World struct{}
 
 // Lookup implements lookup.Looker.
@@ -62,7 +62,7 @@ func (World) Push(_ context.Context, name string, _ func(webhook.Progress)) (str
 	return Digest, nil
 }
 
-// Labels implements webhook.Namespaces. Only the namespace opted-out has labels, which opt it out.
+// Labels implements webhook.Namespaces. Only the namespace opted-out has labels. They opt it out.
 func (World) Labels(_ context.Context, name string) (map[string]string, error) {
 	if name == "opted-out" {
 		return map[string]string{config.RewriteAnnotation: "false"}, nil

@@ -32,8 +32,8 @@ type Progress struct {
 type Pusher interface {
 	// Push pushes an image, given by its original reference, and returns the digest of its image manifest in the registry. It
 	// returns immediately if the image is already present in the registry. If progress is not nil, Push calls it immediately and
-	// then repeatedly, one call at a time and never after Push returns. It must not block. The error is a *rewrite.Refusal if the
-	// image can never be pushed; any other error may be temporary.
+	// then repeatedly, one call at a time and never after Push returns. progress must not block. The error is a *rewrite.Refusal if
+	// the image can never be pushed; any other error may be temporary.
 	Push(ctx context.Context, image string, progress func(Progress)) (digest string, err error)
 }
 

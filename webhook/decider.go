@@ -111,7 +111,7 @@ func (d *Decider) settle(subject Subject, inForce rules.Rules) (outcomes []Outco
 }
 
 // kept returns the field's image from before the update, if the update only changes it back from the rewritten image to the
-// original one. Keeping the rewritten image avoids restarting the container. It returns "" for any other field, and for a pod
+// original one. Keeping the rewritten image avoids restarting the container. kept returns "" for any other field, and for a pod
 // that opts out.
 func (s Subject) kept(field podimage.Field) string {
 	if s.Old == nil || s.Ephemeral || podimage.OptedOut(s.Pod.Pod, nil) {

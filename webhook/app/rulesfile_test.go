@@ -17,8 +17,7 @@ import (
 	"kind-local-registry/webhook/app"
 )
 
-// mounted is a file that is mounted as the kubelet mounts a ConfigMap. The file is a symbolic link through another link, ..data,
-// which the kubelet swaps.
+// mounted is a file like those in a ConfigMap volume: a symbolic link through another link, ..data, which the kubelet swaps.
 type mounted struct{ directory string }
 
 // change swaps the file for one with the given content.

@@ -14,8 +14,8 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// minAttempt is how long a push may take even if it begins shortly before the deadline or after it. This happens, for example, if
-// the controller was unavailable for a long time.
+// minAttempt is how long a push may take even if it begins shortly before the deadline or after it. A push begins that late if,
+// for example, the controller was unavailable for a long time.
 const minAttempt = time.Minute
 
 // pushed is the result of pushing one field's image.

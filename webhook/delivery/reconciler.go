@@ -166,7 +166,8 @@ func (r *Reconciler) giveUp(ctx context.Context, pod *corev1.Pod, outcomes []pus
 	}
 }
 
-// ungate ungates the pod. In the same patch, it pins the images that were pushed, and restores the original images that were not.
+// ungate ungates the pod. In the same patch, it pins the images that were pushed, and restores the original references of the
+// others.
 func (r *Reconciler) ungate(ctx context.Context, pod *corev1.Pod, outcomes []pushed) error {
 	patched, err := r.patch(ctx, pod, ungatePatch(pod, outcomes))
 	if patched {

@@ -138,7 +138,7 @@ func (f Field) ReplaceImage(image string) jsonpatch.Operation {
 	return jsonpatch.NewOperation("replace", f.imagePointer, image)
 }
 
-// ReplacePullPolicy returns the operation that sets imagePullPolicy. The API server allows it only while the pod is being
+// ReplacePullPolicy returns the operation that sets imagePullPolicy. The API server allows this only while the pod is being
 // created.
 func (f Field) ReplacePullPolicy(policy corev1.PullPolicy) jsonpatch.Operation {
 	return jsonpatch.NewOperation("replace", f.policyPointer, policy)

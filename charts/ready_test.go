@@ -85,8 +85,8 @@ func TestReady_IsNotSelectedByTheService(t *testing.T) {
 	}
 }
 
-// The user must see the program's own error, not that Kubernetes or Helm timed out. Helm waits for three minutes when setup runs
-// it.
+// The user must see the program's own error, not a timeout error from Kubernetes or Helm. Helm waits for three minutes when setup
+// runs it.
 func TestReady_TimesOutBeforeKubernetesAndHelm(t *testing.T) {
 	t.Parallel()
 	spec := readyJob(t, nil).Spec

@@ -24,8 +24,8 @@ func rule(operation admissionv1.OperationType, resource string) admissionv1.Rule
 	}
 }
 
-// clientConfig returns the client configuration that both webhooks have in the chart; the running webhook adds the path. Both
-// have the same one, so that the API server uses the same connections for both.
+// clientConfig returns the client configuration that both webhooks have in the chart, so that the API server uses the same
+// connections for both. The running webhook adds the path.
 func clientConfig() admissionv1.WebhookClientConfig {
 	return admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{
 		Namespace: config.Name, Name: config.Name, Port: new(int32(443)),

@@ -6,7 +6,7 @@ const (
 	// images.
 	OriginalsAnnotation = "kind-local-registry/original-images"
 	// NeverAnnotation lists, in JSON, the paths of image fields for which the pod's author set imagePullPolicy: Never. Their original
-	// images are never restored, because the kubelet would pull them from the registries in their names.
+	// images are never restored, because the kubelet would pull these images from the registries that they name.
 	NeverAnnotation = "kind-local-registry/pull-never"
 	// HealedAnnotation records how often a pod was healed, and when it was last healed.
 	HealedAnnotation = "kind-local-registry/healed"

@@ -19,13 +19,13 @@ const (
 	UninstallJob = "kind-local-registry-uninstall"
 	// ServingSecret is the Secret that contains the webhook's serving certificate and the certificate's CA.
 	ServingSecret = "kind-local-registry-serving-cert" // #nosec G101 -- a Secret's name
-	// PodPolicy is the name of the ValidatingAdmissionPolicy that limits which pods the webhook may patch, and of its binding.
+	// PodPolicy is the name of a ValidatingAdmissionPolicy and its binding. The policy limits which pods the webhook may patch.
 	PodPolicy = "kind-local-registry-pods"
-	// RightsPolicy is the name of the ValidatingAdmissionPolicy that limits the webhook's other rights, and of its binding.
+	// RightsPolicy is the name of a ValidatingAdmissionPolicy and its binding. The policy limits the webhook's other rights.
 	RightsPolicy = "kind-local-registry-rights"
 	// PusherSecret is the Secret that contains the client certificate for the pusher (tls.crt, tls.key) and the pusher's CA (ca.crt).
 	PusherSecret = "kind-local-registry-pusher-client" // #nosec G101 -- a Secret's name
-	// PusherService is the Service, without a selector, through which pods reach the pusher.
+	// PusherService is the Service through which pods reach the pusher. It has no selector.
 	PusherService = "kind-local-registry-pusher"
 
 	// RulesConfigMap is the ConfigMap that contains the webhook's rules.

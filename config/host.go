@@ -15,13 +15,14 @@ const (
 	RegistrySocketDirectory = "/run/kind-registry"
 	// RegistrySocket is the path of the Unix socket through which the pusher writes to the registry.
 	RegistrySocket = RegistrySocketDirectory + "/registry.sock"
-	// RegistryImage is the repository of the registry's image that is built into setup. Its tag is Version.
+	// RegistryImage is the repository of the registry's image, which is built into setup. Its tag is Version.
 	RegistryImage = "kind-local-registry/registry"
 
-	// PusherContainer is the name of the pusher's container, the host name in its certificate, and the name of the volume that
-	// contains its certificates.
+	// PusherContainer is the name of the pusher's container and of the volume that contains its certificates. It is also the host
+	// name in the pusher's certificate.
 	PusherContainer = "kind-registry-pusher"
-	// WebhookImage is the repository of the image that is built into setup for the webhook and the pusher. Its tag is Version.
+	// WebhookImage is the repository of the image that both the webhook and the pusher run. It is built into setup. Its tag is
+	// Version.
 	WebhookImage = "kind-local-registry/webhook"
 
 	// RulesVariable is the environment variable that contains the pusher's rules, in the format of docs/rules.md.

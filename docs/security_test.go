@@ -1,4 +1,4 @@
-// Package docs_test holds what the documentation says to the code.
+// Package docs_test checks the documentation against the code.
 package docs_test
 
 import (

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs all fuzz targets, one after another, each for TIME (default 30s): hack/fuzz.sh [TIME], for example hack/fuzz.sh 10m. Go keeps
-# interesting inputs in its build cache. Go writes a failing input to a file below testdata/fuzz: commit it with the fix.
+# interesting inputs in its build cache. Go writes a failing input to a file below testdata/fuzz: commit that file with the fix.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "$0")/.."
 

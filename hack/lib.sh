@@ -76,7 +76,8 @@ end_job() {
 }
 
 # patiently WHAT COMMAND [ARGUMENT...]: runs COMMAND and reports every 20 seconds that it is still running. If the script ends, COMMAND
-# is stopped. COMMAND's exit code is in STATUS: if a caller tested the exit code in a condition, COMMAND would run without errexit.
+# is stopped. It sets STATUS to COMMAND's exit code, because COMMAND would run without errexit if a caller tested the code in a
+# condition.
 patiently() {
   local what=$1 start=$SECONDS next=20
   shift

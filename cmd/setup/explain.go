@@ -65,7 +65,7 @@ installed webhook could remove it. Push the images with setup push before you ap
 	return command
 }
 
-// manifestExtensions lists the extensions by which an argument is recognized as a file, not an image.
+// manifestExtensions lists the extensions that show that an argument is a file, not an image.
 var manifestExtensions = []string{".yaml", ".yml", ".json"}
 
 // check returns an error if the arguments are invalid. It sends no request to Docker.

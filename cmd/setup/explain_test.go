@@ -22,7 +22,7 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// presences implements lookup.Looker and explainer. It contains the presence of each image, by normalised reference.
+// presences implements lookup.Looker and explainer. It maps normalised references to the presences of their images.
 type presences map[string]rewrite.Presence
 
 // appPresences returns presences in which one image is in the registry, and the others are only on the host.

@@ -11,7 +11,7 @@ import (
 	"kind-local-registry/webhook/explain"
 )
 
-// assumptions contains rules and labels to use instead of those on the host and in the cluster.
+// assumptions contains rules to use instead of the host's, and labels to use instead of the cluster's.
 type assumptions struct {
 	rules  *rules.Rules                 // nil for the rules in force
 	labels map[string]map[string]string // labels of each namespace, by its name

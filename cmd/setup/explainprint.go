@@ -56,7 +56,7 @@ func newExplainEntries(templates []*podmanifest.Template, explained []explain.Ex
 	return entries
 }
 
-// newExplainEntry returns the entry of a decision, without its place.
+// newExplainEntry returns a decision's entry, without the place.
 func newExplainEntry(decision rewrite.Decision) explainEntry {
 	entry := explainEntry{
 		Image: decision.Image, Outcome: outcomeOf(decision), Reason: decision.Reason, Detail: decision.Detail,
@@ -134,7 +134,7 @@ func explainBlock(entries []explainEntry) string {
 	return strings.Join(lines, "\n") + "\n"
 }
 
-// explainRows returns the cells of a row for each entry, with or without its note.
+// explainRows returns a row of cells for each entry, with or without the entry's note.
 func explainRows(entries []explainEntry, notes bool) [][]string {
 	rows := make([][]string, 0, len(entries))
 	for _, entry := range entries {
@@ -150,7 +150,7 @@ func explainRows(entries []explainEntry, notes bool) [][]string {
 	return rows
 }
 
-// noteColumn returns the column in which notes below their images begin: the images' column, or 2 if the entries have no place.
+// noteColumn returns the column where notes on their own lines begin: the images' column, or 2 if the entries have no place.
 func noteColumn(entries []explainEntry) int {
 	column := 2
 	for _, entry := range entries {
@@ -161,7 +161,7 @@ func noteColumn(entries []explainEntry) int {
 	return column
 }
 
-// note returns the rewritten image. If the image is left alone, it returns the detail of the decision.
+// note returns the rewritten image, or the decision's detail if the image is left alone.
 func (e explainEntry) note() string {
 	if e.Rewritten != "" {
 		return shortDigest(e.Rewritten)

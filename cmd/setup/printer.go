@@ -51,7 +51,7 @@ func (p *printer) Progress(line string) {
 	}
 }
 
-// End prints whether the step succeeded, its detail, and its duration if it changed anything or failed.
+// End prints the step's outcome and detail. If the step changed anything or failed, End also prints how long it took.
 func (p *printer) End(result step.Result) {
 	if p.quiet {
 		return
@@ -79,7 +79,7 @@ func (p *printer) printf(format string, args ...any) { _, _ = fmt.Fprintf(p.w, f
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
 
-// mark returns ✓ or ✗, green or red on a terminal unless NO_COLOR is set (no-color.org).
+// mark returns ✓ or ✗. On a terminal, the mark is green or red unless NO_COLOR is set (no-color.org).
 func mark(w io.Writer, ok bool) string {
 	sign, color := "✓", "32"
 	if !ok {

@@ -17,7 +17,7 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// pushResults prints the outcomes of pushes in the order in which the images were given.
+// pushResults prints the outcomes of pushes in the order of the image arguments.
 type pushResults struct {
 	w      io.Writer
 	format string // json, or "" for one line per image
@@ -29,8 +29,8 @@ type pushResults struct {
 	next  int                   // index of the first image that has no outcome yet
 }
 
-// add records the outcome of one image. It prints to w the line of each image that has an outcome, unless an earlier image has none
-// yet. It returns the index of the first image that has no outcome yet.
+// add records the outcome of one image. It prints to w the lines of the images that have an outcome, up to the first image that
+// has none. It returns the index of the first image that has no outcome yet.
 func (r *pushResults) add(w io.Writer, image int, pushed images.Pushed) int {
 	if r.ended == nil {
 		r.ended = map[int]images.Pushed{}

@@ -16,7 +16,7 @@ type pushState struct {
 	begun, moving, at time.Time // when the push was requested, when it began to copy, and when now was reported
 }
 
-// update records the progress, which was reported at the time at. It returns how long the push had been running by then.
+// update records the progress and the time at which it was reported. It returns how long the push had been running by then.
 func (s *pushState) update(now push.Progress, at time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()

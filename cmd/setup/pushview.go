@@ -13,8 +13,8 @@ import (
 	"kind-local-registry/internal/push"
 )
 
-// If no bars are drawn, a line about a push is printed after linesAfter, and another after each linesEvery. With --verbose, the
-// first line is printed immediately, and another after each verboseLinesEvery.
+// If no bars are drawn, the first line about a push is printed after linesAfter, and then one every linesEvery. With --verbose,
+// the first line is printed immediately, and then one every verboseLinesEvery.
 const (
 	linesAfter        = 2 * time.Second
 	linesEvery        = 5 * time.Second
@@ -45,8 +45,8 @@ func newPushView(output *printer, results *pushResults) *pushView {
 	return v
 }
 
-// barsOn returns the stream on which bars are drawn. If results are printed on a terminal, it returns their stream: they have to
-// be printed through the bars.
+// barsOn returns the stream on which bars are drawn. If the results are printed on a terminal, the bars are drawn there too,
+// because the same library must print both.
 func (v *pushView) barsOn() io.Writer {
 	if v.results.format == "" && isTerminal(v.results.w) {
 		return v.results.w

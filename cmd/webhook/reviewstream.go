@@ -12,10 +12,10 @@ import (
 	"kind-local-registry/webhook"
 )
 
-// answerStream reads AdmissionReviews from in, as consecutive JSON documents of at most webhook.MaxReview bytes, and answers each
-// with one line on out. A document that cannot be answered is reported to fault with the number of its first line, and answering
-// continues with the next document: every line that begins with "{" begins a new document. answerStream fails only if in cannot
-// be read, out cannot be written, or ctx ends.
+// answerStream reads AdmissionReviews from in and answers each with one line on out. The reviews are consecutive JSON documents
+// of at most webhook.MaxReview bytes; every line that begins with "{" begins a new document. A document that cannot be answered
+// is reported to fault with the number of its first line, and answering continues with the next document. answerStream fails only
+// if in cannot be read, out cannot be written, or ctx ends.
 func answerStream(
 	ctx context.Context, h *webhook.Handler, in io.Reader, out io.Writer, fault func(line int, err error),
 ) error {

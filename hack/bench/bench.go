@@ -117,7 +117,7 @@ func (b *bench) round(ctx context.Context, s subject, round int) error {
 	return nil
 }
 
-// keepPeaks records how much memory each container has used at most so far.
+// keepPeaks records each container's peak memory so far.
 func (b *bench) keepPeaks(ctx context.Context, s subject) error {
 	for _, container := range containers() {
 		peak, err := b.peak(ctx, container)
@@ -202,7 +202,7 @@ type trial struct {
 	round   int
 }
 
-// deliver measures how long the delivery of the images to a node takes. It uploads them first unless references are given.
+// deliver measures how long it takes to deliver the images to a node. It uploads them first unless references are given.
 func (p *trial) deliver(ctx context.Context, scenario, node string, references []string) ([]string, error) {
 	var uploaded time.Duration
 	err := p.measure(ctx, scenario, "delivery", func() (err error) {
@@ -224,9 +224,8 @@ func (p *trial) deliver(ctx context.Context, scenario, node string, references [
 	return references, err
 }
 
-// run measures the time from the start of the delivery until a pod runs. If the method delivers on demand, prepare first restores
-// the state before the delivery, and the pod then causes the delivery. Otherwise, run adds the time of the delivery that was
-// measured last.
+// run measures the time from the start of the delivery until a pod runs. If the method delivers on demand, prepare first undoes
+// the last delivery, and the pod then causes a new one. Otherwise, run adds the time of the last measured delivery.
 func (p *trial) run(ctx context.Context, scenario string, references []string, prepare func() error) error {
 	image := references[0]
 	if p.method.onDemand {
@@ -259,7 +258,7 @@ func (p *trial) measure(ctx context.Context, scenario, figure string, action fun
 	return nil
 }
 
-// machine returns the properties of the machine that the results depend on.
+// machine returns the machine's properties that affect the results.
 func (b *bench) machine(ctx context.Context) (machine, error) {
 	var m machine
 	var faults []error

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// Shell commands that do the work that every delivery must do, with basic tools. The time that they take is the floor. The upload
-// concurrently reads all layers from Docker's directories, archives them with tar, hashes the archives and writes them to disk.
-// The fetch extracts the archives.
+// Shell commands that use basic tools to do the work of every delivery. The floor is the time that these commands take. The
+// upload concurrently reads all layers from Docker's directories, archives them with tar, hashes the archives and writes them to
+// disk. The fetch extracts the archives.
 const (
 	floorUpload = `tar -C %s -cf - . | tee %s/floor%d.hash | dd of=%s/floor%d.tar bs=1M conv=fsync status=none & `
 	floorHash   = `mkfifo %s/floor%d.hash; sha256sum <%s/floor%d.hash >/dev/null & `

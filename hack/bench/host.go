@@ -21,7 +21,7 @@ const (
 	controlPlane = "bench-control-plane"
 )
 
-// registryHost returns the registry's host in references.
+// registryHost returns the registry's host as it appears in references.
 func registryHost() string { return config.RegistryHost(config.RegistryPort) }
 
 // host runs commands on the machine that is measured, and on its Docker daemon, cluster and registry.
@@ -68,9 +68,9 @@ func (h *host) down(ctx context.Context, args ...string) error {
 
 func (h *host) kubeconfig() string { return filepath.Join(h.work, "kubeconfig") }
 
-// clear removes all images that were added to a node since up, and waits until their layers are gone. It uses crictl to remove the
-// images that the kubelet knows, and ctr to remove the images that only kind load has added. It retries, because the kubelet may
-// be removing the same pod.
+// clear removes all images that were added to a node since up ran, and waits until their layers are gone. It uses crictl to
+// remove the images that the kubelet knows, and ctr to remove the images that only kind load has added. It retries, because the
+// kubelet may be removing the same pod.
 func (h *host) clear(ctx context.Context, node string) error {
 	const script = `
 set +e
@@ -155,8 +155,8 @@ func (h *host) layerDirectories(ctx context.Context, image string) ([]string, er
 	return strings.Split(strings.TrimSuffix(out, ":<no value>"), ":"), err
 }
 
-// warm reads the images' files into the page cache, because the files of a newly built image are there too. A method may have
-// dropped layers from the page cache that the next method's images share.
+// warm reads the images' files into the page cache, because the files of a newly built image are there too. The methods' images
+// share layers, which one method may have dropped from the page cache.
 func (h *host) warm(ctx context.Context, images []string) error {
 	for _, image := range images {
 		directories, err := h.layerDirectories(ctx, image)

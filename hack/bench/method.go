@@ -17,13 +17,13 @@ type method struct {
 	Name string
 	// tag is the tag of the method's images in the daemon.
 	tag string
-	// repositories is the prefix of the method's repositories in the registry; "" if it uses no registry.
+	// repositories is the prefix of the method's repositories in the registry, or "" if the method uses no registry.
 	repositories string
 	// upload uploads the images to the registry and returns their references there. It is nil if the method uses no registry.
 	upload func(ctx context.Context, images []string) ([]string, error)
 	// fetch delivers the images with these references to a node.
 	fetch func(ctx context.Context, references []string, node string) error
-	// onDemand reports whether creating a pod causes the delivery, if the pod names the image by its reference in the daemon.
+	// onDemand reports whether creating a pod causes the delivery. The pod then names the image by its reference in the daemon.
 	onDemand bool
 }
 

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// results contains the results of a run. results.json has the same structure.
+// results contains what a run measured. results.json has the same structure.
 type results struct {
 	Machine machine  `json:"machine"`
 	Memory  []memory `json:"memory"`
@@ -98,7 +98,7 @@ func (r *results) median(name, scenario, method, figure string) (seconds float64
 	return found[middle], len(found)
 }
 
-// scenarios returns the scenarios of a case for which there are results.
+// scenarios returns those scenarios of a case that have results.
 func (r *results) scenarios(s subject) (measured []string) {
 	for _, scenario := range s.Scenarios {
 		if _, n := r.median(s.Name, scenario, ours, "delivery"); n > 0 {

@@ -21,7 +21,7 @@ type subject struct {
 	Scenarios []string
 }
 
-// The scenarios. Except in rebuild, the node has no layers of the image at first.
+// The scenarios. Except in scenario rebuild, the node has no layers of the image at first.
 const (
 	first    = "first delivery" // the registry has no layers either
 	rebuild  = "rebuild"        // node and registry have the image, but one layer has changed since
@@ -108,8 +108,8 @@ const (
 )
 
 // fill fills a directory with files of size bytes in total; half of the bytes are compressible. The same seed produces the same
-// bytes. There are only few files, because many files are removed before each measurement, and ext4 then creates files slowly for
-// a minute.
+// bytes. It creates only a few files, because they are removed before each measurement, and after many removals ext4 creates
+// files slowly for a minute.
 func fill(directory string, size int64, seed string) error {
 	var key [32]byte
 	copy(key[:], seed)

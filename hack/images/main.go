@@ -1,6 +1,6 @@
 // Command images packs static binaries into images and writes the images to one archive for docker load. Each image has one
-// layer, which contains one binary. The same binaries always result in the same archive, because it contains no times, users or
-// build paths.
+// layer, which contains one binary. The same binaries always result in the same archive, because the archive contains no times,
+// users or build paths.
 //
 //	images -arch amd64 -o images.tar kind-local-registry/webhook:v0.1.0=bin/webhook
 package main

@@ -51,7 +51,7 @@ func (c *Chart) awaitAdmission(ctx context.Context, progress step.Progress) erro
 	})
 }
 
-// admitProbe creates a pod as a server-side dry run. The pod's image is the webhook's own, which is present both on the host and
+// admitProbe creates a pod in a server-side dry run. The pod's image is the webhook's own, which is present both on the host and
 // in the registry. It returns the image that the pod would run, and how long the API server took.
 func (c *Chart) admitProbe(ctx context.Context) (image string, took time.Duration, err error) {
 	kube, err := c.cluster.Kube()

@@ -16,11 +16,11 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
-// caKey is the Secret's key for the pusher's CA.
+// caKey is the key of the pusher's CA in the Secret's data.
 const caKey = "ca.crt"
 
 // CredentialsStep returns the step that applies the Secret with the cluster's client certificate for the pusher. It has no Undo,
-// because undoing the chart's step deletes the namespace with the Secret.
+// because undoing the chart's step deletes the Secret's namespace.
 func (c *Chart) CredentialsStep() step.Step {
 	return step.Step{Name: "credentials", InCluster: true, Check: c.checkCredentials, Apply: c.applyCredentials}
 }

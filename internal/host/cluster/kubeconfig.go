@@ -10,8 +10,8 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
-// checkKubeconfig returns an error if kind could not update the kubeconfig. Setup then fails before it creates a cluster. If path
-// is "", kubectl's default is checked.
+// checkKubeconfig returns an error if kind would be unable to update the kubeconfig. Setup then fails before it creates a
+// cluster. If path is "", kubectl's default is checked.
 func checkKubeconfig(path string) error {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = path

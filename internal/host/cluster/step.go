@@ -81,7 +81,7 @@ func (c *Cluster) stoppedNodes(ctx context.Context) ([]string, error) {
 	return stopped, nil
 }
 
-// origin reports whether setup created the cluster, which a label on its nodes shows, and returns the number of nodes. It waits
+// origin reports whether setup created the cluster, according to a label on the nodes, and returns the number of nodes. It waits
 // for an API server that is still starting.
 func (c *Cluster) origin(ctx context.Context) (created bool, nodes int, err error) {
 	kube, err := c.Kube()
@@ -146,7 +146,7 @@ func createError(name string, err error) error {
 	return step.Remedy(fmt.Errorf("creating kind cluster %s: %w", name, withOutput(err)), advice)
 }
 
-// withOutput adds the last line that the command run by kind printed, because the exit status alone explains little.
+// withOutput adds the last line of the output of the command that kind ran, because the exit status alone explains little.
 func withOutput(err error) error {
 	failed := exec.RunErrorForError(err)
 	if failed == nil {
@@ -160,7 +160,7 @@ func withOutput(err error) error {
 }
 
 // start starts the stopped nodes of an existing cluster and waits until its API server answers. It adds the cluster to the
-// kubeconfig unless the kubeconfig already has its context.
+// kubeconfig unless the kubeconfig already has the cluster's context.
 func (c *Cluster) start(ctx context.Context) error {
 	stopped, err := c.stoppedNodes(ctx)
 	if err != nil {

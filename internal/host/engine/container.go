@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// fingerprintLabel is the label that contains the fingerprint of the Container from which a container was created.
+	// fingerprintLabel is the label that records the fingerprint of a container's description.
 	fingerprintLabel = config.Label + "/made-from"
 	// imageLabel is the label that contains Container.Chosen.
 	imageLabel = config.Label + "/image"
@@ -38,7 +38,8 @@ type Container struct {
 	// Reads are directories on the daemon's host that are mounted read-only at the same paths, without the file systems mounted
 	// below them. Directories that do not exist are omitted.
 	Reads []string
-	// Capabilities are the container's only capabilities. A container with a chosen image has Docker's defaults instead.
+	// Capabilities are the container's only capabilities. A container with a chosen image has Docker's default capabilities
+	// instead.
 	Capabilities []string
 	// HostUsers makes the container's root the same user as root on the daemon's host, even if the daemon remaps users.
 	HostUsers bool

@@ -24,8 +24,8 @@ type Network struct {
 }
 
 // Ensure creates the network with kind's settings, unless it exists. Unlike kind, it configures the IPv4 subnet, because Docker
-// assigns fixed addresses only in configured subnets. It recreates a network that kind created if no container uses it. created
-// reports whether Ensure created or recreated the network.
+// assigns fixed addresses only in configured subnets. If kind created the network and no container uses it, Ensure recreates it.
+// created reports whether Ensure created or recreated the network.
 func (n *Network) Ensure(ctx context.Context) (created bool, err error) {
 	seen, err := n.client.NetworkInspect(ctx, n.Name, client.NetworkInspectOptions{})
 	if err == nil {

@@ -92,7 +92,7 @@ func (e *Engine) recreate(ctx context.Context, c Container, fixed *network.Endpo
 
 // create creates the container under that name and returns its ID. Most users may not read the directories in c.Reads, so only
 // the daemon knows which of them exist. create therefore requests all of them first, and retries without each directory that the
-// daemon reports missing.
+// daemon reports as missing.
 func (e *Engine) create(ctx context.Context, c Container, name string, fixed *network.EndpointIPAMConfig) (string, error) {
 	labels := c.labels()
 	for {
@@ -121,7 +121,7 @@ func (e *Engine) create(ctx context.Context, c Container, name string, fixed *ne
 	}
 }
 
-// withoutMissing returns the directories except the one that the daemon's error reports missing.
+// withoutMissing returns the directories except the one that the daemon's error reports as missing.
 func withoutMissing(directories []string, err error) []string {
 	var remaining []string
 	for _, directory := range directories {

@@ -5,13 +5,13 @@ const (
 	// OriginalsAnnotation records a pod's original images as a JSON object. It maps field paths, such as spec.containers{app}, to
 	// images.
 	OriginalsAnnotation = "kind-local-registry/original-images"
-	// NeverAnnotation lists, in JSON, the paths of image fields for which the pod's author set imagePullPolicy: Never. Their original
-	// images are never restored, because the kubelet would pull these images from the registries that they name.
+	// NeverAnnotation is a JSON list of the paths of image fields. For these, the pod's author set imagePullPolicy: Never. Their
+	// original images are never restored, because the kubelet would pull these images from the registries that they name.
 	NeverAnnotation = "kind-local-registry/pull-never"
 	// HealedAnnotation records how often a pod was healed, and when it was last healed.
 	HealedAnnotation = "kind-local-registry/healed"
-	// ProgressAnnotation describes, for people, the progress of the pushes that a gated pod is waiting for. It is removed together
-	// with the gate.
+	// ProgressAnnotation is for people: it describes the progress of the pushes that a gated pod is waiting for. It is removed
+	// together with the gate.
 	ProgressAnnotation = "kind-local-registry/progress"
 	// RewriteAnnotation excludes a pod from rewriting if its value is "false".
 	RewriteAnnotation = "kind-local-registry/rewrite"

@@ -25,7 +25,7 @@ const (
 // calls waiting with a description of the process that holds the lock. The kernel releases the lock when that process ends, even
 // if it is killed.
 //
-// It locks the socket's directory, because every user of the daemon can open that directory and locking requires no write
+// It locks the socket's directory, because every user of the daemon can open that directory, and locking requires no write
 // permission. A lock file would belong to one user, and other users could not open it. In a shared directory, it could also be a
 // link that another user placed there.
 func lock(ctx context.Context, socket string, waiting func(holder string)) (unlock func() error, err error) {

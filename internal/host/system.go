@@ -36,8 +36,8 @@ func Open(ctx context.Context, options Options) (*System, error) {
 }
 
 // OpenToChange is like Open, for commands that change the host. It first waits until no other setup is changing the host. After
-// one second of waiting, it calls waiting with a description of the other process. The next setup can continue when the caller
-// calls unlock or its process ends.
+// one second, it calls waiting with a description of the other process. The next setup can continue when the caller calls unlock
+// or exits.
 func OpenToChange(ctx context.Context, options Options, waiting func(holder string)) (system *System, unlock func() error, err error) {
 	connected, err := connect(ctx, options)
 	if err != nil {
@@ -138,7 +138,7 @@ func (s *System) Push(ctx context.Context, references []string, observer images.
 	return images.Push(ctx, client, s.RegistryHost(), references, observer), nil
 }
 
-// Preflight returns an error for problems that would otherwise make up fail only after it has changed something.
+// Preflight returns an error if setup up would fail after it has already changed something.
 func (s *System) Preflight(ctx context.Context) error {
 	if err := s.cluster.Preflight(); err != nil {
 		return err
@@ -149,7 +149,7 @@ func (s *System) Preflight(ctx context.Context) error {
 	return s.registry.CheckPort(ctx)
 }
 
-// Steps returns all steps in the order in which up applies them.
+// Steps returns all steps, in the order that setup up applies them.
 func (s *System) Steps() []step.Step {
 	nodes := node.Nodes{Cluster: s.Cluster(), RegistryHost: s.RegistryHost(), List: s.cluster.Nodes}
 	return []step.Step{

@@ -33,8 +33,8 @@ func (e *Engine) ReadFiles(ctx context.Context, container, from string) (map[str
 	return files, nil
 }
 
-// WriteFiles writes files, given as contents by name, to a directory in a container. The container need not be running. Only root
-// can read the files.
+// WriteFiles writes files to a directory in a container. The keys of files are names, and the values are contents. The container
+// need not be running. Only root can read the files.
 func (e *Engine) WriteFiles(ctx context.Context, container, directory string, files map[string][]byte) error {
 	archive, err := archive(files)
 	if err != nil {

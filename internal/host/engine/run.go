@@ -132,8 +132,8 @@ func withoutMissing(directories []string, err error) []string {
 	return remaining
 }
 
-// replace removes the container that has the name, and starts the new one under it. It returns only after clients have had time
-// to retry. Otherwise the next container could be replaced while clients are still waiting for this one.
+// replace removes the container with that name, and starts the new container under the name. It returns only after clients have
+// had time to retry. Otherwise the next container could be replaced while clients are still waiting for this one.
 func (e *Engine) replace(ctx context.Context, id, name string) error {
 	replaced, err := e.Find(ctx, name)
 	if err != nil {

@@ -23,7 +23,7 @@ var ErrMirrors = errors.New("containerd is configured with registry.mirrors, whi
 var criPlugins = []string{"io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri"}
 
 // ReadsCertsDir reports whether containerd reads CertsDir. version is what "containerd --version" prints, and dump what
-// "containerd config dump" prints. The error is ErrMirrors if containerd cannot be configured to read it.
+// "containerd config dump" prints. The error is ErrMirrors if containerd cannot be configured to read CertsDir.
 func ReadsCertsDir(version string, dump []byte) (bool, error) {
 	tables, err := registryTables(dump)
 	if err != nil {
@@ -52,7 +52,7 @@ func isSet(table any) bool {
 var versionNumber = regexp.MustCompile(`\bv?(\d+)\.(\d+)\.\d`)
 
 // hasDefault reports whether this version of containerd reads CertsDir even if its configuration does not mention registries.
-// Versions 2.2 and later do, but their dump does not show this default.
+// Versions 2.2 and later have this default, but their dump does not show it.
 func hasDefault(version string) bool {
 	number := versionNumber.FindStringSubmatch(version)
 	if number == nil {

@@ -16,8 +16,8 @@ const HostsMark = "# Written by kind-local-registry; setup down removes it."
 // HostsFile returns the path of registryHost's host configuration on a node.
 func HostsFile(registryHost string) string { return CertsDir + "/" + registryHost + "/hosts.toml" }
 
-// Hosts returns the hosts.toml that directs a node's pulls to the registry's container. It also sets server, because containerd
-// retries only the last host in its list, which would otherwise be the node's own localhost
+// Hosts returns the hosts.toml that directs a node's pulls to the registry's container. It also sets server: containerd retries
+// only the last host in its list, and without server, that is the node's own localhost
 // (github.com/containerd/containerd/blob/main/docs/hosts.md).
 func Hosts() string {
 	server := fmt.Sprintf("http://%s:%d", config.RegistryContainer, config.RegistryContainerPort)

@@ -9,10 +9,10 @@ type Runner interface {
 	Run(ctx context.Context, script string, args ...string) (stdout []byte, err error)
 }
 
-// backup is the suffix in the name of the copy of a file that setup replaced.
+// backup is the suffix of backup copies. setup keeps such a copy of each file that it replaces.
 const backup = ".before-kind-local-registry"
 
-// The scripts receive values as arguments, so that no value must be quoted.
+// The scripts receive values as arguments, so that values need no quoting.
 const (
 	// readScript prints the file $1, or nothing if it does not exist.
 	readScript = `if [ -e "$1" ]; then cat "$1"; fi`

@@ -10,7 +10,7 @@ import (
 	"kind-local-registry/internal/pusher"
 )
 
-// certsDir is the directory in the pusher's container where a volume with its certificates is mounted.
+// certsDir is the directory in the pusher's container where the volume with the pusher's certificates is mounted.
 const certsDir = "/etc/" + config.PusherContainer
 
 // renewBefore is the remaining lifetime below which the pusher's certificates are renewed.
@@ -43,7 +43,7 @@ func checkCertificates(credentials pusher.Credentials) error {
 	return credentials.Check(now, now.Add(renewBefore))
 }
 
-// ensureCredentials creates new certificates in the container's volume if they are missing, invalid or about to expire.
+// ensureCredentials renews the certificates in the container's volume if any are missing, invalid or about to expire.
 func (p *Pusher) ensureCredentials(ctx context.Context, container string) error {
 	if kept, err := p.readCredentials(ctx, container); err == nil && checkCertificates(kept) == nil {
 		return nil

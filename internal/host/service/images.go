@@ -17,7 +17,7 @@ func RegistryImage() string { return config.RegistryImage + ":" + config.Version
 // WebhookImage returns the reference of the image that setup carries for both the webhook and the pusher.
 func WebhookImage() string { return config.WebhookImage + ":" + config.Version }
 
-// images implements the step that loads the images that setup carries into Docker.
+// images implements the step that loads into Docker the images that setup carries.
 type images struct{ engine *engine.Engine }
 
 // ImagesStep returns the step that loads into Docker the images that setup carries.
@@ -51,8 +51,8 @@ func (i images) apply(ctx context.Context, _ step.Progress) error {
 	return errors.Join(i.engine.LoadImages(ctx, archive), archive.Close())
 }
 
-// undo removes the webhook's image unless a pusher exists, which runs this image. The registry's image is removed together with
-// the registry.
+// undo removes the webhook's image unless a pusher exists, because the pusher runs the same image. The registry's image is
+// removed together with the registry.
 func (i images) undo(ctx context.Context) (string, error) {
 	pusher, err := i.engine.Find(ctx, config.PusherContainer)
 	if err != nil || pusher != nil {

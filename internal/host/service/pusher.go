@@ -12,7 +12,7 @@ import (
 )
 
 // dockerSocket is the path of the daemon's socket in the pusher's container. A daemon in a virtual machine has its socket at the
-// same path there.
+// same path in that machine.
 const dockerSocket = "/var/run/docker.sock"
 
 // Pusher manages the pusher's container.
@@ -76,8 +76,8 @@ func (p *Pusher) container(ctx context.Context) (engine.Container, error) {
 	}, nil
 }
 
-// registryAddress returns the address at which the pusher reaches the registry, and the required mounts. The pusher writes to the
-// registry that setup carries through a socket, and to any other registry over the network.
+// registryAddress returns the address at which the pusher reaches the registry, and the required mounts. The pusher writes
+// through a socket to the registry that setup carries, and over the network to any other registry.
 func (p *Pusher) registryAddress(ctx context.Context) (address string, mounts []string, err error) {
 	carried, err := p.registry.carried(ctx)
 	if err != nil || !carried {

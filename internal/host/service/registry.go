@@ -29,7 +29,7 @@ const (
 	pingTimeout = 3 * time.Second
 )
 
-// registrySocketMount mounts the volume that contains the socket through which the pusher writes to the registry that setup
+// registrySocketMount is the mount of the socket's volume. The pusher writes through that socket to the registry that setup
 // carries.
 const registrySocketMount = config.RegistrySocketVolume + ":" + config.RegistrySocketDirectory
 
@@ -78,7 +78,7 @@ func OpenRegistry(
 // Host returns the registry's host in image references.
 func (r *Registry) Host() string { return config.RegistryHost(r.options.Port) }
 
-// URL returns where the host reaches the registry. It has a number, as localhost may be ::1.
+// URL returns the registry's URL on the host. It contains an address, because localhost may resolve to ::1.
 func (r *Registry) URL() string { return fmt.Sprintf("http://127.0.0.1:%d", r.options.Port) }
 
 // Step returns the step that starts the registry. It has no Undo: the registry survives setup down.

@@ -34,8 +34,8 @@ func ReadRules(file string) (Rules, error) {
 func (r Rules) Parse() (rules.Rules, error) { return rules.Parse("rules", []byte(r.document)) }
 
 // rulesEnv returns the environment variable that passes the rules to the pusher, or nothing for the default rules. It contains
-// the user's document and not the parsed rules, so that a rule that the document omits has the default of whichever version of
-// setup is in use.
+// the user's document, not the parsed rules. A rule that the document omits therefore has the default of the setup version in
+// use.
 func (p *Pusher) rulesEnv() []string {
 	if p.rules == "" {
 		return nil

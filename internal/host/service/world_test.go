@@ -25,7 +25,7 @@ type world struct {
 	others []string // the other kind clusters that use the registry
 }
 
-// newWorld returns a host whose Docker daemon has the images that setup carries and no containers.
+// newWorld returns a host whose Docker daemon has no containers, only the images that setup carries.
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{daemon: enginetest.New(t)}

@@ -5,7 +5,7 @@ const (
 	// OriginalsAnnotation records a pod's original images as a JSON object. It maps field paths, such as spec.containers{app}, to
 	// images.
 	OriginalsAnnotation = "kind-local-registry/original-images"
-	// NeverAnnotation is a JSON list of the paths of image fields. For these, the pod's author set imagePullPolicy: Never. Their
+	// NeverAnnotation is a JSON list of paths of image fields: those for which the pod's author set imagePullPolicy: Never. Their
 	// original images are never restored, because the kubelet would pull these images from the registries that they name.
 	NeverAnnotation = "kind-local-registry/pull-never"
 	// HealedAnnotation records how often a pod was healed, and when it was last healed.

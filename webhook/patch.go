@@ -62,7 +62,7 @@ func patch(response *admissionv1.AdmissionResponse, s Subject, outcomes []Outcom
 
 // pullPolicies returns the operations that let the kubelet pull rewritten images even if the author wrote imagePullPolicy: Never.
 // It also returns the paths of all fields with that original policy. If a new pod is a copy of a rewritten one, and one of its
-// images is not rewritten this time, that image's policy becomes Never again. If an update sets the author's policy again, the
+// images is not rewritten this time, that image's policy is set back to Never. If an update sets the author's policy again, the
 // pod keeps its current policy.
 func pullPolicies(s Subject, outcomes []Outcome) (operations []jsonpatch.Operation, never []string) {
 	never = s.Pod.Never()

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Node images in Docker: the stage that makes ours, and pulling another; to be sourced.
+# The stage that builds our node image, and functions that pull another node image. hack/node-image.sh sources this file.
 
 set -o errexit -o nounset -o pipefail
 
@@ -9,17 +9,17 @@ need_docker() {
   docker version >/dev/null 2>&1 || die "Docker does not answer: start it, or have hack/docker.sh do so"
 }
 
-# in_docker IMAGE
+# in_docker IMAGE: reports whether Docker has the image
 in_docker() {
   docker image inspect "$1" >/dev/null 2>&1
 }
 
-# ours_in_docker: whether the image there is the one that this script would build
+# ours_in_docker: reports whether Docker has the image that this script would build
 ours_in_docker() {
   [[ $(docker image inspect --format "{{index .Config.Labels \"$LABEL\"}}" "$IMAGE" 2>/dev/null) == "$STAMP" ]]
 }
 
-# pull IMAGE: fails soon where the registry cannot be reached
+# pull IMAGE: pulls the image, and fails soon if the registry cannot be reached
 pull() {
   mkdir -p "$CACHE/logs"
   log "→ pulling $1 (log: $CACHE/logs/pull.log)"
@@ -27,7 +27,7 @@ pull() {
   ((STATUS == 0))
 }
 
-# pull_if_reached IMAGE: the daemon itself has to try, for it may know mirrors and proxies that its client does not
+# pull_if_reached IMAGE: lets the daemon pull the image, because the daemon may be configured with mirrors and proxies
 pull_if_reached() {
   local pid start=$SECONDS
   docker pull "$1" &
@@ -40,7 +40,7 @@ pull_if_reached() {
 }
 
 build_image() {
-  # Docker knows whether the image is there, the stage's key does not
+  # Only Docker knows whether the image still exists. The stage's key does not show it.
   remove_tree "$CACHE/built/image"
   stage image "$STAMP" image
 }
@@ -58,8 +58,8 @@ image() {
   if [[ $old ]]; then docker image rm "$old" || true; fi # a cluster may still run it
 }
 
-# kubernetes_archive PATH: what kind takes for a release's kubernetes-server-linux-ARCH.tar.gz. The node's three programs
-# call the one binary that the base has.
+# kubernetes_archive PATH: writes an archive that kind accepts as a release's kubernetes-server-linux-ARCH.tar.gz. The node's three
+# programs are scripts that run the single binary in the base image.
 kubernetes_archive() {
   local bin=$TMP/kubernetes/server/bin program
   mkdir -p "$bin"

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The stages that build Go programs, to be sourced. They need Go and the module proxy, nothing else.
+# The stages that build Go programs. hack/node-image.sh sources this file. The stages need only Go and the module proxy.
 
 set -o errexit -o nounset -o pipefail
 
@@ -9,8 +9,8 @@ need_go() {
   command -v go >/dev/null || die "building needs Go 1.26 or newer: install it from https://go.dev/dl"
 }
 
-# module_programs MODULE@VERSION PACKAGE...: builds main packages of a published module, and of what it requires, in a
-# scratch module that requires nothing else
+# module_programs MODULE@VERSION PACKAGE...: builds main packages of a published module or of its dependencies, in a scratch module
+# that requires only the published module
 module_programs() {
   local module=$1
   shift
@@ -21,7 +21,7 @@ module_programs() {
   go build -mod=mod -ldflags '-s -w' -tags 'no_aufs no_zfs no_btrfs no_devmapper' -o "$OUT/" "$@"
 }
 
-# own_program NAME [LDFLAGS]: builds the program of that directory
+# own_program NAME [LDFLAGS]: builds the program in the directory NAME
 own_program() {
   need_go
   cd "$HERE/node-image/$1"
@@ -48,15 +48,15 @@ kube() {
   own_program kube "$flags"
 }
 
-# module_stage NAME COMMAND MODULE@VERSION PACKAGE...: the versions are the stage's key. Go's own is not: another Go
-# builds the same programs.
+# module_stage NAME COMMAND MODULE@VERSION PACKAGE...: runs a stage whose cache key is the versions of the modules. Go's version is not
+# part of the key, because another version of Go builds equivalent programs.
 module_stage() {
   local name=$1
   shift
   stage "$name" "$*" "$@"
 }
 
-# own_stage NAME COMMAND [ARGUMENT...]
+# own_stage NAME COMMAND [ARGUMENT...]: runs a stage whose cache key is the content of the directory NAME
 own_stage() {
   local name=$1
   shift
@@ -75,7 +75,7 @@ build_etcd() {
   module_stage etcd etcd "go.etcd.io/etcd/server/v3@$ETCD" go.etcd.io/etcd/server/v3
 }
 
-# build_node_programs: what a node has beside these three
+# build_node_programs: builds the node's other programs
 build_node_programs() {
   local runtime=github.com/containerd/containerd/v2 plugins=github.com/containernetworking/plugins
   module_stage containerd module_programs "$runtime@$CONTAINERD" \

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# The stages that make the node's root file system, to be sourced. They need root and debootstrap.
+# The stages that build the node's root file system. hack/node-image.sh sources this file. The stages need root and debootstrap.
 
 set -o errexit -o nounset -o pipefail
 
@@ -12,7 +12,7 @@ build_base() {
   stage base "$DEBIAN $BASE_PACKAGES" base
 }
 
-# base: Debian with the packages that kind's base image has
+# base: builds Debian with the same packages as kind's base image
 base() {
   local root=$TMP/root
   debootstrap --variant=minbase --include="$BASE_PACKAGES" "$DEBIAN" "$root" "$(debian_mirror)"
@@ -24,7 +24,7 @@ build_rootfs() {
   stage rootfs "$STAMP" rootfs
 }
 
-# rootfs: what kind's images/base/Dockerfile makes of the base
+# rootfs: changes the base like kind's images/base/Dockerfile
 rootfs() {
   local root=$TMP/root
   mkdir "$root" "$OUT/context"
@@ -37,7 +37,7 @@ rootfs() {
   tar -C "$root" --numeric-owner -cf "$OUT/context/rootfs.tar" .
 }
 
-# add_files ROOT: kind's files, and the programs
+# add_files ROOT: adds kind's files and the programs
 add_files() {
   local root=$1 built=$CACHE/built
   cp -r "$built/kind/files/." "$root/"
@@ -47,7 +47,7 @@ add_files() {
   cp "$built"/cni/* "$root/opt/cni/bin/"
 }
 
-# set_up_systemd ROOT: enables the node's services and removes those that have no place in a container
+# set_up_systemd ROOT: enables the node's services, and removes services that do not belong in a container
 set_up_systemd() {
   local root=$1 units=$1/lib/systemd/system
   rm -f "$units"/sysinit.target.wants/systemd-tmpfiles-setup.service "$units"/{multi-user,local-fs,basic}.target.wants/* \
@@ -58,22 +58,22 @@ set_up_systemd() {
   chroot "$root" systemctl mask systemd-binfmt.service
 }
 
-# set_up_containerd ROOT: names the pause image, gives containers kind's hook, and leaves their oom_score_adj where a
-# machine that itself is a container may set it
+# set_up_containerd ROOT: sets the pause image and kind's hook for containers, and limits oom_score_adj to values that a machine may set
+# if it is itself a container
 set_up_containerd() {
   local root=$1 config=$1/etc/containerd/config.toml
   sed -i "s/restrict_oom_score_adj = false/restrict_oom_score_adj = true/
     s#registry.k8s.io/pause:[^\"]*#$PAUSE_IMAGE#" "$config"
   grep --quiet 'restrict_oom_score_adj = true' "$config"
   grep --quiet "\"$PAUSE_IMAGE\"" "$config"
-  # shellcheck disable=SC2016 # bash in the root file system, with its jq
+  # shellcheck disable=SC2016 # bash and jq run in the root file system
   chroot "$root" bash -o errexit -o pipefail -c 'ctr oci spec |
     jq ".hooks.createContainer += [{path: \"/kind/bin/mount-product-files.sh\"}] | del(.process.rlimits)" \
       >/etc/containerd/cri-base.json'
 }
 
-# proxy_tools ROOT: what kube-proxy's image has beside its binary, as a tar: iptables, nft and conntrack, the libraries
-# that they and iptables' modules need (libxt_statistic.so alone needs libm), and the links that lead to them
+# proxy_tools ROOT: writes a tar of what kube-proxy's image contains in addition to the binary: iptables, nft and conntrack, the
+# libraries that they and the modules of iptables need (only libxt_statistic.so needs libm), and the symbolic links to these libraries
 proxy_tools() (
   cd "$1"
   local programs=(usr/sbin/{xtables-nft-multi,xtables-legacy-multi,nft,conntrack} usr/bin/{kmod,ip,dash})

@@ -1,5 +1,6 @@
 # shellcheck shell=bash disable=SC2034
-# What goes into a node image that is built from source, to be sourced. Kubernetes' version stands in kube/go.mod.
+# The versions of everything in a node image that is built from source. hack/node-image.sh sources this file. The version of
+# Kubernetes is in kube/go.mod.
 
 KIND=v0.33.0
 CONTAINERD=v2.3.4 # this, crictl and CNI as in kind's images/base/Dockerfile
@@ -10,14 +11,14 @@ COREDNS=v1.15.0
 PROVISIONER=v0.0.30
 DEBIAN=bookworm # its systemd, 252, still runs where the machine has cgroup v1
 
-# what kind $KIND starts by default: its pkg/apis/config/defaults/image.go
+# the default node image of kind $KIND, from its pkg/apis/config/defaults/image.go
 OFFICIAL_IMAGE=kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5
 
-# the names that the images are asked for by: of kubeadm (`kubeadm config images list`) ...
+# the image references that kubeadm requests (`kubeadm config images list`) ...
 ETCD_IMAGE=registry.k8s.io/etcd:3.7.0-0
 COREDNS_IMAGE=registry.k8s.io/coredns/coredns:v1.14.6
 PAUSE_IMAGE=registry.k8s.io/pause:3.10.2
-# ... and of kind $KIND (its pkg/build/nodeimage/const_cni.go and const_storage.go)
+# ... and those that kind $KIND requests (its pkg/build/nodeimage/const_cni.go and const_storage.go)
 KINDNETD_IMAGE=docker.io/kindest/kindnetd:v20260820-69b56db7
 PROVISIONER_IMAGE=docker.io/kindest/local-path-provisioner:v20260820-69b56db7
 HELPER_IMAGE=docker.io/kindest/local-path-helper:v20260131-7181c60a

@@ -43,8 +43,9 @@ func TestPods_RunImagesOfTheContainerdStore(t *testing.T) {
 			}
 			createPod(t, pod, namespace, podSpec(registry+"/"+reference))
 			running := awaitRunning(t, pod, time.Minute)
-			if got, want := running.Status.ContainerStatuses[0].ImageID, registry+"/store/"+pod+"@"+result.Digest.String(); got != want {
-				t.Errorf("imageID = %s, want %s", got, want)
+			// The kubelet may name another repository that has the same image.
+			if got, want := running.Status.ContainerStatuses[0].ImageID, "@"+result.Digest.String(); !strings.HasSuffix(got, want) {
+				t.Errorf("imageID = %s, want …%s", got, want)
 			}
 		})
 	}

@@ -216,8 +216,8 @@ type sourceError struct{ err error }
 func (e *sourceError) Error() string { return e.err.Error() }
 func (e *sourceError) Unwrap() error { return e.err }
 
-// registryError wraps an error caused by the registry, so that it can be told apart from the source's own errors when Blobs
-// returns it.
+// registryError wraps an error caused by the registry. It distinguishes that error from the source's own errors, because Blobs
+// returns both.
 type registryError struct{ err error }
 
 func (e *registryError) Error() string { return e.err.Error() }

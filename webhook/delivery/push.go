@@ -37,7 +37,7 @@ func (p pushed) settled() podimage.Settled {
 	return p.Pushed(p.digest)
 }
 
-// push pushes the fields' distinct images concurrently and returns the result for each field. Meanwhile it shows the progress in
+// push pushes the fields' distinct images concurrently, and returns the result for each field. It shows the pushes' progress in
 // the pod's annotation.
 func (r *Reconciler) push(ctx context.Context, pod *podimage.Pod, fields []podimage.Waiting) []pushed {
 	moving := &progress{byImage: map[string]webhook.Progress{}}

@@ -28,9 +28,9 @@ type Looker interface {
 // Cache is a Looker that many concurrent admissions share. It looks up a name once for all concurrent callers and reuses the
 // answer for one second. An error that the pusher returns is an answer too, and affects only the name that was looked up.
 //
-// If a lookup times out or cannot connect, and no other lookup is answered meanwhile, the Cache opens a circuit breaker. Lookups
-// then fail immediately, while a background probe repeats lookups until one is answered. So an unavailable pusher delays only one
-// pod, and only once.
+// If a lookup times out or cannot connect, and no other lookup was answered since it began, the Cache opens a circuit breaker.
+// Lookups then fail immediately, while a background probe repeats lookups until one is answered. So an unavailable pusher delays
+// only one pod, and only once.
 type Cache struct {
 	looker  Looker
 	observe func(took time.Duration, err error)

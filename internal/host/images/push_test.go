@@ -102,7 +102,7 @@ func TestPush_ReturnsErrCancelledIfInterrupted(t *testing.T) {
 	}
 }
 
-// make20 returns 20 names, more than Push pushes at once.
+// make20 returns 20 names, which is more than Push pushes concurrently.
 func make20(name string) []string {
 	names := make([]string, 20)
 	for i := range names {

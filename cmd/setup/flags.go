@@ -12,10 +12,10 @@ import (
 // addClusterFlags adds the flags for the cluster and the registry's port.
 func addClusterFlags(command *cobra.Command, options *host.Options) {
 	flags := command.Flags()
-	flags.StringVar(&options.Cluster, "cluster", "", "name of the kind cluster (default \""+config.Cluster+"\", or the one in --config)")
+	flags.StringVar(&options.Cluster, "cluster", "", "name of the kind cluster (default \""+config.Cluster+"\")")
 	flags.IntVar(&options.RegistryPort, "registry-port", 0, fmt.Sprintf(
 		"port of the registry on 127.0.0.1 (default %d, or the port of the existing registry)", config.RegistryPort))
-	flags.StringVar(&options.Kubeconfig, "kubeconfig", "", "kubeconfig to update (default $KUBECONFIG or ~/.kube/config)")
+	flags.StringVar(&options.Kubeconfig, "kubeconfig", "", "kubeconfig file (default $KUBECONFIG or ~/.kube/config)")
 }
 
 // addOutputFlags adds the flags that control how much is printed.

@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 
-	"kind-local-registry/internal/host/step"
-
 	"github.com/spf13/cobra"
 
+	"kind-local-registry/config"
 	"kind-local-registry/internal/host"
+	"kind-local-registry/internal/host/step"
 )
 
 func newUpCommand() *cobra.Command {
@@ -37,6 +37,8 @@ If the kind cluster exists, up adopts it; otherwise, up creates it. You can repe
 	addClusterFlags(command, &options)
 	addOutputFlags(command, &output)
 	flags := command.Flags()
+	flags.Lookup("cluster").Usage = "name of the kind cluster (default \"" + config.Cluster + "\", or the one in --config)"
+	flags.Lookup("kubeconfig").Usage = "kubeconfig file to update (default $KUBECONFIG or ~/.kube/config)"
 	flags.StringVar(&options.ConfigFile, "config", "", "kind configuration for a new cluster")
 	flags.StringVar(&options.NodeImage, "node-image", "", "node image for a new cluster (default kind's)")
 	flags.StringVar(&options.RegistryImage, "registry-image", "", "registry image to run, such as registry:2 (default the image of the existing registry, or the one built into setup)")

@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"testing"
 
-	"kind-local-registry/webhook/webhooktest"
-
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+
+	"kind-local-registry/webhook/webhooktest"
 )
 
 // FuzzPatch checks that a patch can be applied, changes only permitted paths and keeps the pod's unknown fields, and that a

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"kind-local-registry/webhook/webhooktest"
-
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
@@ -20,6 +18,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"kind-local-registry/webhook/webhooktest"
 )
 
 var update = flag.Bool("update", false, "write the goldens")

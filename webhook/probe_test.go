@@ -4,13 +4,13 @@ import (
 	"encoding/json"
 	"testing"
 
-	"kind-local-registry/webhook/webhooktest"
-
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
+
+	"kind-local-registry/webhook/webhooktest"
 )
 
 // probing returns a request that creates the ConfigMap.

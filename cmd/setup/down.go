@@ -6,13 +6,12 @@ import (
 	"fmt"
 	"io"
 
-	"kind-local-registry/internal/host/step"
-
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kind-local-registry/internal/host"
+	"kind-local-registry/internal/host/step"
 	"kind-local-registry/webhook/uninstall"
 )
 

@@ -6,9 +6,9 @@ import (
 	"os"
 	"time"
 
-	"kind-local-registry/internal/host/step"
-
 	"golang.org/x/term"
+
+	"kind-local-registry/internal/host/step"
 )
 
 // printer prints a line for each step. On a terminal, it also shows the progress of the running step.

@@ -7,11 +7,10 @@ import (
 	"io"
 	"strings"
 
-	"kind-local-registry/internal/host/images"
-
 	"github.com/spf13/cobra"
 
 	"kind-local-registry/internal/host"
+	"kind-local-registry/internal/host/images"
 )
 
 // pushOptions contains the flags of setup push.

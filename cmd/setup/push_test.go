@@ -10,11 +10,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kind-local-registry/internal/host/images"
-
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 
+	"kind-local-registry/internal/host/images"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/rewrite"
 )

@@ -9,10 +9,9 @@ import (
 	"strconv"
 	"strings"
 
-	"kind-local-registry/internal/host/images"
-
 	"github.com/docker/go-units"
 
+	"kind-local-registry/internal/host/images"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/rewrite"
 )

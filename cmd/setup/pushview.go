@@ -5,11 +5,10 @@ import (
 	"sync"
 	"time"
 
-	"kind-local-registry/internal/host/images"
-
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
+	"kind-local-registry/internal/host/images"
 	"kind-local-registry/internal/push"
 )
 

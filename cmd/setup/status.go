@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"io"
 
-	"kind-local-registry/internal/host/step"
-
 	"github.com/spf13/cobra"
 
 	"kind-local-registry/internal/host"
+	"kind-local-registry/internal/host/step"
 )
 
 func newStatusCommand() *cobra.Command {

@@ -6,11 +6,11 @@ import (
 	"strings"
 	"testing"
 
-	"kind-local-registry/webhook/webhooktest"
-
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	admissionv1 "k8s.io/api/admission/v1"
+
+	"kind-local-registry/webhook/webhooktest"
 )
 
 func TestAnswerStream_ContinuesAfterInvalidDocuments(t *testing.T) {

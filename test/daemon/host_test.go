@@ -16,16 +16,15 @@ import (
 	"strings"
 	"testing"
 
-	"kind-local-registry/internal/host/images"
-	"kind-local-registry/internal/host/step"
-
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 	"golang.org/x/sys/unix"
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/host"
+	"kind-local-registry/internal/host/images"
 	"kind-local-registry/internal/host/node"
+	"kind-local-registry/internal/host/step"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/test/dockerd"
 )

@@ -7,9 +7,9 @@ import (
 	"os"
 	"sync/atomic"
 
-	"kind-local-registry/webhook"
-
 	"github.com/go-logr/logr"
+
+	"kind-local-registry/webhook"
 )
 
 const (

@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"strings"
 
-	"kind-local-registry/internal/rewrite"
-
 	"gomodules.xyz/jsonpatch/v2"
 	corev1 "k8s.io/api/core/v1"
+
+	"kind-local-registry/internal/rewrite"
 )
 
 // Field is one of a pod's fields that name an image.

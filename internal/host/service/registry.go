@@ -229,7 +229,7 @@ func (r *Registry) pull(ctx context.Context, progress step.Progress) error {
 	}
 	progress("pulling " + reference)
 	if err := r.engine.PullImage(ctx, reference); err != nil {
-		return step.Remedy(fmt.Errorf("pulling registry image %s: %w", reference, err), "leave --registry-image out: setup carries a registry")
+		return step.Remedy(fmt.Errorf("pulling registry image %s: %w", reference, err), "leave --registry-image out: a registry is built into setup")
 	}
 	return nil
 }

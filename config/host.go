@@ -9,12 +9,22 @@ const (
 
 	// RegistryContainer is the name of the registry's container, its DNS name on Network, and the name of its volume.
 	RegistryContainer = "kind-registry"
-	// RegistrySocketVolume is the name of the volume that contains RegistrySocket. Only the registry and the pusher mount it.
+	// RegistrySocketVolume is the name of the volume that contains RegistrySocket and LinkerSocket. Only the registry, the pusher
+	// and the linker mount it.
 	RegistrySocketVolume = "kind-registry-socket"
 	// RegistrySocketDirectory is the directory where RegistrySocketVolume is mounted.
 	RegistrySocketDirectory = "/run/kind-registry"
 	// RegistrySocket is the path of the Unix socket through which the pusher writes to the registry.
 	RegistrySocket = RegistrySocketDirectory + "/registry.sock"
+	// LinkerImage is the repository of the linker's image, which is built into setup. Its tag is Version.
+	LinkerImage = "kind-local-registry/linker"
+	// LinkerContainer is the name of the linker's container.
+	LinkerContainer = "kind-registry-linker"
+	// LinkerSocket is the path of the Unix socket through which the registry and the pusher ask the linker.
+	LinkerSocket = RegistrySocketDirectory + "/linker.sock"
+	// LinkVariable is the environment variable of the pusher's container that is "off" if layers are not linked.
+	LinkVariable = "KIND_LOCAL_REGISTRY_LINK"
+
 	// RegistryImage is the repository of the registry's image, which is built into setup. Its tag is Version.
 	RegistryImage = "kind-local-registry/registry"
 

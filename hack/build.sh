@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds static binaries: bin/webhook and bin/setup. setup embeds the webhook's and the registry's images (internal/carried), for
+# Builds static binaries: bin/webhook and bin/setup. setup embeds the images of webhook, registry and linker (internal/carried), for
 # Linux on the target architecture.
 #
 # Environment:
@@ -21,7 +21,8 @@ if [[ -n ${OUT-} ]]; then # make setup embed the images in OUT instead of the im
   images=$out/images.tar
   flags+=(-overlay "$out/overlay.json")
 fi
-GOOS=linux go build "${flags[@]}" -o "$out/linux/" ./cmd/webhook ./cmd/registry
+GOOS=linux go build "${flags[@]}" -o "$out/linux/" ./cmd/webhook ./cmd/registry ./cmd/linker
 go run ./hack/images -arch "$arch" -o "$images" \
-  "kind-local-registry/webhook:$version=$out/linux/webhook" "kind-local-registry/registry:$version=$out/linux/registry"
+  "kind-local-registry/webhook:$version=$out/linux/webhook" "kind-local-registry/registry:$version=$out/linux/registry" \
+  "kind-local-registry/linker:$version=$out/linux/linker"
 go build "${flags[@]}" -o "$out/" ./cmd/webhook ./cmd/setup

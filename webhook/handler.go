@@ -39,6 +39,8 @@ type Handler struct {
 	Guard *LoopGuard
 	// Namespaces returns the labels of the pod's namespace. If it is nil, every namespace is treated as having no labels.
 	Namespaces Namespaces
+	// Promises promises images before they are pushed; nil if every image is pushed first.
+	Promises *Promises
 	// Pushes pushes images whose references cannot change later. If it is nil, nothing waits for a push and such a reference is
 	// rewritten without a digest.
 	Pushes *Pushes
@@ -89,7 +91,7 @@ func (h *Handler) review(ctx context.Context, request *admissionv1.AdmissionRequ
 	subject.Looping = subject.Old == nil && h.Guard.Looping(subject.Pod.Pod, h.Decider.Rules().LoopGuard)
 	outcomes := h.Decider.Decide(ctx, subject)
 	if !dryRun {
-		h.pushFinal(ctx, subject, outcomes)
+		h.deliver(ctx, subject, outcomes)
 	}
 	for i := range outcomes {
 		if subject.unpinnable(outcomes[i].Field) {
@@ -175,14 +177,20 @@ func (h *Handler) labels(ctx context.Context, name string) map[string]string {
 	return labels
 }
 
-// pushFinal pushes the images that cannot be pinned after this request. It waits at most pushTime, and then pins the images that
-// have been pushed.
+// deliver promises images, and pushes those that were not promised and cannot be pinned later. It takes at most pushTime.
+func (h *Handler) deliver(ctx context.Context, subject Subject, outcomes []Outcome) {
+	ctx, cancel := context.WithTimeout(ctx, pushTime)
+	defer cancel()
+	h.Promises.promise(ctx, outcomes)
+	h.pushFinal(ctx, subject, outcomes)
+}
+
+// pushFinal pushes the images that cannot be pinned after this request. It waits until ctx ends at the latest, and then pins the
+// images that have been pushed.
 func (h *Handler) pushFinal(ctx context.Context, subject Subject, outcomes []Outcome) {
 	if h.Pushes == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, pushTime)
-	defer cancel()
 	var pushing sync.WaitGroup
 	for i := range outcomes {
 		o := &outcomes[i]

@@ -16,6 +16,8 @@ import (
 	"syscall"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/httpserver"
+	"kind-local-registry/internal/link/linkapi"
 	"kind-local-registry/internal/registry"
 )
 
@@ -31,7 +33,7 @@ func main() {
 
 // options contains the flags.
 type options struct {
-	listen, socket, root, writeFrom, hosts string
+	listen, socket, root, writeFrom, hosts, linker string
 }
 
 // run serves the registry until ctx ends.
@@ -45,6 +47,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	flags.StringVar(&o.writeFrom, "write-from", "", "addresses that may write, in addition to the host's; for example, 172.18.0.0/16,10.0.0.1")
 	flags.StringVar(&o.hosts, "hosts", "", "host names to accept in Host headers, in addition to localhost, kind-registry and IP addresses;"+
 		" for example, registry.example,registry")
+	flags.StringVar(&o.linker, "linker", "", "path of the linker's Unix socket: nodes get layers as hard links before they pull an image")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -53,7 +56,13 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("parsing --write-from: %w", err)
 	}
-	handler, err := registry.New(ctx, registry.Config{Root: o.root, WriteFrom: writeFrom, Hosts: list(o.hosts)})
+	served := registry.Config{Root: o.root, WriteFrom: writeFrom, Hosts: list(o.hosts)}
+	if o.linker != "" {
+		linker := linkapi.NewClient(o.linker)
+		defer linker.Close()
+		served.Linker = linker
+	}
+	handler, err := registry.New(ctx, served)
 	if err != nil {
 		return err
 	}
@@ -73,7 +82,7 @@ func (o options) listeners(ctx context.Context) ([]net.Listener, error) {
 	if o.socket == "" {
 		return []net.Listener{listener}, nil
 	}
-	socket, err := registry.ListenSocket(ctx, o.socket)
+	socket, err := httpserver.ListenSocket(ctx, o.socket)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close())
 	}

@@ -14,6 +14,7 @@ import (
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/docker"
+	"kind-local-registry/internal/link/linkapi"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
 	"kind-local-registry/internal/rules"
@@ -25,6 +26,7 @@ type pusherOptions struct {
 	registry     string // URL of the registry's API
 	registryHost string // the registry's host in rewritten images
 	dockerHost   string // address of the Docker daemon
+	linker       string // path of the linker's socket; "" if no image is promised
 	certs        string // directory that contains the certificates
 	rules        string // file that contains the rules; "" for the rules in the environment
 }
@@ -56,6 +58,8 @@ directory must contain ca.crt, server.crt and server.key.`,
 		"registry's host in rewritten images")
 	flags.StringVar(&options.dockerHost, "docker-host", "unix:///var/run/docker.sock", "address of the Docker daemon")
 	flags.StringVar(&options.certs, "certs", "/etc/"+config.PusherContainer, "directory that contains the certificates")
+	flags.StringVar(&options.linker, "linker", "",
+		"path of the linker's Unix socket: images that nodes can get as hard links are promised before they are pushed")
 	flags.StringVar(&options.rules, "rules", "",
 		"file that contains the rules for images (docs/rules.md); by default, the rules are read from the environment variable "+config.RulesVariable)
 	return command
@@ -84,6 +88,11 @@ func runPusher(ctx context.Context, options pusherOptions, stderr io.Writer) err
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
 	service := pusher.NewService(daemon, registry, options.registryHost, imageRules, log)
 	defer service.Close()
+	if options.linker != "" {
+		linker := linkapi.NewClient(options.linker)
+		defer linker.Close()
+		service.UseLinker(linker)
+	}
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", options.listen)
 	if err != nil {
 		return fmt.Errorf("listening for clients: %w", err)

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 
+	"github.com/opencontainers/go-digest"
+
 	"kind-local-registry/internal/push"
 	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/lookup"
@@ -11,7 +13,8 @@ import (
 // pusherAPI contains the methods that pusher.Service and pusher.ReloadingClient have in common.
 type pusherAPI interface {
 	lookup.Looker
-	Push(ctx context.Context, image string, progress func(push.Progress)) (push.Result, error)
+	Promise(ctx context.Context, image string) (digest.Digest, error)
+	Deliver(ctx context.Context, image string, progress func(push.Progress)) (push.Result, error)
 }
 
 // webhookPusher adapts a pusherAPI to webhook.Pusher.
@@ -23,6 +26,12 @@ func (p webhookPusher) Push(ctx context.Context, image string, progress func(web
 	if progress != nil {
 		report = func(now push.Progress) { progress(webhook.Progress{Done: now.Bytes, Total: now.Total}) }
 	}
-	result, err := p.pusherAPI.Push(ctx, image, report)
+	result, err := p.Deliver(ctx, image, report)
 	return result.Digest.String(), err
+}
+
+// Promise implements webhook.Promiser.
+func (p webhookPusher) Promise(ctx context.Context, image string) (string, error) {
+	d, err := p.pusherAPI.Promise(ctx, image)
+	return d.String(), err
 }

@@ -22,6 +22,8 @@ type Client struct {
 	fetched time.Time // when the layout was fetched
 	// manifests maps the IDs of images in the containerd image store to the digests of their image manifests.
 	manifests map[digest.Digest]digest.Digest
+	// sizes are the sizes in bytes of uncompressed layers by diffID.
+	sizes map[digest.Digest]int64
 }
 
 // New returns a client of the daemon at an address such as unix:///var/run/docker.sock. It does not connect yet.
@@ -30,7 +32,7 @@ func New(host string) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuring the Docker client for %s: %w", host, err)
 	}
-	return &Client{api: api, manifests: map[digest.Digest]digest.Digest{}}, nil
+	return &Client{api: api, manifests: map[digest.Digest]digest.Digest{}, sizes: map[digest.Digest]int64{}}, nil
 }
 
 // Close closes idle connections.

@@ -2,9 +2,11 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/system"
@@ -16,6 +18,7 @@ type Layout struct {
 	root       string // Docker's data directory, such as /var/lib/docker
 	driver     string // a graph driver such as overlay2, or a containerd snapshotter
 	containerd bool   // the daemon has the containerd image store
+	unshared   error  // why the layers' directories cannot be shared; nil if they can
 }
 
 // NewLayout derives the layout from the daemon's info.
@@ -24,8 +27,55 @@ func NewLayout(info system.Info) Layout {
 		root: info.DockerRootDir, driver: info.Driver,
 		// https://docs.docker.com/engine/storage/containerd
 		containerd: slices.Contains(info.DriverStatus, [2]string{"driver-type", "io.containerd.snapshotter.v1"}),
+		unshared:   unshared(info),
 	}
 }
+
+// Why another overlayfs cannot share the directories of the daemon's layers.
+var (
+	// ErrStorageDriver means that the daemon has no directories with layers as overlayfs needs them.
+	ErrStorageDriver = errors.New("the Docker daemon does not store layers by overlay2")
+	// ErrOverlayFeature means that a directory may depend on the directories of lower layers.
+	ErrOverlayFeature = errors.New("the Docker daemon uses metacopy or redirect_dir of overlayfs")
+	// ErrRemappedUsers means that the files have other owners than in the image.
+	ErrRemappedUsers = errors.New("the Docker daemon runs containers in a user namespace")
+)
+
+// unshared returns why another overlayfs cannot share the directories of the daemon's layers, or nil.
+func unshared(info system.Info) error {
+	// Each option is "name=rootless" or "name=userns", possibly with more after a comma.
+	remapped := func(option string) bool {
+		name, _, _ := strings.Cut(option, ",")
+		return name == "name=rootless" || name == "name=userns"
+	}
+	switch {
+	case slices.ContainsFunc(info.SecurityOptions, remapped):
+		return ErrRemappedUsers
+	case info.Driver != "overlay2":
+		return fmt.Errorf("%w but by %s", ErrStorageDriver, info.Driver)
+	case slices.Contains(info.DriverStatus, [2]string{"Using metacopy", "true"}),
+		slices.Contains(info.DriverStatus, [2]string{"Native Overlay Diff", "false"}): // so with redirect_dir
+		return ErrOverlayFeature
+	}
+	return nil
+}
+
+// Shared returns nil if another overlayfs can share the directories of the daemon's layers, and otherwise the error of
+// Layout.Unshared.
+func (c *Client) Shared(ctx context.Context) error {
+	layout, err := c.layout(ctx)
+	if err != nil {
+		return err
+	}
+	return layout.unshared
+}
+
+// Root returns the daemon's data directory, such as /var/lib/docker.
+func (l Layout) Root() string { return l.root }
+
+// Unshared returns why another overlayfs cannot share the directories of the daemon's layers: ErrStorageDriver,
+// ErrOverlayFeature or ErrRemappedUsers, or nil if it can.
+func (l Layout) Unshared() error { return l.unshared }
 
 // Directories returns the directories on the daemon's host that contain the files of the images' layers. Some of the
 // directories may not exist. A pusher that can read them at the same paths pushes faster.

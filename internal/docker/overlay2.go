@@ -61,20 +61,15 @@ func (o overlay2) Blobs(
 // openLayer opens the layer with the given chainID, which identifies the layer together with all layers below it
 // (https://github.com/opencontainers/image-spec/blob/v1.1.1/config.md#layer-chainid).
 func (o overlay2) openLayer(chain digest.Digest) (*layerReader, error) {
-	metadata := filepath.Join(o.root, "image/overlay2/layerdb/sha256", chain.Encoded())
-	cacheID, err := os.ReadFile(filepath.Join(metadata, "cache-id")) // #nosec G304 -- a digest cannot lead to another directory
+	directory, err := layerDirectory(o.root, chain)
 	if err != nil {
 		return nil, err
 	}
-	name := strings.TrimSpace(string(cacheID))
-	if !filepath.IsLocal(name) || strings.ContainsRune(name, filepath.Separator) {
-		return nil, fmt.Errorf("cache-id %q is not a directory name", name)
-	}
-	split, err := os.Open(filepath.Join(metadata, "tar-split.json.gz")) // #nosec G304
+	split, err := os.Open(filepath.Join(metadataDirectory(o.root, chain), "tar-split.json.gz")) // #nosec G304 -- a digest names no other directory
 	if err != nil {
 		return nil, err
 	}
-	files, err := os.OpenRoot(filepath.Join(o.root, "overlay2", name, "diff"))
+	files, err := os.OpenRoot(directory)
 	if err != nil {
 		return nil, errors.Join(err, split.Close())
 	}

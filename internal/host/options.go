@@ -29,6 +29,9 @@ type Options struct {
 	// RulesFile is a rules file; see docs/rules.md. "" means the rules of the existing pusher, or the default rules if there is
 	// none.
 	RulesFile string
+	// Link is auto if nodes get layers as hard links where that is possible, and off if nodes pull every layer. "" means the choice
+	// of the existing pusher, or auto if there is none.
+	Link string
 	// Kubeconfig is the kubeconfig to update. "" means kubectl's default.
 	Kubeconfig string
 	// Ungate is called when the chart is uninstalled. It is required only for StepsDown.
@@ -40,6 +43,9 @@ func (o Options) Validate() error {
 	var faults []error
 	if o.RegistryPort < 0 || o.RegistryPort > 65535 {
 		faults = append(faults, fmt.Errorf("--registry-port %d is no port: choose one from 1 to 65535", o.RegistryPort))
+	}
+	if o.Link != "" && o.Link != "auto" && o.Link != "off" {
+		faults = append(faults, fmt.Errorf("--link %q is unknown: choose auto or off", o.Link))
 	}
 	if o.AdoptOnly && o.ConfigFile != "" {
 		faults = append(faults, errors.New("--config describes a cluster to create and --adopt-only forbids that: give one of them"))

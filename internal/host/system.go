@@ -22,6 +22,7 @@ type System struct {
 	cluster  *cluster.Cluster
 	registry *service.Registry
 	pusher   *service.Pusher
+	linker   *service.Linker
 	chart    *chart.Chart
 }
 
@@ -88,12 +89,12 @@ func (c *connection) open(ctx context.Context) (*System, error) {
 	if err != nil {
 		return nil, err
 	}
-	pusher, err := service.OpenPusher(ctx, registry, c.rules)
+	pusher, err := service.OpenPusher(ctx, registry, c.rules, c.options.Link)
 	if err != nil {
 		return nil, err
 	}
 	return &System{
-		engine: c.engine, cluster: c.cluster, registry: registry, pusher: pusher,
+		engine: c.engine, cluster: c.cluster, registry: registry, pusher: pusher, linker: service.NewLinker(pusher),
 		chart: chart.New(c.cluster, "unix://"+c.engine.Socket, registry, pusher, c.options.Ungate),
 	}, nil
 }
@@ -153,7 +154,7 @@ func (s *System) Preflight(ctx context.Context) error {
 func (s *System) Steps() []step.Step {
 	nodes := node.Nodes{Cluster: s.Cluster(), RegistryHost: s.RegistryHost(), List: s.cluster.Nodes}
 	return []step.Step{
-		s.cluster.Step(), service.ImagesStep(s.engine), s.registry.Step(), s.pusher.Step(), nodes.Step(),
+		s.cluster.Step(), service.ImagesStep(s.engine), s.registry.Step(), s.pusher.Step(), s.linker.Step(), nodes.Step(),
 		s.cluster.HostingStep(s.RegistryHost()),
 		s.chart.ImageStep(), s.chart.CredentialsStep(), s.chart.Step(), s.chart.AdmissionStep(),
 	}

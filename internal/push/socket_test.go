@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"kind-local-registry/internal/docker/dockertest"
+	"kind-local-registry/internal/httpserver"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/registry"
 )
@@ -17,7 +18,7 @@ import (
 // serveSocket serves the handler on the socket at path until stop is called.
 func serveSocket(t *testing.T, path string, handler http.Handler) (stop func()) {
 	t.Helper()
-	listener, err := registry.ListenSocket(t.Context(), path)
+	listener, err := httpserver.ListenSocket(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}

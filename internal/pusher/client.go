@@ -13,6 +13,8 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/rewrite"
 )
@@ -81,7 +83,39 @@ func (c *Client) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presenc
 
 // Push does the same as Service.Push, through the server. It also fails if the server sends nothing for three heartbeats.
 func (c *Client) Push(ctx context.Context, image string, progress func(push.Progress)) (push.Result, error) {
+	return c.request(ctx, pushRequest{Name: image}, progress)
+}
+
+// Deliver does the same as Service.Deliver, through the server. It also fails if the server sends nothing for three heartbeats.
+func (c *Client) Deliver(ctx context.Context, image string, progress func(push.Progress)) (push.Result, error) {
+	return c.request(ctx, pushRequest{Name: image, Deliver: true}, progress)
+}
+
+// Promise does the same as Service.Promise, through the server. Only ctx limits how long it takes.
+func (c *Client) Promise(ctx context.Context, image string) (digest.Digest, error) {
 	body, err := json.Marshal(pushRequest{Name: image})
+	if err != nil {
+		return "", err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+c.address+promisePath, bytes.NewReader(body))
+	if err != nil {
+		return "", err
+	}
+	response, err := send(c.lookups, request)
+	if err != nil {
+		return "", fmt.Errorf("promising %s through the pusher: %w", image, err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	var result promised
+	if err := json.NewDecoder(io.LimitReader(response.Body, maxLine)).Decode(&result); err != nil {
+		return "", fmt.Errorf("reading the pusher's response about %s: %w", image, err)
+	}
+	return result.Digest, nil
+}
+
+// request sends a request to push or deliver an image, and waits for the result.
+func (c *Client) request(ctx context.Context, request pushRequest, progress func(push.Progress)) (push.Result, error) {
+	body, err := json.Marshal(request)
 	if err != nil {
 		return push.Result{}, err
 	}
@@ -100,7 +134,7 @@ func (c *Client) Push(ctx context.Context, image string, progress func(push.Prog
 		err = cause // the server may have responded to the cancelled request with another error
 	}
 	if err != nil {
-		return push.Result{}, fmt.Errorf("pushing %s through the pusher: %w", image, err)
+		return push.Result{}, fmt.Errorf("pushing %s through the pusher: %w", request.Name, err)
 	}
 	return result, nil
 }

@@ -19,7 +19,8 @@ import (
 const (
 	outcomePushed    = "Pushed"
 	outcomeCancelled = "Cancelled" // the push's last caller has left
-	outcomeFailed    = "Failed"    // a later push may succeed
+	outcomePromised  = "Promised"
+	outcomeFailed    = "Failed" // a later push may succeed
 )
 
 // metrics contains a Service's metrics. The Server serves them.
@@ -28,6 +29,8 @@ type metrics struct {
 	bytes     prometheus.Counter
 	duration  prometheus.Histogram
 	handovers *prometheus.CounterVec // by source
+	promises  *prometheus.CounterVec // by outcome
+	withdrawn prometheus.Counter
 	page      http.Handler
 }
 
@@ -52,11 +55,22 @@ func newMetrics() *metrics {
 			Help: "Pushes in which a source did not provide every blob, so the next source was used.",
 		}, []string{"source"}),
 	}
+	m.promises = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: config.MetricsNamespace, Name: "promises_total",
+		Help: "Images that were to be promised, by outcome: Promised or Failed; a failed one is pushed before its pod starts.",
+	}, []string{"outcome"})
+	m.withdrawn = prometheus.NewCounter(prometheus.CounterOpts{
+		Namespace: config.MetricsNamespace, Name: "promises_withdrawn_total",
+		Help: "Promises that were withdrawn because the image could not be pushed.",
+	})
+	for _, outcome := range []string{outcomePromised, outcomeFailed} {
+		m.promises.WithLabelValues(outcome)
+	}
 	for _, outcome := range []string{outcomePushed, outcomeCancelled, outcomeFailed} {
 		m.pushes.WithLabelValues(outcome)
 	}
 	own := prometheus.NewRegistry()
-	own.MustRegister(m.pushes, m.bytes, m.duration, m.handovers)
+	own.MustRegister(m.pushes, m.bytes, m.duration, m.handovers, m.promises, m.withdrawn)
 	m.page = promhttp.HandlerFor(own, promhttp.HandlerOpts{})
 	return m
 }
@@ -68,6 +82,15 @@ func (m *metrics) pushed(result push.Result, took time.Duration, err error) {
 		m.bytes.Add(float64(result.Bytes))
 		m.duration.Observe(took.Seconds())
 	}
+}
+
+// promised records an attempt to promise an image.
+func (m *metrics) promised(err error) {
+	outcome := outcomePromised
+	if err != nil {
+		outcome = outcomeFailed
+	}
+	m.promises.WithLabelValues(outcome).Inc()
 }
 
 // outcome returns the outcome of a push that ended with err. A nil err means success.

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/opencontainers/go-digest"
+
 	"kind-local-registry/internal/coalesce"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/rewrite"
@@ -60,14 +62,23 @@ func (r *ReloadingClient) Lookup(ctx context.Context, name rewrite.Name) (rewrit
 	return client.Lookup(ctx, name)
 }
 
-// Push does the same as Client.Push. Concurrent callers share one request, because a Deployment may have hundreds of pods. A
+// Promise does the same as Client.Promise.
+func (r *ReloadingClient) Promise(ctx context.Context, image string) (digest.Digest, error) {
+	client, err := r.connect()
+	if err != nil {
+		return "", err
+	}
+	return client.Promise(ctx, image)
+}
+
+// Deliver does the same as Client.Deliver. Concurrent callers share one request, because a Deployment may have hundreds of pods. A
 // caller that joins a running request also waits for a second request, because the tag may have moved to another image since the
 // first request began. If the tag has not moved, the second request takes almost no time.
-func (r *ReloadingClient) Push(
+func (r *ReloadingClient) Deliver(
 	ctx context.Context, image string, progress func(push.Progress),
 ) (push.Result, error) {
 	run := func(ctx context.Context, report func(push.Progress)) (push.Result, error) {
-		return r.push(ctx, image, report)
+		return r.deliver(ctx, image, report)
 	}
 	result, joined, err := r.pushes.Do(ctx, image, progress, run)
 	if joined && ctx.Err() == nil {
@@ -76,15 +87,15 @@ func (r *ReloadingClient) Push(
 	return result, err
 }
 
-// push sends one request.
-func (r *ReloadingClient) push(
+// deliver sends one request.
+func (r *ReloadingClient) deliver(
 	ctx context.Context, image string, report func(push.Progress),
 ) (push.Result, error) {
 	client, err := r.connect()
 	if err != nil {
 		return push.Result{}, err
 	}
-	result, err := client.Push(ctx, image, report)
+	result, err := client.Deliver(ctx, image, report)
 	if err != nil {
 		return push.Result{}, err
 	}

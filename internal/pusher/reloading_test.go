@@ -44,7 +44,7 @@ func TestReloadingClient_FailsUntilItsCertificateIsMounted(t *testing.T) {
 	if _, err := client.Lookup(t.Context(), rewritetest.Name(t, "nginx")); err == nil {
 		t.Error("Lookup without a certificate succeeds")
 	}
-	if _, err := client.Push(t.Context(), "nginx", nil); err == nil {
+	if _, err := client.Deliver(t.Context(), "nginx", nil); err == nil {
 		t.Error("Push without a certificate succeeds")
 	}
 	writeSecret(t, client.directory, newValidCredentials(t))
@@ -120,7 +120,7 @@ func TestReloadingClient_SharesRequestsButReturnsNoOlderImage(t *testing.T) {
 				go func() { joins <- struct{}{} }()
 			}
 		}
-		if result, err := client.Push(t.Context(), "a/b:1", progress); err != nil || result.Digest.String() != want {
+		if result, err := client.Deliver(t.Context(), "a/b:1", progress); err != nil || result.Digest.String() != want {
 			t.Errorf("Push = %q, %v, want %q", result.Digest, err, want)
 		}
 	}

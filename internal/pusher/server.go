@@ -17,9 +17,10 @@ import (
 
 // Server serves a Service on the network:
 //
-//	GET  /v1/lookup?name=NAME     rewrite.Presence
-//	POST /v1/push {"name":IMAGE}  lines: {"progress":{…}}, and last {"result":{…}} or {"error":{…}}
-//	GET  /metrics                 Prometheus metrics
+//	GET  /v1/lookup?name=NAME                    rewrite.Presence
+//	POST /v1/promise {"name":IMAGE}              {"digest":…}
+//	POST /v1/push {"name":IMAGE,"deliver":BOOL}  lines: {"progress":{…}}, and last {"result":{…}} or {"error":{…}}
+//	GET  /metrics                                Prometheus metrics
 //
 // The body of a response with a status code other than 200 is {"reason":…,"detail":…}.
 type Server struct {
@@ -55,6 +56,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, security *tls
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+lookupPath, s.lookup)
+	mux.HandleFunc("POST "+promisePath, s.promise)
 	mux.HandleFunc("POST "+pushPath, s.push)
 	mux.Handle("GET /metrics", s.service.metrics.page)
 	return mux
@@ -68,22 +70,44 @@ func (s *Server) lookup(w http.ResponseWriter, r *http.Request) {
 		presence, err = s.service.Lookup(r.Context(), name)
 	}
 	if err != nil {
-		code := http.StatusBadGateway
-		if rewrite.ReasonOf(err) != "" {
-			code = http.StatusUnprocessableEntity
-		}
-		answer(w, code, newFault(err))
+		answerError(w, err)
 		return
 	}
 	answer(w, http.StatusOK, presence)
 }
 
-// push handles POST /v1/push. When the client disconnects, the push is cancelled unless other clients are waiting for it.
-func (s *Server) push(w http.ResponseWriter, r *http.Request) {
-	var request pushRequest
+// promise handles POST /v1/promise.
+func (s *Server) promise(w http.ResponseWriter, r *http.Request) {
+	request, ok := readPush(w, r)
+	if !ok {
+		return
+	}
+	d, err := s.service.Promise(r.Context(), request.Name)
+	if err != nil {
+		answerError(w, err)
+		return
+	}
+	answer(w, http.StatusOK, promised{Digest: d})
+}
+
+// readPush reads the body of a request to push or promise an image. It responds to an invalid one, and returns false.
+func readPush(w http.ResponseWriter, r *http.Request) (request pushRequest, ok bool) {
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxLine)).Decode(&request); err != nil {
 		answer(w, http.StatusBadRequest, fault{Detail: fmt.Sprintf("reading the request: %v", err)})
+		return request, false
+	}
+	return request, true
+}
+
+// push handles POST /v1/push. When the client disconnects, the push is cancelled unless other clients are waiting for it.
+func (s *Server) push(w http.ResponseWriter, r *http.Request) {
+	request, ok := readPush(w, r)
+	if !ok {
 		return
+	}
+	run := s.service.Push
+	if request.Deliver {
+		run = s.service.Deliver
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
@@ -91,8 +115,10 @@ func (s *Server) push(w http.ResponseWriter, r *http.Request) {
 	progress := make(chan push.Progress, 1)
 	done := make(chan message, 1)
 	go func() {
-		result, err := s.service.Push(ctx, request.Name, func(p push.Progress) { replace(progress, p) })
-		logPush(ctx, s.log, request.Name, result, time.Since(start), err)
+		result, err := run(ctx, request.Name, func(p push.Progress) { replace(progress, p) })
+		if !result.Promised {
+			logPush(ctx, s.log, request.Name, result, time.Since(start), err)
+		}
 		if err != nil {
 			done <- message{Error: newFault(err)}
 			return
@@ -164,4 +190,13 @@ func answer(w http.ResponseWriter, code int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(code)
 	_ = json.NewEncoder(w).Encode(body) // fails only if the client has disconnected
+}
+
+// answerError writes the response to a request that failed.
+func answerError(w http.ResponseWriter, err error) {
+	code := http.StatusBadGateway
+	if rewrite.ReasonOf(err) != "" {
+		code = http.StatusUnprocessableEntity
+	}
+	answer(w, code, newFault(err))
 }

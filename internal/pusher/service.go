@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -35,6 +36,13 @@ type Service struct {
 	log       *slog.Logger
 	metrics   *metrics
 	fallbacks *fallbacks
+
+	linker     Linker          // nil if no image is promised
+	ctx        context.Context //nolint:containedctx // of the background pushes; Close cancels it
+	cancel     context.CancelFunc
+	background sync.WaitGroup
+	mu         sync.Mutex
+	fulfilling map[string]bool // the promised images that are being pushed, by repository and digest
 }
 
 // NewService returns a service that pushes the daemon's images into the registry. registryHost is the registry's host in image
@@ -44,7 +52,9 @@ func NewService(
 	daemon *docker.Client, registry *push.Registry, registryHost string, inForce rules.Rules, log *slog.Logger,
 ) *Service {
 	measured := newMetrics()
+	ctx, cancel := context.WithCancel(context.Background())
 	return &Service{
+		ctx: ctx, cancel: cancel, fulfilling: map[string]bool{},
 		docker: daemon, registry: registry, host: registryHost, rules: inForce,
 		slots: semaphore.NewWeighted(maxConcurrentPushes),
 		log:   log, metrics: measured, fallbacks: &fallbacks{log: log, metrics: measured},
@@ -52,7 +62,13 @@ func NewService(
 }
 
 // Close cancels all pushes and waits for them to end. Later pushes fail.
-func (s *Service) Close() { s.pushes.Close() }
+func (s *Service) Close() {
+	s.mu.Lock()
+	s.cancel()
+	s.mu.Unlock()
+	s.pushes.Close()
+	s.background.Wait()
+}
 
 // Lookup reports which image the host has under the given name, and which one the registry has. For a pinned name, it asks only
 // the registry. The error is a *rewrite.Refusal if the name cannot be mapped to the registry or the rules exclude it. Any other
@@ -158,7 +174,9 @@ func (s *Service) copy(
 	if err != nil {
 		return push.Result{}, err
 	}
-	result, err := s.registry.Push(ctx, target, contents, push.Options{Progress: progress, Fallback: s.fallbacks.note})
+	result, err := s.registry.Push(ctx, target, contents, push.Options{
+		Progress: progress, Fallback: func(source string, cause error) { s.noteFault(ctx, image, source, cause) },
+	})
 	return result, asRefusal(err)
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/rewrite"
 )
@@ -11,6 +13,8 @@ import (
 const (
 	lookupPath = "/v1/lookup"
 	pushPath   = "/v1/push"
+	// promisePath is the path of a request to promise an image.
+	promisePath = "/v1/promise"
 
 	// heartbeat is the maximum time between two lines in the response to a push.
 	heartbeat = 5 * time.Second
@@ -21,6 +25,13 @@ const (
 // pushRequest is the body of a push request.
 type pushRequest struct {
 	Name string `json:"name"`
+	// Deliver asks for Service.Deliver instead of Service.Push.
+	Deliver bool `json:"deliver,omitempty"`
+}
+
+// promised is the body of the response to a promise.
+type promised struct {
+	Digest digest.Digest `json:"digest"`
 }
 
 // message is one line in the response to a push. Exactly one field is set. The last line contains a result or an error.

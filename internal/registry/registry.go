@@ -24,6 +24,8 @@ type Config struct {
 	// Hosts are additional names that clients may send in the Host header, without ports. IP addresses, localhost,
 	// kind-registry and host.docker.internal are always allowed.
 	Hosts []string
+	// Linker gives nodes the layers of images; nil if they pull every layer.
+	Linker Linker
 }
 
 // Validate returns an error if Root is not a directory.
@@ -62,7 +64,11 @@ func New(ctx context.Context, config Config) (handler http.Handler, err error) {
 	verifier := newVerifier(config.Root)
 	go verifier.scrub(ctx)
 	api, metrics := countUploads(handlers.NewApp(ctx, distribution(verifier)), verifier.damaged, verifier.pending)
-	mux.Handle("/", mountFromAnywhere(dropInterrupted(api, config.Root), verifier))
+	served, err := newPromises(mountFromAnywhere(dropInterrupted(api, config.Root), verifier), config.Root)
+	if err != nil {
+		return nil, err
+	}
+	mux.Handle("/", linkFirst(served, config.Linker))
 	mux.Handle("GET /healthz", healthz(config.Root))
 	mux.Handle("GET /metrics", metrics)
 	return newGuard(mux, config), nil

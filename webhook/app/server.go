@@ -34,10 +34,11 @@ import (
 // renewDeadline is how long the leader tries to renew its lease before it gives up. It is controller-runtime's default.
 const renewDeadline = 10 * time.Second
 
-// Pusher looks up and pushes the host's images.
+// Pusher looks up, promises and pushes the host's images.
 type Pusher interface {
 	lookup.Looker
 	webhook.Pusher
+	webhook.Promiser
 }
 
 // Run serves until ctx ends, and then drains. It fails if an option is invalid or a port is in use.

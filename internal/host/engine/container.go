@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -41,6 +42,12 @@ type Container struct {
 	// Capabilities are the container's only capabilities. A container with a chosen image has Docker's default capabilities
 	// instead.
 	Capabilities []string
+	// Writes is a directory of the daemon's host that is mounted at the same path, without the file systems mounted
+	// below it; "" for none.
+	Writes string `json:",omitempty"`
+	// HostProcesses lets the container see the host's processes and open their files. It turns off what a security module
+	// (AppArmor, SELinux) would forbid the container.
+	HostProcesses bool `json:",omitempty"`
 	// HostUsers makes the container's root the same user as root on the daemon's host, even if the daemon remaps users.
 	HostUsers bool
 	// ContainerPort is published on the host's loopback at HostPort. If HostPort is 0, Docker chooses a port at each start. If
@@ -48,6 +55,7 @@ type Container struct {
 	HostPort, ContainerPort int
 	// FromTop selects the container's fixed address. It is subtracted from the last address of the network's subnet.
 	FromTop int
+	// Network is the container's network; "" for none.
 	Network string
 }
 
@@ -67,7 +75,7 @@ func (c Container) labels() map[string]string {
 func (c Container) hostConfig() (*container.HostConfig, network.PortSet, error) {
 	settings := &container.HostConfig{
 		Binds:         c.Mounts,
-		NetworkMode:   container.NetworkMode(c.Network),
+		NetworkMode:   container.NetworkMode(cmp.Or(c.Network, network.NetworkNone)),
 		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyAlways},
 		LogConfig:     container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "10m", "max-file": "2"}},
 		SecurityOpt:   []string{"no-new-privileges"},
@@ -78,12 +86,15 @@ func (c Container) hostConfig() (*container.HostConfig, network.PortSet, error) 
 	if c.HostUsers {
 		settings.UsernsMode = "host"
 	}
+	if c.HostProcesses {
+		settings.PidMode = "host"
+		settings.SecurityOpt = append(settings.SecurityOpt, "apparmor=unconfined", "label=disable")
+	}
+	if c.Writes != "" {
+		settings.Mounts = append(settings.Mounts, bind(c.Writes, false))
+	}
 	for _, directory := range c.Reads {
-		settings.Mounts = append(settings.Mounts, mount.Mount{
-			Type: mount.TypeBind, Source: directory, Target: directory, ReadOnly: true,
-			// A recursive mount would keep other containers' file systems busy, and Docker could not unmount them.
-			BindOptions: &mount.BindOptions{NonRecursive: true},
-		})
+		settings.Mounts = append(settings.Mounts, bind(directory, true))
 	}
 	if c.ContainerPort == 0 {
 		return settings, nil, nil
@@ -98,4 +109,13 @@ func (c Container) hostConfig() (*container.HostConfig, network.PortSet, error) 
 	}
 	settings.PortBindings = network.PortMap{port: {binding}}
 	return settings, network.PortSet{port: {}}, nil
+}
+
+// bind returns the mount of a directory of the daemon's host at the same path.
+func bind(directory string, readOnly bool) mount.Mount {
+	return mount.Mount{
+		Type: mount.TypeBind, Source: directory, Target: directory, ReadOnly: readOnly,
+		// A recursive mount would keep other containers' file systems busy, and Docker could not unmount them.
+		BindOptions: &mount.BindOptions{NonRecursive: true},
+	}
 }

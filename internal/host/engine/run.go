@@ -44,6 +44,9 @@ func (e *Engine) Check(ctx context.Context, c Container) (step.State, error) {
 	case found.Config.Labels[fingerprintLabel] != c.fingerprint():
 		return step.State{Detail: "container " + c.Name + " was created by another version of setup or with other options"}, nil
 	}
+	if c.Network == "" {
+		return step.State{OK: true, Detail: c.Name}, nil
+	}
 	endpoint := found.Endpoint(c.Network)
 	if endpoint == nil {
 		return step.State{Detail: fmt.Sprintf("container %s is not on network %s", c.Name, c.Network)}, nil
@@ -54,6 +57,9 @@ func (e *Engine) Check(ctx context.Context, c Container) (step.State, error) {
 // Run creates and starts the container, and replaces any existing container with that name. The volumes are kept. If prepare is
 // not nil, it is called with the new container's ID before the container starts.
 func (e *Engine) Run(ctx context.Context, c Container, prepare func(ctx context.Context, id string) error) error {
+	if c.Network == "" {
+		return e.recreate(ctx, c, nil, prepare)
+	}
 	fixed, err := e.Network.fixedAddresses(ctx, c.FromTop)
 	if err != nil {
 		return err
@@ -100,15 +106,16 @@ func (e *Engine) create(ctx context.Context, c Container, name string, fixed *ne
 		if err != nil {
 			return "", err
 		}
+		networking := &network.NetworkingConfig{}
+		if c.Network != "" {
+			networking.EndpointsConfig = map[string]*network.EndpointSettings{c.Network: {IPAMConfig: fixed}}
+		}
 		created, err := e.client.ContainerCreate(ctx, client.ContainerCreateOptions{
 			Name: name,
 			Config: &container.Config{
 				Image: c.Image, Cmd: c.Command, Env: c.Env, ExposedPorts: exposed, Labels: labels,
 			},
-			HostConfig: settings,
-			NetworkingConfig: &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{
-				c.Network: {IPAMConfig: fixed},
-			}},
+			HostConfig: settings, NetworkingConfig: networking,
 		})
 		if err == nil {
 			return created.ID, nil

@@ -17,6 +17,9 @@ func RegistryImage() string { return config.RegistryImage + ":" + config.Version
 // WebhookImage returns the reference of the image that setup carries for both the webhook and the pusher.
 func WebhookImage() string { return config.WebhookImage + ":" + config.Version }
 
+// LinkerImage returns the reference of the linker image that setup carries.
+func LinkerImage() string { return config.LinkerImage + ":" + config.Version }
+
 // images implements the step that loads into Docker the images that setup carries.
 type images struct{ engine *engine.Engine }
 
@@ -27,7 +30,7 @@ func ImagesStep(docker *engine.Engine) step.Step {
 }
 
 func (i images) check(ctx context.Context) (step.State, error) {
-	for _, reference := range []string{RegistryImage(), WebhookImage()} {
+	for _, reference := range []string{RegistryImage(), WebhookImage(), LinkerImage()} {
 		want, err := carried.Layers(reference)
 		if err != nil {
 			return step.State{}, err
@@ -40,7 +43,7 @@ func (i images) check(ctx context.Context) (step.State, error) {
 			return step.State{Detail: "Docker does not have image " + reference}, nil
 		}
 	}
-	return step.State{OK: true, Detail: RegistryImage() + ", " + WebhookImage()}, nil
+	return step.State{OK: true, Detail: RegistryImage() + ", " + WebhookImage() + ", " + LinkerImage()}, nil
 }
 
 func (i images) apply(ctx context.Context, _ step.Progress) error {

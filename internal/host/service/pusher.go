@@ -20,21 +20,28 @@ type Pusher struct {
 	engine   *engine.Engine
 	registry *Registry
 	rules    string // rules document; "" means the default rules
+	link     string // linkOff, or ""
 }
 
-// OpenPusher returns the pusher that pushes to the registry. If the user did not choose rules, the pusher keeps the existing
-// container's rules.
-func OpenPusher(ctx context.Context, registry *Registry, rules Rules) (*Pusher, error) {
+// OpenPusher returns the pusher that pushes to the registry. link is auto, off or "". If the user did not choose rules, or if link
+// is "", the pusher keeps the existing container's choice.
+func OpenPusher(ctx context.Context, registry *Registry, rules Rules, link string) (*Pusher, error) {
 	p := &Pusher{engine: registry.engine, registry: registry, rules: rules.document}
-	if rules.chosen {
+	if link == linkOff {
+		p.link = linkOff
+	}
+	if rules.chosen && link != "" {
 		return p, nil
 	}
 	found, err := p.engine.Find(ctx, config.PusherContainer)
 	if err != nil {
 		return nil, err
 	}
-	if found != nil {
+	if found != nil && !rules.chosen {
 		p.rules = found.Variable(config.RulesVariable)
+	}
+	if found != nil && link == "" {
+		p.link = found.Variable(config.LinkVariable)
 	}
 	return p, nil
 }
@@ -58,22 +65,33 @@ func (p *Pusher) container(ctx context.Context) (engine.Container, error) {
 	if err != nil {
 		return engine.Container{}, err
 	}
+	command := []string{
+		"pusher", "--certs", certsDir, "--docker-host", "unix://" + dockerSocket, "--registry", registry, "--registry-host", p.registry.Host(),
+	}
+	if len(mounts) > 0 && p.link != linkOff {
+		command = append(command, "--linker", config.LinkerSocket) // if none listens there, every image is pushed
+	}
 	return engine.Container{
 		Name: config.PusherContainer, Image: id, Network: p.engine.Network.Name, FromTop: pusherFromTop,
-		Command: []string{
-			"pusher", "--certs", certsDir, "--docker-host", "unix://" + dockerSocket,
-			"--registry", registry,
-			"--registry-host", p.registry.Host(),
-		},
-		Env:    append([]string{"GOMEMLIMIT=48MiB"}, p.rulesEnv()...),
-		Reads:  p.imageDirectories(),
-		Mounts: append(mounts, config.PusherContainer+":"+certsDir, socket+":"+dockerSocket),
+		Command: command,
+		Env:     p.environment(),
+		Reads:   p.imageDirectories(),
+		Mounts:  append(mounts, config.PusherContainer+":"+certsDir, socket+":"+dockerSocket),
 		// The pusher opens the daemon's files and two sockets, which other users may own. If the daemon remaps users, the container's
 		// own root may not open them.
 		Capabilities: []string{"DAC_OVERRIDE"}, HostUsers: true,
 		// This port is for setup push. Docker chooses a host port, so the port cannot be in use already.
 		ContainerPort: config.PusherPort,
 	}, nil
+}
+
+// environment returns the environment of the container.
+func (p *Pusher) environment() []string {
+	environment := append([]string{"GOMEMLIMIT=48MiB"}, p.rulesEnv()...)
+	if p.link != "" {
+		environment = append(environment, config.LinkVariable+"="+p.link)
+	}
+	return environment
 }
 
 // registryAddress returns the address at which the pusher reaches the registry, and the required mounts. The pusher writes

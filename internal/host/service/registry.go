@@ -108,7 +108,7 @@ func (r *Registry) container(ctx context.Context) (engine.Container, error) {
 		c.Env = []string{"OTEL_TRACES_EXPORTER=none"}
 		return c, nil
 	}
-	c.Command = []string{"--socket", config.RegistrySocket}
+	c.Command = []string{"--socket", config.RegistrySocket, "--linker", config.LinkerSocket}
 	c.Mounts = append(c.Mounts, registrySocketMount)
 	return c, nil
 }

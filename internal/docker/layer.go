@@ -1,0 +1,53 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// LayerDirectory returns the directory with the files of the layer with that chainID, with the whiteouts and extended attributes
+// of overlayfs. Docker may remove it at any time; until it does, LayerDirectory returns it again. The error wraps fs.ErrNotExist
+// if the daemon has no such layer, or the error of Shared if no layer can be shared.
+func (c *Client) LayerDirectory(ctx context.Context, chain digest.Digest) (string, error) {
+	layout, err := c.layout(ctx)
+	if err != nil {
+		return "", err
+	}
+	if layout.unshared != nil {
+		return "", layout.unshared
+	}
+	return layerDirectory(layout.root, chain)
+}
+
+// LayersDirectory returns the directory that has the directories of all layers. The error is that of Shared.
+func (c *Client) LayersDirectory(ctx context.Context) (string, error) {
+	layout, err := c.layout(ctx)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(layout.root, "overlay2"), layout.unshared
+}
+
+// layerDirectory returns the directory of a layer of the overlay2 driver. The daemon registers a layer only when its directory
+// is complete, and removes the registration before the directory.
+func layerDirectory(root string, chain digest.Digest) (string, error) {
+	cacheID, err := os.ReadFile(filepath.Join(metadataDirectory(root, chain), "cache-id")) // #nosec G304 -- a digest names no other directory
+	if err != nil {
+		return "", err
+	}
+	name := strings.TrimSpace(string(cacheID))
+	if !filepath.IsLocal(name) || strings.ContainsRune(name, filepath.Separator) {
+		return "", fmt.Errorf("cache-id %q is not a directory name", name)
+	}
+	return filepath.Join(root, "overlay2", name, "diff"), nil
+}
+
+// metadataDirectory returns the directory with what the overlay2 driver records about a layer.
+func metadataDirectory(root string, chain digest.Digest) string {
+	return filepath.Join(root, "image/overlay2/layerdb/sha256", chain.Encoded())
+}

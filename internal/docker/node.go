@@ -1,0 +1,67 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+)
+
+// clusterLabel is the label of kind's nodes with the name of their cluster.
+const clusterLabel = "io.x-k8s.kind.cluster"
+
+// Node is the running container of a kind node.
+type Node struct {
+	// Name is the container's name, and Cluster that of the kind cluster.
+	Name, Cluster string
+	// PID is the ID of the container's first process in the host's PID namespace.
+	PID int
+	// Addresses are its addresses on Docker's networks.
+	Addresses []string
+
+	mounts []container.MountPoint
+}
+
+// Nodes returns the running nodes of all kind clusters.
+func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
+	listed, err := c.api.ContainerList(ctx, client.ContainerListOptions{Filters: client.Filters{}.Add("label", clusterLabel)})
+	if err != nil {
+		return nil, fmt.Errorf("listing the kind nodes: %w", err)
+	}
+	var nodes []Node
+	for _, found := range listed.Items {
+		inspected, err := c.api.ContainerInspect(ctx, found.ID, client.ContainerInspectOptions{})
+		if err != nil || inspected.Container.State == nil || inspected.Container.State.Pid == 0 {
+			continue // it has just stopped
+		}
+		node := Node{
+			Name: strings.TrimPrefix(inspected.Container.Name, "/"), Cluster: found.Labels[clusterLabel],
+			PID: inspected.Container.State.Pid, mounts: inspected.Container.Mounts,
+		}
+		for _, endpoint := range inspected.Container.NetworkSettings.Networks {
+			for _, address := range []string{endpoint.IPAddress.String(), endpoint.GlobalIPv6Address.String()} {
+				node.Addresses = append(node.Addresses, address)
+			}
+		}
+		nodes = append(nodes, node)
+	}
+	return nodes, nil
+}
+
+// HostPath returns the path on the daemon's host of a file on one of the node's mounts, and false if it is on none.
+func (n Node) HostPath(file string) (string, bool) {
+	var longest container.MountPoint
+	for _, m := range n.mounts {
+		below := file == m.Destination || strings.HasPrefix(file, strings.TrimSuffix(m.Destination, "/")+"/")
+		if below && len(m.Destination) > len(longest.Destination) {
+			longest = m
+		}
+	}
+	if longest.Source == "" {
+		return "", false
+	}
+	return path.Join(longest.Source, strings.TrimPrefix(file, longest.Destination)), true
+}

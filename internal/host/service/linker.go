@@ -1,0 +1,118 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"kind-local-registry/config"
+	"kind-local-registry/internal/host/engine"
+	"kind-local-registry/internal/host/step"
+)
+
+// linkOff is the value of config.LinkVariable, and of the flag --link, with which nodes pull every layer.
+const linkOff = "off"
+
+// Linker is the linker's container.
+type Linker struct {
+	engine *engine.Engine
+	pusher *Pusher
+}
+
+// NewLinker returns the linker beside the pusher.
+func NewLinker(pusher *Pusher) *Linker { return &Linker{engine: pusher.engine, pusher: pusher} }
+
+// Step returns the step that starts the linker, or removes it if nothing asks it.
+func (l *Linker) Step() step.Step {
+	return step.Step{Name: "linker", Check: l.check, Apply: l.apply, Undo: l.undo}
+}
+
+// container describes the linker's container.
+func (l *Linker) container(ctx context.Context) (engine.Container, error) {
+	id, err := l.engine.ImageID(ctx, LinkerImage())
+	if err != nil {
+		return engine.Container{}, err
+	}
+	return engine.Container{
+		Name: config.LinkerContainer, Image: id,
+		Command: []string{"--socket", config.LinkerSocket, "--docker-host", "unix://" + dockerSocket},
+		Env:     []string{"GOMEMLIMIT=48MiB"},
+		Mounts:  []string{registrySocketMount, l.engine.Socket + ":" + dockerSocket},
+		// A hard link needs both ends in one mount: the layers of the daemon, and the nodes' volumes.
+		Writes: l.engine.Layout.Root(),
+		// It finds containerd's socket through the node's first process (SYS_PTRACE), and sets owners, modes and trusted.overlay.*
+		// of directories.
+		HostProcesses: true, HostUsers: true,
+		Capabilities: []string{"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETFCAP", "SYS_ADMIN", "SYS_PTRACE"},
+	}, nil
+}
+
+// unused returns why no layers are linked on this host, or "".
+func (l *Linker) unused(ctx context.Context) (string, error) {
+	carried, err := l.pusher.registry.carried(ctx)
+	switch {
+	case err != nil:
+		return "", err
+	case l.pusher.link == linkOff:
+		return "--link=off", nil
+	case !carried:
+		return "only the registry that setup carries asks for links", nil
+	case l.engine.Virtual:
+		return "Docker runs in a virtual machine", nil
+	}
+	if err := l.engine.Layout.Unshared(); err != nil {
+		return err.Error(), nil
+	}
+	return "", nil
+}
+
+func (l *Linker) check(ctx context.Context) (step.State, error) {
+	found, err := l.engine.Find(ctx, config.LinkerContainer)
+	if err != nil {
+		return step.State{}, err
+	}
+	unused, err := l.unused(ctx)
+	if err != nil {
+		return step.State{}, err
+	}
+	if unused != "" {
+		detail := "nodes pull every layer: " + unused
+		if found != nil {
+			return step.State{Detail: fmt.Sprintf("container %s is not needed: %s", config.LinkerContainer, detail)}, nil
+		}
+		return step.State{OK: true, Detail: detail}, nil
+	}
+	c, err := l.container(ctx)
+	if err != nil {
+		return step.State{}, err
+	}
+	return l.engine.Check(ctx, c)
+}
+
+func (l *Linker) apply(ctx context.Context, _ step.Progress) error {
+	unused, err := l.unused(ctx)
+	if err != nil {
+		return err
+	}
+	if unused != "" {
+		return l.engine.RemoveContainer(ctx, config.LinkerContainer)
+	}
+	c, err := l.container(ctx)
+	if err != nil {
+		return err
+	}
+	return l.engine.Run(ctx, c, nil)
+}
+
+// undo removes the linker unless another kind cluster uses it.
+func (l *Linker) undo(ctx context.Context) (string, error) {
+	others, err := l.pusher.registry.others(ctx, l.pusher.registry.Host())
+	if err != nil {
+		return "", err
+	}
+	if len(others) > 0 {
+		return fmt.Sprintf("kept: it serves kind cluster %s too", others[0]), nil
+	}
+	err = errors.Join(l.engine.RemoveContainer(ctx, config.LinkerContainer), l.engine.RemoveImage(ctx, LinkerImage()))
+	return config.LinkerContainer + " removed", err
+}

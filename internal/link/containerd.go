@@ -1,0 +1,178 @@
+package link
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	leasesapi "github.com/containerd/containerd/api/services/leases/v1"
+	snapshotsapi "github.com/containerd/containerd/api/services/snapshots/v1"
+	"github.com/containerd/containerd/api/types"
+	"github.com/opencontainers/go-digest"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	// kubernetesNamespace is the containerd namespace of the images that the kubelet pulls.
+	kubernetesNamespace = "k8s.io"
+	// snapshotter is containerd's default snapshotter, the only one whose snapshots have the layout of Docker's layers.
+	snapshotter = "overlayfs"
+	// leaseTime is how long a linked layer is kept before a pull uses it.
+	leaseTime = 15 * time.Minute
+)
+
+// The labels of containerd's garbage collector (https://github.com/containerd/containerd/blob/main/docs/garbage-collection.md).
+const expireLabel = "containerd.io/gc.expire"
+
+// containerd is a client of a containerd's snapshots in one namespace.
+type containerd struct {
+	connection *grpc.ClientConn
+	snapshots  snapshotsapi.SnapshotsClient
+	leases     leasesapi.LeasesClient
+	namespace  string
+}
+
+// connect returns a client of the containerd at a Unix socket. It does not connect yet.
+func connect(socket, namespace string) (*containerd, error) {
+	connection, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return nil, fmt.Errorf("connecting to containerd at %s: %w", socket, err)
+	}
+	return &containerd{
+		connection: connection, namespace: namespace,
+		snapshots: snapshotsapi.NewSnapshotsClient(connection), leases: leasesapi.NewLeasesClient(connection),
+	}, nil
+}
+
+func (c *containerd) close() { _ = c.connection.Close() }
+
+// in returns the context of a request in the namespace.
+func (c *containerd) in(ctx context.Context) context.Context {
+	return metadata.AppendToOutgoingContext(ctx, "containerd-namespace", c.namespace)
+}
+
+// lease returns the context of requests whose new snapshots are kept for leaseTime, used or not.
+func (c *containerd) lease(ctx context.Context) (context.Context, error) {
+	id := "kind-local-registry-" + rand.Text()
+	_, err := c.leases.Create(c.in(ctx), &leasesapi.CreateRequest{
+		ID: id, Labels: map[string]string{expireLabel: time.Now().Add(leaseTime).UTC().Format(time.RFC3339)},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("creating a lease: %w", err)
+	}
+	return metadata.AppendToOutgoingContext(ctx, "containerd-lease", id), nil
+}
+
+// has reports whether there is a committed snapshot of that name.
+func (c *containerd) has(ctx context.Context, name string) (bool, error) {
+	found, err := c.snapshots.Stat(c.in(ctx), &snapshotsapi.StatSnapshotRequest{Snapshotter: snapshotter, Key: name})
+	switch {
+	case status.Code(err) == codes.NotFound:
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("looking up snapshot %s: %w", name, err)
+	}
+	return found.GetInfo().GetKind() == snapshotsapi.Kind_COMMITTED, nil
+}
+
+// usesOverlay reports whether the node keeps its images in the overlayfs snapshotter. A kind node is never without images.
+func (c *containerd) usesOverlay(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	list, err := c.snapshots.List(c.in(ctx), &snapshotsapi.ListSnapshotsRequest{
+		Snapshotter: snapshotter, Filters: []string{"kind==committed"},
+	})
+	if err != nil {
+		return false, fmt.Errorf("listing snapshots: %w", err)
+	}
+	first, err := list.Recv()
+	return err == nil && len(first.GetInfo()) > 0, nil //nolint:nilerr // it ends at once if there are none, or no such snapshotter
+}
+
+// prepare creates a snapshot on top of parent, which is "" for the lowest layer, and returns the path of its directory on the
+// node.
+func (c *containerd) prepare(ctx context.Context, key, parent string) (directory string, err error) {
+	prepared, err := c.snapshots.Prepare(c.in(ctx), &snapshotsapi.PrepareSnapshotRequest{
+		Snapshotter: snapshotter, Key: key, Parent: parent,
+	})
+	if err != nil {
+		return "", fmt.Errorf("preparing a snapshot: %w", err)
+	}
+	return upperDirectory(prepared.GetMounts())
+}
+
+// view holds a committed snapshot until release is called, and returns the path of its directory.
+func (c *containerd) view(ctx context.Context, name string) (directory string, release func(), err error) {
+	key := "kind-local-registry-view-" + rand.Text()
+	viewed, err := c.snapshots.View(c.in(ctx), &snapshotsapi.ViewSnapshotRequest{Snapshotter: snapshotter, Key: key, Parent: name})
+	if err != nil {
+		return "", nil, err
+	}
+	release = func() { _ = c.remove(context.WithoutCancel(ctx), key) } // the lease's end removes it otherwise
+	if directory, err = lowestDirectory(viewed.GetMounts()); err != nil {
+		release()
+	}
+	return directory, release, err
+}
+
+// commit makes the prepared snapshot a committed one of that name. It succeeds if another client has just committed it.
+func (c *containerd) commit(ctx context.Context, key string, name digest.Digest) error {
+	_, err := c.snapshots.Commit(c.in(ctx), &snapshotsapi.CommitSnapshotRequest{
+		Snapshotter: snapshotter, Key: key, Name: name.String(),
+	})
+	if status.Code(err) == codes.AlreadyExists {
+		return c.remove(ctx, key)
+	}
+	if err != nil {
+		return fmt.Errorf("committing snapshot %s: %w", name, err)
+	}
+	return nil
+}
+
+// remove removes a snapshot, and succeeds if it does not exist.
+func (c *containerd) remove(ctx context.Context, key string) error {
+	_, err := c.snapshots.Remove(c.in(ctx), &snapshotsapi.RemoveSnapshotRequest{Snapshotter: snapshotter, Key: key})
+	if err != nil && status.Code(err) != codes.NotFound {
+		return fmt.Errorf("removing snapshot %s: %w", key, err)
+	}
+	return nil
+}
+
+// errNotOverlay is the error of a snapshot whose mounts are not those of the overlayfs snapshotter.
+var errNotOverlay = errors.New("the snapshot is not a directory of overlayfs")
+
+// upperDirectory returns the directory that mounts of a prepared snapshot write to: the source of the bind mount of a lowest
+// layer, or upperdir.
+func upperDirectory(mounts []*types.Mount) (string, error) {
+	return mountDirectory(mounts, "upperdir=")
+}
+
+// lowestDirectory returns the directory of the snapshot itself in the mounts of a view on it: the source of the bind mount of
+// a lowest layer, or the first lowerdir.
+func lowestDirectory(mounts []*types.Mount) (string, error) {
+	found, err := mountDirectory(mounts, "lowerdir=")
+	first, _, _ := strings.Cut(found, ":")
+	return first, err
+}
+
+func mountDirectory(mounts []*types.Mount, option string) (string, error) {
+	if len(mounts) != 1 {
+		return "", errNotOverlay
+	}
+	if mounts[0].GetType() == "bind" {
+		return mounts[0].GetSource(), nil
+	}
+	for _, o := range mounts[0].GetOptions() {
+		if value, found := strings.CutPrefix(o, option); found && mounts[0].GetType() == "overlay" {
+			return value, nil
+		}
+	}
+	return "", errNotOverlay
+}

@@ -1,0 +1,27 @@
+package link
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// makeDurable returns when a tree that was just made survives a power failure. ext4 and xfs write all changes of names and
+// inodes in order to one journal, so syncing the tree's directory, the last that was changed, is enough. Other file systems,
+// such as btrfs, log a directory alone, so the whole file system is synced.
+func makeDurable(path string) (err error) {
+	directory, err := openDirectory(unix.AT_FDCWD, path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, directory.Close()) }()
+	var status unix.Statfs_t
+	if err := unix.Fstatfs(int(directory.Fd()), &status); err != nil {
+		return &os.PathError{Op: "statfs", Path: path, Err: err}
+	}
+	if status.Type == unix.EXT4_SUPER_MAGIC || status.Type == unix.XFS_SUPER_MAGIC {
+		return directory.Sync()
+	}
+	return unix.Syncfs(int(directory.Fd()))
+}

@@ -1,0 +1,141 @@
+package link
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/identity"
+	"golang.org/x/sys/unix"
+
+	"kind-local-registry/internal/docker"
+	"kind-local-registry/internal/link/linkapi"
+)
+
+// nodeSnapshots is the directory on a node with its snapshots.
+const nodeSnapshots = "/var/lib/containerd/io.containerd.snapshotter.v1." + snapshotter + "/snapshots"
+
+// Check returns why an image with those layers cannot be linked, or the zero State if it can: the daemon must have every layer,
+// and a kind node that can be given layers.
+func (l *Linker) Check(ctx context.Context, diffIDs []digest.Digest) linkapi.State {
+	if state := l.daemonState(ctx); state.Unlinkable != "" {
+		return state
+	}
+	chains := identity.ChainIDs(append([]digest.Digest{}, diffIDs...)) // it overwrites its argument
+	if l.broken.any(chains) {
+		return linkapi.State{Unlinkable: linkapi.Broken, Detail: errBroken.Error()}
+	}
+	for _, chain := range chains {
+		if _, err := l.docker.LayerDirectory(ctx, chain); err != nil {
+			return linkapi.State{Unlinkable: linkapi.LayerMissing, Detail: err.Error()}
+		}
+	}
+	nodes, err := l.Nodes(ctx)
+	if err != nil {
+		return linkapi.State{Unlinkable: linkapi.NodeUnreachable, Detail: err.Error()}
+	}
+	last := linkapi.State{Unlinkable: linkapi.NoNode, Detail: "the Docker daemon runs no kind node"}
+	for _, n := range nodes {
+		if n.Unlinkable == "" {
+			return linkapi.State{}
+		}
+		last = n.State
+	}
+	return last
+}
+
+// Nodes returns the daemon's kind nodes, and why each cannot be given layers.
+func (l *Linker) Nodes(ctx context.Context) ([]linkapi.Node, error) {
+	all, err := l.nodes.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	daemon := l.daemonState(ctx)
+	found := make([]linkapi.Node, 0, len(all))
+	for _, n := range all {
+		state := daemon
+		if state.Unlinkable == "" {
+			state = l.nodeState(ctx, n)
+		}
+		found = append(found, linkapi.Node{Name: n.Name, Cluster: n.Cluster, State: state})
+	}
+	return found, nil
+}
+
+// daemonState returns why no layer of the daemon can be linked.
+func (l *Linker) daemonState(ctx context.Context) linkapi.State {
+	err := l.docker.Shared(ctx)
+	switch {
+	case err == nil:
+		return linkapi.State{}
+	case errors.Is(err, docker.ErrRemappedUsers):
+		return linkapi.State{Unlinkable: linkapi.RemappedUsers, Detail: err.Error()}
+	case errors.Is(err, docker.ErrOverlayFeature):
+		return linkapi.State{Unlinkable: linkapi.OverlayFeature, Detail: err.Error()}
+	}
+	return linkapi.State{Unlinkable: linkapi.StorageDriver, Detail: err.Error()}
+}
+
+// nodeState returns why the node cannot be given layers. The state is remembered for as long as the list of nodes.
+func (l *Linker) nodeState(ctx context.Context, n *node) linkapi.State {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.state == nil {
+		state := l.examine(ctx, n)
+		n.state = &state
+	}
+	return *n.state
+}
+
+// examine links a test file to the node.
+func (l *Linker) examine(ctx context.Context, n *node) linkapi.State {
+	uses, err := n.containerd.usesOverlay(ctx)
+	if err != nil {
+		return linkapi.State{Unlinkable: linkapi.NodeUnreachable, Detail: err.Error()}
+	}
+	if !uses {
+		return linkapi.State{
+			Unlinkable: linkapi.OtherSnapshotter, Detail: "containerd on the node has no images in the snapshotter " + snapshotter,
+		}
+	}
+	root, err := l.docker.LayersDirectory(ctx)
+	if err != nil {
+		return linkapi.State{Unlinkable: linkapi.StorageDriver, Detail: err.Error()}
+	}
+	target, err := n.hostPath(nodeSnapshots)
+	if err == nil {
+		err = testLink(root, target)
+	}
+	switch {
+	case err == nil:
+		return linkapi.State{}
+	case errors.Is(err, unix.EXDEV), errors.Is(err, errNotOnVolume), errors.Is(err, fs.ErrNotExist):
+		return linkapi.State{Unlinkable: linkapi.OtherFileSystem, Detail: err.Error()}
+	}
+	return linkapi.State{Unlinkable: linkapi.LinkRefused, Detail: err.Error()}
+}
+
+// testLink links a new file in one directory to another directory, and removes both.
+func testLink(from, to string) (err error) {
+	name := ".kind-local-registry-" + rand.Text()
+	source, target := filepath.Join(from, name), path.Join(to, name)
+	file, err := os.OpenFile(source, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // #nosec G304 -- in Docker's own directory
+	if err != nil {
+		return fmt.Errorf("testing a link: %w", err)
+	}
+	err = errors.Join(file.Close(), os.Link(source, target))
+	_ = os.Remove(target)
+	if removed := os.Remove(source); err == nil {
+		err = removed
+	}
+	if err != nil {
+		return fmt.Errorf("testing a link: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+// Package linkapi is the linker's API, on a Unix socket: what the registry and the pusher ask of it.
+//
+//	POST /v1/link {"address":…,"layers":[…]}  lines: {"files":…}, and last {"result":{…}} or {"error":…}
+//	POST /v1/check {"layers":[…]}             {"unlinkable":REASON,"detail":…}
+//	POST /v1/break {"layers":[…]}             nothing
+//	GET  /v1/nodes                            [{"name":…,"cluster":…,"unlinkable":REASON,"detail":…}]
+//	GET  /metrics                             Prometheus metrics
+package linkapi
+
+import (
+	"time"
+
+	"github.com/opencontainers/go-digest"
+)
+
+// The paths of the API.
+const (
+	LinkPath  = "/v1/link"
+	CheckPath = "/v1/check"
+	BreakPath = "/v1/break"
+	NodesPath = "/v1/nodes"
+)
+
+// Heartbeat is the maximum time between two lines of the response to a link request while the linker makes progress.
+const Heartbeat = 250 * time.Millisecond
+
+// MaxRequest is the limit in bytes for a request, and for a line of a response.
+const MaxRequest = 256 << 10
+
+// Request is the body of a link or a check request.
+type Request struct {
+	// Address is the IP address of the node; a check has none.
+	Address string `json:"address,omitempty"`
+	// Layers are the diffIDs of the image's layers, lowest first.
+	Layers []digest.Digest `json:"layers"`
+}
+
+// Message is a line of the response to a link request. The last one has a result or an error.
+type Message struct {
+	// Files is the number of files linked so far.
+	Files  int64   `json:"files,omitempty"`
+	Result *Result `json:"result,omitempty"`
+	Error  string  `json:"error,omitempty"`
+}
+
+// Result is what a node has of an image.
+type Result struct {
+	// Node is the node's name.
+	Node string `json:"node"`
+	// Layers is the number of the image's layers, Present how many of them, from the lowest on, the node already had, and Linked
+	// how many it was given.
+	Layers  int `json:"layers"`
+	Present int `json:"present"`
+	Linked  int `json:"linked"`
+	// Files is the number of files in the layers that were linked.
+	Files int64 `json:"files"`
+}
+
+// Complete reports whether the node has every layer.
+func (r Result) Complete() bool { return r.Present+r.Linked == r.Layers }
+
+// Node reports whether a kind node can be given layers.
+type Node struct {
+	// Name is the name of the node's container, and Cluster that of its kind cluster.
+	Name    string `json:"name"`
+	Cluster string `json:"cluster"`
+	State
+}
+
+// State is "" and "" for what can be linked.
+type State struct {
+	// Unlinkable is the reason why images are pulled instead.
+	Unlinkable Reason `json:"unlinkable,omitempty"`
+	// Detail explains it to people.
+	Detail string `json:"detail,omitempty"`
+}
+
+// Reason is the reason why layers cannot be linked. The list is closed.
+type Reason string
+
+// The reasons.
+const (
+	// StorageDriver means that the Docker daemon keeps no layers as directories of overlayfs.
+	StorageDriver Reason = "StorageDriver"
+	// OverlayFeature means that the daemon's layers use metacopy or redirect_dir, so that a directory is not a whole layer.
+	OverlayFeature Reason = "OverlayFeature"
+	// RemappedUsers means that the daemon runs containers in a user namespace (userns-remap or rootless): files have other
+	// owners than in the image.
+	RemappedUsers Reason = "RemappedUsers"
+	// OtherFileSystem means that the node's files are on another file system or mount than the daemon's.
+	OtherFileSystem Reason = "OtherFileSystem"
+	// OtherSnapshotter means that the node's containerd does not use the overlayfs snapshotter.
+	OtherSnapshotter Reason = "OtherSnapshotter"
+	// LinkRefused means that the kernel refused a test link, for example because of project quotas or a security module.
+	LinkRefused Reason = "LinkRefused"
+	// LayerMissing means that the daemon does not have every layer of the image.
+	LayerMissing Reason = "LayerMissing"
+	// Broken means that a push found content that does not match the image's digests.
+	Broken Reason = "Broken"
+	// NodeUnreachable means that the node's containerd does not answer.
+	NodeUnreachable Reason = "NodeUnreachable"
+	// NoNode means that the daemon runs no kind node.
+	NoNode Reason = "NoNode"
+)

@@ -1,0 +1,197 @@
+package link
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync/atomic"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/identity"
+
+	"kind-local-registry/internal/coalesce"
+	"kind-local-registry/internal/docker"
+	"kind-local-registry/internal/link/linkapi"
+)
+
+// removeTimeout is how long the removal of an incomplete snapshot may take.
+const removeTimeout = 10 * time.Second
+
+// Linker gives nodes the layers of images. It is safe for concurrent use.
+type Linker struct {
+	docker *docker.Client
+	nodes  *nodes
+	broken *broken
+	layers coalesce.Group[struct{}, int64] // by node and chainID; the progress is the number of files since the last report
+}
+
+// NewLinker returns a linker of the daemon's layers to the kind nodes on the daemon. brokenFile is the path of the file in which
+// it remembers layers that are never linked; the file need not exist.
+func NewLinker(daemon *docker.Client, brokenFile string) (*Linker, error) {
+	known, err := readBroken(brokenFile)
+	if err != nil {
+		return nil, err
+	}
+	return &Linker{docker: daemon, nodes: newNodes(daemon), broken: known}, nil
+}
+
+// Close ends all work and closes the connections to the nodes.
+func (l *Linker) Close() {
+	l.layers.Close()
+	l.nodes.close()
+}
+
+// ErrNoNode is the error of an address that is not that of a running kind node.
+var ErrNoNode = errors.New("no running kind node has this address")
+
+// Link gives the node at an IP address the layers with those diffIDs, lowest first. It calls progress with the number of files
+// linked so far, never concurrently, as long as there is progress; progress must not block. On an error the result tells which layers the node has: those
+// above are left to the pull. No layer is ever incomplete. An image that the node has takes no time.
+func (l *Linker) Link(
+	ctx context.Context, address string, diffIDs []digest.Digest, progress func(files int64),
+) (linkapi.Result, error) {
+	target, err := l.nodes.at(ctx, address)
+	if err != nil {
+		return linkapi.Result{Layers: len(diffIDs)}, err
+	}
+	result, err := l.link(ctx, target, diffIDs, progress)
+	if err != nil {
+		l.nodes.forget() // it may have restarted
+		err = fmt.Errorf("linking layers to node %s: %w", target.Name, err)
+	}
+	return result, err
+}
+
+// link links the layers above those that the node has.
+func (l *Linker) link(
+	ctx context.Context, target *node, diffIDs []digest.Digest, progress func(files int64),
+) (linkapi.Result, error) {
+	chains := identity.ChainIDs(append([]digest.Digest{}, diffIDs...)) // it overwrites its argument
+	result := linkapi.Result{Node: target.Name, Layers: len(chains)}
+	if l.broken.any(chains) {
+		return result, errBroken
+	}
+	var err error
+	if result.Present, err = target.present(ctx, chains); err != nil || result.Complete() {
+		return result, err
+	}
+	if ctx, err = target.containerd.lease(ctx); err != nil {
+		return result, err
+	}
+	for i := result.Present; i < len(chains); i++ {
+		parent := digest.Digest("")
+		if i > 0 {
+			parent = chains[i-1]
+		}
+		_, _, err := l.layers.Do(ctx, target.Name+" "+chains[i].String(),
+			func(more int64) { result.Files += more; progress(result.Files) },
+			func(ctx context.Context, report func(int64)) (struct{}, error) {
+				return struct{}{}, l.layer(ctx, target, chains[i], parent, report)
+			})
+		if err != nil {
+			return result, fmt.Errorf("layer %d of %d (%s): %w", i+1, len(chains), diffIDs[i], err)
+		}
+		result.Linked++
+	}
+	return result, nil
+}
+
+// layer gives the node one layer, whose parent it has.
+func (l *Linker) layer(ctx context.Context, target *node, chain, parent digest.Digest, report func(files int64)) error {
+	from, err := l.source(ctx, target, chain)
+	if err != nil {
+		return err
+	}
+	defer from.release()
+	key := "kind-local-registry-" + rand.Text()
+	directory, err := target.containerd.prepare(ctx, key, parent.String())
+	if err == nil {
+		err = l.fill(ctx, target, from, directory, report)
+	}
+	if err == nil {
+		// Commit adds up the sizes of the files. It makes progress until it ends, or ctx does.
+		stop := every(linkapi.Heartbeat, func() { report(0) })
+		err = target.containerd.commit(ctx, key, chain)
+		stop()
+	}
+	if err != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
+		defer cancel()
+		err = errors.Join(err, target.containerd.remove(ctx, key))
+	}
+	return err
+}
+
+// fill fills the directory of a prepared snapshot, which is a path on the node, with the layer, and makes it durable.
+func (l *Linker) fill(ctx context.Context, target *node, from source, directory string, report func(files int64)) error {
+	path, err := target.hostPath(directory)
+	if err != nil {
+		return err
+	}
+	var files atomic.Int64
+	var reported int64
+	stop := every(linkapi.Heartbeat, func() {
+		if now := files.Load(); now > reported {
+			report(now - reported)
+			reported = now
+		}
+	})
+	err = linkTree(ctx, from.directory, path, &files)
+	stop()
+	if err != nil {
+		return err
+	}
+	report(files.Load() - reported)
+	if err := from.stillThere(ctx); err != nil {
+		return err
+	}
+	return makeDurable(path)
+}
+
+// source is a directory on the host with a complete layer.
+type source struct {
+	directory string
+	// stillThere returns an error if the directory may have been removed, in part or whole, since the source was found.
+	stillThere func(ctx context.Context) error
+	release    func()
+}
+
+// source returns the layer of the Docker daemon, or of another node.
+func (l *Linker) source(ctx context.Context, target *node, chain digest.Digest) (source, error) {
+	directory, err := l.docker.LayerDirectory(ctx, chain)
+	if err == nil {
+		return source{directory: directory, release: func() {}, stillThere: func(ctx context.Context) error {
+			again, err := l.docker.LayerDirectory(ctx, chain)
+			if err == nil && again != directory {
+				err = fmt.Errorf("layer %s: %w", chain, fs.ErrNotExist)
+			}
+			return err
+		}}, nil
+	}
+	if other, found := l.nodes.with(ctx, chain, target); found {
+		return other, nil
+	}
+	return source{}, fmt.Errorf("neither the Docker daemon nor another node has it: %w", err)
+}
+
+// every calls do at intervals until stop is called. It is not called afterwards.
+func every(interval time.Duration, do func()) (stop func()) {
+	ended, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(interval)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ended:
+				return
+			case <-ticker.C:
+				do()
+			}
+		}
+	}()
+	return func() { close(ended); <-done }
+}

@@ -1,0 +1,188 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+)
+
+// maxConcurrentDirectories is how many directories of one layer are linked concurrently. The kernel serializes most of the
+// work in its journal, so more are not faster.
+const maxConcurrentDirectories = 4
+
+// tree makes one directory tree, the target, a copy of another, the source, whose files are hard links. Every path is opened
+// relative to its directory and without following symbolic links, so that no name in a layer can lead out of it.
+type tree struct {
+	group *errgroup.Group
+	ctx   context.Context //nolint:containedctx // the group's
+	top   int             // file descriptor of the target
+	files *atomic.Int64   // the number of files linked or copied so far
+
+	mu     sync.Mutex
+	copied map[uint64]string // by inode: the path of the copy of a file with several links
+}
+
+// linkTree makes the directory target, which is empty, a copy of the directory source. It adds the number of files to files.
+// Owner, mode, times and extended attributes of directories are copied. On an error, target is incomplete.
+func linkTree(ctx context.Context, source, target string, files *atomic.Int64) error {
+	from, err := openDirectory(unix.AT_FDCWD, source)
+	if err != nil {
+		return err
+	}
+	to, err := openDirectory(unix.AT_FDCWD, target)
+	if err != nil {
+		return errors.Join(err, from.Close())
+	}
+	keep, err := unix.Dup(int(to.Fd()))
+	if err != nil {
+		return errors.Join(err, from.Close(), to.Close())
+	}
+	defer func() { _ = unix.Close(keep) }()
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(maxConcurrentDirectories)
+	t := &tree{group: group, ctx: ctx, top: keep, files: files, copied: map[uint64]string{}}
+	group.Go(func() error { return t.directory(from, to, "") })
+	return group.Wait()
+}
+
+// directory links the entries of a directory, and closes both file descriptors. name is its path in the layer; "" for the root.
+func (t *tree) directory(from, to *os.File, name string) (err error) {
+	defer func() { err = errors.Join(err, from.Close(), to.Close()) }()
+	entries, err := readEntries(from)
+	if err != nil {
+		return fmt.Errorf("reading directory /%s: %w", name, err)
+	}
+	for _, e := range entries {
+		if err := t.ctx.Err(); err != nil {
+			return err
+		}
+		below := path.Join(name, e.name)
+		if !e.directory {
+			err = t.file(from, to, e.name, below)
+		} else {
+			err = t.subdirectory(from, to, e.name, below)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := copyAttributes(from, to); err != nil { // last: every new entry changes the directory's time
+		return fmt.Errorf("copying the attributes of directory /%s: %w", name, err)
+	}
+	return nil
+}
+
+// subdirectory creates a directory and links its entries, in another goroutine if one is free.
+func (t *tree) subdirectory(from, to *os.File, name, below string) error {
+	if err := unix.Mkdirat(int(to.Fd()), name, 0o700); err != nil {
+		return fmt.Errorf("creating directory /%s: %w", below, err)
+	}
+	source, err := openDirectory(int(from.Fd()), name)
+	if err != nil {
+		return fmt.Errorf("opening directory /%s: %w", below, err)
+	}
+	target, err := openDirectory(int(to.Fd()), name)
+	if err != nil {
+		return errors.Join(fmt.Errorf("opening directory /%s: %w", below, err), source.Close())
+	}
+	work := func() error { return t.directory(source, target, below) }
+	if t.group.TryGo(work) {
+		return nil
+	}
+	return work()
+}
+
+// file links or copies one entry that is not a directory.
+func (t *tree) file(from, to *os.File, name, below string) error {
+	t.files.Add(1)
+	if isCopied(below) {
+		done, err := t.copy(from, to, name, below)
+		if done || err != nil {
+			return err
+		}
+	}
+	err := unix.Linkat(int(from.Fd()), name, int(to.Fd()), name, 0)
+	// EMLINK: the inode has as many links as the file system allows (65,000 on ext4). EXDEV: another mount of the same file
+	// system, or another one. EPERM: the file is immutable, or the file system has no hard links.
+	if errors.Is(err, unix.EMLINK) || errors.Is(err, unix.EXDEV) || errors.Is(err, unix.EPERM) {
+		done, copyErr := t.copy(from, to, name, below)
+		if done || copyErr != nil {
+			return copyErr
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("linking /%s: %w", below, err)
+	}
+	return nil
+}
+
+// isCopied reports whether a file is copied although it could be linked: daemons such as Debian's cron ignore configuration
+// files with more than one link.
+func isCopied(name string) bool {
+	return strings.HasPrefix(name, "etc/") || strings.HasPrefix(name, "var/spool/")
+}
+
+// copy copies one regular file. It returns false for any other file. Hard links between copied files are kept.
+func (t *tree) copy(from, to *os.File, name, below string) (done bool, err error) {
+	source, status, err := openRegular(from, name)
+	if err != nil {
+		return false, fmt.Errorf("opening /%s: %w", below, err)
+	}
+	if source == nil {
+		return false, nil
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	if status.Nlink > 1 {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if first, copied := t.copied[status.Ino]; copied {
+			return true, unix.Linkat(t.top, first, int(to.Fd()), name, 0)
+		}
+		t.copied[status.Ino] = below
+	}
+	if err := copyFile(source, to, name, status.Size); err != nil {
+		return false, fmt.Errorf("copying /%s: %w", below, err)
+	}
+	return true, nil
+}
+
+// entry is an entry of a directory.
+type entry struct {
+	name      string
+	directory bool
+}
+
+// readEntries returns the entries of a directory.
+func readEntries(directory *os.File) ([]entry, error) {
+	var entries []entry
+	for {
+		some, err := directory.ReadDir(1024)
+		for _, e := range some {
+			entries = append(entries, entry{e.Name(), e.IsDir()})
+		}
+		if errors.Is(err, io.EOF) {
+			return entries, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// openDirectory opens a directory, relative to another, for reading.
+func openDirectory(at int, name string) (*os.File, error) {
+	fd, err := unix.Openat(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}

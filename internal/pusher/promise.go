@@ -1,0 +1,223 @@
+package pusher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+
+	"kind-local-registry/internal/docker"
+	"kind-local-registry/internal/link/linkapi"
+	"kind-local-registry/internal/promise"
+	"kind-local-registry/internal/push"
+	"kind-local-registry/internal/rewrite"
+)
+
+const (
+	// promisePause is how long the push of a promised image waits, so that it does not compete with the start of the pods.
+	promisePause = 3 * time.Second
+	// promiseRetryMin and promiseRetryMax are the shortest and the longest pause before the push of a promised image is retried.
+	promiseRetryMin = 5 * time.Second
+	promiseRetryMax = 2 * time.Minute
+)
+
+// Linker knows which images nodes can get as hard links.
+type Linker interface {
+	// Check reports whether the layers with those diffIDs can be linked.
+	Check(ctx context.Context, diffIDs []digest.Digest) (linkapi.State, error)
+	// Break has those layers never linked again.
+	Break(ctx context.Context, diffIDs []digest.Digest) error
+}
+
+// ErrNoPromise is the error of an image that cannot be promised and must be pushed.
+var ErrNoPromise = errors.New("the image cannot be promised")
+
+// UseLinker lets the service promise images that nodes can get as hard links. It resumes the promises that the registry has.
+// It must be called before the service is used.
+func (s *Service) UseLinker(linker Linker) {
+	s.linker = linker
+	s.background.Go(func() { s.resume(s.ctx) })
+}
+
+// resume pushes the images that an earlier process promised, once the registry answers.
+func (s *Service) resume(ctx context.Context) {
+	promised, err := s.registry.Promises(ctx)
+	for err != nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(promiseRetryMin):
+		}
+		promised, err = s.registry.Promises(ctx)
+	}
+	for _, p := range promised {
+		s.fulfil(p)
+	}
+}
+
+// Promise has the registry serve the host's image before it has the layers, which nodes get as hard links, and returns the digest
+// of the image manifest. The push follows in the background. The error wraps ErrNoPromise if the image cannot be promised, and
+// is a *rewrite.Refusal if it cannot be pushed either.
+func (s *Service) Promise(ctx context.Context, original string) (digest.Digest, error) {
+	name, err := parseName(original)
+	if err != nil {
+		return "", err
+	}
+	target, err := s.resolve(name)
+	if err != nil {
+		return "", err
+	}
+	if s.linker == nil || name.Digest() != "" {
+		return "", fmt.Errorf("promising %s: %w", original, ErrNoPromise)
+	}
+	image, err := s.find(ctx, name)
+	if err == nil {
+		err = image.Refusal()
+	}
+	if err != nil {
+		return "", err
+	}
+	d, err := s.promise(ctx, original, target, image)
+	s.metrics.promised(err)
+	if err != nil {
+		return "", fmt.Errorf("promising %s: %w", original, err)
+	}
+	return d, nil
+}
+
+// promise promises the image at the target, and starts its push.
+func (s *Service) promise(ctx context.Context, original string, target push.Target, image docker.Image) (digest.Digest, error) {
+	state, err := s.linker.Check(ctx, image.Layers)
+	if err != nil {
+		return "", errors.Join(ErrNoPromise, err)
+	}
+	if state.Unlinkable != "" {
+		return "", fmt.Errorf("%w: %s: %s", ErrNoPromise, state.Unlinkable, state.Detail)
+	}
+	contents, err := s.docker.Contents(ctx, image)
+	if err != nil {
+		return "", err
+	}
+	sizes, err := s.docker.Sizes(ctx, image)
+	if err != nil {
+		return "", errors.Join(ErrNoPromise, err)
+	}
+	promised, err := s.registry.Promise(ctx, target, contents, sizes, promise.Promise{Name: original, ImageID: image.ID})
+	if err != nil {
+		return "", errors.Join(ErrNoPromise, err)
+	}
+	if s.fulfil(promised) {
+		s.log.LogAttrs(ctx, slog.LevelInfo, "image promised", slog.String("image", original),
+			slog.String("digest", promised.Digest().String()), slog.Int64("bytes", image.Size))
+	}
+	return promised.Digest(), nil
+}
+
+// Deliver promises the host's image or, if that is impossible, pushes it like Push.
+func (s *Service) Deliver(ctx context.Context, original string, progress func(push.Progress)) (push.Result, error) {
+	d, err := s.Promise(ctx, original)
+	if err == nil {
+		return push.Result{Digest: d, Promised: true}, nil
+	}
+	if ctx.Err() != nil {
+		return push.Result{}, ctx.Err()
+	}
+	return s.Push(ctx, original, progress)
+}
+
+// fulfil pushes a promised image in the background until that succeeds or can never succeed. It returns false if the push is
+// already under way.
+func (s *Service) fulfil(p promise.Promise) bool {
+	key := p.Repository + "@" + p.Digest().String()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fulfilling[key] || s.ctx.Err() != nil {
+		return false
+	}
+	s.fulfilling[key] = true
+	s.background.Go(func() {
+		s.keepPromise(s.ctx, p)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.fulfilling, key)
+	})
+	return true
+}
+
+// keepPromise pushes the image. It withdraws the promise if the push can never succeed.
+func (s *Service) keepPromise(ctx context.Context, p promise.Promise) {
+	pause, retry := promisePause, promiseRetryMin
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		start := time.Now()
+		result, err := s.pushPromised(ctx, p)
+		if ctx.Err() != nil {
+			return
+		}
+		logPush(ctx, s.log, p.Name, result, time.Since(start), err)
+		if err == nil {
+			return
+		}
+		if rewrite.ReasonOf(err) != "" && rewrite.ReasonOf(err) != rewrite.NoSpace {
+			s.withdraw(ctx, p, err)
+			return
+		}
+		pause, retry = retry, min(2*retry, promiseRetryMax)
+	}
+}
+
+// pushPromised pushes the image by its digest, and by its tag if the host's tag has not moved to another image since.
+func (s *Service) pushPromised(ctx context.Context, p promise.Promise) (push.Result, error) {
+	if !s.awaitIdle(ctx) {
+		return push.Result{}, ctx.Err()
+	}
+	image, err := s.docker.Image(ctx, p.ImageID.String())
+	if err != nil {
+		return push.Result{}, err
+	}
+	target := push.Target{Repository: p.Repository, Reference: p.Digest().String()}
+	result, err := s.push(ctx, p.Name, target, image, nil)
+	if err != nil {
+		return result, err
+	}
+	name, err := parseName(p.Name)
+	if err != nil {
+		return result, err
+	}
+	if current, err := s.find(ctx, name); err != nil || current.ID != image.ID {
+		return result, nil //nolint:nilerr // the tag belongs to another image now
+	}
+	_, err = s.Push(ctx, p.Name, nil)
+	return result, err
+}
+
+// withdraw ends a promise that cannot be kept.
+func (s *Service) withdraw(ctx context.Context, p promise.Promise, cause error) {
+	s.metrics.withdrawn.Inc()
+	s.log.LogAttrs(ctx, slog.LevelWarn, "promise withdrawn: pods can no longer pull the image", slog.String("image", p.Name),
+		slog.String("digest", p.Digest().String()), slog.String("error", cause.Error()))
+	if err := s.registry.Withdraw(ctx, p.Repository, p.Digest()); err != nil {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "promise not withdrawn", slog.String("image", p.Name), slog.String("error", err.Error()))
+	}
+}
+
+// noteFault records that a source of the image's layers failed. If it gave other content than the digests say, the image is
+// never linked again.
+func (s *Service) noteFault(ctx context.Context, image docker.Image, source string, cause error) {
+	s.fallbacks.note(source, cause)
+	if s.linker == nil || !errors.Is(cause, push.ErrMismatch) {
+		return
+	}
+	s.log.LogAttrs(ctx, slog.LevelWarn, "layers do not match their digests, the image is not linked again",
+		slog.String("imageID", image.ID.String()), slog.String("error", cause.Error()))
+	if err := s.linker.Break(ctx, image.Layers); err != nil {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "linker not told", slog.String("error", err.Error()))
+	}
+}

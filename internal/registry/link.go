@@ -1,0 +1,124 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/netip"
+	"regexp"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+	"github.com/sirupsen/logrus"
+
+	"kind-local-registry/internal/link/linkapi"
+)
+
+// Linker gives a node the layers of an image.
+type Linker interface {
+	// Link gives the node at an IP address the layers with those diffIDs, lowest first. It must end in time for the pull that
+	// waits for it. An error leaves layers to the pull.
+	Link(ctx context.Context, address string, diffIDs []digest.Digest) (linkapi.Result, error)
+}
+
+// maxDocument is the largest image manifest or config, in bytes, that is read to link its layers.
+const maxDocument = 4 << 20
+
+// manifestPath matches the path of an image manifest or index.
+var manifestPath = regexp.MustCompile(`^/v2/(.+)/manifests/[^/]+$`) //nolint:gochecknoglobals // a constant
+
+// linkFirst has the layers of an image linked to the node that asks for its image manifest, and then serves the manifest. The
+// node's containerd asks for it at the beginning of every pull, and then fetches only the layers that it does not have.
+func linkFirst(next http.Handler, linker Linker) http.Handler {
+	if linker == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		found := manifestPath.FindStringSubmatch(r.URL.Path)
+		address, ok := nodeAddress(r)
+		if r.Method != http.MethodGet || found == nil || !ok {
+			next.ServeHTTP(w, r)
+			return
+		}
+		manifest := &recorder{header: http.Header{}}
+		next.ServeHTTP(manifest, r)
+		if diffIDs := layersOf(r, next, found[1], manifest); len(diffIDs) > 0 {
+			if _, err := linker.Link(r.Context(), address, diffIDs); err != nil {
+				logrus.WithField("path", r.URL.Path).WithError(err).Debug("the node pulls layers")
+			}
+		}
+		manifest.replay(w)
+	})
+}
+
+// nodeAddress returns the IP address of a client that may be a node, and false for one on this host.
+func nodeAddress(r *http.Request) (string, bool) {
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
+		return "", false
+	}
+	remote, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return "", false
+	}
+	address := remote.Addr().Unmap().WithZone("")
+	return address.String(), !address.IsLoopback() && !slices.Contains(gateways("/proc/net"), address)
+}
+
+// layersOf returns the diffIDs of the layers of the image whose manifest was served, or nil for anything else, such as an index.
+func layersOf(r *http.Request, next http.Handler, repository string, served *recorder) []digest.Digest {
+	var manifest v1.Manifest
+	if served.status != http.StatusOK || json.Unmarshal(served.body.Bytes(), &manifest) != nil || manifest.Config.Digest.Validate() != nil ||
+		manifest.Config.Size > maxDocument {
+		return nil
+	}
+	request := r.Clone(r.Context())
+	request.URL.Path, request.URL.RawPath = "/v2/"+repository+"/blobs/"+manifest.Config.Digest.String(), ""
+	request.Header = http.Header{}
+	config := &recorder{header: http.Header{}}
+	next.ServeHTTP(config, request)
+	var image v1.Image
+	if config.status != http.StatusOK || json.Unmarshal(config.body.Bytes(), &image) != nil {
+		return nil
+	}
+	return image.RootFS.DiffIDs
+}
+
+// recorder keeps the response to a request for a small document.
+type recorder struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+// Header implements http.ResponseWriter.
+func (r *recorder) Header() http.Header { return r.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 {
+		r.status = status
+	}
+}
+
+// Write implements http.ResponseWriter. A document that is too large is cut off: its digest does not match then.
+func (r *recorder) Write(p []byte) (int, error) {
+	r.WriteHeader(http.StatusOK)
+	if r.body.Len()+len(p) > maxDocument {
+		return 0, http.ErrContentLength
+	}
+	return r.body.Write(p)
+}
+
+// replay writes the response.
+func (r *recorder) replay(w http.ResponseWriter) {
+	for name, values := range r.header {
+		w.Header()[name] = values
+	}
+	if r.status != 0 {
+		w.WriteHeader(r.status)
+	}
+	_, _ = w.Write(r.body.Bytes()) // the client may be gone
+}

@@ -1,0 +1,246 @@
+package registry
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/opencontainers/go-digest"
+	"github.com/sirupsen/logrus"
+
+	"kind-local-registry/internal/promise"
+)
+
+const (
+	// promisesDirectory is the directory of the promises, beside distribution's data.
+	promisesDirectory = "promises"
+	// layerTimeout is how long a node waits for a layer that was promised and not linked. containerd waits 30 seconds for a
+	// response, and the kubelet then retries the pull.
+	layerTimeout = 25 * time.Second
+	// layerInterval is the time between two checks for such a layer.
+	layerInterval = 100 * time.Millisecond
+)
+
+// contentPath matches the path of an image manifest by digest, or of a blob.
+var contentPath = regexp.MustCompile(`^/v2/(.+)/(manifests|blobs)/(sha256:[0-9a-f]{64})$`) //nolint:gochecknoglobals // a constant
+
+// promises serves images whose layers have not arrived yet: the image manifest, by digest only, and the config. A request for a
+// layer waits for the layer. Promises survive a restart, and end when the image manifest arrives.
+type promises struct {
+	next      http.Handler
+	directory string
+
+	mu  sync.Mutex
+	all []promise.Promise
+}
+
+// newPromises returns the promises, in front of next, that root has. One that cannot be read is removed.
+func newPromises(next http.Handler, root string) (*promises, error) {
+	p := &promises{next: next, directory: filepath.Join(root, promisesDirectory)}
+	files, err := os.ReadDir(p.directory)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading the promises: %w", err)
+	}
+	for _, file := range files {
+		path := filepath.Join(p.directory, file.Name())
+		content, err := os.ReadFile(path) // #nosec G304 -- a file of the directory
+		var promised promise.Promise
+		if err == nil {
+			err = json.Unmarshal(content, &promised)
+		}
+		if err != nil || promised.Validate() != nil || file.Name() != fileName(promised) {
+			logrus.WithField("file", path).Warn("removed a damaged promise")
+			_ = os.Remove(path)
+			continue
+		}
+		p.all = append(p.all, promised)
+	}
+	return p, nil
+}
+
+// fileName returns the name of the file of a promise. The same image may be promised in several repositories.
+func fileName(p promise.Promise) string {
+	return p.Digest().Encoded() + "-" + digest.FromString(p.Repository).Encoded() + ".json"
+}
+
+// ServeHTTP answers the API of the promises, and requests for promised content.
+func (p *promises) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case r.URL.Path == promise.Path:
+		p.serveAPI(w, r)
+	case r.Method == http.MethodPut && manifestPath.MatchString(r.URL.Path):
+		p.fulfil(w, r)
+	default:
+		p.serveContent(w, r)
+	}
+}
+
+// serveAPI answers the API.
+func (p *promises) serveAPI(w http.ResponseWriter, r *http.Request) {
+	switch r.Method {
+	case http.MethodGet:
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(p.list()) // the client may be gone
+	case http.MethodPost:
+		var promised promise.Promise
+		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, promise.MaxSize)).Decode(&promised)
+		if err == nil {
+			err = promised.Validate()
+		}
+		if err != nil {
+			http.Error(w, "reading the promise: "+err.Error(), http.StatusBadRequest)
+			return
+		}
+		if err := p.add(promised); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	case http.MethodDelete:
+		p.remove(r.URL.Query().Get("repository"), digest.Digest(r.URL.Query().Get("digest")))
+	default:
+		w.WriteHeader(http.StatusMethodNotAllowed)
+	}
+}
+
+// list returns the promises.
+func (p *promises) list() []promise.Promise {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.all)
+}
+
+// add adds a promise, unless there is the same one.
+func (p *promises) add(promised promise.Promise) error {
+	if _, known := p.find(promised.Repository, promised.Digest()); known {
+		return nil
+	}
+	content, err := json.Marshal(promised)
+	if err != nil {
+		return fmt.Errorf("writing the promise: %w", err)
+	}
+	half := filepath.Join(p.directory, "."+rand.Text())
+	err = os.MkdirAll(p.directory, 0o700)
+	if err == nil {
+		err = os.WriteFile(half, content, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(half, filepath.Join(p.directory, fileName(promised)))
+	}
+	if err != nil {
+		_ = os.Remove(half)
+		return fmt.Errorf("writing the promise: %w", err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all = append(p.all, promised)
+	return nil
+}
+
+// remove removes a promise, if there is one.
+func (p *promises) remove(repository string, d digest.Digest) {
+	promised, known := p.find(repository, d)
+	if !known {
+		return
+	}
+	err := os.Remove(filepath.Join(p.directory, fileName(promised)))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		logrus.WithError(err).Warn("cannot remove a promise")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all = slices.DeleteFunc(p.all, func(one promise.Promise) bool {
+		return one.Repository == repository && one.Digest() == d
+	})
+}
+
+// find returns the promise of an image manifest.
+func (p *promises) find(repository string, d digest.Digest) (promise.Promise, bool) {
+	for _, promised := range p.list() {
+		if promised.Repository == repository && promised.Digest() == d {
+			return promised, true
+		}
+	}
+	return promise.Promise{}, false
+}
+
+// fulfil passes on an image manifest, and removes the promise of it once it is stored.
+func (p *promises) fulfil(w http.ResponseWriter, r *http.Request) {
+	answer := &statusWriter{ResponseWriter: w}
+	p.next.ServeHTTP(answer, r)
+	if answer.status == http.StatusCreated {
+		p.remove(manifestPath.FindStringSubmatch(r.URL.Path)[1], digest.Digest(w.Header().Get("Docker-Content-Digest")))
+	}
+}
+
+// serveContent serves a promised image manifest or config, waits for a promised layer, and passes on any other request.
+func (p *promises) serveContent(w http.ResponseWriter, r *http.Request) {
+	found := contentPath.FindStringSubmatch(r.URL.Path)
+	if found == nil || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		p.next.ServeHTTP(w, r)
+		return
+	}
+	repository, d := found[1], digest.Digest(found[3])
+	if found[2] == "manifests" {
+		if promised, known := p.find(repository, d); known {
+			serveDocument(w, r, promised.Manifest, promised.MediaType())
+			return
+		}
+		p.next.ServeHTTP(w, r)
+		return
+	}
+	if r.Method == http.MethodGet { // a HEAD tells the pusher which blobs are missing
+		for _, promised := range p.list() {
+			switch {
+			case promised.Repository != repository:
+			case digest.FromBytes(promised.Config) == d:
+				serveDocument(w, r, promised.Config, "application/octet-stream")
+				return
+			case slices.Contains(promised.Layers(), d):
+				p.awaitLayer(r)
+			}
+		}
+	}
+	p.next.ServeHTTP(w, r)
+}
+
+// awaitLayer waits until the registry has the layer, or the time is over.
+func (p *promises) awaitLayer(r *http.Request) {
+	timeout := time.After(layerTimeout)
+	tick := time.NewTicker(layerInterval)
+	defer tick.Stop()
+	head := r.Clone(r.Context())
+	head.Method, head.Header = http.MethodHead, http.Header{}
+	for {
+		answer := &recorder{header: http.Header{}}
+		p.next.ServeHTTP(answer, head)
+		if answer.status != http.StatusNotFound {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-timeout:
+			return
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// serveDocument serves a small document, whose digest the request names.
+func serveDocument(w http.ResponseWriter, r *http.Request, content []byte, mediaType string) {
+	w.Header().Set("Content-Type", mediaType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(content)))
+	w.Header().Set("Docker-Content-Digest", digest.FromBytes(content).String())
+	if r.Method == http.MethodGet {
+		_, _ = w.Write(content) // the client may be gone
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
@@ -27,7 +28,7 @@ func (l *Linker) Check(ctx context.Context, diffIDs []digest.Digest) linkapi.Sta
 	if state := l.daemonState(ctx); state.Unlinkable != "" {
 		return state
 	}
-	chains := identity.ChainIDs(append([]digest.Digest{}, diffIDs...)) // it overwrites its argument
+	chains := identity.ChainIDs(slices.Clone(diffIDs)) // it overwrites its argument
 	if l.broken.any(chains) {
 		return linkapi.State{Unlinkable: linkapi.Broken, Detail: errBroken.Error()}
 	}

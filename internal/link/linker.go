@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -65,11 +66,29 @@ func (l *Linker) Link(
 	return result, err
 }
 
+// Prelink gives the layers to every node that has the lowest of them, and so has probably run an earlier build of the image. It
+// calls done after each node that lacked layers.
+func (l *Linker) Prelink(ctx context.Context, diffIDs []digest.Digest, done func(linkapi.Result, time.Duration, error)) {
+	all, err := l.nodes.list(ctx)
+	if err != nil || len(diffIDs) == 0 {
+		return
+	}
+	for _, target := range all {
+		present, err := target.present(ctx, identity.ChainIDs(slices.Clone(diffIDs)))
+		if err != nil || present == 0 || present == len(diffIDs) {
+			continue
+		}
+		start := time.Now()
+		result, err := l.link(ctx, target, diffIDs, func(int64) {})
+		done(result, time.Since(start), err)
+	}
+}
+
 // link links the layers above those that the node has.
 func (l *Linker) link(
 	ctx context.Context, target *node, diffIDs []digest.Digest, progress func(files int64),
 ) (linkapi.Result, error) {
-	chains := identity.ChainIDs(append([]digest.Digest{}, diffIDs...)) // it overwrites its argument
+	chains := identity.ChainIDs(slices.Clone(diffIDs)) // it overwrites its argument
 	result := linkapi.Result{Node: target.Name, Layers: len(chains)}
 	if l.broken.any(chains) {
 		return result, errBroken

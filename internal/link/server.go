@@ -39,6 +39,7 @@ func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST "+linkapi.LinkPath, s.link)
 	mux.HandleFunc("POST "+linkapi.CheckPath, s.check)
+	mux.HandleFunc("POST "+linkapi.PrelinkPath, s.prelink)
 	mux.HandleFunc("POST "+linkapi.BreakPath, s.breakLayers)
 	mux.HandleFunc("GET "+linkapi.NodesPath, s.nodes)
 	mux.Handle("GET /metrics", s.metrics.page)
@@ -86,6 +87,19 @@ func (s *Server) check(w http.ResponseWriter, r *http.Request) {
 	if request, ok := readRequest(w, r); ok {
 		write(w, s.linker.Check(r.Context(), request.Layers))
 	}
+}
+
+// prelink answers POST /v1/prelink before the work is done.
+func (s *Server) prelink(w http.ResponseWriter, r *http.Request) {
+	request, ok := readRequest(w, r)
+	if !ok {
+		return
+	}
+	ctx := context.WithoutCancel(r.Context())
+	go s.linker.Prelink(ctx, request.Layers, func(result linkapi.Result, took time.Duration, err error) {
+		s.metrics.linked(result, took, err)
+		logLink(ctx, s.log, "", result, took, err)
+	})
 }
 
 // breakLayers answers POST /v1/break.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"kind-local-registry/internal/link/linkapi"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/rewrite"
 )
@@ -89,6 +90,24 @@ func (c *Client) Push(ctx context.Context, image string, progress func(push.Prog
 // Deliver does the same as Service.Deliver, through the server. It also fails if the server sends nothing for three heartbeats.
 func (c *Client) Deliver(ctx context.Context, image string, progress func(push.Progress)) (push.Result, error) {
 	return c.request(ctx, pushRequest{Name: image, Deliver: true}, progress)
+}
+
+// Nodes does the same as Service.Nodes, through the server. Only ctx limits how long it takes.
+func (c *Client) Nodes(ctx context.Context) ([]linkapi.Node, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+c.address+nodesPath, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := send(c.lookups, request)
+	if err != nil {
+		return nil, fmt.Errorf("listing the nodes through the pusher: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	var nodes []linkapi.Node
+	if err := json.NewDecoder(io.LimitReader(response.Body, 64*maxLine)).Decode(&nodes); err != nil {
+		return nil, fmt.Errorf("reading the pusher's response about nodes: %w", err)
+	}
+	return nodes, nil
 }
 
 // Promise does the same as Service.Promise, through the server. Only ctx limits how long it takes.

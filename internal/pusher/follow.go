@@ -70,7 +70,7 @@ func (s *Service) awaitIdle(ctx context.Context) bool {
 	return true
 }
 
-// refresh pushes the image if the registry serves another image under the same reference.
+// refresh promises or pushes the image if the registry serves another image under the same reference.
 func (s *Service) refresh(ctx context.Context, image string, log *slog.Logger) {
 	name, err := parseName(image)
 	if err != nil {
@@ -79,6 +79,10 @@ func (s *Service) refresh(ctx context.Context, image string, log *slog.Logger) {
 	presence, err := s.Lookup(ctx, name)
 	if err != nil || presence.Served == "" || presence.Digest != "" || presence.Refusal != "" || !presence.OnHost {
 		return // the image is not in the registry, is unchanged, or cannot be pushed
+	}
+	if _, err := s.Promise(ctx, image); err == nil {
+		s.prelink(ctx, name)
+		return
 	}
 	start := time.Now()
 	result, err := s.Push(ctx, image, nil)

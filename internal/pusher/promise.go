@@ -28,6 +28,10 @@ const (
 type Linker interface {
 	// Check reports whether the layers with those diffIDs can be linked.
 	Check(ctx context.Context, diffIDs []digest.Digest) (linkapi.State, error)
+	// Prelink gives the layers with those diffIDs to the nodes that have run an earlier build of the image.
+	Prelink(ctx context.Context, diffIDs []digest.Digest) error
+	// Nodes reports which nodes can get layers as hard links.
+	Nodes(ctx context.Context) ([]linkapi.Node, error)
 	// Break has those layers never linked again.
 	Break(ctx context.Context, diffIDs []digest.Digest) error
 }
@@ -88,6 +92,14 @@ func (s *Service) Promise(ctx context.Context, original string) (digest.Digest, 
 	return d, nil
 }
 
+// Nodes reports which nodes can get layers as hard links. The error wraps ErrNoPromise if no image is promised.
+func (s *Service) Nodes(ctx context.Context) ([]linkapi.Node, error) {
+	if s.linker == nil {
+		return nil, ErrNoPromise
+	}
+	return s.linker.Nodes(ctx)
+}
+
 // promise promises the image at the target, and starts its push.
 func (s *Service) promise(ctx context.Context, original string, target push.Target, image docker.Image) (digest.Digest, error) {
 	state, err := s.linker.Check(ctx, image.Layers)
@@ -114,6 +126,18 @@ func (s *Service) promise(ctx context.Context, original string, target push.Targ
 			slog.String("digest", promised.Digest().String()), slog.Int64("bytes", image.Size))
 	}
 	return promised.Digest(), nil
+}
+
+// prelink gives the layers of a promised image to the nodes that have run an earlier build. A pod links them otherwise.
+func (s *Service) prelink(ctx context.Context, name rewrite.Name) {
+	image, err := s.find(ctx, name)
+	if err == nil {
+		err = s.linker.Prelink(ctx, image.Layers)
+	}
+	if err != nil {
+		s.log.LogAttrs(ctx, slog.LevelInfo, "image not linked in advance", slog.String("image", name.String()),
+			slog.String("error", err.Error()))
+	}
 }
 
 // Deliver promises the host's image or, if that is impossible, pushes it like Push.

@@ -18,6 +18,7 @@ import (
 // Server serves a Service on the network:
 //
 //	GET  /v1/lookup?name=NAME                    rewrite.Presence
+//	GET  /v1/nodes                               [linkapi.Node…]
 //	POST /v1/promise {"name":IMAGE}              {"digest":…}
 //	POST /v1/push {"name":IMAGE,"deliver":BOOL}  lines: {"progress":{…}}, and last {"result":{…}} or {"error":{…}}
 //	GET  /metrics                                Prometheus metrics
@@ -56,6 +57,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, security *tls
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+lookupPath, s.lookup)
+	mux.HandleFunc("GET "+nodesPath, s.nodes)
 	mux.HandleFunc("POST "+promisePath, s.promise)
 	mux.HandleFunc("POST "+pushPath, s.push)
 	mux.Handle("GET /metrics", s.service.metrics.page)
@@ -74,6 +76,16 @@ func (s *Server) lookup(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, http.StatusOK, presence)
+}
+
+// nodes handles GET /v1/nodes.
+func (s *Server) nodes(w http.ResponseWriter, r *http.Request) {
+	nodes, err := s.service.Nodes(r.Context())
+	if err != nil {
+		answerError(w, err)
+		return
+	}
+	answer(w, http.StatusOK, nodes)
 }
 
 // promise handles POST /v1/promise.

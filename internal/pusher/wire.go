@@ -15,6 +15,8 @@ const (
 	pushPath   = "/v1/push"
 	// promisePath is the path of a request to promise an image.
 	promisePath = "/v1/promise"
+	// nodesPath is the path of a request for the nodes that can get layers as hard links.
+	nodesPath = "/v1/nodes"
 
 	// heartbeat is the maximum time between two lines in the response to a push.
 	heartbeat = 5 * time.Second

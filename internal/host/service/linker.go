@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/host/engine"
@@ -86,7 +87,33 @@ func (l *Linker) check(ctx context.Context) (step.State, error) {
 	if err != nil {
 		return step.State{}, err
 	}
-	return l.engine.Check(ctx, c)
+	state, err := l.engine.Check(ctx, c)
+	if err == nil && state.OK {
+		state.Detail += ": " + l.nodes(ctx)
+	}
+	return state, err
+}
+
+// nodes describes which nodes can be given layers. Any other node pulls them, so no answer is a fault.
+func (l *Linker) nodes(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	client, err := l.pusher.dial(ctx)
+	if err != nil {
+		return "the pusher does not answer"
+	}
+	defer client.Close()
+	nodes, err := client.Nodes(ctx)
+	if err != nil {
+		return "the linker does not answer: " + err.Error()
+	}
+	var unlinkable []string
+	for _, n := range nodes {
+		if n.Unlinkable != "" {
+			unlinkable = append(unlinkable, fmt.Sprintf("; %s pulls layers: %s: %s", n.Name, n.Unlinkable, n.Detail))
+		}
+	}
+	return fmt.Sprintf("%d of %s get layers as hard links%s", len(nodes)-len(unlinkable), step.Count(len(nodes), "node"), strings.Join(unlinkable, ""))
 }
 
 func (l *Linker) apply(ctx context.Context, _ step.Progress) error {

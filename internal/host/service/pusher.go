@@ -178,6 +178,11 @@ func (p *Pusher) Connect(ctx context.Context) (*pusher.Client, error) {
 			return nil, err
 		}
 	}
+	return p.dial(ctx)
+}
+
+// dial returns a client of the pusher without checking the pusher.
+func (p *Pusher) dial(ctx context.Context) (*pusher.Client, error) {
 	found, err := p.engine.Find(ctx, config.PusherContainer)
 	if err != nil {
 		return nil, err

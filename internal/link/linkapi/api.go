@@ -2,6 +2,7 @@
 //
 //	POST /v1/link {"address":…,"layers":[…]}  lines: {"files":…}, and last {"result":{…}} or {"error":…}
 //	POST /v1/check {"layers":[…]}             {"unlinkable":REASON,"detail":…}
+//	POST /v1/prelink {"layers":[…]}           nothing
 //	POST /v1/break {"layers":[…]}             nothing
 //	GET  /v1/nodes                            [{"name":…,"cluster":…,"unlinkable":REASON,"detail":…}]
 //	GET  /metrics                             Prometheus metrics
@@ -17,6 +18,7 @@ import (
 const (
 	LinkPath  = "/v1/link"
 	CheckPath = "/v1/check"
+	PrelinkPath = "/v1/prelink"
 	BreakPath = "/v1/break"
 	NodesPath = "/v1/nodes"
 )

@@ -108,18 +108,32 @@ func (c *Client) Check(ctx context.Context, diffIDs []digest.Digest) (state Stat
 	return state, nil
 }
 
+// Prelink gives the layers with those diffIDs to every node that has the lowest of them, and so has probably run an earlier build
+// of the image. It returns when the linker has begun.
+func (c *Client) Prelink(ctx context.Context, diffIDs []digest.Digest) error {
+	if err := c.tell(ctx, PrelinkPath, diffIDs); err != nil {
+		return fmt.Errorf("asking the linker to link layers in advance: %w", err)
+	}
+	return nil
+}
+
 // Break has the layers with those diffIDs never linked again, because the content of one does not match its digest.
 func (c *Client) Break(ctx context.Context, diffIDs []digest.Digest) error {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	response, err := c.post(ctx, BreakPath, Request{Layers: diffIDs})
-	if err == nil {
-		err = response.Body.Close()
-	}
-	if err != nil {
+	if err := c.tell(ctx, BreakPath, diffIDs); err != nil {
 		return fmt.Errorf("reporting broken layers to the linker: %w", err)
 	}
 	return nil
+}
+
+// tell sends a request whose response has no body.
+func (c *Client) tell(ctx context.Context, path string, diffIDs []digest.Digest) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	response, err := c.post(ctx, path, Request{Layers: diffIDs})
+	if err != nil {
+		return err
+	}
+	return response.Body.Close()
 }
 
 // Nodes reports which of the daemon's kind nodes can be given layers.

@@ -152,26 +152,25 @@ func (s *Service) Deliver(ctx context.Context, original string, progress func(pu
 	return s.Push(ctx, original, progress)
 }
 
-// fulfil pushes a promised image in the background until that succeeds or can never succeed. It returns false if the push is
-// already under way.
+// fulfil queues the push of a promised image. It returns false if the push is already queued or running.
 func (s *Service) fulfil(p promise.Promise) bool {
 	key := p.Repository + "@" + p.Digest().String()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fulfilling[key] || s.ctx.Err() != nil {
+	if s.promised[key] || s.ctx.Err() != nil {
 		return false
 	}
-	s.fulfilling[key] = true
+	s.promised[key] = true
 	s.background.Go(func() {
 		s.keepPromise(s.ctx, p)
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		delete(s.fulfilling, key)
+		delete(s.promised, key)
 	})
 	return true
 }
 
-// keepPromise pushes the image. It withdraws the promise if the push can never succeed.
+// keepPromise pushes the image until that succeeds. It withdraws the promise if the push can never succeed.
 func (s *Service) keepPromise(ctx context.Context, p promise.Promise) {
 	pause, retry := promisePause, promiseRetryMin
 	for {
@@ -197,8 +196,13 @@ func (s *Service) keepPromise(ctx context.Context, p promise.Promise) {
 	}
 }
 
-// pushPromised pushes the image by its digest, and by its tag if the host's tag has not moved to another image since.
+// pushPromised pushes the image when its turn comes: to its tag, or if the host's tag has moved to another image since, to its
+// digest.
 func (s *Service) pushPromised(ctx context.Context, p promise.Promise) (push.Result, error) {
+	if err := s.turns.Acquire(ctx, 1); err != nil { // in the order of the promises
+		return push.Result{}, err
+	}
+	defer s.turns.Release(1)
 	if !s.awaitIdle(ctx) {
 		return push.Result{}, ctx.Err()
 	}
@@ -207,19 +211,12 @@ func (s *Service) pushPromised(ctx context.Context, p promise.Promise) (push.Res
 		return push.Result{}, err
 	}
 	target := push.Target{Repository: p.Repository, Reference: p.Digest().String()}
-	result, err := s.push(ctx, p.Name, target, image, nil)
-	if err != nil {
-		return result, err
+	if name, err := parseName(p.Name); err == nil {
+		if current, err := s.find(ctx, name); err == nil && current.ID == image.ID {
+			target.Reference = name.Tag()
+		}
 	}
-	name, err := parseName(p.Name)
-	if err != nil {
-		return result, err
-	}
-	if current, err := s.find(ctx, name); err != nil || current.ID != image.ID {
-		return result, nil //nolint:nilerr // the tag belongs to another image now
-	}
-	_, err = s.Push(ctx, p.Name, nil)
-	return result, err
+	return s.push(ctx, p.Name, target, image, nil)
 }
 
 // withdraw ends a promise that cannot be kept.

@@ -42,7 +42,8 @@ type Service struct {
 	cancel     context.CancelFunc
 	background sync.WaitGroup
 	mu         sync.Mutex
-	fulfilling map[string]bool // the promised images that are being pushed, by repository and digest
+	promised   map[string]bool     // the promised images that have not arrived, by repository and digest
+	turns      *semaphore.Weighted // of the pushes of promised images
 }
 
 // NewService returns a service that pushes the daemon's images into the registry. registryHost is the registry's host in image
@@ -54,7 +55,7 @@ func NewService(
 	measured := newMetrics()
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Service{
-		ctx: ctx, cancel: cancel, fulfilling: map[string]bool{},
+		ctx: ctx, cancel: cancel, promised: map[string]bool{}, turns: semaphore.NewWeighted(maxConcurrentPushes),
 		docker: daemon, registry: registry, host: registryHost, rules: inForce,
 		slots: semaphore.NewWeighted(maxConcurrentPushes),
 		log:   log, metrics: measured, fallbacks: &fallbacks{log: log, metrics: measured},

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"maps"
 	"runtime"
 	"strings"
 	"testing"
@@ -37,7 +38,7 @@ func All() map[string][][]File {
 		return layers
 	}
 	long := strings.Repeat("n", 255)
-	return map[string][][]File{
+	shapes := map[string][][]File{
 		"one layer":                               numbered(1),
 		"125 layers, the maximum of overlay2":     numbered(125),
 		"the same layer twice":                    {numbered(1)[0], {Regular("other", "x")}, numbered(1)[0]},
@@ -66,6 +67,83 @@ func All() map[string][][]File {
 		"set-user-ID and sticky bits":         {{{Header: tar.Header{Name: "a", Typeflag: tar.TypeReg, Mode: 0o4755, Size: 1}, Content: "x"}, {Header: tar.Header{Name: "tmp/", Typeflag: tar.TypeDir, Mode: 0o1777}}}},
 		"files of several megabytes":          {{Regular("a", strings.Repeat("0123456789abcdef", 1<<18)), Regular("b", strings.Repeat("x", 1<<20+1))}},
 	}
+	maps.Copy(shapes, changes())
+	maps.Copy(shapes, attributes())
+	return shapes
+}
+
+// changes returns images whose upper layers change what lower layers contain.
+func changes() map[string][][]File {
+	return map[string][][]File{
+		"a directory replaced by a file and back": {
+			{Directory("d"), Regular("d/a", "x")}, {Regular(".wh.d", ""), Regular("d", "y")}, {Directory("d"), Regular("d/b", "z")},
+		},
+		"a directory replaced by a symbolic link": {{Directory("d"), Regular("d/a", "x"), Directory("e")}, {Regular(".wh.d", ""), symbolic("d", "e")}},
+		"a symbolic link replaced by a directory": {{Directory("e"), symbolic("d", "e")}, {Directory("d"), Regular("d/a", "x")}},
+		"files changed in mode only":              {{Regular("a", "x")}, {with(Regular("a", "x"), func(h *tar.Header) { h.Mode = 0o700 })}},
+		"files changed in owner only":             {{Regular("a", "x")}, {with(Regular("a", "x"), func(h *tar.Header) { h.Uid, h.Gid = 7, 8 })}},
+		"a directory changed in mode only":        {{Directory("d"), Regular("d/a", "x")}, {with(Directory("d"), func(h *tar.Header) { h.Mode = 0o1700 })}},
+		"whiteouts of directories":                {{Directory("d"), Directory("d/e"), Regular("d/e/a", "x")}, {Regular("d/.wh.e", "")}, {Directory("d/e"), Regular("d/e/b", "y")}},
+		"nested opaque directories": {
+			{Directory("d"), Directory("d/e"), Regular("d/e/a", "x"), Regular("d/a", "x")},
+			{Directory("d"), Directory("d/e"), Regular("d/e/.wh..wh..opq", ""), Regular("d/e/b", "y")},
+			{Directory("d"), Regular("d/.wh..wh..opq", ""), Regular("d/c", "z")},
+		},
+		"a file replaced by a device": {{Regular("a", "x")}, {{Header: tar.Header{Name: "a", Typeflag: tar.TypeChar, Mode: 0o600, Devmajor: 1, Devminor: 5}}}},
+		"hard links that an upper layer breaks": {
+			{Regular("a", "x"), {Header: tar.Header{Name: "b", Linkname: "a", Typeflag: tar.TypeLink}}}, {Regular("b", "y")},
+		},
+	}
+}
+
+// attributes returns images with unusual names, owners, modes, times and extended attributes.
+func attributes() map[string][][]File {
+	deep, wide := []File{}, []File{Directory("wide")}
+	for i, path := 0, "deep"; i < 100; i, path = i+1, path+"/d" {
+		deep = append(deep, Directory(path))
+	}
+	for i := range 3000 {
+		wide = append(wide, Regular(fmt.Sprintf("wide/%04d", i), "x"))
+	}
+	// Version 2, then user::rw-, user:7:r--, group::r--, mask::r--, other::--- (linux/posix_acl_xattr.h).
+	const acl = "\x02\x00\x00\x00" + "\x01\x00\x06\x00\xff\xff\xff\xff" + "\x02\x00\x04\x00\x07\x00\x00\x00" +
+		"\x04\x00\x04\x00\xff\xff\xff\xff" + "\x10\x00\x04\x00\xff\xff\xff\xff" + "\x20\x00\x00\x00\xff\xff\xff\xff"
+	return map[string][][]File{
+		"a deep directory":                         {deep},
+		"many files in a directory":                {wide},
+		"access control lists":                     {{extended(Regular("a", "x"), "system.posix_acl_access", acl), extended(Directory("d"), "system.posix_acl_default", acl)}},
+		"extended attributes of directories":       {{extended(Directory("d"), "user.note", "kept"), Regular("d/a", "x")}},
+		"a long extended attribute":                {{extended(Regular("a", "x"), "user.long", strings.Repeat("v", 3000))}},
+		"names with control characters":            {{Regular("new\nline", "x"), Regular("tab\t", "x"), Regular("quote\"'\\", "x")}},
+		"names with spaces, dashes and dots":       {{Regular("-rf", "x"), Regular(" a ", "x"), Regular("...", "x"), Directory("..d")}},
+		"names that differ in case only":           {{Regular("a", "x"), Regular("A", "y")}},
+		"long symbolic links":                      {{symbolic("a", strings.Repeat("n/", 900)+"end")}},
+		"configuration files with two names":       {{Directory("etc"), Regular("etc/crontab", "x"), {Header: tar.Header{Name: "etc/other", Linkname: "etc/crontab", Typeflag: tar.TypeLink}}}},
+		"configuration linked to a program":        {{Directory("etc"), Directory("usr"), Regular("usr/a", "x"), {Header: tar.Header{Name: "etc/a", Linkname: "usr/a", Typeflag: tar.TypeLink}}}},
+		"files of cron":                            {{Directory("var"), Directory("var/spool"), Directory("var/spool/cron"), with(Regular("var/spool/cron/root", "x"), func(h *tar.Header) { h.Mode = 0o600 })}},
+		"files without permissions":                {{with(Regular("a", "x"), func(h *tar.Header) { h.Mode = 0 }), with(Directory("d"), func(h *tar.Header) { h.Mode = 0 })}},
+		"set-group-ID directories":                 {{with(Directory("d"), func(h *tar.Header) { h.Mode, h.Gid = 0o2775, 50 }), Regular("d/a", "x")}},
+		"block devices":                            {{{Header: tar.Header{Name: "disk", Typeflag: tar.TypeBlock, Mode: 0o660, Devmajor: 8, Devminor: 1}}}},
+		"a root directory with attributes":         {{with(Directory("."), func(h *tar.Header) { h.Mode, h.Uid, h.ModTime = 0o711, 5, time.Unix(1e9, 0) }), Regular("a", "x")}},
+		"times with nanoseconds and in the future": {{with(Regular("a", "x"), func(h *tar.Header) { h.ModTime, h.Format = time.Unix(4102444800, 123456789), tar.FormatPAX })}},
+	}
+}
+
+// symbolic returns a symbolic link.
+func symbolic(name, target string) File {
+	return File{Header: tar.Header{Name: name, Linkname: target, Typeflag: tar.TypeSymlink, Mode: 0o777}}
+}
+
+// with returns the file with a changed header.
+func with(f File, change func(*tar.Header)) File {
+	change(&f.Header)
+	return f
+}
+
+// extended returns the file with an extended attribute.
+func extended(f File, name, value string) File {
+	f.Format, f.PAXRecords = tar.FormatPAX, map[string]string{"SCHILY.xattr." + name: value}
+	return f
 }
 
 // Regular returns a regular file.

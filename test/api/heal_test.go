@@ -92,6 +92,28 @@ func TestHeal_PushesAnImageThatTheRegistryLost(t *testing.T) {
 	}
 }
 
+// TestHeal_RestoresAnImageThatHostAndRegistryLost covers an image that was promised and that the host lost before its push.
+func TestHeal_RestoresAnImageThatHostAndRegistryLost(t *testing.T) {
+	t.Parallel()
+	shared.host.add("heal/gone:local", image{inRegistry: true})
+	ns := newNamespace(t)
+	p, never := pod(ns, "heal/gone:local"), pod(ns, "heal/gone:local")
+	never.Name, never.Spec.Containers[0].ImagePullPolicy = "never", corev1.PullNever
+	create(t, p)
+	create(t, never)
+	wantImages(t, p, pinned("heal/gone:local"))
+	shared.host.remove("heal/gone:local")
+	failPulls(t, never)
+	failPulls(t, p)
+
+	eventually(t, p, "restored", func(p *corev1.Pod) bool { return images(p) == "heal/gone:local" })
+	wantEvent(t, p, corev1.EventTypeWarning, "ImageHealed", "NotOnHost")
+	if err := shared.Get(t.Context(), client.ObjectKeyFromObject(never), never); err != nil {
+		t.Fatal(err)
+	}
+	wantImages(t, never, pinned("heal/gone:local")) // the kubelet would pull the original image from its registry
+}
+
 func TestHeal_GivesUpAfterThreeTimes(t *testing.T) {
 	t.Parallel()
 	shared.host.add("heal/never:local", image{inRegistry: true})

@@ -57,6 +57,13 @@ func (h *host) add(name string, i image) {
 	h.begun[normal(name)] = 0
 }
 
+// remove removes an image from the host and the registry.
+func (h *host) remove(name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.images, normal(name))
+}
+
 // pushesBegun returns how many pushes of the image have begun.
 func (h *host) pushesBegun(name string) int {
 	h.mu.Lock()

@@ -50,7 +50,7 @@ func (r *Reconciler) heal(ctx context.Context, pod *podimage.Pod) (reconcile.Res
 	if err := r.pushNeeded(ctx, outcomes); err != nil {
 		return reconcile.Result{}, err
 	}
-	outcomes = slices.DeleteFunc(outcomes, func(o webhook.Outcome) bool { return !o.Decision.Changed() })
+	outcomes = slices.DeleteFunc(outcomes, func(o webhook.Outcome) bool { return !o.Decision.Changed() && !lost(pod, o) })
 	if len(outcomes) == 0 {
 		return reconcile.Result{}, nil
 	}
@@ -67,12 +67,33 @@ func (r *Reconciler) heal(ctx context.Context, pod *podimage.Pod) (reconcile.Res
 		return reconcile.Result{}, err
 	}
 	for _, o := range outcomes {
-		r.Events.Eventf(reference(pod.Pod, o.Field.Path), nil, corev1.EventTypeNormal, healed, heal,
-			"%q cannot be pulled: running %q from the local registry", o.Field.Image, o.Decision.Rewritten)
-		log.FromContext(ctx).Info("image healed", "field", o.Field.Path, "image", o.Field.Image,
-			"rewritten", o.Decision.Rewritten, "reason", o.Decision.Reason)
+		r.reportHealed(ctx, pod, o)
 	}
 	return reconcile.Result{}, nil
+}
+
+// lost reports whether the field has a rewritten image that can no longer be delivered: the image was promised, and then the host
+// lost it before the push, or the registry lost it later. Such a field gets its original image back.
+func lost(pod *podimage.Pod, o webhook.Outcome) bool {
+	switch o.Decision.Reason {
+	case rewrite.NotOnHost, rewrite.Unservable, rewrite.WrongPlatform:
+	default:
+		return false
+	}
+	isRewritten := func(now podimage.Field) bool { return now.Path == o.Field.Path && now.Image != o.Field.Image }
+	return !o.Field.Final && !slices.Contains(pod.Never(), o.Field.Path) && slices.ContainsFunc(podimage.Fields(pod.Pod), isRewritten)
+}
+
+// reportHealed writes an Event and a log line about a field that was healed.
+func (r *Reconciler) reportHealed(ctx context.Context, pod *podimage.Pod, o webhook.Outcome) {
+	kind, note := corev1.EventTypeNormal, fmt.Sprintf("%q cannot be pulled: running %q from the local registry", o.Field.Image, o.Decision.Rewritten)
+	if !o.Decision.Changed() {
+		kind = corev1.EventTypeWarning
+		note = fmt.Sprintf("The local registry does not have %q, and it cannot be pushed (%s): running the original image", o.Field.Image, o.Decision.Reason)
+	}
+	r.Events.Eventf(reference(pod.Pod, o.Field.Path), nil, kind, healed, heal, "%s", note)
+	log.FromContext(ctx).Info("image healed", "field", o.Field.Path, "image", o.Field.Image,
+		"rewritten", o.Decision.Rewritten, "reason", o.Decision.Reason)
 }
 
 // healPatch returns the patch that sets the rewritten images. The API server rejects the patch if the pod's images have changed

@@ -26,6 +26,7 @@ const (
 // TestLink_NewImageRunsWithoutAGate creates a pod of an image that only the host has. The pod must never be gated, its layers must
 // be linked, and the registry must have the image in the end.
 func TestLink_NewImageRunsWithoutAGate(t *testing.T) {
+	needLinker(t)
 	image := buildImage(t, "e2e/linked:local", "linked", 20, 1)
 	begin := time.Now()
 	created, _ := createPod(t, "linked", namespace, onNode(worker, image))
@@ -47,6 +48,7 @@ func TestLink_NewImageRunsWithoutAGate(t *testing.T) {
 
 // TestLink_StoppedLinkerLeavesThePodToAPull creates a pod while no linker runs: the image is pushed, and pulled.
 func TestLink_StoppedLinkerLeavesThePodToAPull(t *testing.T) {
+	needLinker(t)
 	image := buildImage(t, "e2e/unlinked:local", "unlinked", 30)
 	stopLinker(t)
 	created, _ := createPod(t, "unlinked", namespace, onNode(worker, image))
@@ -61,6 +63,7 @@ func TestLink_StoppedLinkerLeavesThePodToAPull(t *testing.T) {
 
 // TestLink_PromisedImageIsPulledWithoutTheLinker stops the linker between the promise and the pull.
 func TestLink_PromisedImageIsPulledWithoutTheLinker(t *testing.T) {
+	needLinker(t)
 	image := buildImage(t, "e2e/promised:local", "promised", 30)
 	spec := onNode(worker, image)
 	spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "e2e/wait"}}
@@ -74,6 +77,14 @@ func TestLink_PromisedImageIsPulledWithoutTheLinker(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitRunning(t, "promised", time.Minute)
+}
+
+// needLinker skips the test if all tests run without the linker.
+func needLinker(t *testing.T) {
+	t.Helper()
+	if !linking() {
+		t.Skip("E2E_LINK=off: there is no linker")
+	}
 }
 
 // onNode returns the spec of a pod on a node.
@@ -91,6 +102,9 @@ func pinned(pod *corev1.Pod, original string) bool {
 // stopLinker stops the linker until the test ends. Until then, images are pushed before their pods start.
 func stopLinker(t *testing.T) {
 	t.Helper()
+	if !linking() {
+		return
+	}
 	docker(t, "stop", "-t", "0", config.LinkerContainer)
 	t.Cleanup(func() {
 		if out, err := backgroundCommand("docker", "start", config.LinkerContainer); err != nil {

@@ -27,6 +27,7 @@ import (
 // TestLink_RootFileSystemEqualsThatOfAPull links each unusual image to one node and pulls it on the other, and compares the mounted
 // root file systems in every field and byte.
 func TestLink_RootFileSystemEqualsThatOfAPull(t *testing.T) {
+	needLinker(t)
 	program := helloFile(t)
 	var references, kinds []string
 	for _, kind := range slices.Sorted(maps.Keys(testimage.All())) {
@@ -52,6 +53,7 @@ func TestLink_RootFileSystemEqualsThatOfAPull(t *testing.T) {
 
 // TestLink_PodCannotChangeDockersFiles runs a pod that changes each of its files in every way that a system call can.
 func TestLink_PodCannotChangeDockersFiles(t *testing.T) {
+	needLinker(t)
 	image := buildProgram(t, "spoil")
 	files := t.TempDir()
 	dockerfile := "FROM " + image + "\n"

@@ -96,9 +96,18 @@ func (e *environment) run(ctx context.Context, args ...string) (string, error) {
 	return string(out), err
 }
 
+// linkOff is the value of E2E_LINK with which all tests run without the linker.
+const linkOff = "off"
+
+// linking reports whether the tests run with the linker.
+func linking() bool { return os.Getenv("E2E_LINK") != linkOff }
+
 // up runs setup up and connects to the cluster, which may have just been created.
 func (e *environment) up(ctx context.Context, args ...string) (string, error) {
 	args = append([]string{"up", "--cluster", clusterName, "--config", "testdata/kind.yaml", "--node-image", e.nodeImage}, args...)
+	if !linking() {
+		args = append(args, "--link", linkOff)
+	}
 	out, err := e.run(ctx, args...)
 	if err != nil {
 		return out, err

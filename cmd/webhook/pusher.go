@@ -93,6 +93,7 @@ func runPusher(ctx context.Context, options pusherOptions, stderr io.Writer) err
 		defer linker.Close()
 		service.UseLinker(linker)
 	}
+	service.Resume()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", options.listen)
 	if err != nil {
 		return fmt.Errorf("listening for clients: %w", err)

@@ -39,26 +39,31 @@ type Linker interface {
 // ErrNoPromise is the error of an image that cannot be promised and must be pushed.
 var ErrNoPromise = errors.New("the image cannot be promised")
 
-// UseLinker lets the service promise images that nodes can get as hard links. It resumes the promises that the registry has.
-// It must be called before the service is used.
-func (s *Service) UseLinker(linker Linker) {
-	s.linker = linker
-	s.background.Go(func() { s.resume(s.ctx) })
+// UseLinker lets the service promise images whose layers nodes can get as hard links. It must be called before the service is
+// used.
+func (s *Service) UseLinker(linker Linker) { s.linker = linker }
+
+// Resume pushes, in the background, the images that an earlier process promised.
+func (s *Service) Resume() {
+	s.background.Go(func() {
+		for _, p := range s.promises(s.ctx) {
+			s.fulfil(p)
+		}
+	})
 }
 
-// resume pushes the images that an earlier process promised, once the registry answers.
-func (s *Service) resume(ctx context.Context) {
-	promised, err := s.registry.Promises(ctx)
-	for err != nil {
+// promises returns the promises that the registry has, once it answers. A registry without promises is not ours and has none.
+func (s *Service) promises(ctx context.Context) []promise.Promise {
+	for {
+		promised, err := s.registry.Promises(ctx)
+		if _, refused := errors.AsType[*push.StatusError](err); err == nil || refused {
+			return promised
+		}
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-time.After(promiseRetryMin):
 		}
-		promised, err = s.registry.Promises(ctx)
-	}
-	for _, p := range promised {
-		s.fulfil(p)
 	}
 }
 

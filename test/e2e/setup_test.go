@@ -86,7 +86,9 @@ func TestUp_RecoversFromAKilledRun(t *testing.T) {
 func TestRecreatedCluster_RunsTheSamePodsAndUploadsNoBlob(t *testing.T) {
 	image := buildImage(t, "e2e/recreated:local", "hello", 20)
 	createDeployment(t, deployment("recreated", image, 2))
-	want := awaitPods(t, "recreated", 2, "")[0].Spec.Containers[0].Image
+	first := awaitPods(t, "recreated", 2, "")[0]
+	want := first.Spec.Containers[0].Image
+	eventually(t, time.Minute, "the registry gets the image", func(ctx context.Context) string { return inRegistry(ctx, &first) })
 	uploads := blobUploads(t)
 
 	provider := cluster.NewProvider(cluster.ProviderWithDocker())
@@ -230,7 +232,8 @@ func TestUp_KeepsTheChosenRegistryImage(t *testing.T) {
 	t.Cleanup(func() { _, _ = backgroundCommand("docker", "rm", "-f", config.RegistryContainer) }) // so that up uses the default image again
 	image := buildImage(t, "e2e/kept:local", "hello")
 	createPod(t, "before-choice", namespace, podSpec(image))
-	awaitRunning(t, "before-choice", time.Minute)
+	running := awaitRunning(t, "before-choice", time.Minute)
+	eventually(t, time.Minute, "the registry gets the image", func(ctx context.Context) string { return inRegistry(ctx, running) })
 
 	if out, err := suite.up(t.Context(), "--registry-image", chosen); err != nil {
 		t.Fatalf("setup up: %v\n%s", err, out)

@@ -16,11 +16,11 @@ import (
 
 // The paths of the API.
 const (
-	LinkPath  = "/v1/link"
-	CheckPath = "/v1/check"
+	LinkPath    = "/v1/link"
+	CheckPath   = "/v1/check"
 	PrelinkPath = "/v1/prelink"
-	BreakPath = "/v1/break"
-	NodesPath = "/v1/nodes"
+	BreakPath   = "/v1/break"
+	NodesPath   = "/v1/nodes"
 )
 
 // Heartbeat is the maximum time between two lines of the response to a link request while the linker makes progress.

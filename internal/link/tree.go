@@ -47,11 +47,16 @@ func linkTree(ctx context.Context, source, target string, files *atomic.Int64) e
 		return errors.Join(err, from.Close(), to.Close())
 	}
 	defer func() { _ = unix.Close(keep) }()
+	t := newTree(ctx, keep, files)
+	t.group.Go(func() error { return t.directory(from, to, "") })
+	return t.group.Wait()
+}
+
+// newTree returns a tree whose target is open as top.
+func newTree(ctx context.Context, top int, files *atomic.Int64) *tree {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(maxConcurrentDirectories)
-	t := &tree{group: group, ctx: ctx, top: keep, files: files, copied: map[uint64]string{}}
-	group.Go(func() error { return t.directory(from, to, "") })
-	return group.Wait()
+	return &tree{group: group, ctx: ctx, top: top, files: files, copied: map[uint64]string{}}
 }
 
 // directory links the entries of a directory, and closes both file descriptors. name is its path in the layer; "" for the root.

@@ -45,7 +45,7 @@ func copyFile(source, directory *os.File, name string, size int64) (err error) {
 	defer func() { err = errors.Join(err, target.Close()) }()
 	if unix.IoctlFileClone(fd, int(source.Fd())) != nil {
 		if size > maxCopy {
-			return errTooLarge
+			return errors.Join(errTooLarge, unix.Unlinkat(int(directory.Fd()), name, 0))
 		}
 		if _, err := io.Copy(target, source); err != nil {
 			return err

@@ -111,7 +111,7 @@ func (t *tree) file(from, to *os.File, name, below string) error {
 	t.files.Add(1)
 	if isCopied(below) {
 		done, err := t.copy(from, to, name, below)
-		if done || err != nil {
+		if done || err != nil && !errors.Is(err, errTooLarge) {
 			return err
 		}
 	}
@@ -131,7 +131,7 @@ func (t *tree) file(from, to *os.File, name, below string) error {
 }
 
 // isCopied reports whether a file is copied although it could be linked: daemons such as Debian's cron ignore configuration
-// files with more than one link.
+// files with more than one link. A file that is too large to copy, such as /etc/udev/hwdb.bin, is none of these, and linked.
 func isCopied(name string) bool {
 	return strings.HasPrefix(name, "etc/") || strings.HasPrefix(name, "var/spool/")
 }
@@ -152,10 +152,12 @@ func (t *tree) copy(from, to *os.File, name, below string) (done bool, err error
 		if first, copied := t.copied[status.Ino]; copied {
 			return true, unix.Linkat(t.top, first, int(to.Fd()), name, 0)
 		}
-		t.copied[status.Ino] = below
 	}
 	if err := copyFile(source, to, name, status.Size); err != nil {
 		return false, fmt.Errorf("copying /%s: %w", below, err)
+	}
+	if status.Nlink > 1 {
+		t.copied[status.Ino] = below
 	}
 	return true, nil
 }

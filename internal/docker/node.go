@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"path"
 	"strings"
 
@@ -42,8 +43,10 @@ func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
 			PID: inspected.Container.State.Pid, mounts: inspected.Container.Mounts,
 		}
 		for _, endpoint := range inspected.Container.NetworkSettings.Networks {
-			for _, address := range []string{endpoint.IPAddress.String(), endpoint.GlobalIPv6Address.String()} {
-				node.Addresses = append(node.Addresses, address)
+			for _, address := range []netip.Addr{endpoint.IPAddress, endpoint.GlobalIPv6Address} {
+				if address.IsValid() {
+					node.Addresses = append(node.Addresses, address.String())
+				}
 			}
 		}
 		nodes = append(nodes, node)

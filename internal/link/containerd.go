@@ -58,7 +58,8 @@ func (c *containerd) in(ctx context.Context) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "containerd-namespace", c.namespace)
 }
 
-// lease returns the context of requests whose new snapshots are kept for leaseTime, used or not.
+// lease returns the context of requests whose new snapshots are kept for leaseTime, used or not. It
+// hides the lease of another containerd, because containerd takes the first.
 func (c *containerd) lease(ctx context.Context) (context.Context, error) {
 	id := "kind-local-registry-" + rand.Text()
 	_, err := c.leases.Create(c.in(ctx), &leasesapi.CreateRequest{
@@ -67,7 +68,8 @@ func (c *containerd) lease(ctx context.Context) (context.Context, error) {
 	if err != nil {
 		return nil, fmt.Errorf("creating a lease: %w", err)
 	}
-	return metadata.AppendToOutgoingContext(ctx, "containerd-lease", id), nil
+	sent, _ := metadata.FromOutgoingContext(ctx)
+	return metadata.NewOutgoingContext(ctx, metadata.Join(metadata.Pairs("containerd-lease", id), sent)), nil
 }
 
 // has reports whether there is a committed snapshot of that name.
@@ -115,7 +117,11 @@ func (c *containerd) view(ctx context.Context, name string) (directory string, r
 	if err != nil {
 		return "", nil, err
 	}
-	release = func() { _ = c.remove(context.WithoutCancel(ctx), key) } // the lease's end removes it otherwise
+	release = func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
+		defer cancel()
+		_ = c.remove(ctx, key) // the lease's end removes it otherwise
+	}
 	if directory, err = lowestDirectory(viewed.GetMounts()); err != nil {
 		release()
 	}

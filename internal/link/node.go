@@ -60,13 +60,14 @@ func (n *node) hostPath(directory string) (string, error) {
 // nodes are the running kind nodes. It is safe for concurrent use.
 type nodes struct {
 	docker *docker.Client
+	proc   string // the directory of the proc file system
 
 	mu      sync.Mutex
 	known   []*node
 	fetched time.Time
 }
 
-func newNodes(daemon *docker.Client) *nodes { return &nodes{docker: daemon} }
+func newNodes(daemon *docker.Client) *nodes { return &nodes{docker: daemon, proc: "/proc"} }
 
 // close closes the connections.
 func (n *nodes) close() {
@@ -122,7 +123,7 @@ func (n *nodes) list(ctx context.Context) ([]*node, error) {
 			continue
 		}
 		// containerd's socket is on a tmpfs of the node, which only the node's own mount namespace has.
-		connected, err := connect(fmt.Sprintf("/proc/%d/root%s", running.PID, nodeSocket), kubernetesNamespace)
+		connected, err := connect(fmt.Sprintf("%s/%d/root%s", n.proc, running.PID, nodeSocket), kubernetesNamespace)
 		if err != nil {
 			return nil, err
 		}

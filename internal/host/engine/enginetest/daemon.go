@@ -17,6 +17,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/system"
 )
 
 // Container is a container in the fake daemon.
@@ -35,6 +36,8 @@ type Daemon struct {
 	Networks map[string]*network.Inspect
 	// Volumes are the names of the volumes.
 	Volumes map[string]bool
+	// Info is what the daemon reports about itself.
+	Info system.Info
 	// Images are the images, keyed by reference.
 	Images map[string]image.InspectResponse
 	// Refuse returns the status and message with which the daemon refuses a request. If status is 0, the daemon serves the request.
@@ -58,7 +61,9 @@ func New(t testing.TB) *Daemon {
 	t.Cleanup(func() { _ = os.RemoveAll(directory) })
 	d := &Daemon{
 		Containers: map[string]*Container{}, Networks: map[string]*network.Inspect{}, Volumes: map[string]bool{},
-		Images: map[string]image.InspectResponse{}, socket: filepath.Join(directory, "docker.sock"),
+		Images: map[string]image.InspectResponse{},
+		Info:   system.Info{DockerRootDir: "/var/lib/docker", Driver: "overlay2", CgroupVersion: "2"},
+		socket: filepath.Join(directory, "docker.sock"),
 	}
 	d.Networks["bridge"] = &network.Inspect{Network: network.Network{Name: "bridge", ID: "bridge"}}
 	d.Networks["kind"] = &network.Inspect{Network: network.Network{Name: "kind", ID: "kind", IPAM: network.IPAM{
@@ -132,7 +137,7 @@ func (d *Daemon) serve(w http.ResponseWriter, r *http.Request) {
 	switch kind {
 	case "_ping":
 	case "info":
-		answer(w, map[string]any{"DockerRootDir": "/var/lib/docker", "Driver": "overlay2", "CgroupVersion": "2"})
+		answer(w, d.Info)
 	case "containers":
 		d.serveContainer(w, r, rest, body)
 	case "networks":

@@ -94,8 +94,12 @@ func (c *containerd) usesOverlay(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("listing snapshots: %w", err)
 	}
-	first, err := list.Recv()
-	return err == nil && len(first.GetInfo()) > 0, nil //nolint:nilerr // it ends at once if there are none, or no such snapshotter
+	first, err := list.Recv() // it ends immediately if there are none, or no such snapshotter
+	switch status.Code(err) {
+	case codes.Unavailable, codes.Canceled, codes.DeadlineExceeded:
+		return false, fmt.Errorf("listing snapshots: %w", err)
+	}
+	return err == nil && len(first.GetInfo()) > 0, nil
 }
 
 // prepare creates a snapshot on top of parent, which is "" for the lowest layer, and returns the path of its directory on the

@@ -87,11 +87,14 @@ func (l *Linker) daemonState(ctx context.Context) linkapi.State {
 func (l *Linker) nodeState(ctx context.Context, n *node) linkapi.State {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.state == nil {
-		state := l.examine(ctx, n)
+	if n.state != nil {
+		return *n.state
+	}
+	state := l.examine(ctx, n)
+	if ctx.Err() == nil { // else the caller has left, which says nothing about the node
 		n.state = &state
 	}
-	return *n.state
+	return state
 }
 
 // examine links a test file to the node.

@@ -96,10 +96,12 @@ func (c *containerd) usesOverlay(ctx context.Context) (bool, error) {
 	}
 	first, err := list.Recv() // it ends immediately if there are none, or no such snapshotter
 	switch status.Code(err) {
+	case codes.OK:
+		return len(first.GetInfo()) > 0, nil
 	case codes.Unavailable, codes.Canceled, codes.DeadlineExceeded:
 		return false, fmt.Errorf("listing snapshots: %w", err)
 	}
-	return err == nil && len(first.GetInfo()) > 0, nil
+	return false, nil
 }
 
 // prepare creates a snapshot on top of parent, which is "" for the lowest layer, and returns the path of its directory on the

@@ -61,6 +61,9 @@ func (l *Linker) Link(
 	result, err := l.link(ctx, target, diffIDs, progress)
 	if err != nil {
 		l.nodes.forget() // it may have restarted
+		if left := ctx.Err(); left != nil {
+			err = left // gRPC's error does not wrap it
+		}
 		err = fmt.Errorf("linking layers to node %s: %w", target.Name, err)
 	}
 	return result, err

@@ -50,8 +50,7 @@ func copyFile(source, directory *os.File, name string, size int64) (err error) {
 		if _, err := io.Copy(target, source); err != nil {
 			return err
 		}
-		// Starts writing now. The kernel then writes the file before it commits the journal, so that one fsync of the layer's
-		// directory is enough.
+		// Starts writing now; awaitWrites waits for the end.
 		if err := unix.SyncFileRange(fd, 0, 0, unix.SYNC_FILE_RANGE_WRITE); err != nil {
 			return err
 		}

@@ -27,29 +27,38 @@ type tree struct {
 	top   int             // file descriptor of the target
 	files *atomic.Int64   // the number of files linked or copied so far
 
+	several sync.Mutex // locked while a file with several links is copied
+
 	mu     sync.Mutex
-	copied map[uint64]string // by inode: the path of the copy of a file with several links
+	copied map[uint64]string // by inode: the path of the copy
 }
 
 // linkTree makes the directory target, which is empty, a copy of the directory source. It adds the number of files to files.
-// Owner, mode, times and extended attributes of directories are copied. On an error, target is incomplete.
-func linkTree(ctx context.Context, source, target string, files *atomic.Int64) error {
+// Owner, mode, times and extended attributes of directories are copied. On an error, target is incomplete. target itself is
+// changed last, after the content of copied files is on the disk: makeDurable depends on it.
+func linkTree(ctx context.Context, source, target string, files *atomic.Int64) (err error) {
 	from, err := openDirectory(unix.AT_FDCWD, source)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, from.Close()) }()
 	to, err := openDirectory(unix.AT_FDCWD, target)
 	if err != nil {
-		return errors.Join(err, from.Close())
+		return err
 	}
-	keep, err := unix.Dup(int(to.Fd()))
-	if err != nil {
-		return errors.Join(err, from.Close(), to.Close())
+	defer func() { err = errors.Join(err, to.Close()) }()
+	t := newTree(ctx, int(to.Fd()), files)
+	t.group.Go(func() error { return t.entries(from, to, "") })
+	if err := t.group.Wait(); err != nil {
+		return err
 	}
-	defer func() { _ = unix.Close(keep) }()
-	t := newTree(ctx, keep, files)
-	t.group.Go(func() error { return t.directory(from, to, "") })
-	return t.group.Wait()
+	if err := t.awaitWrites(); err != nil {
+		return err
+	}
+	if err := copyAttributes(from, to); err != nil {
+		return fmt.Errorf("copying the attributes of directory /: %w", err)
+	}
+	return nil
 }
 
 // newTree returns a tree whose target is open as top.
@@ -59,9 +68,35 @@ func newTree(ctx context.Context, top int, files *atomic.Int64) *tree {
 	return &tree{group: group, ctx: ctx, top: top, files: files, copied: map[uint64]string{}}
 }
 
-// directory links the entries of a directory, and closes both file descriptors. name is its path in the layer; "" for the root.
+// awaitWrites returns when the content of the copied files is on the disk. It was being written since each was copied.
+func (t *tree) awaitWrites() error {
+	for _, name := range t.copied {
+		const wait = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
+		fd, err := unix.Openat(t.top, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err == nil {
+			err = errors.Join(unix.SyncFileRange(fd, 0, 0, wait), unix.Close(fd))
+		}
+		if err != nil {
+			return fmt.Errorf("writing /%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// directory links the entries of a directory below the root, and closes both file descriptors. name is its path in the layer.
 func (t *tree) directory(from, to *os.File, name string) (err error) {
 	defer func() { err = errors.Join(err, from.Close(), to.Close()) }()
+	if err := t.entries(from, to, name); err != nil {
+		return err
+	}
+	if err := copyAttributes(from, to); err != nil { // last: every new entry changes the directory's time
+		return fmt.Errorf("copying the attributes of directory /%s: %w", name, err)
+	}
+	return nil
+}
+
+// entries links the entries of a directory. name is its path in the layer; "" for the root.
+func (t *tree) entries(from, to *os.File, name string) error {
 	entries, err := readEntries(from)
 	if err != nil {
 		return fmt.Errorf("reading directory /%s: %w", name, err)
@@ -79,9 +114,6 @@ func (t *tree) directory(from, to *os.File, name string) (err error) {
 		if err != nil {
 			return err
 		}
-	}
-	if err := copyAttributes(from, to); err != nil { // last: every new entry changes the directory's time
-		return fmt.Errorf("copying the attributes of directory /%s: %w", name, err)
 	}
 	return nil
 }
@@ -147,18 +179,21 @@ func (t *tree) copy(from, to *os.File, name, below string) (done bool, err error
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
 	if status.Nlink > 1 {
+		t.several.Lock()
+		defer t.several.Unlock()
 		t.mu.Lock()
-		defer t.mu.Unlock()
-		if first, copied := t.copied[status.Ino]; copied {
+		first, copied := t.copied[status.Ino]
+		t.mu.Unlock()
+		if copied {
 			return true, unix.Linkat(t.top, first, int(to.Fd()), name, 0)
 		}
 	}
 	if err := copyFile(source, to, name, status.Size); err != nil {
 		return false, fmt.Errorf("copying /%s: %w", below, err)
 	}
-	if status.Nlink > 1 {
-		t.copied[status.Ino] = below
-	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.copied[status.Ino] = below
 	return true, nil
 }
 

@@ -6,20 +6,23 @@ cd "$(dirname "$0")/.."
 if [[ ${1-} == -h || ${1-} == --help ]]; then
   cat <<'USAGE'
 Measures how long it takes to get an image from Docker to a node of a kind cluster. Compares kind load, docker push with a pull, and
-kind-local-registry, in turn. Writes the results to docs/benchmarks/results.{md,json,svg}. A full run takes one and a half to three
-hours on two cores, and requires 35 GB of disk space. It creates its own cluster, registry and images, and removes them at the end.
+kind-local-registry with and without linked layers, in turn. Also measures the disk space of the image on the node. Writes the results
+to docs/benchmarks/results.{md,json,svg}. A full run takes several hours on two cores, and requires 35 GB of disk space. It creates its
+own cluster, registry and images, and removes them at the end. It must run as root, because it reads Docker's volumes.
 
-  hack/bench.sh [-cases LIST] [-runs N] [-out DIR] [-add] [-draw]
+  hack/bench.sh [-cases LIST] [-runs N] [-out DIR] [-assert N] [-add] [-draw]
 
-  -cases LIST   comma-separated cases to measure: 858MB, 100MB, 10x80MB, 5GB (default all)
+  -cases LIST   comma-separated cases to measure: 100MB, 858MB, 10x80MB, 5GB, 80k-files (default all)
   -runs N       number of rounds for each case (default 5)
   -out DIR      directory for the results (default docs/benchmarks)
+  -assert N     fail unless linking makes the first delivery of each case at least N times as fast as kind load (default no check)
   -add          keep the existing results of the cases that are not measured
   -draw         measure nothing; only regenerate the plot and the tables from the existing results
 
 Examples:
   hack/bench.sh
   hack/bench.sh -cases 100MB -runs 1 -out /tmp/results
+  hack/bench.sh -cases 100MB -runs 1 -out /tmp/results -assert 10   # in CI
 USAGE
   exit 0
 fi

@@ -25,7 +25,7 @@ type bench struct {
 
 func (b *bench) say(format string, args ...any) { _, _ = fmt.Fprintf(b.progress, format+"\n", args...) }
 
-// run measures the cases. It writes the results after each round, so that they are not lost if the run is interrupted.
+// run measures the cases, with linking off at first. It writes the results after each round, so that they are not lost if the run is interrupted.
 func (b *bench) run(ctx context.Context, chosen []subject) (err error) {
 	if _, err := b.command(ctx, "", "docker", "container", "inspect", config.RegistryContainer); err == nil {
 		return errors.New("this host already has a registry, and the benchmark would delete its images: " +
@@ -33,11 +33,12 @@ func (b *bench) run(ctx context.Context, chosen []subject) (err error) {
 	}
 	defer func() { err = errors.Join(err, b.cleanUp(context.WithoutCancel(ctx))) }()
 	b.say("creating cluster %s and a registry", cluster)
+	b.link = linkOff
+	defer b.disconnect()
 	if err := b.up(ctx); err != nil {
 		return err
 	}
-	volume := `{{range .Mounts}}{{if eq .Destination "/var/lib/registry"}}{{.Source}}{{end}}{{end}}`
-	if b.registryData, err = b.command(ctx, "", "docker", "container", "inspect", "--format", volume, config.RegistryContainer); err != nil {
+	if b.registryData, err = b.mount(ctx, config.RegistryContainer, "/var/lib/registry"); err != nil {
 		return err
 	}
 	if b.results.Machine, err = b.machine(ctx); err != nil {
@@ -99,12 +100,15 @@ func (b *bench) round(ctx context.Context, s subject, round int) error {
 		if err := b.measureMethod(ctx, s, m, round); err != nil {
 			return fmt.Errorf("%s: %w", m.Name, err)
 		}
+		if err := b.keepPeaks(ctx, s); err != nil { // the next method may have the containers replaced
+			return err
+		}
 	}
 	if err := b.measureFloor(ctx, s, round); err != nil {
 		return fmt.Errorf("%s: %w", floor, err)
 	}
-	if err := b.keepPeaks(ctx, s); err != nil || !s.has(recreate) {
-		return err
+	if !s.has(recreate) {
+		return nil
 	}
 	if err := errors.Join(b.down(ctx), b.up(ctx)); err != nil {
 		return err
@@ -119,7 +123,7 @@ func (b *bench) round(ctx context.Context, s subject, round int) error {
 
 // keepPeaks records each container's peak memory so far.
 func (b *bench) keepPeaks(ctx context.Context, s subject) error {
-	for _, container := range containers() {
+	for _, container := range b.containers() {
 		peak, err := b.peak(ctx, container)
 		if err != nil {
 			return err
@@ -132,10 +136,13 @@ func (b *bench) keepPeaks(ctx context.Context, s subject) error {
 // measureMethod measures a method in the current cluster.
 func (b *bench) measureMethod(ctx context.Context, s subject, m method, round int) error {
 	trial := trial{b, s, m, round}
+	if err := b.useLink(ctx, m.link); err != nil {
+		return err
+	}
 	if err := errors.Join(b.empty(ctx, s), b.forget(m)); err != nil {
 		return err
 	}
-	references, err := trial.deliver(ctx, first, worker, nil)
+	references, err := trial.deliverFirst(ctx)
 	if err != nil {
 		return err
 	}
@@ -144,11 +151,19 @@ func (b *bench) measureMethod(ctx context.Context, s subject, m method, round in
 			return err
 		}
 	}
-	if !s.has(rebuild) {
+	if s.Images > 1 {
 		return nil
 	}
 	if err := trial.run(ctx, first, references, func() error { return errors.Join(b.empty(ctx, s), b.forget(m)) }); err != nil {
 		return err
+	}
+	if m.link == linkAuto {
+		if err := trial.runPresent(ctx, references[0]); err != nil {
+			return err
+		}
+	}
+	if !s.has(rebuild) {
+		return nil
 	}
 	if err := b.makeImages(ctx, s, m); err != nil {
 		return err
@@ -163,6 +178,9 @@ func (b *bench) measureMethod(ctx context.Context, s subject, m method, round in
 // registry keeps all images.
 func (b *bench) measureRecreated(ctx context.Context, s subject, m method, round int) error {
 	trial := trial{b, s, m, round}
+	if err := b.useLink(ctx, m.link); err != nil {
+		return err
+	}
 	var references []string
 	if m.upload != nil {
 		var err error
@@ -170,7 +188,7 @@ func (b *bench) measureRecreated(ctx context.Context, s subject, m method, round
 			return err
 		}
 	}
-	if err := b.empty(ctx, s); err != nil {
+	if err := errors.Join(b.awaitPushes(ctx), b.empty(ctx, s)); err != nil {
 		return err
 	}
 	references, err := trial.deliver(ctx, recreate, worker, references)
@@ -191,71 +209,6 @@ func (b *bench) empty(ctx context.Context, s subject) error {
 	}
 	b.layers = []string{out}
 	return errors.Join(b.clear(ctx, worker), b.clear(ctx, controlPlane))
-}
-
-// trial measures one method with one case.
-type trial struct {
-	*bench
-
-	subject subject
-	method  method
-	round   int
-}
-
-// deliver measures how long it takes to deliver the images to a node. It uploads them first unless references are given.
-func (p *trial) deliver(ctx context.Context, scenario, node string, references []string) ([]string, error) {
-	var uploaded time.Duration
-	err := p.measure(ctx, scenario, "delivery", func() (err error) {
-		if references == nil {
-			references = p.subject.references(p.method)
-			if p.method.upload != nil {
-				start := time.Now()
-				if references, err = p.method.upload(ctx, references); err != nil {
-					return err
-				}
-				uploaded = time.Since(start)
-			}
-		}
-		return p.method.fetch(ctx, references, node)
-	})
-	if uploaded > 0 {
-		p.results.add(sample{p.subject.Name, scenario, p.method.Name, "upload", p.round, uploaded.Seconds()})
-	}
-	return references, err
-}
-
-// run measures the time from the start of the delivery until a pod runs. If the method delivers on demand, prepare first undoes
-// the last delivery, and the pod then causes a new one. Otherwise, run adds the time of the last measured delivery.
-func (p *trial) run(ctx context.Context, scenario string, references []string, prepare func() error) error {
-	image := references[0]
-	if p.method.onDemand {
-		image = p.subject.references(p.method)[0]
-		if err := prepare(); err != nil {
-			return err
-		}
-	}
-	if err := p.removePod(ctx); err != nil {
-		return err
-	}
-	return p.measure(ctx, scenario, "running", func() error { return p.runPod(ctx, image, p.method.onDemand) })
-}
-
-// measure records how long action takes.
-func (p *trial) measure(ctx context.Context, scenario, figure string, action func() error) error {
-	if err := errors.Join(p.warm(ctx, p.subject.references(p.method)), p.settle(ctx)); err != nil {
-		return err
-	}
-	start := time.Now()
-	if err := action(); err != nil {
-		return fmt.Errorf("%s: %w", scenario, err)
-	}
-	seconds := time.Since(start).Seconds()
-	if figure == "running" && !p.method.onDemand {
-		seconds += p.results.last(p.subject.Name, scenario, p.method.Name, "delivery")
-	}
-	p.say("  %-20s %-15s %-9s %8.2f s", p.method.Name, scenario, figure, seconds)
-	p.results.add(sample{p.subject.Name, scenario, p.method.Name, figure, p.round, seconds})
-	return nil
 }
 
 // machine returns the machine's properties that affect the results.

@@ -18,7 +18,7 @@ const (
 
 // measureFloor measures the floor of each scenario. It writes the files into the work directory.
 func (b *bench) measureFloor(ctx context.Context, s subject, round int) error {
-	trial := trial{b, s, method{Name: floor, tag: ourTag}, round}
+	trial := trial{b, s, method{Name: floor, tag: pulledTag}, round}
 	layers, err := b.layerDirectories(ctx, s.references(trial.method)[0])
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/pusher"
 )
 
 const (
@@ -20,6 +21,9 @@ const (
 	worker       = "bench-worker"
 	controlPlane = "bench-control-plane"
 )
+
+// nodes returns the cluster's nodes.
+func nodes() []string { return []string{worker, controlPlane} }
 
 // registryHost returns the registry's host as it appears in references.
 func registryHost() string { return config.RegistryHost(config.RegistryPort) }
@@ -30,6 +34,9 @@ type host struct {
 
 	registryData string   // path of the registry's volume on the host
 	layers       []string // chain IDs of the lowest layers in the case's images
+	link         string   // the value of setup up's --link in force
+	pusher       *pusher.Client
+	containerd   map[string]string // addresses of the nodes' containerd sockets
 }
 
 // command runs a command and returns its stdout.
@@ -49,16 +56,35 @@ func (h *host) inNode(ctx context.Context, node, script string) (string, error) 
 	return h.command(ctx, "", "docker", "exec", node, "sh", "-ec", script)
 }
 
-// up creates the cluster, the registry and the pusher if they are missing.
+// up creates the cluster, the registry and the pusher if they are missing, and records which images the nodes have.
 func (h *host) up(ctx context.Context) error {
-	_, err := h.command(ctx, "", h.setup, "up", "--cluster", cluster, "--config", "examples/kind.yaml", "--rules", "hack/bench/rules.yaml",
-		"--node-image", h.nodeImage, "--kubeconfig", h.kubeconfig())
-	for _, node := range []string{worker, controlPlane} {
-		if err == nil {
-			_, err = h.inNode(ctx, node, "ctr -n k8s.io images ls -q | sort >/bench-names; crictl images -q | sort -u >/bench-ids")
+	if err := h.install(ctx); err != nil {
+		return err
+	}
+	for _, node := range nodes() {
+		if _, err := h.inNode(ctx, node, "ctr -n k8s.io images ls -q | sort >/bench-names; crictl images -q | sort -u >/bench-ids"); err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
+}
+
+// install runs setup up, and connects to what it created.
+func (h *host) install(ctx context.Context) error {
+	_, err := h.command(ctx, "", h.setup, "up", "--cluster", cluster, "--config", "examples/kind.yaml", "--rules", "hack/bench/rules.yaml",
+		"--node-image", h.nodeImage, "--kubeconfig", h.kubeconfig(), "--link", h.link)
+	if err != nil {
+		return err
+	}
+	h.containerd = map[string]string{}
+	for _, node := range nodes() {
+		pid, err := h.pid(ctx, node)
+		if err != nil {
+			return err
+		}
+		h.containerd[node] = "unix:///proc/" + pid + "/root/run/containerd/containerd.sock"
+	}
+	return h.connect(ctx)
 }
 
 func (h *host) down(ctx context.Context, args ...string) error {
@@ -68,9 +94,12 @@ func (h *host) down(ctx context.Context, args ...string) error {
 
 func (h *host) kubeconfig() string { return filepath.Join(h.work, "kubeconfig") }
 
-// clear removes all images that were added to a node since up ran, and waits until their layers are gone. It uses crictl to
-// remove the images that the kubelet knows, and ctr to remove the images that only kind load has added. It retries, because the
-// kubelet may be removing the same pod.
+// collectGarbage is a shell command that makes a node's containerd remove everything that is no longer used.
+const collectGarbage = `ctr -n k8s.io leases create --id bench; ctr -n k8s.io leases rm --sync bench`
+
+// clear removes all images that were added to a node since up, and waits until their layers are gone. It uses crictl to remove the
+// images that the kubelet knows, and ctr to remove the images that only kind load has added. It also removes the leases that keep
+// linked layers. It retries, because the kubelet may be removing the same pod.
 func (h *host) clear(ctx context.Context, node string) error {
 	const script = `
 set +e
@@ -79,7 +108,8 @@ for try in $(seq 100); do
   for pod in $(crictl pods --quiet --name '^bench-pod$'); do crictl --timeout 5m rmp --force "$pod"; done
   crictl images -q | sort -u | comm -13 /bench-ids - | xargs -r crictl --timeout 5m rmi
   ctr -n k8s.io images ls -q | sort | comm -13 /bench-names - | xargs -r ctr -n k8s.io images rm --sync
-  ctr -n k8s.io leases create --id bench; ctr -n k8s.io leases rm --sync bench # collects garbage
+  ctr -n k8s.io leases ls -q | grep '^kind-local-registry-' | xargs -r ctr -n k8s.io leases rm
+  ` + collectGarbage + `
   left=$(ctr -n k8s.io snapshots ls && ctr -n k8s.io content ls -q) && case $left in *%s*) ;; *) exit 0 ;; esac
   sleep 0.3
 done
@@ -139,13 +169,30 @@ func (h *host) kubectl(ctx context.Context, stdin string, args ...string) (strin
 	return h.command(ctx, stdin, "kubectl", append([]string{"--kubeconfig", h.kubeconfig()}, args...)...)
 }
 
-// settle waits until all pending writes are on disk, so that they do not slow down the next measurement.
-func (h *host) settle(ctx context.Context) error {
+// settle waits until all pending writes are on disk, and then for a pause, so that the past does not slow down the next
+// measurement.
+func (h *host) settle(ctx context.Context, pause time.Duration) error {
 	_, err := h.command(ctx, "", "sync")
-	if err == nil {
-		time.Sleep(2 * time.Second)
+	if err != nil {
+		return err
 	}
-	return err
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(pause):
+		return nil
+	}
+}
+
+// pid returns the process ID of a container's first process.
+func (h *host) pid(ctx context.Context, container string) (string, error) {
+	return h.command(ctx, "", "docker", "container", "inspect", "--format", "{{.State.Pid}}", container)
+}
+
+// mount returns the path on the host of what is mounted at a directory of a container.
+func (h *host) mount(ctx context.Context, container, directory string) (string, error) {
+	source := fmt.Sprintf(`{{range .Mounts}}{{if eq .Destination %q}}{{.Source}}{{end}}{{end}}`, directory)
+	return h.command(ctx, "", "docker", "container", "inspect", "--format", source, container)
 }
 
 // layerDirectories returns the directories in which Docker stores an image's layers, topmost layer first.
@@ -173,12 +220,18 @@ func (h *host) warm(ctx context.Context, images []string) error {
 }
 
 // containers returns the containers whose memory is measured.
-func containers() []string { return []string{config.PusherContainer, config.RegistryContainer} }
+func (h *host) containers() []string {
+	names := []string{config.PusherContainer, config.RegistryContainer}
+	if h.link == linkAuto {
+		names = append(names, config.LinkerContainer)
+	}
+	return names
+}
 
 // resetPeaks resets the peak memory of the containers (proc(5), clear_refs).
 func (h *host) resetPeaks(ctx context.Context) error {
-	for _, container := range containers() {
-		pid, err := h.command(ctx, "", "docker", "inspect", "--format", "{{.State.Pid}}", container)
+	for _, container := range h.containers() {
+		pid, err := h.pid(ctx, container)
 		if err != nil {
 			return err
 		}
@@ -191,7 +244,7 @@ func (h *host) resetPeaks(ctx context.Context) error {
 
 // peak returns the peak resident set of a container's first process in MiB (proc(5), VmHWM).
 func (h *host) peak(ctx context.Context, container string) (float64, error) {
-	pid, err := h.command(ctx, "", "docker", "inspect", "--format", "{{.State.Pid}}", container)
+	pid, err := h.pid(ctx, container)
 	if err != nil {
 		return 0, err
 	}

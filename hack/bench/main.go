@@ -1,6 +1,6 @@
 // Command bench measures how long it takes to get an image from the host's Docker daemon to a node of a kind cluster. In one run,
-// it compares kind load, docker push followed by a pull, and kind-local-registry. It creates and deletes its own cluster and
-// registry. "hack/bench.sh --help" shows the usage.
+// it compares kind load, docker push with a pull, and kind-local-registry with and without linked layers. It creates and deletes its
+// own cluster and registry. "hack/bench.sh --help" shows the usage.
 package main
 
 import (
@@ -38,13 +38,14 @@ type options struct {
 	nodeImage string
 	draw      bool
 	add       bool
+	assert    float64 // the smallest speed-up by linking that is no error
 }
 
 func run(ctx context.Context, args []string, progress io.Writer) error {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(progress)
-	flags.StringVar(&o.cases, "cases", "858MB,100MB,10x80MB,5GB", "comma-separated cases to measure")
+	flags.StringVar(&o.cases, "cases", strings.Join(names(), ","), "comma-separated cases to measure")
 	flags.IntVar(&o.runs, "runs", 5, "number of rounds for each case")
 	flags.StringVar(&o.out, "out", "docs/benchmarks", "directory for the results")
 	flags.StringVar(&o.work, "work", "", "directory for the files that are copied into images; requires as much space as the largest image")
@@ -52,6 +53,8 @@ func run(ctx context.Context, args []string, progress io.Writer) error {
 	flags.StringVar(&o.nodeImage, "node-image", "", "kind node image")
 	flags.BoolVar(&o.add, "add", false, "keep the existing results of the cases that are not measured")
 	flags.BoolVar(&o.draw, "draw", false, "measure nothing; only regenerate the plot and the tables from the existing results")
+	flags.Float64Var(&o.assert, "assert", 0,
+		"fail unless linking makes the first delivery of each case at least this many times as fast as kind load (default no check)")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -76,7 +79,10 @@ func run(ctx context.Context, args []string, progress io.Writer) error {
 		}
 		b.results.drop(chosen)
 	}
-	return b.run(ctx, chosen)
+	if err := b.run(ctx, chosen); err != nil {
+		return err
+	}
+	return b.results.assert(chosen, o.assert)
 }
 
 // choose returns the cases with these names.

@@ -19,29 +19,36 @@ type method struct {
 	tag string
 	// repositories is the prefix of the method's repositories in the registry, or "" if the method uses no registry.
 	repositories string
-	// upload uploads the images to the registry and returns their references there. It is nil if the method uses no registry.
+	// upload uploads the images to the registry, or has them promised, and returns their references there. It is nil if the method
+	// uses no registry.
 	upload func(ctx context.Context, images []string) ([]string, error)
 	// fetch delivers the images with these references to a node.
 	fetch func(ctx context.Context, references []string, node string) error
 	// onDemand reports whether creating a pod causes the delivery. The pod then names the image by its reference in the daemon.
 	onDemand bool
+	// link is the value of setup up's --link that the method needs; "" if any will do.
+	link string
 }
 
+// The names of the methods in results.json.
 const (
 	kindLoad   = "kind load"
 	dockerPush = "docker push + pull"
-	ours       = "kind-local-registry"
+	pulled     = "kind-local-registry" // with --link=off; results from before there was linking have the same name
+	linked     = "kind-local-registry, linked"
 	floor      = "floor"
+	present    = "image on the node"
 
-	ourTag = "local"
+	pulledTag = "local"
 )
 
 // methods returns the methods to compare.
 func (b *bench) methods() []method {
 	return []method{
 		{Name: kindLoad, tag: "load", fetch: b.kindLoad},
-		{Name: dockerPush, tag: "push", repositories: "pushed", upload: b.dockerPush, fetch: b.pull},
-		{Name: ours, tag: ourTag, repositories: "bench", upload: b.setupPush, fetch: b.pull, onDemand: true},
+		{Name: dockerPush, tag: "push", repositories: "pushed", upload: b.dockerPush, fetch: b.pull, link: linkOff},
+		{Name: pulled, tag: pulledTag, repositories: "bench", upload: b.setupPush, fetch: b.pull, onDemand: true, link: linkOff},
+		{Name: linked, tag: "linked", repositories: "bench", upload: b.promise, fetch: b.pull, onDemand: true, link: linkAuto},
 	}
 }
 
@@ -86,12 +93,7 @@ func (b *bench) setupPush(ctx context.Context, images []string) (references []st
 // pull makes the node pull the images one by one. It sends the same requests as the kubelet
 // (https://github.com/kubernetes/cri-api, ImageService).
 func (b *bench) pull(ctx context.Context, references []string, node string) (err error) {
-	pid, err := b.command(ctx, "", "docker", "inspect", "--format", "{{.State.Pid}}", node)
-	if err != nil {
-		return err
-	}
-	connection, err := grpc.NewClient("unix:///proc/"+pid+"/root/run/containerd/containerd.sock",
-		grpc.WithTransportCredentials(insecure.NewCredentials()))
+	connection, err := grpc.NewClient(b.containerd[node], grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return err
 	}

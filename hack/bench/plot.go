@@ -17,11 +17,11 @@ const (
 	plotWidth = 560 // length of the axis
 	barHeight = 15
 	groupGap  = 18
-	plotTop   = 84
+	plotTop   = 104
 )
 
 // fewest is the number of seconds at the left end of the logarithmic axis.
-const fewest = 0.1
+const fewest = 0.05
 
 // picture contains the data for the template.
 type picture struct {
@@ -32,14 +32,15 @@ type picture struct {
 }
 
 type group struct {
-	Y     int
-	Label string
-	Ratio string
-	Bars  []bar
+	Middle int // Y of the middle
+	Label  string
+	Ratio  string
+	Bars   []bar
 }
 
 type bar struct {
 	Y, X, Width, Height int
+	End                 int // X of the text
 	Class, Text         string
 	Floor               int // X of the mark that shows the floor; 0 for no mark
 }
@@ -60,8 +61,9 @@ func (r *results) plot() ([]byte, error) {
 	}
 	for _, s := range subjects() {
 		for _, scenario := range r.scenarios(s) {
-			p.Groups = append(p.Groups, r.group(s.Name, scenario, y, most))
-			y += 3*barHeight + groupGap
+			g := r.group(s.Name, scenario, y, most)
+			p.Groups = append(p.Groups, g)
+			y += len(g.Bars)*barHeight + groupGap
 		}
 	}
 	for _, seconds := range []float64{0.1, 0.3, 1, 3, 10, 30, 100, 300} {
@@ -79,27 +81,38 @@ func (r *results) plot() ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// group returns the bars of one scenario.
+// group returns the bars of one scenario, from y downwards. A method without a measurement has none.
 func (r *results) group(name, scenario string, y int, most float64) group {
-	g := group{Y: y, Label: name + ", " + scenario}
 	load, _ := r.median(name, scenario, kindLoad, "delivery")
-	own, _ := r.median(name, scenario, ours, "delivery")
-	g.Ratio = fmt.Sprintf("%.1f× faster than kind load", load/own)
-	for i, m := range []struct{ method, class string }{{kindLoad, "load"}, {dockerPush, "push"}, {ours, "ours"}} {
+	own, _ := r.median(name, scenario, r.best(name, scenario), "delivery")
+	g := group{Label: name + ", " + scenario, Ratio: ratio(load/own) + " as fast as kind load"}
+	for _, m := range []struct{ method, class string }{
+		{kindLoad, "load"}, {dockerPush, "push"}, {pulled, "pulled"}, {linked, "linked"},
+	} {
 		seconds, n := r.median(name, scenario, m.method, "delivery")
 		if n == 0 {
 			continue
 		}
+		width := position(seconds, most)
 		b := bar{
-			Y: y + i*barHeight, X: plotLeft, Width: position(seconds, most), Height: barHeight - 2,
+			Y: y + len(g.Bars)*barHeight, X: plotLeft, Width: width, Height: barHeight - 2, End: plotLeft + width + 5,
 			Class: m.class, Text: fmt.Sprintf("%.2f s", seconds),
 		}
-		if lowest, n := r.median(name, scenario, floor, "delivery"); n > 0 && m.method == ours {
+		if lowest, n := r.median(name, scenario, floor, "delivery"); n > 0 && m.method == pulled {
 			b.Floor = plotLeft + position(lowest, most)
 		}
 		g.Bars = append(g.Bars, b)
 	}
+	g.Middle = y + len(g.Bars)*barHeight/2
 	return g
+}
+
+// ratio returns a ratio with two or three digits.
+func ratio(r float64) string {
+	if r < 10 {
+		return fmt.Sprintf("%.1f×", r)
+	}
+	return fmt.Sprintf("%.0f×", r)
 }
 
 // position returns the offset of a time on the axis, in pixels.

@@ -7,13 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 )
 
 // results contains what a run measured. results.json has the same structure.
 type results struct {
 	Machine machine  `json:"machine"`
 	Memory  []memory `json:"memory"`
+	Disk    []disk   `json:"disk,omitempty"`
 	Samples []sample `json:"samples"`
 }
 
@@ -55,6 +55,7 @@ func (r *results) drop(cases []subject) {
 	for _, c := range cases {
 		r.Samples = slices.DeleteFunc(r.Samples, func(s sample) bool { return s.Case == c.Name })
 		r.Memory = slices.DeleteFunc(r.Memory, func(m memory) bool { return m.Case == c.Name })
+		r.Disk = slices.DeleteFunc(r.Disk, func(d disk) bool { return d.Case == c.Name })
 	}
 }
 
@@ -87,21 +88,62 @@ func (r *results) median(name, scenario, method, figure string) (seconds float64
 			found = append(found, s.Seconds)
 		}
 	}
-	if len(found) == 0 {
-		return 0, 0
+	return median(found), len(found)
+}
+
+// percent returns the median of the disk space that an image takes on a node, in percent of the image's size, or 0 if that was not
+// measured.
+func (r *results) percent(name, method string) float64 {
+	var found []float64
+	for _, d := range r.Disk {
+		if d.Case == name && d.Method == method {
+			found = append(found, d.percent())
+		}
 	}
-	slices.Sort(found)
-	middle := len(found) / 2
-	if len(found)%2 == 0 {
-		return (found[middle-1] + found[middle]) / 2, len(found)
+	return median(found)
+}
+
+// median returns the median of the numbers, or 0 if there are none.
+func median(numbers []float64) float64 {
+	if len(numbers) == 0 {
+		return 0
 	}
-	return found[middle], len(found)
+	slices.Sort(numbers)
+	half := len(numbers) / 2
+	return (numbers[half] + numbers[(len(numbers)-1)/2]) / 2
+}
+
+// best returns the method of this project with the best results for the scenario: linked, or pulled in results from before that.
+func (r *results) best(name, scenario string) string {
+	if _, n := r.median(name, scenario, linked, "delivery"); n > 0 {
+		return linked
+	}
+	return pulled
+}
+
+// assert returns an error unless linking makes the first delivery of each case at least so many times as fast as kind load. 0 allows
+// anything.
+func (r *results) assert(cases []subject, atLeast float64) error {
+	var faults []error
+	for _, s := range cases {
+		load, _ := r.median(s.Name, first, kindLoad, "delivery")
+		own, _ := r.median(s.Name, first, linked, "delivery")
+		switch {
+		case atLeast == 0:
+		case load == 0 || own == 0:
+			faults = append(faults, fmt.Errorf("%s: no %s by %s and by %s was measured", s.Name, first, kindLoad, linked))
+		case load/own < atLeast:
+			faults = append(faults, fmt.Errorf("%s: linking makes the %s %.1f times as fast as kind load (%.2f s, not %.2f s), want at least %g times",
+				s.Name, first, load/own, own, load, atLeast))
+		}
+	}
+	return errors.Join(faults...)
 }
 
 // scenarios returns those scenarios of a case that have results.
 func (r *results) scenarios(s subject) (measured []string) {
 	for _, scenario := range s.Scenarios {
-		if _, n := r.median(s.Name, scenario, ours, "delivery"); n > 0 {
+		if _, n := r.median(s.Name, scenario, r.best(s.Name, scenario), "delivery"); n > 0 {
 			measured = append(measured, scenario)
 		}
 	}
@@ -136,50 +178,4 @@ func (r *results) write(directory string) error {
 
 func write(directory, name string, content []byte) error {
 	return os.WriteFile(filepath.Join(directory, name), content, 0o644) // #nosec G306 -- documentation
-}
-
-// table returns the medians as Markdown tables.
-func (r *results) table() string {
-	var w strings.Builder
-	m := r.Machine
-	fmt.Fprintf(&w, "<!-- written by make bench -->\n# Results of %s\n\n", m.Date)
-	fmt.Fprintf(&w, "%s CPUs, %s GiB, Docker %s (%s), %s, Kubernetes %s, containerd %s; seconds, medians.\n",
-		m.CPUs, m.MemoryGiB, m.Docker, m.Storage, m.Kind, m.Kubernetes, m.Containerd)
-	for _, figure := range []struct{ key, title string }{
-		{"delivery", "From the image in Docker to the image on the node"},
-		{"running", "From the image in Docker to a running pod (`kubectl apply`)"},
-	} {
-		fmt.Fprintf(&w, "\n## %s\n\n| case | | `kind load` | `docker push` + pull | ours | floor | `kind load` / ours | push / ours | runs |\n", figure.title)
-		w.WriteString("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n")
-		for _, s := range subjects() {
-			for _, scenario := range r.scenarios(s) {
-				r.row(&w, s.Name, scenario, figure.key)
-			}
-		}
-	}
-	w.WriteString("\n## Peak memory (VmHWM, MiB)\n\n| case | container | MiB |\n| --- | --- | ---: |\n")
-	for _, m := range r.Memory {
-		fmt.Fprintf(&w, "| %s | %s | %.1f |\n", m.Case, m.Container, m.MiB)
-	}
-	return w.String()
-}
-
-// row writes one row of a table unless a measurement is missing.
-func (r *results) row(w *strings.Builder, name, scenario, figure string) {
-	load, n := r.median(name, scenario, kindLoad, figure)
-	push, _ := r.median(name, scenario, dockerPush, figure)
-	own, _ := r.median(name, scenario, ours, figure)
-	lowest, _ := r.median(name, scenario, floor, figure)
-	if n == 0 || own == 0 {
-		return
-	}
-	fmt.Fprintf(w, "| %s | %s | %.2f | %.2f | **%.2f** | %s | **%.1f×** | %.1f× | %d |\n",
-		name, scenario, load, push, own, orDash(lowest), load/own, push/own, n)
-}
-
-func orDash(seconds float64) string {
-	if seconds == 0 {
-		return "–"
-	}
-	return fmt.Sprintf("%.2f", seconds)
 }

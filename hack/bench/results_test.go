@@ -4,16 +4,24 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// twoRounds returns two rounds of results of one scenario. The methods' medians are 10, 4 and 2 s, and the floor's is 1 s.
+// twoRounds returns two rounds of results of one scenario. The medians of delivery are 10 s with kind load, 4 s with docker push,
+// 2 s without and 0.1 s with linking, and the floor is 1 s.
 func twoRounds() *results {
 	var r results
-	for method, seconds := range map[string][]float64{kindLoad: {9, 11}, dockerPush: {4, 4}, ours: {1, 3}, floor: {1, 1}} {
+	for method, seconds := range map[string][]float64{
+		kindLoad: {9, 11}, dockerPush: {4, 4}, pulled: {1, 3}, linked: {0.08, 0.12}, floor: {1, 1},
+	} {
 		for round, s := range seconds {
 			r.add(sample{"858MB", first, method, "delivery", round, s})
 		}
@@ -21,31 +29,157 @@ func twoRounds() *results {
 	return &r
 }
 
+// withoutLinking returns results from before there was linking.
+func withoutLinking() *results {
+	r := twoRounds()
+	r.Samples = slices.DeleteFunc(r.Samples, func(s sample) bool { return s.Method == linked })
+	return r
+}
+
 func TestTable_ShowsMediansAndRatios(t *testing.T) {
 	t.Parallel()
-	want := "| 858MB | first delivery | 10.00 | 4.00 | **2.00** | 1.00 | **5.0×** | 2.0× | 2 |"
-	if table := twoRounds().table(); !strings.Contains(table, want) {
-		t.Errorf("table() = %s\nwant a row %q", table, want)
+	r := twoRounds()
+	for _, s := range []struct {
+		method  string
+		seconds float64
+	}{{kindLoad, 11}, {dockerPush, 5}, {pulled, 3}, {linked, 1.6}, {present, 0.9}} {
+		r.add(sample{"858MB", first, s.method, "running", 0, s.seconds})
+	}
+	r.Disk = []disk{
+		{"858MB", kindLoad, 0, 1_600, 1_000}, {"858MB", pulled, 0, 1_000, 1_000}, {"858MB", linked, 0, 1, 1_000}, {"858MB", linked, 1, 2, 1_000},
+	}
+	for name, test := range map[string]struct {
+		results *results
+		want    string
+	}{
+		"delivery":                    {r, "| 858MB | first delivery | 10.00 | 4.00 | 2.00 | **0.10** | 1.00 | 5.0× | **100.0×** | 2 |"},
+		"running":                     {r, "| 858MB | first delivery | 11.00 | 5.00 | 3.00 | **1.60** | 0.90 | +0.70 | 3.7× | **6.9×** | 1 |"},
+		"disk":                        {r, "| 858MB | 160.00 % | – | 100.00 % | 0.15 % |"},
+		"results from before linking": {withoutLinking(), "| 858MB | first delivery | 10.00 | 4.00 | 2.00 | – | 1.00 | 5.0× | – | 2 |"},
+	} {
+		if table := test.results.table(); !strings.Contains(table, test.want+"\n") {
+			t.Errorf("%s: table() = %s\nwant a row %q", name, table, test.want)
+		}
+	}
+}
+
+func TestTable_RowsHaveAsManyCellsAsHeader(t *testing.T) {
+	t.Parallel()
+	r := twoRounds()
+	r.add(sample{"858MB", first, kindLoad, "running", 0, 11})
+	r.Disk = []disk{{"858MB", linked, 0, 1, 1_000}}
+	r.addPeak(memory{"858MB", "kind-registry", 50})
+	cells, tables := 0, 0
+	for line := range strings.Lines(r.table()) {
+		switch now := strings.Count(line, "|"); {
+		case now == 0:
+			cells = 0
+		case cells == 0:
+			cells, tables = now, tables+1
+		case now != cells:
+			t.Errorf("row %q has %d separators, want %d like its header", line, now, cells)
+		}
+	}
+	if tables != 4 {
+		t.Errorf("table() has %d tables, want 4", tables)
+	}
+}
+
+func TestAssert_FailsBelowSpeedUp(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		results *results
+		atLeast float64
+		want    string
+	}{
+		"fast enough":    {twoRounds(), 100, ""},
+		"too slow":       {twoRounds(), 101, "858MB: linking makes the first delivery 100.0 times as fast as kind load (0.10 s, not 10.00 s), want at least 101 times"},
+		"not linked":     {withoutLinking(), 10, "858MB: no first delivery by kind load and by kind-local-registry, linked was measured"},
+		"nothing wanted": {withoutLinking(), 0, ""},
+	} {
+		got := ""
+		if err := test.results.assert([]subject{{Name: "858MB"}}, test.atLeast); err != nil {
+			got = err.Error()
+		}
+		if got != test.want {
+			t.Errorf("%s: assert = %q, want %q", name, got, test.want)
+		}
+	}
+}
+
+func TestResults_ReadsFilesFromBeforeLinking(t *testing.T) {
+	t.Parallel()
+	old, err := readResults("../../docs/benchmarks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	directory := t.TempDir()
+	if err := old.write(directory); err != nil {
+		t.Fatal(err)
+	}
+	again, err := readResults(directory)
+	if diff := cmp.Diff(old, again); err != nil || diff != "" {
+		t.Errorf("results differ after they were written: %v\n%s", err, diff)
+	}
+	for _, s := range old.Samples {
+		if !slices.Contains([]string{kindLoad, dockerPush, pulled, linked, floor, present}, s.Method) {
+			t.Errorf("results.json has an unknown method %q", s.Method)
+		}
+	}
+}
+
+func TestDrop_RemovesAllOfACase(t *testing.T) {
+	t.Parallel()
+	r := twoRounds()
+	r.Disk = []disk{{"858MB", linked, 0, 1, 1_000}, {"100MB", linked, 0, 1, 1_000}}
+	r.addPeak(memory{"858MB", "kind-registry", 50})
+	r.drop([]subject{{Name: "858MB"}})
+	want := results{Disk: []disk{{"100MB", linked, 0, 1, 1_000}}}
+	if diff := cmp.Diff(want, *r, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("drop left (-want +got):\n%s", diff)
 	}
 }
 
 func TestPlot_IsXMLWithBarPerMethod(t *testing.T) {
 	t.Parallel()
-	plot, err := twoRounds().plot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for decoder := xml.NewDecoder(strings.NewReader(string(plot))); ; {
-		if _, err := decoder.Token(); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			t.Fatalf("plot: %v\n%s", err, plot)
+	for name, test := range map[string]struct {
+		results *results
+		want    []string
+		without string
+	}{
+		"with linking": {
+			twoRounds(),
+			[]string{`class="load"/>`, `class="push"/>`, `class="pulled"/>`, `class="linked"/>`, "10.00 s", "4.00 s", "2.00 s", "0.10 s", "100× as fast"}, "5.0×",
+		},
+		"from before linking": {withoutLinking(), []string{"10.00 s", "4.00 s", "2.00 s", "5.0× as fast"}, "NaN"},
+	} {
+		plot, err := test.results.plot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for decoder := xml.NewDecoder(strings.NewReader(string(plot))); ; {
+			if _, err := decoder.Token(); errors.Is(err, io.EOF) {
+				break
+			} else if err != nil {
+				t.Fatalf("%s: plot: %v\n%s", name, err, plot)
+			}
+		}
+		for _, want := range test.want {
+			if !strings.Contains(string(plot), want) {
+				t.Errorf("%s: plot lacks %q", name, want)
+			}
+		}
+		if strings.Contains(string(plot), test.without) {
+			t.Errorf("%s: plot has %q", name, test.without)
 		}
 	}
-	for _, want := range []string{`class="load"/>`, `class="push"/>`, `class="ours"/>`, "10.00 s", "4.00 s", "2.00 s", "5.0× faster"} {
-		if !strings.Contains(string(plot), want) {
-			t.Errorf("plot lacks %q", want)
-		}
+}
+
+func TestPlot_ShowsNoBarWithoutMeasurement(t *testing.T) {
+	t.Parallel()
+	all, old := twoRounds().group("858MB", first, 100, 300), withoutLinking().group("858MB", first, 100, 300)
+	if len(all.Bars) != 4 || len(old.Bars) != 3 || all.Bars[2].Floor == 0 || all.Bars[3].Floor != 0 {
+		t.Errorf("bars = %+v and without linking %+v, want 4 and 3, and the floor's mark on the third", all.Bars, old.Bars)
 	}
 }
 
@@ -81,5 +215,63 @@ func readStart(t *testing.T, directory string, p []byte) {
 	defer func() { _ = file.Close() }()
 	if _, err := io.ReadFull(file, p); err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestFillSmall_WritesNumberAndSizeOfFiles(t *testing.T) {
+	t.Parallel()
+	const files, size = 220, 220 * 1000
+	directory := t.TempDir()
+	if err := fillSmall(directory, size, files, "seed"); err != nil {
+		t.Fatal(err)
+	}
+	found, directories, total := 0, 0, int64(0)
+	err := filepath.WalkDir(directory, func(_ string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			directories++
+			return err
+		}
+		info, err := entry.Info()
+		found, total = found+1, total+info.Size()
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found != files || total != size || directories < files/filesPerDirectory {
+		t.Errorf("fillSmall wrote %d files with %d bytes in %d directories, want %d files with %d bytes in at least %d directories",
+			found, total, directories, files, size, files/filesPerDirectory)
+	}
+}
+
+func TestSubjects_CanBeChosenByTheirNames(t *testing.T) {
+	t.Parallel()
+	chosen, err := choose(strings.Join(names(), ","))
+	if diff := cmp.Diff(subjects(), chosen); err != nil || diff != "" {
+		t.Errorf("choose = %v\n%s", err, diff)
+	}
+	for _, s := range chosen { // an image's repository
+		if reference := s.references(method{tag: "local"})[0]; !strings.HasPrefix(reference, "bench/") || strings.ToLower(reference) != reference {
+			t.Errorf("the image of %s is %s, want a reference in lower case below bench/", s.Name, reference)
+		}
+	}
+	if _, err := choose("100MB,none"); err == nil {
+		t.Error("choose accepts a case that does not exist")
+	}
+}
+
+func TestMethods_LinkingIsOffForThoseThatPull(t *testing.T) {
+	t.Parallel()
+	for _, m := range new(bench).methods() {
+		want := linkOff
+		switch m.Name {
+		case kindLoad:
+			want = ""
+		case linked:
+			want = linkAuto
+		}
+		if m.link != want {
+			t.Errorf("%s: link = %q, want %q", m.Name, m.link, want)
+		}
 	}
 }

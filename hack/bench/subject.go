@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // subject describes a case: the images to deliver and the scenarios to measure.
@@ -18,6 +19,7 @@ type subject struct {
 	Images    int // number of images; they share a base
 	Base      int // size of the base in megabytes; it has three layers
 	Top       int // size in megabytes of the layer that each image adds to the base, and that a rebuild changes
+	Files     int // number of files in the base; 0 for few files of 1 and 8 MB
 	Scenarios []string
 }
 
@@ -35,8 +37,25 @@ func subjects() []subject {
 		{Name: "100MB", Images: 1, Base: 70, Top: 30, Scenarios: []string{first, second, rebuild, recreate}},
 		{Name: "858MB", Images: 1, Base: 828, Top: 30, Scenarios: []string{first, second, rebuild, recreate}},
 		{Name: "10x80MB", Images: 10, Base: 50, Top: 30, Scenarios: []string{first}},
-		{Name: "5GB", Images: 1, Base: 4970, Top: 30, Scenarios: []string{first, rebuild, recreate}},
+		{Name: "5GB", Images: 1, Base: 4970, Top: 30, Scenarios: []string{first, second, rebuild, recreate}},
+		{Name: "80k-files", Images: 1, Base: 970, Top: 30, Files: 80_000, Scenarios: []string{first}},
 	}
+}
+
+// names returns the names of all cases.
+func names() (all []string) {
+	for _, s := range subjects() {
+		all = append(all, s.Name)
+	}
+	return all
+}
+
+// pause returns how long to wait before each measurement.
+func (s subject) pause() time.Duration {
+	if s.Files > 0 {
+		return longPause
+	}
+	return pause
 }
 
 func (s subject) has(scenario string) bool {
@@ -71,7 +90,13 @@ func (b *bench) makeBase(ctx context.Context, s subject) error {
 	for i := range 3 {
 		layer := fmt.Sprintf("layer%d", i)
 		dockerfile += "COPY " + layer + " /" + layer + "\n"
-		if err := fill(filepath.Join(directory, layer), int64(s.Base)*1_000_000/3, fmt.Sprint("base", i)); err != nil {
+		var err error
+		if size, seed := int64(s.Base)*1_000_000/3, fmt.Sprint("base", i); s.Files > 0 {
+			err = fillSmall(filepath.Join(directory, layer), size, s.Files/3, seed)
+		} else {
+			err = fill(filepath.Join(directory, layer), size, seed)
+		}
+		if err != nil {
 			return fmt.Errorf("creating a layer of %s: %w", s.Name, err)
 		}
 	}
@@ -128,6 +153,30 @@ func fill(directory string, size int64, seed string) error {
 	return nil
 }
 
+// filesPerDirectory is the number of small files in a directory, like in directories of Node.js and Python packages.
+const filesPerDirectory = 10
+
+// fillSmall fills a directory with small files of size bytes in total; half of them are compressible. The smallest has half of the
+// average size, and the largest one and a half times the average. The same seed produces the same bytes.
+func fillSmall(directory string, size int64, files int, seed string) error {
+	var key [32]byte
+	copy(key[:], seed)
+	random := rand.NewChaCha8(key)
+	average := size / int64(files)
+	for number := range files {
+		content := io.Reader(random)
+		if number%2 == 0 {
+			content = text{random}
+		}
+		name := fmt.Sprintf("share/%d/%d/%d.js", number/filesPerDirectory/100, number/filesPerDirectory, number)
+		content = io.LimitReader(content, average/2+average*int64(number%11)/10)
+		if _, err := writeFile(filepath.Join(directory, name), content); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // text generates text that consists of 16 different characters and can be compressed to about half its size.
 type text struct{ random io.Reader }
 
@@ -149,7 +198,7 @@ func writeFile(path string, content io.Reader) (written int64, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	w := bufio.NewWriterSize(file, 1<<20)
+	w := bufio.NewWriterSize(file, 1<<16)
 	written, err = io.Copy(w, content)
 	return written, errors.Join(err, w.Flush())
 }

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// mostLinked is the largest disk space of a linked image on a node, in percent of the image's size. A pulled image takes more than
+// 100 percent.
+const mostLinked = 20
+
+// disk records the disk space that an image takes on a node.
+type disk struct {
+	Case   string `json:"case"`
+	Method string `json:"method"`
+	Round  int    `json:"round"`
+	// Bytes are the bytes that the node alone has, and Image is the image's size in bytes.
+	Bytes int64 `json:"bytes"`
+	Image int64 `json:"image"`
+}
+
+// percent returns the disk space in percent of the image's size.
+func (d disk) percent() float64 { return 100 * float64(d.Bytes) / float64(d.Image) }
+
+// ownBytes returns the disk space of what containerd has on a node and nothing else on the host has. It collects containerd's garbage
+// first, such as layers that have been unpacked.
+func (h *host) ownBytes(ctx context.Context, node string) (int64, error) {
+	if _, err := h.inNode(ctx, node, collectGarbage); err != nil {
+		return 0, err
+	}
+	if _, err := h.command(ctx, "", "sync"); err != nil { // a file has its blocks only then
+		return 0, err
+	}
+	volume, err := h.mount(ctx, node, "/var")
+	if err != nil {
+		return 0, err
+	}
+	return ownBytes(filepath.Join(volume, "lib/containerd"))
+}
+
+// imageSize returns the size of an image in the daemon, in bytes.
+func (h *host) imageSize(ctx context.Context, image string) (int64, error) {
+	out, err := h.command(ctx, "", "docker", "image", "inspect", "--format", "{{.Size}}", image)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseInt(out, 10, 64)
+}
+
+// inode is a file with several links.
+type inode struct {
+	links, found int64 // number of links, and how many of them are in the directory
+	bytes        int64 // disk space
+}
+
+// ownBytes returns the disk space of a directory's directories and files, without the files that also have a link outside of the
+// directory. Mount points below it are not entered. Something that is removed in the meantime is not counted.
+func ownBytes(directory string) (total int64, err error) {
+	var root syscall.Stat_t
+	if err := syscall.Lstat(directory, &root); err != nil {
+		return 0, err
+	}
+	shared := map[uint64]*inode{}
+	err = filepath.WalkDir(directory, func(path string, entry fs.DirEntry, err error) error {
+		var status syscall.Stat_t
+		if err == nil {
+			err = syscall.Lstat(path, &status)
+		}
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return err
+		case status.Dev != root.Dev && entry.IsDir():
+			return fs.SkipDir
+		case status.Dev != root.Dev:
+			return nil
+		case entry.IsDir() || status.Nlink == 1:
+			total += 512 * status.Blocks
+			return nil
+		}
+		if shared[status.Ino] == nil {
+			shared[status.Ino] = &inode{links: int64(status.Nlink), bytes: 512 * status.Blocks}
+		}
+		shared[status.Ino].found++
+		return nil
+	})
+	for _, file := range shared {
+		if file.found == file.links {
+			total += file.bytes
+		}
+	}
+	return total, err
+}

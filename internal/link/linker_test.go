@@ -67,6 +67,21 @@ func TestLink_LinksOnlyLayersThatAreAbsent(t *testing.T) {
 	wantLeases(t, node, 2) // none for an image that the node has
 }
 
+// An unpacker may use a chainID as the key of a snapshot that it still fills.
+func TestPresent_CountsOnlyCommittedSnapshots(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	node := e.addNode(t, 2)
+	_, chains := e.image(t, "a", "b", "c")
+	node.add(chains[0].String(), "", fakeSnapshot{kind: snapshotsapi.Kind_COMMITTED})
+	node.add(chains[1].String(), chains[0].String(), fakeSnapshot{kind: snapshotsapi.Kind_ACTIVE})
+	target, err := e.linker.nodes.at(t.Context(), node.address)
+	must(t, err)
+	if got, err := target.present(t.Context(), chains); err != nil || got != 1 {
+		t.Errorf("present = %d, %v, want 1", got, err)
+	}
+}
+
 func TestLink_LinksLowerLayersIfDockerHasNoOther(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

@@ -7,10 +7,9 @@
 package promise
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
-
-	"encoding/json"
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
@@ -22,6 +21,9 @@ const Path = "/promises"
 
 // MaxSize is the limit in bytes for a promise.
 const MaxSize = 8 << 20
+
+// maxManifest is the largest image manifest, in bytes, that registries accept.
+const maxManifest = 4 << 20
 
 // Promise is an image that the registry serves before it has the layers.
 type Promise struct {
@@ -59,10 +61,17 @@ func (p Promise) Layers() []digest.Digest {
 	return layers
 }
 
-// Validate returns an error unless the image manifest names the config.
+// Validate returns an error unless the image manifest names the config, every digest and the repository are valid, and registries
+// accept an image manifest of that size.
 func (p Promise) Validate() error {
 	if _, err := reference.WithName(p.Repository); err != nil {
 		return fmt.Errorf("repository %q: %w", p.Repository, err)
+	}
+	if err := p.ImageID.Validate(); err != nil {
+		return fmt.Errorf("image ID %q: %w", p.ImageID, err)
+	}
+	if len(p.Manifest) > maxManifest {
+		return fmt.Errorf("the image manifest has %d bytes, more than %d", len(p.Manifest), maxManifest)
 	}
 	manifest, err := p.manifest()
 	if err != nil {

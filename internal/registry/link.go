@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -32,30 +33,43 @@ var manifestPath = regexp.MustCompile(`^/v2/(.+)/manifests/[^/]+$`) //nolint:goc
 
 // linkFirst has the layers of an image linked to the node that asks for its image manifest, and then serves the manifest. The
 // node's containerd asks for it at the beginning of every pull, and then fetches only the layers that it does not have.
-func linkFirst(next http.Handler, linker Linker) http.Handler {
+type linkFirst struct {
+	next     http.Handler
+	linker   Linker
+	gateways func() []netip.Addr
+}
+
+// newLinkFirst returns a handler that links layers before next serves their image manifest. It returns next if linker is nil.
+func newLinkFirst(next http.Handler, linker Linker) http.Handler {
 	if linker == nil {
 		return next
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		found := manifestPath.FindStringSubmatch(r.URL.Path)
-		address, ok := nodeAddress(r)
-		if r.Method != http.MethodGet || found == nil || !ok {
-			next.ServeHTTP(w, r)
-			return
+	return &linkFirst{next: next, linker: linker, gateways: func() []netip.Addr { return gateways("/proc/net") }}
+}
+
+// ServeHTTP serves the request. An error of the linker changes nothing in the response.
+func (l *linkFirst) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	found := manifestPath.FindStringSubmatch(r.URL.Path)
+	address, ok := l.nodeAddress(r)
+	if r.Method != http.MethodGet || found == nil || !ok {
+		l.next.ServeHTTP(w, r)
+		return
+	}
+	manifest := &recorder{header: http.Header{}, client: w}
+	l.next.ServeHTTP(manifest, r)
+	if manifest.large {
+		return
+	}
+	if diffIDs := layersOf(r, l.next, found[1], manifest); len(diffIDs) > 0 {
+		if _, err := l.linker.Link(r.Context(), address, diffIDs); err != nil {
+			logrus.WithField("path", r.URL.Path).WithError(err).Debug("the node pulls layers")
 		}
-		manifest := &recorder{header: http.Header{}}
-		next.ServeHTTP(manifest, r)
-		if diffIDs := layersOf(r, next, found[1], manifest); len(diffIDs) > 0 {
-			if _, err := linker.Link(r.Context(), address, diffIDs); err != nil {
-				logrus.WithField("path", r.URL.Path).WithError(err).Debug("the node pulls layers")
-			}
-		}
-		manifest.replay(w)
-	})
+	}
+	manifest.replay()
 }
 
 // nodeAddress returns the IP address of a client that may be a node, and false for one on this host.
-func nodeAddress(r *http.Request) (string, bool) {
+func (l *linkFirst) nodeAddress(r *http.Request) (string, bool) {
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
 		return "", false
 	}
@@ -64,7 +78,7 @@ func nodeAddress(r *http.Request) (string, bool) {
 		return "", false
 	}
 	address := remote.Addr().Unmap().WithZone("")
-	return address.String(), !address.IsLoopback() && !slices.Contains(gateways("/proc/net"), address)
+	return address.String(), !address.IsLoopback() && !slices.Contains(l.gateways(), address)
 }
 
 // layersOf returns the diffIDs of the layers of the image whose manifest was served, or nil for anything else, such as an index.
@@ -80,17 +94,20 @@ func layersOf(r *http.Request, next http.Handler, repository string, served *rec
 	config := &recorder{header: http.Header{}}
 	next.ServeHTTP(config, request)
 	var image v1.Image
-	if config.status != http.StatusOK || json.Unmarshal(config.body.Bytes(), &image) != nil {
+	if config.status != http.StatusOK || config.large || json.Unmarshal(config.body.Bytes(), &image) != nil {
 		return nil
 	}
 	return image.RootFS.DiffIDs
 }
 
-// recorder keeps the response to a request for a small document.
+// recorder keeps the response to a request for a small document. It passes a response that is larger than maxDocument on to its
+// client, or cuts the response off if it has none.
 type recorder struct {
+	client http.ResponseWriter
 	header http.Header
 	status int
 	body   bytes.Buffer
+	large  bool // the response is larger than maxDocument
 }
 
 // Header implements http.ResponseWriter.
@@ -103,22 +120,28 @@ func (r *recorder) WriteHeader(status int) {
 	}
 }
 
-// Write implements http.ResponseWriter. A document that is too large is cut off: its digest does not match then.
+// Write implements http.ResponseWriter.
 func (r *recorder) Write(p []byte) (int, error) {
 	r.WriteHeader(http.StatusOK)
-	if r.body.Len()+len(p) > maxDocument {
+	if !r.large && r.body.Len()+len(p) <= maxDocument {
+		return r.body.Write(p)
+	}
+	first := !r.large
+	r.large = true
+	if r.client == nil {
 		return 0, http.ErrContentLength
 	}
-	return r.body.Write(p)
+	if first {
+		r.replay()
+	}
+	return r.client.Write(p)
 }
 
-// replay writes the response.
-func (r *recorder) replay(w http.ResponseWriter) {
-	for name, values := range r.header {
-		w.Header()[name] = values
-	}
+// replay writes the response to the client.
+func (r *recorder) replay() {
+	maps.Copy(r.client.Header(), r.header)
 	if r.status != 0 {
-		w.WriteHeader(r.status)
+		r.client.WriteHeader(r.status)
 	}
-	_, _ = w.Write(r.body.Bytes()) // the client may be gone
+	_, _ = r.client.Write(r.body.Bytes()) // the client may be gone
 }

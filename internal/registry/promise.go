@@ -120,7 +120,9 @@ func (p *promises) list() []promise.Promise {
 
 // add adds a promise, unless there is the same one.
 func (p *promises) add(promised promise.Promise) error {
-	if _, known := p.find(promised.Repository, promised.Digest()); known {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.find(promised.Repository, promised.Digest()) >= 0 {
 		return nil
 	}
 	content, err := json.Marshal(promised)
@@ -139,37 +141,28 @@ func (p *promises) add(promised promise.Promise) error {
 		_ = os.Remove(half)
 		return fmt.Errorf("writing the promise: %w", err)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.all = append(p.all, promised)
 	return nil
 }
 
 // remove removes a promise, if there is one.
 func (p *promises) remove(repository string, d digest.Digest) {
-	promised, known := p.find(repository, d)
-	if !known {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	i := p.find(repository, d)
+	if i < 0 {
 		return
 	}
-	err := os.Remove(filepath.Join(p.directory, fileName(promised)))
+	err := os.Remove(filepath.Join(p.directory, fileName(p.all[i])))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		logrus.WithError(err).Warn("cannot remove a promise")
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.all = slices.DeleteFunc(p.all, func(one promise.Promise) bool {
-		return one.Repository == repository && one.Digest() == d
-	})
+	p.all = slices.Delete(p.all, i, i+1)
 }
 
-// find returns the promise of an image manifest.
-func (p *promises) find(repository string, d digest.Digest) (promise.Promise, bool) {
-	for _, promised := range p.list() {
-		if promised.Repository == repository && promised.Digest() == d {
-			return promised, true
-		}
-	}
-	return promise.Promise{}, false
+// find returns the index of the promise of an image manifest, or -1. p.mu must be locked.
+func (p *promises) find(repository string, d digest.Digest) int {
+	return slices.IndexFunc(p.all, func(one promise.Promise) bool { return one.Repository == repository && one.Digest() == d })
 }
 
 // fulfil passes on an image manifest, and removes the promise of it once it is stored.
@@ -189,25 +182,27 @@ func (p *promises) serveContent(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	repository, d := found[1], digest.Digest(found[3])
-	if found[2] == "manifests" {
-		if promised, known := p.find(repository, d); known {
-			serveDocument(w, r, promised.Manifest, promised.MediaType())
-			return
-		}
+	isBlob := found[2] == "blobs"
+	if isBlob && r.Method == http.MethodHead { // it tells the pusher which blobs are missing
 		p.next.ServeHTTP(w, r)
 		return
 	}
-	if r.Method == http.MethodGet { // a HEAD tells the pusher which blobs are missing
-		for _, promised := range p.list() {
-			switch {
-			case promised.Repository != repository:
-			case digest.FromBytes(promised.Config) == d:
-				serveDocument(w, r, promised.Config, "application/octet-stream")
-				return
-			case slices.Contains(promised.Layers(), d):
-				p.awaitLayer(r)
-			}
+	var waits bool
+	for _, promised := range p.list() {
+		switch {
+		case promised.Repository != repository:
+		case !isBlob && promised.Digest() == d:
+			serveDocument(w, r, promised.Manifest, promised.MediaType())
+			return
+		case isBlob && digest.FromBytes(promised.Config) == d:
+			serveDocument(w, r, promised.Config, "application/octet-stream")
+			return
+		case isBlob && slices.Contains(promised.Layers(), d):
+			waits = true
 		}
+	}
+	if waits {
+		p.awaitLayer(r)
 	}
 	p.next.ServeHTTP(w, r)
 }

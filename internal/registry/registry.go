@@ -68,7 +68,7 @@ func New(ctx context.Context, config Config) (handler http.Handler, err error) {
 	if err != nil {
 		return nil, err
 	}
-	mux.Handle("/", linkFirst(served, config.Linker))
+	mux.Handle("/", newLinkFirst(served, config.Linker))
 	mux.Handle("GET /healthz", healthz(config.Root))
 	mux.Handle("GET /metrics", metrics)
 	return newGuard(mux, config), nil

@@ -36,6 +36,9 @@ func (c *Client) LayersDirectory(ctx context.Context) (string, error) {
 // layerDirectory returns the directory of a layer of the overlay2 driver. The daemon registers a layer only when its directory
 // is complete, and removes the registration before the directory.
 func layerDirectory(root string, chain digest.Digest) (string, error) {
+	if err := chain.Validate(); err != nil {
+		return "", fmt.Errorf("layer %q: %w", chain, err)
+	}
 	cacheID, err := os.ReadFile(filepath.Join(metadataDirectory(root, chain), "cache-id")) // #nosec G304 -- a digest names no other directory
 	if err != nil {
 		return "", err

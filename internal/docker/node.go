@@ -54,8 +54,10 @@ func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
 	return nodes, nil
 }
 
-// HostPath returns the path on the daemon's host of a file on one of the node's mounts, and false if it is on none.
+// HostPath returns the path on the daemon's host of a file on one of the node's mounts, and false if it is on none. It is given
+// an absolute path, and follows no symbolic links.
 func (n Node) HostPath(file string) (string, bool) {
+	file = path.Clean(file) // so that ".." leads out of no mount
 	var longest container.MountPoint
 	for _, m := range n.mounts {
 		below := file == m.Destination || strings.HasPrefix(file, strings.TrimSuffix(m.Destination, "/")+"/")

@@ -3,7 +3,6 @@ package docker
 import (
 	"archive/tar"
 	"bytes"
-	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -12,10 +11,9 @@ import (
 	"strings"
 	"testing"
 
+	"kind-local-registry/internal/docker/dockertest"
+
 	"github.com/opencontainers/go-digest"
-	"github.com/opencontainers/image-spec/identity"
-	"github.com/vbatts/tar-split/tar/asm"
-	"github.com/vbatts/tar-split/tar/storage"
 )
 
 // store is a temporary directory in the layout of the overlay2 driver.
@@ -41,7 +39,7 @@ func newStore(t *testing.T, layers ...[]string) store {
 // add adds a layer to the store, together with tar-split's record of the layer's tar.
 func (s *store) add(t *testing.T, files []string) {
 	t.Helper()
-	var layer, record bytes.Buffer
+	var layer bytes.Buffer
 	w := tar.NewWriter(&layer)
 	for i := 0; i < len(files); i += 2 {
 		header := &tar.Header{Name: files[i], Mode: 0o644, Size: int64(len(files[i+1]))}
@@ -52,24 +50,8 @@ func (s *store) add(t *testing.T, files []string) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
+	dockertest.StoreLayer(t, s.root, s.image.Layers, layer.Bytes())
 	s.image.Layers = append(s.image.Layers, digest.FromBytes(layer.Bytes()))
-	compressed := gzip.NewWriter(&record)
-	split, done, err := asm.NewInputTarStreamWithDone(&layer, storage.NewJSONPacker(compressed), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(ignore(io.Copy(io.Discard, split)), <-done, compressed.Close()); err != nil {
-		t.Fatal(err)
-	}
-	chain := identity.ChainID(s.image.Layers).Encoded()
-	s.write(t, "image/overlay2/layerdb/sha256/"+chain+"/cache-id", []byte(chain[:8]))
-	s.write(t, "image/overlay2/layerdb/sha256/"+chain+"/tar-split.json.gz", record.Bytes())
-	s.write(t, "overlay2/"+chain[:8]+"/diff/.keep", nil)
-	for i := 0; i < len(files); i += 2 {
-		if filepath.IsLocal(files[i]) {
-			s.write(t, "overlay2/"+chain[:8]+"/diff/"+files[i], []byte(files[i+1]))
-		}
-	}
 }
 
 func ignore[T any](_ T, err error) error { return err }

@@ -3,6 +3,7 @@ package dockertest
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -24,13 +25,14 @@ type Engine struct {
 	api    string
 	old    bool
 	driver string
+	root   string
 	status [][2]string
 }
 
 // NewEngine starts a daemon without images. The daemon stops when the test ends.
 func NewEngine(t testing.TB) *Engine {
 	t.Helper()
-	e := &Engine{images: map[string]Image{}, api: "1.45", driver: "vfs"}
+	e := &Engine{images: map[string]Image{}, api: "1.45", driver: "vfs", root: "/does/not/exist"}
 	e.server = httptest.NewServer(http.HandlerFunc(e.serve))
 	t.Cleanup(e.server.Close)
 	return e
@@ -60,6 +62,20 @@ func (e *Engine) SetDriver(name string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.driver = name
+}
+
+// UseOverlay2 makes the daemon report the driver overlay2 and the data directory root. StoreImage writes images to it.
+func (e *Engine) UseOverlay2(root string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.driver, e.root = "overlay2", root
+}
+
+// Remove removes the image from the daemon, with all its names.
+func (e *Engine) Remove(image Image) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	maps.DeleteFunc(e.images, func(_ string, known Image) bool { return known.ID() == image.ID() })
 }
 
 // UseContainerd makes the daemon report the containerd image store.
@@ -104,7 +120,7 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		_ = json.NewEncoder(w).Encode(map[string]any{
-			"DockerRootDir": "/does/not/exist", "Driver": e.driver, "DriverStatus": e.status,
+			"DockerRootDir": e.root, "Driver": e.driver, "DriverStatus": e.status,
 		})
 	case path == "/images/get":
 		e.save(w, r.URL.Query().Get("names"))

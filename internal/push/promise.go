@@ -21,6 +21,11 @@ import (
 func (r *Registry) Promise(
 	ctx context.Context, target Target, contents Contents, sizes map[digest.Digest]int64, promised promise.Promise,
 ) (promise.Promise, error) {
+	for _, d := range contents.blobs() {
+		if _, known := sizes[d]; contents.Manifest == nil && !known {
+			return promised, fmt.Errorf("promising %s: the size of blob %s is unknown", target.Repository, d)
+		}
+	}
 	manifest, _, err := contents.manifest(sizes)
 	if err != nil {
 		return promised, err

@@ -38,6 +38,7 @@ func TestPushes_ContinueAfterTheAnswer(t *testing.T) {
 			t.Errorf("patch = %s, want the build's reference", response.Patch)
 		}
 		time.Sleep(4 * time.Minute)
+		synctest.Wait()
 		if pusher.Pushed != 1 {
 			t.Errorf("pushed %d times, want once, after two failures", pusher.Pushed)
 		}

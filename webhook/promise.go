@@ -2,9 +2,11 @@ package webhook
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
+	"github.com/go-logr/logr"
 	"golang.org/x/sync/singleflight"
 
 	"kind-local-registry/internal/rewrite"
@@ -12,6 +14,10 @@ import (
 
 // promiseTime is how long a request waits for promises. An image that is not promised by then is pushed while its pod is gated.
 const promiseTime = 500 * time.Millisecond
+
+// promiseDeadline limits how long a promise takes. It is longer than promiseTime, because a request may join a promise that has
+// taken a while already.
+const promiseDeadline = 2 * time.Second
 
 // Promiser promises images.
 type Promiser interface {
@@ -24,6 +30,8 @@ type Promiser interface {
 type Promises struct {
 	// Promiser promises each image.
 	Promiser Promiser
+	// Log receives a line about each panic.
+	Log logr.Logger
 
 	flights singleflight.Group
 }
@@ -48,13 +56,27 @@ func (p *Promises) promise(ctx context.Context, outcomes []Outcome) {
 // pin returns the decision with the digest of its image if that is promised before ctx ends. Any error leaves the decision as it
 // is: the push reports it.
 func (p *Promises) pin(ctx context.Context, decision rewrite.Decision) rewrite.Decision {
-	flight := p.flights.DoChan(decision.Image, func() (any, error) { return p.Promiser.Promise(ctx, decision.Image) })
+	flight := p.flights.DoChan(decision.Image, func() (any, error) { return p.request(ctx, decision.Image) })
 	select {
 	case result := <-flight:
-		if digest, ok := result.Val.(string); ok && result.Err == nil {
+		if digest, _ := result.Val.(string); digest != "" && result.Err == nil {
 			decision, _ = decision.AfterPush(digest, nil)
 		}
 	case <-ctx.Done():
 	}
 	return decision
+}
+
+// request promises the image. It continues when ctx ends, because other requests may share the promise. A panic is an error:
+// singleflight would end the process.
+func (p *Promises) request(ctx context.Context, image string) (digest string, err error) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			err = fmt.Errorf("panic: %v", fault)
+			p.Log.Error(err, "image not promised", "image", image)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), promiseDeadline)
+	defer cancel()
+	return p.Promiser.Promise(ctx, image)
 }

@@ -146,6 +146,7 @@ func TestHandle_NamesTheBuildInUpdates(t *testing.T) {
 			t.Errorf("warnings = %q", response.Warnings)
 		}
 		time.Sleep(2 * time.Minute)
+		synctest.Wait()
 		if pusher.Pushed != 1 {
 			t.Errorf("pushed %d times, want once", pusher.Pushed)
 		}

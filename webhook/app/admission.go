@@ -52,7 +52,7 @@ func addAdmission(ctx context.Context, mgr manager.Manager, options Options, pus
 		Guard:      webhook.NewLoopGuard(),
 		Namespaces: namespaces{mgr.GetClient()},
 		Pushes:     webhook.NewPushes(ctx, pusher, options.PushDeadline, log),
-		Promises:   &webhook.Promises{Promiser: pusher},
+		Promises:   &webhook.Promises{Promiser: pusher, Log: log},
 		Uncached:   pusher,
 		Events:     mgr.GetEventRecorder(config.Name),
 		Identity:   options.Identity,

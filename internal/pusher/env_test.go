@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/opencontainers/go-digest"
+
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/docker/dockertest"
 	"kind-local-registry/internal/push"
@@ -27,6 +29,8 @@ const registryHost = "localhost:5001"
 type api interface {
 	Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error)
 	Push(ctx context.Context, image string, progress func(push.Progress)) (push.Result, error)
+	Promise(ctx context.Context, image string) (digest.Digest, error)
+	Deliver(ctx context.Context, image string, progress func(push.Progress)) (push.Result, error)
 }
 
 // env contains a fake daemon, a registry, the service that connects them, and the service's server.
@@ -49,6 +53,15 @@ func newEnv(t *testing.T) env {
 func newEnvWith(t *testing.T, inForce rules.Rules) env {
 	t.Helper()
 	e := env{engine: dockertest.NewEngine(t), registry: registrytest.Start(t, t.TempDir()), log: &buffer{}}
+	e.service = e.newService(t, inForce)
+	e.credentials = newCredentials(t)
+	e.address = e.serve(t)
+	return e
+}
+
+// newService starts a service for the env's daemon and registry. It stops when the test ends.
+func (e env) newService(t *testing.T, inForce rules.Rules) *pusher.Service {
+	t.Helper()
 	registry, err := push.NewRegistry(e.registry)
 	if err != nil {
 		t.Fatalf("NewRegistry: %v", err)
@@ -59,11 +72,9 @@ func newEnvWith(t *testing.T, inForce rules.Rules) env {
 		t.Fatalf("docker.New: %v", err)
 	}
 	t.Cleanup(func() { _ = daemon.Close() })
-	e.service = pusher.NewService(daemon, registry, registryHost, inForce, slog.New(slog.NewJSONHandler(e.log, nil)))
-	t.Cleanup(e.service.Close)
-	e.credentials = newCredentials(t)
-	e.address = e.serve(t)
-	return e
+	service := pusher.NewService(daemon, registry, registryHost, inForce, slog.New(slog.NewJSONHandler(e.log, nil)))
+	t.Cleanup(service.Close)
+	return service
 }
 
 // serve starts the server and returns its address. The server stops when the test ends.

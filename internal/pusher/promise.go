@@ -16,13 +16,18 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-const (
-	// promisePause is how long the push of a promised image waits, so that it does not compete with the start of the pods.
-	promisePause = 3 * time.Second
-	// promiseRetryMin and promiseRetryMax are the shortest and the longest pause before the push of a promised image is retried.
-	promiseRetryMin = 5 * time.Second
-	promiseRetryMax = 2 * time.Minute
-)
+// pauses are the pauses of the pushes of promised images.
+type pauses struct {
+	// first is how long a push waits, so that it does not compete with the start of the pods.
+	first time.Duration
+	// retryMin and retryMax are the shortest and the longest pause before a push is retried.
+	retryMin, retryMax time.Duration
+}
+
+// defaultPauses returns the pauses outside of tests.
+func defaultPauses() pauses {
+	return pauses{first: 3 * time.Second, retryMin: 5 * time.Second, retryMax: 2 * time.Minute}
+}
 
 // Linker knows which images nodes can get as hard links.
 type Linker interface {
@@ -62,7 +67,7 @@ func (s *Service) promises(ctx context.Context) []promise.Promise {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(promiseRetryMin):
+		case <-time.After(s.pauses.retryMin):
 		}
 	}
 }
@@ -177,7 +182,7 @@ func (s *Service) fulfil(p promise.Promise) bool {
 
 // keepPromise pushes the image until that succeeds. It withdraws the promise if the push can never succeed.
 func (s *Service) keepPromise(ctx context.Context, p promise.Promise) {
-	pause, retry := promisePause, promiseRetryMin
+	pause, retry := s.pauses.first, s.pauses.retryMin
 	for {
 		select {
 		case <-ctx.Done():
@@ -193,11 +198,11 @@ func (s *Service) keepPromise(ctx context.Context, p promise.Promise) {
 		if err == nil {
 			return
 		}
-		if rewrite.ReasonOf(err) != "" && rewrite.ReasonOf(err) != rewrite.NoSpace {
+		if isFinal(err) {
 			s.withdraw(ctx, p, err)
 			return
 		}
-		pause, retry = retry, min(2*retry, promiseRetryMax)
+		pause, retry = retry, min(2*retry, s.pauses.retryMax)
 	}
 }
 
@@ -224,6 +229,12 @@ func (s *Service) pushPromised(ctx context.Context, p promise.Promise) (push.Res
 	return s.push(ctx, p.Name, target, image, nil)
 }
 
+// isFinal reports whether a push failed and a retry would fail too.
+func isFinal(err error) bool {
+	reason := rewrite.ReasonOf(err)
+	return reason != "" && reason != rewrite.NoSpace
+}
+
 // withdraw ends a promise that cannot be kept.
 func (s *Service) withdraw(ctx context.Context, p promise.Promise, cause error) {
 	s.metrics.withdrawn.Inc()
@@ -234,13 +245,8 @@ func (s *Service) withdraw(ctx context.Context, p promise.Promise, cause error) 
 	}
 }
 
-// noteFault records that a source of the image's layers failed. If it gave other content than the digests say, the image is
-// never linked again.
-func (s *Service) noteFault(ctx context.Context, image docker.Image, source string, cause error) {
-	s.fallbacks.note(source, cause)
-	if s.linker == nil || !errors.Is(cause, push.ErrMismatch) {
-		return
-	}
+// breakLayers has the image never linked again, because a source of its layers gave other content than their digests say.
+func (s *Service) breakLayers(ctx context.Context, image docker.Image, cause error) {
 	s.log.LogAttrs(ctx, slog.LevelWarn, "layers do not match their digests, the image is not linked again",
 		slog.String("imageID", image.ID.String()), slog.String("error", cause.Error()))
 	if err := s.linker.Break(ctx, image.Layers); err != nil {

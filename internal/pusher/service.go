@@ -37,7 +37,8 @@ type Service struct {
 	metrics   *metrics
 	fallbacks *fallbacks
 
-	linker     Linker          // nil if no image is promised
+	linker     Linker // nil if no image is promised
+	pauses     pauses
 	ctx        context.Context //nolint:containedctx // of the background pushes; Close cancels it
 	cancel     context.CancelFunc
 	background sync.WaitGroup
@@ -55,7 +56,7 @@ func NewService(
 	measured := newMetrics()
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Service{
-		ctx: ctx, cancel: cancel, promised: map[string]bool{}, turns: semaphore.NewWeighted(maxConcurrentPushes),
+		ctx: ctx, cancel: cancel, pauses: defaultPauses(), promised: map[string]bool{}, turns: semaphore.NewWeighted(maxConcurrentPushes),
 		docker: daemon, registry: registry, host: registryHost, rules: inForce,
 		slots: semaphore.NewWeighted(maxConcurrentPushes),
 		log:   log, metrics: measured, fallbacks: &fallbacks{log: log, metrics: measured},
@@ -175,8 +176,15 @@ func (s *Service) copy(
 	if err != nil {
 		return push.Result{}, err
 	}
+	broken := false
 	result, err := s.registry.Push(ctx, target, contents, push.Options{
-		Progress: progress, Fallback: func(source string, cause error) { s.noteFault(ctx, image, source, cause) },
+		Progress: progress, Fallback: func(source string, cause error) {
+			s.fallbacks.note(source, cause)
+			if s.linker != nil && !broken && errors.Is(cause, push.ErrMismatch) {
+				broken = true
+				s.breakLayers(ctx, image, cause)
+			}
+		},
 	})
 	return result, asRefusal(err)
 }

@@ -1,0 +1,11 @@
+package pusher
+
+import "time"
+
+// ShortenPauses lets the pushes of promised images start and retry soon.
+func (s *Service) ShortenPauses() {
+	s.pauses = pauses{first: time.Millisecond, retryMin: time.Millisecond, retryMax: 10 * time.Millisecond}
+}
+
+// AwaitPromises returns when every promised image was pushed or withdrawn.
+func (s *Service) AwaitPromises() { s.background.Wait() }

@@ -129,14 +129,16 @@ func (l *Linker) layer(ctx context.Context, target *node, chain, parent digest.D
 	}
 	defer from.release()
 	key := "kind-local-registry-" + rand.Text()
-	directory, err := target.containerd.prepare(ctx, key, parent.String())
+	directory, err := target.prepare(ctx, key, parent)
 	if err == nil {
-		err = l.fill(ctx, target, from, directory, report)
+		err = fill(ctx, from, directory, report)
 	}
 	if err == nil {
-		// Commit adds up the sizes of the files. It makes progress until it ends, or ctx does.
+		// Syncing waits for the disk, and committing adds up the sizes of the files. Neither reports progress.
 		stop := every(linkapi.Heartbeat, func() { report(0) })
-		err = target.containerd.commit(ctx, key, chain)
+		if err = makeDurable(directory); err == nil {
+			err = target.containerd.commit(ctx, key, chain)
+		}
 		stop()
 	}
 	if err != nil {
@@ -147,12 +149,8 @@ func (l *Linker) layer(ctx context.Context, target *node, chain, parent digest.D
 	return err
 }
 
-// fill fills the directory of a prepared snapshot, which is a path on the node, with the layer, and makes it durable.
-func (l *Linker) fill(ctx context.Context, target *node, from source, directory string, report func(files int64)) error {
-	path, err := target.hostPath(directory)
-	if err != nil {
-		return err
-	}
+// fill fills the directory of a prepared snapshot with the layer.
+func fill(ctx context.Context, from source, directory string, report func(files int64)) error {
 	var files atomic.Int64
 	var reported int64
 	stop := every(linkapi.Heartbeat, func() {
@@ -161,16 +159,13 @@ func (l *Linker) fill(ctx context.Context, target *node, from source, directory 
 			reported = now
 		}
 	})
-	err = linkTree(ctx, from.directory, path, &files)
+	err := linkTree(ctx, from.directory, directory, &files)
 	stop()
 	if err != nil {
 		return err
 	}
 	report(files.Load() - reported)
-	if err := from.stillThere(ctx); err != nil {
-		return err
-	}
-	return makeDurable(path)
+	return from.stillThere(ctx)
 }
 
 // source is a directory on the host with a complete layer.

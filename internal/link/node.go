@@ -48,6 +48,14 @@ func (n *node) present(ctx context.Context, chains []digest.Digest) (int, error)
 	return 0, nil
 }
 
+// prepare creates a snapshot on top of parent, which is "" for the lowest layer, and returns the path of its directory on the host.
+func (n *node) prepare(ctx context.Context, key string, parent digest.Digest) (directory string, err error) {
+	if directory, err = n.containerd.prepare(ctx, key, parent.String()); err != nil {
+		return "", err
+	}
+	return n.hostPath(directory)
+}
+
 // hostPath returns the path on the host of a directory on the node.
 func (n *node) hostPath(directory string) (string, error) {
 	path, found := n.HostPath(directory)

@@ -77,7 +77,7 @@ func TestPromise_IsKeptAfterARestart(t *testing.T) {
 	e.wantPromised(t, "after the first process", d)
 	second := e.newService(t, rules.Rules{})
 	second.ShortenPauses()
-	second.UseLinker(&linker{})
+	second.Resume() // without a linker: the promise is kept even if linking is switched off
 	second.AwaitPromises()
 	e.wantPromised(t, "after the second process")
 	e.wantRegistry(t, "after the second process", d.String(), d)
@@ -136,7 +136,19 @@ func (f *flakyPromises) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.Handler.ServeHTTP(w, r)
 }
 
-func TestUseLinker_WaitsForTheRegistry(t *testing.T) {
+func TestResume_IgnoresRegistriesWithoutPromises(t *testing.T) {
+	t.Parallel()
+	e := newPromising(t, &linker{}, rules.Rules{})
+	server := httptest.NewServer(http.NotFoundHandler()) // like registry:2
+	t.Cleanup(server.Close)
+	e.env.registry = server.URL
+	service := e.newService(t, rules.Rules{})
+	service.Resume()
+	service.AwaitPromises() // without a pause
+	e.wantLogged(t, 0, "error")
+}
+
+func TestResume_WaitsForTheRegistry(t *testing.T) {
 	t.Parallel()
 	e := newPromising(t, &linker{}, rules.Rules{})
 	handler, err := registry.New(t.Context(), registry.Config{Root: t.TempDir()})
@@ -161,7 +173,7 @@ func TestUseLinker_WaitsForTheRegistry(t *testing.T) {
 	front.mu.Unlock()
 	service := e.newService(t, rules.Rules{})
 	service.ShortenPauses()
-	service.UseLinker(&linker{})
+	service.Resume()
 	service.AwaitPromises()
 	e.wantRegistry(t, "after three failures", "1", d)
 	if front.failures != 0 {
@@ -256,7 +268,7 @@ func TestPromise_IsKeptWithoutAValidName(t *testing.T) {
 	e.promiseAs(t, all[0], "not a reference")
 	service := e.newService(t, rules.Rules{})
 	service.ShortenPauses()
-	service.UseLinker(&linker{})
+	service.Resume()
 	service.AwaitPromises()
 	e.wantRegistry(t, "after the push", d.String(), d)
 	e.wantRegistry(t, "after the push", "1", "")

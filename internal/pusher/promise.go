@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -57,11 +58,12 @@ func (s *Service) Resume() {
 	})
 }
 
-// promises returns the promises that the registry has, once it answers. A registry without promises is not ours and has none.
+// promises returns the promises that the registry has, once it answers. A registry that is not ours has none.
 func (s *Service) promises(ctx context.Context) []promise.Promise {
 	for {
 		promised, err := s.registry.Promises(ctx)
-		if _, refused := errors.AsType[*push.StatusError](err); err == nil || refused {
+		refused, ok := errors.AsType[*push.StatusError](err)
+		if err == nil || ok && refused.Code == http.StatusNotFound {
 			return promised
 		}
 		select {

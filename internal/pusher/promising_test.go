@@ -39,6 +39,12 @@ func (l *linker) Check(_ context.Context, diffIDs []digest.Digest) (linkapi.Stat
 	return l.state, l.err
 }
 
+// Prelink implements pusher.Linker.
+func (l *linker) Prelink(context.Context, []digest.Digest) error { return nil }
+
+// Nodes implements pusher.Linker.
+func (l *linker) Nodes(context.Context) ([]linkapi.Node, error) { return nil, nil }
+
 // Break implements pusher.Linker.
 func (l *linker) Break(_ context.Context, diffIDs []digest.Digest) error {
 	l.mu.Lock()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds static binaries: bin/webhook and bin/setup. setup embeds the images of webhook, registry and linker (internal/carried), for
-# Linux on the target architecture.
+# Builds static binaries: bin/webhook and bin/setup. setup embeds the images of the webhook, the registry and the linker
+# (internal/carried), for Linux on the target architecture.
 #
 # Environment:
 #   VERSION   version of the programs and tag of the images (default the chart's appVersion)

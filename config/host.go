@@ -20,7 +20,7 @@ const (
 	LinkerImage = "kind-local-registry/linker"
 	// LinkerContainer is the name of the linker's container.
 	LinkerContainer = "kind-registry-linker"
-	// LinkerSocket is the path of the Unix socket through which the registry and the pusher ask the linker.
+	// LinkerSocket is the path of the Unix socket through which the registry and the pusher send requests to the linker.
 	LinkerSocket = RegistrySocketDirectory + "/linker.sock"
 	// LinkVariable is the environment variable of the pusher's container that is "off" if layers are not linked.
 	LinkVariable = "KIND_LOCAL_REGISTRY_LINK"

@@ -1,5 +1,5 @@
-// Command linker gives kind nodes the layers of the Docker daemon's images as hard links, for the registry and the pusher, which
-// ask through a Unix socket.
+// Command linker gives kind nodes the layers of the Docker daemon's images as hard links. The registry and the pusher send it
+// requests through a Unix socket.
 //
 // It runs on the host, in a container that setup creates, without a network. It needs the Docker socket, write access to
 // Docker's data directory at the same path as on the host, the host's PID namespace, and the capabilities CHOWN, DAC_OVERRIDE,

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// awaitListener waits until run listens on the socket, and fails the test if run ends before.
+// awaitListener waits until run listens on the socket, and fails the test if run ends before that.
 func awaitListener(t *testing.T, socket string, ended <-chan error) {
 	t.Helper()
 	for {
@@ -60,7 +60,7 @@ func TestRun_ServesOnSocketAndRemembersBrokenLayers(t *testing.T) {
 		client.Close()
 		cancel()
 		if err := <-ended; err != nil {
-			t.Errorf("run = %v after its context has ended, want nil", err)
+			t.Errorf("run = %v after its context ended, want nil", err)
 		}
 	}
 }

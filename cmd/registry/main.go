@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	flags.StringVar(&o.writeFrom, "write-from", "", "addresses that may write, in addition to the host's; for example, 172.18.0.0/16,10.0.0.1")
 	flags.StringVar(&o.hosts, "hosts", "", "host names to accept in Host headers, in addition to localhost, kind-registry and IP addresses;"+
 		" for example, registry.example,registry")
-	flags.StringVar(&o.linker, "linker", "", "path of the linker's Unix socket: nodes get layers as hard links before they pull an image")
+	flags.StringVar(&o.linker, "linker", "", "path of the linker's Unix socket; if set, nodes get layers as hard links before they pull an image")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

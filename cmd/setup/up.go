@@ -27,7 +27,7 @@ If the kind cluster exists, up adopts it; otherwise, up creates it. You can repe
   setup up --node-image kindest/node:v1.35.0
   setup up --adopt-only --cluster dev          # never create a cluster
   setup up --registry-image registry:2         # instead of the registry that is built into setup
-  setup up --link=off                          # never link layers to nodes
+  setup up --link=off                          # nodes pull every layer
   setup up --rules rules.yaml                  # exclude images, namespaces or pods from rewriting`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
@@ -44,7 +44,7 @@ If the kind cluster exists, up adopts it; otherwise, up creates it. You can repe
 	flags.StringVar(&options.NodeImage, "node-image", "", "node image for a new cluster (default kind's)")
 	flags.StringVar(&options.RegistryImage, "registry-image", "", "registry image to run, such as registry:2 (default the image of the existing registry, or the one built into setup)")
 	flags.StringVar(&options.RulesFile, "rules", "", "file with rules that exclude images, namespaces and pods from rewriting; see docs/rules.md (default the rules in force)")
-	flags.StringVar(&options.Link, "link", "", "give nodes the layers of images as hard links where that is possible (auto), or have them pull every layer (off) (default the choice in force, or auto)")
+	flags.StringVar(&options.Link, "link", "", "auto: nodes get layers as hard links where possible; off: nodes pull every layer (default the current setting, or auto)")
 	flags.BoolVar(&options.AdoptOnly, "adopt-only", false, "fail if the cluster does not exist")
 	return command
 }

@@ -26,7 +26,7 @@ type pusherOptions struct {
 	registry     string // URL of the registry's API
 	registryHost string // the registry's host in rewritten images
 	dockerHost   string // address of the Docker daemon
-	linker       string // path of the linker's socket; "" if no image is promised
+	linker       string // path of the linker's socket; "" to promise no image
 	certs        string // directory that contains the certificates
 	rules        string // file that contains the rules; "" for the rules in the environment
 }
@@ -59,7 +59,7 @@ directory must contain ca.crt, server.crt and server.key.`,
 	flags.StringVar(&options.dockerHost, "docker-host", "unix:///var/run/docker.sock", "address of the Docker daemon")
 	flags.StringVar(&options.certs, "certs", "/etc/"+config.PusherContainer, "directory that contains the certificates")
 	flags.StringVar(&options.linker, "linker", "",
-		"path of the linker's Unix socket: images that nodes can get as hard links are promised before they are pushed")
+		"path of the linker's Unix socket; if set, images that nodes can get as hard links are promised before they are pushed")
 	flags.StringVar(&options.rules, "rules", "",
 		"file that contains the rules for images (docs/rules.md); by default, the rules are read from the environment variable "+config.RulesVariable)
 	return command

@@ -25,7 +25,8 @@ type bench struct {
 
 func (b *bench) say(format string, args ...any) { _, _ = fmt.Fprintf(b.progress, format+"\n", args...) }
 
-// run measures the cases, with linking off at first. It writes the results after each round, so that they are not lost if the run is interrupted.
+// run measures the cases, with linking off at first. It writes the results after each round, so that they are not lost if the run
+// is interrupted.
 func (b *bench) run(ctx context.Context, chosen []subject) (err error) {
 	if _, err := b.command(ctx, "", "docker", "container", "inspect", config.RegistryContainer); err == nil {
 		return errors.New("this host already has a registry, and the benchmark would delete its images: " +
@@ -100,7 +101,7 @@ func (b *bench) round(ctx context.Context, s subject, round int) error {
 		if err := b.measureMethod(ctx, s, m, round); err != nil {
 			return fmt.Errorf("%s: %w", m.Name, err)
 		}
-		if err := b.keepPeaks(ctx, s); err != nil { // the next method may have the containers replaced
+		if err := b.keepPeaks(ctx, s); err != nil { // the next method may replace the containers
 			return err
 		}
 	}

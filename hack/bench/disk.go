@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// mostLinked is the largest disk space of a linked image on a node, in percent of the image's size. A pulled image takes more than
-// 100 percent.
+// mostLinked is the most disk space that a linked image may take on a node, as a percentage of the image's size. A pulled image takes
+// more than 100 percent.
 const mostLinked = 20
 
 // disk records the disk space that an image takes on a node.
@@ -18,21 +18,21 @@ type disk struct {
 	Case   string `json:"case"`
 	Method string `json:"method"`
 	Round  int    `json:"round"`
-	// Bytes are the bytes that the node alone has, and Image is the image's size in bytes.
+	// Bytes is the disk space that the node uses alone, and Image is the image's size; both are in bytes.
 	Bytes int64 `json:"bytes"`
 	Image int64 `json:"image"`
 }
 
-// percent returns the disk space in percent of the image's size.
+// percent returns the disk space as a percentage of the image's size.
 func (d disk) percent() float64 { return 100 * float64(d.Bytes) / float64(d.Image) }
 
-// ownBytes returns the disk space of what containerd has on a node and nothing else on the host has. It collects containerd's garbage
-// first, such as layers that have been unpacked.
+// ownBytes returns the disk space of what containerd has on a node and does not share with anything else on the host. It first
+// collects containerd's garbage, such as layers that have been unpacked.
 func (h *host) ownBytes(ctx context.Context, node string) (int64, error) {
 	if _, err := h.inNode(ctx, node, collectGarbage); err != nil {
 		return 0, err
 	}
-	if _, err := h.command(ctx, "", "sync"); err != nil { // a file has its blocks only then
+	if _, err := h.command(ctx, "", "sync"); err != nil { // blocks may be allocated to files only now
 		return 0, err
 	}
 	volume, err := h.mount(ctx, node, "/var")
@@ -57,8 +57,8 @@ type inode struct {
 	bytes        int64 // disk space
 }
 
-// ownBytes returns the disk space of a directory's directories and files, without the files that also have a link outside of the
-// directory. Mount points below it are not entered. Something that is removed in the meantime is not counted.
+// ownBytes returns the disk space of the directories and files in a directory, except of files that also have a link outside it. It
+// does not enter mount points, and does not count what is removed in the meantime.
 func ownBytes(directory string) (total int64, err error) {
 	var root syscall.Stat_t
 	if err := syscall.Lstat(directory, &root); err != nil {

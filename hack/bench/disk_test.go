@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// makeFile creates a file of random bytes, so that no file system stores less, and returns its disk space.
+// makeFile creates a file of random bytes, which no file system can store in less space, and returns its disk space.
 func makeFile(t *testing.T, path string, size int) int64 {
 	t.Helper()
 	content := make([]byte, size)

@@ -34,7 +34,7 @@ type host struct {
 
 	registryData string   // path of the registry's volume on the host
 	layers       []string // chain IDs of the lowest layers in the case's images
-	link         string   // the value of setup up's --link in force
+	link         string   // the current value of setup up's --link
 	pusher       *pusher.Client
 	containerd   map[string]string // addresses of the nodes' containerd sockets
 }
@@ -169,7 +169,7 @@ func (h *host) kubectl(ctx context.Context, stdin string, args ...string) (strin
 	return h.command(ctx, stdin, "kubectl", append([]string{"--kubeconfig", h.kubeconfig()}, args...)...)
 }
 
-// settle waits until all pending writes are on disk, and then for a pause, so that the past does not slow down the next
+// settle waits until all pending writes are on disk, and then pauses, so that earlier work does not slow down the next
 // measurement.
 func (h *host) settle(ctx context.Context, pause time.Duration) error {
 	_, err := h.command(ctx, "", "sync")
@@ -189,7 +189,7 @@ func (h *host) pid(ctx context.Context, container string) (string, error) {
 	return h.command(ctx, "", "docker", "container", "inspect", "--format", "{{.State.Pid}}", container)
 }
 
-// mount returns the path on the host of what is mounted at a directory of a container.
+// mount returns the host path of what is mounted at a container's directory.
 func (h *host) mount(ctx context.Context, container, directory string) (string, error) {
 	source := fmt.Sprintf(`{{range .Mounts}}{{if eq .Destination %q}}{{.Source}}{{end}}{{end}}`, directory)
 	return h.command(ctx, "", "docker", "container", "inspect", "--format", source, container)

@@ -27,11 +27,11 @@ const (
 	linkerTimeout = 30 * time.Second
 	// pushTimeout is how long the push of a promised image may take.
 	pushTimeout = 10 * time.Minute
-	// promisesInterval is the time between two checks whether promised images have been pushed.
+	// promisesInterval is the time between two checks of whether promised images have been pushed.
 	promisesInterval = 200 * time.Millisecond
 )
 
-// useLink turns linking on or off, unless link is "". No promise is left when it does.
+// useLink turns linking on or off, unless link is "". Before that, it waits until every promised image has been pushed.
 func (h *host) useLink(ctx context.Context, link string) error {
 	if link == "" || link == h.link {
 		return nil
@@ -43,8 +43,8 @@ func (h *host) useLink(ctx context.Context, link string) error {
 	return h.install(ctx)
 }
 
-// connect connects to the pusher with the webhook's credentials, and waits until the nodes can be linked. It only disconnects if
-// linking is off.
+// connect connects to the pusher with the webhook's credentials, and waits until every node can be given layers. If
+// linking is off, it only disconnects.
 func (h *host) connect(ctx context.Context) error {
 	h.disconnect()
 	if h.link != linkAuto {
@@ -72,7 +72,7 @@ func (h *host) disconnect() {
 	}
 }
 
-// dial returns a client for the pusher at address. The directory has the credentials.
+// dial returns a client for the pusher at address. directory contains the credentials.
 func dial(address, directory string) (*pusher.Client, error) {
 	var faults []error
 	read := func(name string) []byte {
@@ -91,7 +91,7 @@ func dial(address, directory string) (*pusher.Client, error) {
 	return pusher.NewClient(address, security), nil
 }
 
-// awaitLinker waits until every node of the cluster can be given layers. The error has the reason why one cannot.
+// awaitLinker waits until every node of the cluster can be given layers. The error gives the reason why a node cannot.
 func (h *host) awaitLinker(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, linkerTimeout)
 	defer cancel()
@@ -129,8 +129,8 @@ func linkable(all []linkapi.Node) error {
 	return nil
 }
 
-// promise has the images promised one by one unless the registry has them, with the requests that the webhook sends at a pod's
-// admission.
+// promise looks up the images one by one, and has those promised that the registry lacks. It sends the same requests as the webhook
+// at a pod's admission.
 func (b *bench) promise(ctx context.Context, images []string) (references []string, err error) {
 	for _, image := range images {
 		lookup := func(name rewrite.Name) (rewrite.Presence, error) { return b.pusher.Lookup(ctx, name) }
@@ -150,7 +150,7 @@ func (b *bench) promise(ctx context.Context, images []string) (references []stri
 	return references, nil
 }
 
-// awaitPushes waits until the registry has every image that was promised: a promise ends with its push.
+// awaitPushes waits until the registry has every promised image. A promise ends when its image has been pushed.
 func (h *host) awaitPushes(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pushTimeout)
 	defer cancel()
@@ -167,7 +167,7 @@ func (h *host) awaitPushes(ctx context.Context) error {
 	}
 }
 
-// promises returns the number of promises in the registry's data.
+// promises returns the number of promises in the registry's data directory.
 func promises(registryData string) (int, error) {
 	files, err := os.ReadDir(filepath.Join(registryData, "promises"))
 	if errors.Is(err, fs.ErrNotExist) {

@@ -20,7 +20,7 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// registryWithPromise returns a registry's data with one promise, and the promise's file.
+// registryWithPromise returns the data directory of a registry with one promise, and the promise's file.
 func registryWithPromise(t *testing.T) (data, file string) {
 	t.Helper()
 	data = t.TempDir()
@@ -91,7 +91,8 @@ func TestLinkable_NamesNodesThatCannotBeLinked(t *testing.T) {
 	}
 }
 
-// fakePusher is a pusher that answers lookups with the presence under each reference, and records which images it was asked to promise.
+// fakePusher is a pusher that answers the lookup of a name with its entry in present, and records the images that it is asked to
+// promise.
 type fakePusher struct {
 	present  map[string]rewrite.Presence
 	promised []string
@@ -111,7 +112,7 @@ func (f *fakePusher) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]string{"digest": someDigest})
 }
 
-// serve serves the pusher with new credentials, and returns a benchmark that is connected to it with their files.
+// serve starts the pusher with new credentials, and returns a benchmark that is connected to it with these credentials.
 func (f *fakePusher) serve(t *testing.T) *bench {
 	t.Helper()
 	credentials, err := pusher.NewCredentials(time.Now())

@@ -38,7 +38,7 @@ type options struct {
 	nodeImage string
 	draw      bool
 	add       bool
-	assert    float64 // the smallest speed-up by linking that is no error
+	assert    float64 // the speed-up that linking must reach at least; 0 for none
 }
 
 func run(ctx context.Context, args []string, progress io.Writer) error {

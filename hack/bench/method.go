@@ -34,7 +34,7 @@ type method struct {
 const (
 	kindLoad   = "kind load"
 	dockerPush = "docker push + pull"
-	pulled     = "kind-local-registry" // with --link=off; results from before there was linking have the same name
+	pulled     = "kind-local-registry" // with --link=off; results from before linking existed use the same name
 	linked     = "kind-local-registry, linked"
 	floor      = "floor"
 	present    = "image on the node"

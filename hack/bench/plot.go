@@ -81,7 +81,7 @@ func (r *results) plot() ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// group returns the bars of one scenario, from y downwards. A method without a measurement has none.
+// group returns the bars of one scenario, from y downwards. A method without a measurement has no bar.
 func (r *results) group(name, scenario string, y int, most float64) group {
 	load, _ := r.median(name, scenario, kindLoad, "delivery")
 	own, _ := r.median(name, scenario, r.best(name, scenario), "delivery")

@@ -91,8 +91,8 @@ func (r *results) median(name, scenario, method, figure string) (seconds float64
 	return median(found), len(found)
 }
 
-// percent returns the median of the disk space that an image takes on a node, in percent of the image's size, or 0 if that was not
-// measured.
+// percent returns the median disk space that an image takes on a node, as a percentage of the image's size. It returns 0 if that was
+// not measured.
 func (r *results) percent(name, method string) float64 {
 	var found []float64
 	for _, d := range r.Disk {
@@ -113,7 +113,7 @@ func median(numbers []float64) float64 {
 	return (numbers[half] + numbers[(len(numbers)-1)/2]) / 2
 }
 
-// best returns the method of this project with the best results for the scenario: linked, or pulled in results from before that.
+// best returns this project's faster method for the scenario: linked, or pulled if the results are from before linking existed.
 func (r *results) best(name, scenario string) string {
 	if _, n := r.median(name, scenario, linked, "delivery"); n > 0 {
 		return linked
@@ -121,8 +121,8 @@ func (r *results) best(name, scenario string) string {
 	return pulled
 }
 
-// assert returns an error unless linking makes the first delivery of each case at least so many times as fast as kind load. 0 allows
-// anything.
+// assert returns an error unless linking makes the first delivery of each case at least atLeast times as fast as kind load. If
+// atLeast is 0, it returns nil.
 func (r *results) assert(cases []subject, atLeast float64) error {
 	var faults []error
 	for _, s := range cases {
@@ -131,9 +131,9 @@ func (r *results) assert(cases []subject, atLeast float64) error {
 		switch {
 		case atLeast == 0:
 		case load == 0 || own == 0:
-			faults = append(faults, fmt.Errorf("%s: no %s by %s and by %s was measured", s.Name, first, kindLoad, linked))
+			faults = append(faults, fmt.Errorf("%s: the %s was not measured with both %q and %q", s.Name, first, kindLoad, linked))
 		case load/own < atLeast:
-			faults = append(faults, fmt.Errorf("%s: linking makes the %s %.1f times as fast as kind load (%.2f s, not %.2f s), want at least %g times",
+			faults = append(faults, fmt.Errorf("%s: linking makes the %s %.1f times as fast as kind load (%.2f s instead of %.2f s), want at least %g times",
 				s.Name, first, load/own, own, load, atLeast))
 		}
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// twoRounds returns two rounds of results of one scenario. The medians of delivery are 10 s with kind load, 4 s with docker push,
-// 2 s without and 0.1 s with linking, and the floor is 1 s.
+// twoRounds returns two rounds of results of one scenario. The median delivery takes 10 s with kind load, 4 s with docker push, 2 s
+// without linking and 0.1 s with linking. The floor is 1 s.
 func twoRounds() *results {
 	var r results
 	for method, seconds := range map[string][]float64{
@@ -29,7 +29,7 @@ func twoRounds() *results {
 	return &r
 }
 
-// withoutLinking returns results from before there was linking.
+// withoutLinking returns results from before linking existed.
 func withoutLinking() *results {
 	r := twoRounds()
 	r.Samples = slices.DeleteFunc(r.Samples, func(s sample) bool { return s.Method == linked })
@@ -93,8 +93,8 @@ func TestAssert_FailsBelowSpeedUp(t *testing.T) {
 		want    string
 	}{
 		"fast enough":    {twoRounds(), 100, ""},
-		"too slow":       {twoRounds(), 101, "858MB: linking makes the first delivery 100.0 times as fast as kind load (0.10 s, not 10.00 s), want at least 101 times"},
-		"not linked":     {withoutLinking(), 10, "858MB: no first delivery by kind load and by kind-local-registry, linked was measured"},
+		"too slow":       {twoRounds(), 101, "858MB: linking makes the first delivery 100.0 times as fast as kind load (0.10 s instead of 10.00 s), want at least 101 times"},
+		"not linked":     {withoutLinking(), 10, `858MB: the first delivery was not measured with both "kind load" and "kind-local-registry, linked"`},
 		"nothing wanted": {withoutLinking(), 0, ""},
 	} {
 		got := ""
@@ -119,7 +119,7 @@ func TestResults_ReadsFilesFromBeforeLinking(t *testing.T) {
 	}
 	again, err := readResults(directory)
 	if diff := cmp.Diff(old, again); err != nil || diff != "" {
-		t.Errorf("results differ after they were written: %v\n%s", err, diff)
+		t.Errorf("results differ after being written and read: %v\n%s", err, diff)
 	}
 	for _, s := range old.Samples {
 		if !slices.Contains([]string{kindLoad, dockerPush, pulled, linked, floor, present}, s.Method) {
@@ -179,7 +179,7 @@ func TestPlot_ShowsNoBarWithoutMeasurement(t *testing.T) {
 	t.Parallel()
 	all, old := twoRounds().group("858MB", first, 100, 300), withoutLinking().group("858MB", first, 100, 300)
 	if len(all.Bars) != 4 || len(old.Bars) != 3 || all.Bars[2].Floor == 0 || all.Bars[3].Floor != 0 {
-		t.Errorf("bars = %+v and without linking %+v, want 4 and 3, and the floor's mark on the third", all.Bars, old.Bars)
+		t.Errorf("bars = %+v, and %+v without linking; want 4 and 3, with the floor's mark on the third", all.Bars, old.Bars)
 	}
 }
 
@@ -250,7 +250,7 @@ func TestSubjects_CanBeChosenByTheirNames(t *testing.T) {
 	if diff := cmp.Diff(subjects(), chosen); err != nil || diff != "" {
 		t.Errorf("choose = %v\n%s", err, diff)
 	}
-	for _, s := range chosen { // an image's repository
+	for _, s := range chosen { // the repository of an image contains the name of its case
 		if reference := s.references(method{tag: "local"})[0]; !strings.HasPrefix(reference, "bench/") || strings.ToLower(reference) != reference {
 			t.Errorf("the image of %s is %s, want a reference in lower case below bench/", s.Name, reference)
 		}

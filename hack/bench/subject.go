@@ -19,7 +19,7 @@ type subject struct {
 	Images    int // number of images; they share a base
 	Base      int // size of the base in megabytes; it has three layers
 	Top       int // size in megabytes of the layer that each image adds to the base, and that a rebuild changes
-	Files     int // number of files in the base; 0 for few files of 1 and 8 MB
+	Files     int // number of files in the base; 0 for a few files of 1 and 8 MB
 	Scenarios []string
 }
 
@@ -153,11 +153,11 @@ func fill(directory string, size int64, seed string) error {
 	return nil
 }
 
-// filesPerDirectory is the number of small files in a directory, like in directories of Node.js and Python packages.
+// filesPerDirectory is the number of small files in each directory, which is typical of Node.js and Python packages.
 const filesPerDirectory = 10
 
-// fillSmall fills a directory with small files of size bytes in total; half of them are compressible. The smallest has half of the
-// average size, and the largest one and a half times the average. The same seed produces the same bytes.
+// fillSmall fills a directory with small files, whose total size is size bytes. Half of the files are compressible. The smallest file
+// has half the average size, and the largest has one and a half times the average size. The same seed produces the same bytes.
 func fillSmall(directory string, size int64, files int, seed string) error {
 	var key [32]byte
 	copy(key[:], seed)

@@ -23,7 +23,7 @@ func (r *results) table() string {
 	return w.String()
 }
 
-// timesTable writes a table of times. row returns its cells after those of the methods.
+// timesTable writes a table of times. row returns the figure to show and the cells that follow those of the methods.
 func (r *results) timesTable(w *strings.Builder, title string, columns []string, row func(name, scenario string) (figure string, cells []string)) {
 	header := append([]string{"case", "", "`kind load`", "`docker push` + pull", "`--link=off`", "linked"}, columns...)
 	header = append(header, "`kind load` / `--link=off`", "`kind load` / linked", "runs")
@@ -45,13 +45,14 @@ func (r *results) timesTable(w *strings.Builder, title string, columns []string,
 	}
 }
 
-// deliveryRow returns the floor.
+// deliveryRow returns the cell with the floor.
 func (r *results) deliveryRow(name, scenario string) (figure string, cells []string) {
 	lowest, _ := r.median(name, scenario, floor, "delivery")
 	return "delivery", []string{seconds(lowest)}
 }
 
-// runningRow returns the time of a pod whose image the node has, and how much longer a linked pod takes.
+// runningRow returns the cells with the time of a pod whose image the node has, and with how much longer a pod takes whose image is
+// linked.
 func (r *results) runningRow(name, scenario string) (figure string, cells []string) {
 	least, _ := r.median(name, first, present, "running") // it is the same for all scenarios
 	own, _ := r.median(name, scenario, linked, "running")
@@ -61,7 +62,7 @@ func (r *results) runningRow(name, scenario string) (figure string, cells []stri
 	return "running", []string{seconds(least), fmt.Sprintf("%+.2f", own-least)}
 }
 
-// diskTable writes the table of the disk space, unless nothing was measured.
+// diskTable writes the table of disk space, unless none was measured.
 func (r *results) diskTable(w *strings.Builder) {
 	if len(r.Disk) == 0 {
 		return
@@ -84,7 +85,7 @@ const none = "–"
 
 func seconds(s float64) string { return orNone(s, "%.2f") }
 
-// times returns how many times as fast own is.
+// times returns how many times as fast own is as other.
 func times(other, own float64) string {
 	if own == 0 {
 		return none

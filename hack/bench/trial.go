@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// The pauses before a measurement. If the files of a case are many, their removal slows down ext4 for a minute.
+// The pauses before a measurement. If a case has many files, removing them slows down ext4 for a minute.
 const (
 	pause     = 2 * time.Second
 	longPause = time.Minute
@@ -22,8 +22,8 @@ type trial struct {
 	round   int
 }
 
-// deliver measures how long the delivery of the images to a node takes. It uploads them first unless references are given. A
-// method that links layers is never given any: the lookup is a part of every delivery.
+// deliver measures how long it takes to deliver the images to a node. It uploads them first unless references are given. If the method
+// links layers, deliver ignores the references, because every delivery includes the lookup.
 func (p *trial) deliver(ctx context.Context, scenario, node string, references []string) ([]string, error) {
 	if p.method.link == linkAuto {
 		references = nil
@@ -48,8 +48,8 @@ func (p *trial) deliver(ctx context.Context, scenario, node string, references [
 	return references, err
 }
 
-// deliverFirst measures the first delivery, and the disk space that the image then takes on the node. It fails if the layers should
-// have been linked, but were pulled.
+// deliverFirst measures the first delivery, and the disk space that the image then takes on the node. It fails if layers were pulled
+// that should have been linked.
 func (p *trial) deliverFirst(ctx context.Context) (references []string, err error) {
 	if p.subject.Images > 1 {
 		return p.deliver(ctx, first, worker, nil)
@@ -95,7 +95,7 @@ func (p *trial) run(ctx context.Context, scenario string, references []string, p
 	return p.measure(ctx, scenario, "running", func() error { return p.runPod(ctx, image, p.method.onDemand) })
 }
 
-// runPresent measures the time until a pod runs whose image the node has. The webhook does nothing with that pod.
+// runPresent measures how long it takes until a pod runs if the node already has its image. The webhook ignores the pod.
 func (p *trial) runPresent(ctx context.Context, reference string) error {
 	if _, err := p.inNode(ctx, worker, "crictl inspecti -q "+reference); err != nil {
 		return err
@@ -107,7 +107,7 @@ func (p *trial) runPresent(ctx context.Context, reference string) error {
 	return baseline.measure(ctx, first, "running", func() error { return p.runPod(ctx, reference, false) })
 }
 
-// measure records how long action takes. Afterwards it waits for the push of what action promised.
+// measure records how long action takes. It then waits until the images that action promised have been pushed.
 func (p *trial) measure(ctx context.Context, scenario, figure string, action func() error) error {
 	if err := errors.Join(p.warm(ctx, p.subject.references(p.method)), p.settle(ctx, p.subject.pause())); err != nil {
 		return err

@@ -22,7 +22,7 @@ type Client struct {
 	fetched time.Time // when the layout was fetched
 	// manifests maps the IDs of images in the containerd image store to the digests of their image manifests.
 	manifests map[digest.Digest]digest.Digest
-	// sizes are the sizes in bytes of uncompressed layers by diffID.
+	// sizes maps the diffIDs of layers to the sizes of the uncompressed layers in bytes.
 	sizes map[digest.Digest]int64
 }
 

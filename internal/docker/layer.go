@@ -10,9 +10,9 @@ import (
 	"github.com/opencontainers/go-digest"
 )
 
-// LayerDirectory returns the directory with the files of the layer with that chainID, with the whiteouts and extended attributes
-// of overlayfs. Docker may remove it at any time; until it does, LayerDirectory returns it again. The error wraps fs.ErrNotExist
-// if the daemon has no such layer, or the error of Shared if no layer can be shared.
+// LayerDirectory returns the directory that contains the files of the layer with that chainID, in overlayfs's format. Docker may
+// remove the directory at any time; as long as LayerDirectory still returns it, the directory is complete. The error wraps
+// fs.ErrNotExist if the daemon has no such layer, or the error of Shared if no layer can be shared.
 func (c *Client) LayerDirectory(ctx context.Context, chain digest.Digest) (string, error) {
 	layout, err := c.layout(ctx)
 	if err != nil {
@@ -24,7 +24,7 @@ func (c *Client) LayerDirectory(ctx context.Context, chain digest.Digest) (strin
 	return layerDirectory(layout.root, chain)
 }
 
-// LayersDirectory returns the directory that has the directories of all layers. The error is that of Shared.
+// LayersDirectory returns the directory that contains the directories of all layers. Its error is that of Shared.
 func (c *Client) LayersDirectory(ctx context.Context) (string, error) {
 	layout, err := c.layout(ctx)
 	if err != nil {
@@ -33,13 +33,13 @@ func (c *Client) LayersDirectory(ctx context.Context) (string, error) {
 	return filepath.Join(layout.root, "overlay2"), layout.unshared
 }
 
-// layerDirectory returns the directory of a layer of the overlay2 driver. The daemon registers a layer only when its directory
+// layerDirectory returns a layer's directory of the overlay2 driver. The daemon registers a layer only when its directory
 // is complete, and removes the registration before the directory.
 func layerDirectory(root string, chain digest.Digest) (string, error) {
 	if err := chain.Validate(); err != nil {
 		return "", fmt.Errorf("layer %q: %w", chain, err)
 	}
-	cacheID, err := os.ReadFile(filepath.Join(metadataDirectory(root, chain), "cache-id")) // #nosec G304 -- a digest names no other directory
+	cacheID, err := os.ReadFile(filepath.Join(metadataDirectory(root, chain), "cache-id")) // #nosec G304 -- a digest cannot name another directory
 	if err != nil {
 		return "", err
 	}
@@ -50,7 +50,7 @@ func layerDirectory(root string, chain digest.Digest) (string, error) {
 	return filepath.Join(root, "overlay2", name, "diff"), nil
 }
 
-// metadataDirectory returns the directory with what the overlay2 driver records about a layer.
+// metadataDirectory returns the directory that contains what the daemon records about a layer.
 func metadataDirectory(root string, chain digest.Digest) string {
 	return filepath.Join(root, "image/overlay2/layerdb/sha256", chain.Encoded())
 }

@@ -48,7 +48,7 @@ func TestLayerDirectory_ReturnsErrNotExistForUnknownLayers(t *testing.T) {
 	}
 	for name, chain := range map[string]digest.Digest{
 		"a removed layer":           o.chain(1),
-		"a diffID that no chain is": o.built.Layers[1].Digest,
+		"a diffID that is no chain": o.built.Layers[1].Digest,
 		"an unknown layer":          digest.FromString("unknown"),
 	} {
 		if directory, err := client.LayerDirectory(t.Context(), chain); !errors.Is(err, fs.ErrNotExist) {

@@ -31,13 +31,13 @@ func NewLayout(info system.Info) Layout {
 	}
 }
 
-// Why another overlayfs cannot share the directories of the daemon's layers.
+// The reasons why another overlayfs cannot share the directories of the daemon's layers.
 var (
-	// ErrStorageDriver means that the daemon has no directories with layers as overlayfs needs them.
-	ErrStorageDriver = errors.New("the Docker daemon does not store layers by overlay2")
+	// ErrStorageDriver means that the daemon does not store layers as directories that overlayfs can use.
+	ErrStorageDriver = errors.New("the Docker daemon does not store layers with overlay2")
 	// ErrOverlayFeature means that a directory may depend on the directories of lower layers.
-	ErrOverlayFeature = errors.New("the Docker daemon uses metacopy or redirect_dir of overlayfs")
-	// ErrRemappedUsers means that the files have other owners than in the image.
+	ErrOverlayFeature = errors.New("the Docker daemon uses overlayfs's metacopy or redirect_dir")
+	// ErrRemappedUsers means that the files' owners differ from those in the image.
 	ErrRemappedUsers = errors.New("the Docker daemon runs containers in a user namespace")
 )
 
@@ -52,9 +52,9 @@ func unshared(info system.Info) error {
 	case slices.ContainsFunc(info.SecurityOptions, remapped):
 		return ErrRemappedUsers
 	case info.Driver != "overlay2":
-		return fmt.Errorf("%w but by %s", ErrStorageDriver, info.Driver)
+		return fmt.Errorf("%w but with %s", ErrStorageDriver, info.Driver)
 	case slices.Contains(info.DriverStatus, [2]string{"Using metacopy", "true"}),
-		slices.Contains(info.DriverStatus, [2]string{"Native Overlay Diff", "false"}): // so with redirect_dir
+		slices.Contains(info.DriverStatus, [2]string{"Native Overlay Diff", "false"}): // as with redirect_dir
 		return ErrOverlayFeature
 	}
 	return nil

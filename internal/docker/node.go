@@ -11,12 +11,12 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// clusterLabel is the label of kind's nodes with the name of their cluster.
+// clusterLabel is the label of kind's nodes whose value is the name of their cluster.
 const clusterLabel = "io.x-k8s.kind.cluster"
 
 // Node is the running container of a kind node.
 type Node struct {
-	// Name is the container's name, and Cluster that of the kind cluster.
+	// Name is the container's name, and Cluster is the kind cluster's name.
 	Name, Cluster string
 	// PID is the ID of the container's first process in the host's PID namespace.
 	PID int
@@ -54,10 +54,10 @@ func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
 	return nodes, nil
 }
 
-// HostPath returns the path on the daemon's host of a file on one of the node's mounts, and false if it is on none. It is given
-// an absolute path, and follows no symbolic links.
+// HostPath returns where on the daemon's host a file of the node is. file is an absolute path on the node. If it is on none of the
+// node's mounts, HostPath returns false. It does not follow symbolic links.
 func (n Node) HostPath(file string) (string, bool) {
-	file = path.Clean(file) // so that ".." leads out of no mount
+	file = path.Clean(file) // so that ".." cannot lead out of a mount
 	var longest container.MountPoint
 	for _, m := range n.mounts {
 		below := file == m.Destination || strings.HasPrefix(file, strings.TrimSuffix(m.Destination, "/")+"/")

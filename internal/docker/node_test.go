@@ -23,7 +23,7 @@ func addNode(daemon *enginetest.Daemon, name string, pid int) *enginetest.Contai
 	return added
 }
 
-// nodes returns the daemon's nodes in the order of their names.
+// nodes returns the daemon's nodes, sorted by name.
 func nodes(t *testing.T, daemon *enginetest.Daemon) []docker.Node {
 	t.Helper()
 	client, err := docker.New(daemon.Host())
@@ -75,7 +75,7 @@ func TestNodes_SkipsANodeThatHasJustStopped(t *testing.T) {
 		return 0, ""
 	}
 	if got := nodes(t, daemon); len(got) != 1 || got[0].Name != "stays" {
-		t.Errorf("Nodes = %+v, want only the one that stays", got)
+		t.Errorf("Nodes = %+v, want only the one that still runs", got)
 	}
 }
 

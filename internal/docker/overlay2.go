@@ -65,7 +65,7 @@ func (o overlay2) openLayer(chain digest.Digest) (*layerReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	split, err := os.Open(filepath.Join(metadataDirectory(o.root, chain), "tar-split.json.gz")) // #nosec G304 -- a digest names no other directory
+	split, err := os.Open(filepath.Join(metadataDirectory(o.root, chain), "tar-split.json.gz")) // #nosec G304 -- a digest cannot name another directory
 	if err != nil {
 		return nil, err
 	}

@@ -17,9 +17,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Sizes returns the sizes in bytes of the image's config and uncompressed layers, without reading the files of the layers: it adds
-// up what Docker recorded about each layer's tar. It returns nil for an image of the containerd image store, whose manifest has
-// the sizes.
+// Sizes returns the sizes of the image's config and uncompressed layers in bytes. It does not read the layers' files, but adds up the
+// sizes that Docker recorded for each layer's tar. For an image in the containerd image store it returns nil, because the image's
+// manifest has the sizes.
 func (c *Client) Sizes(ctx context.Context, image Image) (map[digest.Digest]int64, error) {
 	if image.Containerd {
 		return nil, nil
@@ -29,7 +29,7 @@ func (c *Client) Sizes(ctx context.Context, image Image) (map[digest.Digest]int6
 		return nil, err
 	}
 	if layout.driver != "overlay2" {
-		return nil, fmt.Errorf("%w but by %s", ErrStorageDriver, layout.driver)
+		return nil, fmt.Errorf("%w but with %s", ErrStorageDriver, layout.driver)
 	}
 	config, err := os.Stat(filepath.Join(layout.root, "image/overlay2/imagedb/content/sha256", image.ID.Encoded()))
 	if err != nil {
@@ -71,12 +71,12 @@ func (c *Client) layerSize(ctx context.Context, root string, diffID, chain diges
 	return size, nil
 }
 
-// maxSizes is how many sizes of layers are remembered.
+// maxSizes is how many layer sizes are remembered.
 const maxSizes = 4096
 
-// sumTarSplit returns the size in bytes of the tar that a record of tar-split describes.
+// sumTarSplit returns the size in bytes of the tar that a tar-split record describes.
 func sumTarSplit(ctx context.Context, path string) (size int64, err error) {
-	file, err := os.Open(path) // #nosec G304 -- a digest names no other directory
+	file, err := os.Open(path) // #nosec G304 -- a digest cannot name another directory
 	if err != nil {
 		return 0, err
 	}

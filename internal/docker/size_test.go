@@ -23,7 +23,7 @@ type overlaid struct {
 	built  dockertest.Image
 }
 
-// newOverlaid returns a daemon with an image of those layers.
+// newOverlaid returns a daemon with an image that has those layers.
 func newOverlaid(t *testing.T, layers ...dockertest.Blob) overlaid {
 	t.Helper()
 	o := overlaid{dockertest.NewEngine(t), t.TempDir(), dockertest.NewImage("a", layers...)}

@@ -64,7 +64,7 @@ func (e *Engine) SetDriver(name string) {
 	e.driver = name
 }
 
-// UseOverlay2 makes the daemon report the driver overlay2 and the data directory root. StoreImage writes images to it.
+// UseOverlay2 makes the daemon report the driver overlay2 and the data directory root. StoreImage writes images to root.
 func (e *Engine) UseOverlay2(root string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -37,7 +37,7 @@ func StoreImage(t testing.TB, root string, image Image) {
 }
 
 // StoreLayer writes a layer to Docker's data directory root: the regular files of its tar, and tar-split's record of the tar.
-// below are the diffIDs of the layers below it. The layer's directory is named for the first 8 digits of its chainID.
+// below contains the diffIDs of the lower layers. The layer's directory is named after the first 8 digits of its chainID.
 func StoreLayer(t testing.TB, root string, below []digest.Digest, layer []byte) {
 	t.Helper()
 	var record bytes.Buffer

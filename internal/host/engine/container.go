@@ -42,11 +42,11 @@ type Container struct {
 	// Capabilities are the container's only capabilities. A container with a chosen image has Docker's default capabilities
 	// instead.
 	Capabilities []string
-	// Writes is a directory of the daemon's host that is mounted at the same path, without the file systems mounted
+	// Writes is a directory of the daemon's host that is mounted writable at the same path, without the file systems mounted
 	// below it; "" for none.
 	Writes string `json:",omitempty"`
-	// HostProcesses lets the container see the host's processes and open their files. It turns off what a security module
-	// (AppArmor, SELinux) would forbid the container.
+	// HostProcesses lets the container see the host's processes and open their files. It turns off the restrictions that a
+	// security module (AppArmor, SELinux) would impose on the container.
 	HostProcesses bool `json:",omitempty"`
 	// HostUsers makes the container's root the same user as root on the daemon's host, even if the daemon remaps users.
 	HostUsers bool
@@ -111,11 +111,11 @@ func (c Container) hostConfig() (*container.HostConfig, network.PortSet, error) 
 	return settings, network.PortSet{port: {}}, nil
 }
 
-// bind returns the mount of a directory of the daemon's host at the same path.
+// bind returns the mount that shows a directory of the daemon's host at the same path in the container.
 func bind(directory string, readOnly bool) mount.Mount {
 	return mount.Mount{
 		Type: mount.TypeBind, Source: directory, Target: directory, ReadOnly: readOnly,
-		// A recursive mount would keep other containers' file systems busy, and Docker could not unmount them.
+		// A recursive mount would keep other containers' file systems busy, so that Docker could not unmount them.
 		BindOptions: &mount.BindOptions{NonRecursive: true},
 	}
 }

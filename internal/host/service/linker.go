@@ -11,7 +11,7 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
-// linkOff is the value of config.LinkVariable, and of the flag --link, with which nodes pull every layer.
+// linkOff is the value of config.LinkVariable and of the flag --link that makes nodes pull every layer.
 const linkOff = "off"
 
 // Linker is the linker's container.
@@ -20,10 +20,10 @@ type Linker struct {
 	pusher *Pusher
 }
 
-// NewLinker returns the linker beside the pusher.
+// NewLinker returns the linker that the pusher uses.
 func NewLinker(pusher *Pusher) *Linker { return &Linker{engine: pusher.engine, pusher: pusher} }
 
-// Step returns the step that starts the linker, or removes it if nothing asks it.
+// Step returns the step that starts the linker, or removes it if it is not used.
 func (l *Linker) Step() step.Step {
 	return step.Step{Name: "linker", Check: l.check, Apply: l.apply, Undo: l.undo}
 }
@@ -39,10 +39,10 @@ func (l *Linker) container(ctx context.Context) (engine.Container, error) {
 		Command: []string{"--socket", config.LinkerSocket, "--docker-host", "unix://" + dockerSocket},
 		Env:     []string{"GOMEMLIMIT=48MiB"},
 		Mounts:  []string{registrySocketMount, l.engine.Socket + ":" + dockerSocket},
-		// A hard link needs both ends in one mount: the layers of the daemon, and the nodes' volumes.
+		// The daemon's layers and the nodes' volumes must be on the same mount, because a hard link cannot cross mounts.
 		Writes: l.engine.Layout.Root(),
-		// It finds containerd's socket through the node's first process (SYS_PTRACE), and sets owners, modes and trusted.overlay.*
-		// of directories.
+		// The linker reaches containerd's socket through the node's first process (SYS_PTRACE). It sets directories' owners, modes
+		// and trusted.overlay.* attributes.
 		HostProcesses: true, HostUsers: true,
 		Capabilities: []string{"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETFCAP", "SYS_ADMIN", "SYS_PTRACE"},
 	}, nil
@@ -57,7 +57,7 @@ func (l *Linker) unused(ctx context.Context) (string, error) {
 	case l.pusher.link == linkOff:
 		return "--link=off", nil
 	case !carried:
-		return "only the registry that setup carries asks for links", nil
+		return "only the registry that setup carries can have layers linked", nil
 	case l.engine.Virtual:
 		return "Docker runs in a virtual machine", nil
 	}
@@ -94,7 +94,7 @@ func (l *Linker) check(ctx context.Context) (step.State, error) {
 	return state, err
 }
 
-// nodes describes which nodes can be given layers. Any other node pulls them, so no answer is a fault.
+// nodes describes which nodes can be given layers. Other nodes pull them, so nothing that it describes is a fault.
 func (l *Linker) nodes(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()

@@ -23,8 +23,8 @@ type Pusher struct {
 	link     string // linkOff, or ""
 }
 
-// OpenPusher returns the pusher that pushes to the registry. link is auto, off or "". If the user did not choose rules, or if link
-// is "", the pusher keeps the existing container's choice.
+// OpenPusher returns the pusher that pushes to the registry. link is auto, off or "". If the user did not choose rules, the
+// pusher keeps the existing container's rules. If link is "", it keeps the existing container's setting.
 func OpenPusher(ctx context.Context, registry *Registry, rules Rules, link string) (*Pusher, error) {
 	p := &Pusher{engine: registry.engine, registry: registry, rules: rules.document}
 	if link == linkOff {
@@ -69,7 +69,7 @@ func (p *Pusher) container(ctx context.Context) (engine.Container, error) {
 		"pusher", "--certs", certsDir, "--docker-host", "unix://" + dockerSocket, "--registry", registry, "--registry-host", p.registry.Host(),
 	}
 	if len(mounts) > 0 && p.link != linkOff {
-		command = append(command, "--linker", config.LinkerSocket) // if none listens there, every image is pushed
+		command = append(command, "--linker", config.LinkerSocket) // if no linker listens there, every image is pushed
 	}
 	return engine.Container{
 		Name: config.PusherContainer, Image: id, Network: p.engine.Network.Name, FromTop: pusherFromTop,
@@ -85,7 +85,7 @@ func (p *Pusher) container(ctx context.Context) (engine.Container, error) {
 	}, nil
 }
 
-// environment returns the environment of the container.
+// environment returns the container's environment variables.
 func (p *Pusher) environment() []string {
 	environment := append([]string{"GOMEMLIMIT=48MiB"}, p.rulesEnv()...)
 	if p.link != "" {
@@ -181,7 +181,7 @@ func (p *Pusher) Connect(ctx context.Context) (*pusher.Client, error) {
 	return p.dial(ctx)
 }
 
-// dial returns a client of the pusher without checking the pusher.
+// dial returns a client of the pusher, without checking that the pusher answers.
 func (p *Pusher) dial(ctx context.Context) (*pusher.Client, error) {
 	found, err := p.engine.Find(ctx, config.PusherContainer)
 	if err != nil {

@@ -13,18 +13,18 @@ import (
 	"github.com/opencontainers/image-spec/identity"
 )
 
-// errBroken is the error of an image that is never linked.
+// errBroken is the error for an image whose layers are broken.
 var errBroken = errors.New("a push found that the content of the image's layers does not match their digests")
 
-// broken are the layers that are never linked. It is safe for concurrent use.
+// broken is the set of layers that are never linked. It is safe for concurrent use.
 type broken struct {
-	file string // with a chainID per line
+	file string // has one chainID per line
 
 	mu     sync.Mutex
 	chains []digest.Digest
 }
 
-// readBroken reads the layers from the file, which need not exist.
+// readBroken reads the layers from a file, which need not exist.
 func readBroken(file string) (*broken, error) {
 	content, err := os.ReadFile(file) // #nosec G304 -- the operator names the file
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -44,7 +44,7 @@ func (b *broken) any(chains []digest.Digest) bool {
 	return slices.ContainsFunc(chains, func(chain digest.Digest) bool { return slices.Contains(b.chains, chain) })
 }
 
-// add adds layers.
+// add adds layers, and writes the file.
 func (b *broken) add(chains []digest.Digest) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -66,7 +66,7 @@ func (b *broken) add(chains []digest.Digest) error {
 	return nil
 }
 
-// Break has the layers with those diffIDs never linked again.
+// Break makes sure that the layers with those diffIDs are never linked again.
 func (l *Linker) Break(diffIDs []digest.Digest) error {
-	return l.broken.add(identity.ChainIDs(slices.Clone(diffIDs))) // it overwrites its argument
+	return l.broken.add(identity.ChainIDs(slices.Clone(diffIDs))) // ChainIDs overwrites its argument
 }

@@ -24,14 +24,14 @@ const (
 	kubernetesNamespace = "k8s.io"
 	// snapshotter is containerd's default snapshotter, the only one whose snapshots have the layout of Docker's layers.
 	snapshotter = "overlayfs"
-	// leaseTime is how long a linked layer is kept before a pull uses it.
+	// leaseTime is how long a linked layer is kept if no pull uses it.
 	leaseTime = 15 * time.Minute
 )
 
-// The labels of containerd's garbage collector (https://github.com/containerd/containerd/blob/main/docs/garbage-collection.md).
+// expireLabel is a label for containerd's garbage collector (https://github.com/containerd/containerd/blob/main/docs/garbage-collection.md).
 const expireLabel = "containerd.io/gc.expire"
 
-// containerd is a client of a containerd's snapshots in one namespace.
+// containerd is a client for a containerd's snapshots in one namespace.
 type containerd struct {
 	connection *grpc.ClientConn
 	snapshots  snapshotsapi.SnapshotsClient
@@ -58,8 +58,8 @@ func (c *containerd) in(ctx context.Context) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "containerd-namespace", c.namespace)
 }
 
-// lease returns the context of requests whose new snapshots are kept for leaseTime, used or not. It
-// hides the lease of another containerd, because containerd takes the first.
+// lease returns a context for requests. Snapshots that they create are kept for leaseTime, whether they are used or not. A lease of
+// another containerd comes second in the context, because containerd uses only the first.
 func (c *containerd) lease(ctx context.Context) (context.Context, error) {
 	id := "kind-local-registry-" + rand.Text()
 	_, err := c.leases.Create(c.in(ctx), &leasesapi.CreateRequest{
@@ -72,7 +72,7 @@ func (c *containerd) lease(ctx context.Context) (context.Context, error) {
 	return metadata.NewOutgoingContext(ctx, metadata.Join(metadata.Pairs("containerd-lease", id), sent)), nil
 }
 
-// has reports whether there is a committed snapshot of that name.
+// has reports whether there is a committed snapshot with that name.
 func (c *containerd) has(ctx context.Context, name string) (bool, error) {
 	found, err := c.snapshots.Stat(c.in(ctx), &snapshotsapi.StatSnapshotRequest{Snapshotter: snapshotter, Key: name})
 	switch {
@@ -84,7 +84,7 @@ func (c *containerd) has(ctx context.Context, name string) (bool, error) {
 	return found.GetInfo().GetKind() == snapshotsapi.Kind_COMMITTED, nil
 }
 
-// usesOverlay reports whether the node keeps its images in the overlayfs snapshotter. A kind node is never without images.
+// usesOverlay reports whether the node keeps its images in the overlayfs snapshotter. A kind node always has images.
 func (c *containerd) usesOverlay(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -94,7 +94,7 @@ func (c *containerd) usesOverlay(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("listing snapshots: %w", err)
 	}
-	first, err := list.Recv() // it ends immediately if there are none, or no such snapshotter
+	first, err := list.Recv() // the list is empty if there are no snapshots, or no such snapshotter
 	switch status.Code(err) {
 	case codes.OK:
 		return len(first.GetInfo()) > 0, nil
@@ -104,8 +104,8 @@ func (c *containerd) usesOverlay(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// prepare creates a snapshot on top of parent, which is "" for the lowest layer, and returns the path of its directory on the
-// node.
+// prepare creates a snapshot on top of parent, which is "" for the lowest layer. It returns the path of the snapshot's directory on
+// the node.
 func (c *containerd) prepare(ctx context.Context, key, parent string) (directory string, err error) {
 	prepared, err := c.snapshots.Prepare(c.in(ctx), &snapshotsapi.PrepareSnapshotRequest{
 		Snapshotter: snapshotter, Key: key, Parent: parent,
@@ -116,7 +116,7 @@ func (c *containerd) prepare(ctx context.Context, key, parent string) (directory
 	return upperDirectory(prepared.GetMounts())
 }
 
-// view holds a committed snapshot until release is called, and returns the path of its directory.
+// view keeps a committed snapshot until release is called, and returns the path of the snapshot's directory on the node.
 func (c *containerd) view(ctx context.Context, name string) (directory string, release func(), err error) {
 	key := "kind-local-registry-view-" + rand.Text()
 	viewed, err := c.snapshots.View(c.in(ctx), &snapshotsapi.ViewSnapshotRequest{Snapshotter: snapshotter, Key: key, Parent: name})
@@ -126,7 +126,7 @@ func (c *containerd) view(ctx context.Context, name string) (directory string, r
 	release = func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
 		defer cancel()
-		_ = c.remove(ctx, key) // the lease's end removes it otherwise
+		_ = c.remove(ctx, key) // on an error, the view is removed when the lease ends
 	}
 	if directory, err = lowestDirectory(viewed.GetMounts()); err != nil {
 		release()
@@ -134,7 +134,7 @@ func (c *containerd) view(ctx context.Context, name string) (directory string, r
 	return directory, release, err
 }
 
-// commit makes the prepared snapshot a committed one of that name. It succeeds if another client has just committed it.
+// commit commits a prepared snapshot under that name. It also succeeds if another client has just committed one.
 func (c *containerd) commit(ctx context.Context, key string, name digest.Digest) error {
 	_, err := c.snapshots.Commit(c.in(ctx), &snapshotsapi.CommitSnapshotRequest{
 		Snapshotter: snapshotter, Key: key, Name: name.String(),
@@ -157,17 +157,17 @@ func (c *containerd) remove(ctx context.Context, key string) error {
 	return nil
 }
 
-// errNotOverlay is the error of a snapshot whose mounts are not those of the overlayfs snapshotter.
-var errNotOverlay = errors.New("the snapshot is not a directory of overlayfs")
+// errNotOverlay is the error for a snapshot that is not from the overlayfs snapshotter.
+var errNotOverlay = errors.New("the snapshot is not an overlayfs directory")
 
-// upperDirectory returns the directory that mounts of a prepared snapshot write to: the source of the bind mount of a lowest
-// layer, or upperdir.
+// upperDirectory returns the directory that the mounts of a prepared snapshot write to. For a lowest layer, this is the source of the
+// bind mount; for any other, it is upperdir.
 func upperDirectory(mounts []*types.Mount) (string, error) {
 	return mountDirectory(mounts, "upperdir=")
 }
 
-// lowestDirectory returns the directory of the snapshot itself in the mounts of a view on it: the source of the bind mount of
-// a lowest layer, or the first lowerdir.
+// lowestDirectory returns a snapshot's own directory, given the mounts of a view of it. For a lowest layer, this is the source of the
+// bind mount; for any other, it is the first lowerdir.
 func lowestDirectory(mounts []*types.Mount) (string, error) {
 	found, err := mountDirectory(mounts, "lowerdir=")
 	first, _, _ := strings.Cut(found, ":")

@@ -1,9 +1,9 @@
-// Package link gives a kind node the layers of an image without copying a byte: as hard links to the files that the Docker
-// daemon, or another node, already has on the same file system.
+// Package link gives a kind node the layers of an image as hard links to files that the Docker daemon or another node already has on
+// the same file system.
 //
-// A committed snapshot whose name is a layer's chainID is never fetched or unpacked by the node's containerd
+// A node's containerd never fetches or unpacks a layer if it has a committed snapshot whose name is the layer's chainID
 // (https://github.com/containerd/containerd/blob/v2.3.4/core/unpack/unpacker.go). So a Linker prepares a snapshot for each
-// layer, fills its directory with hard links, makes it durable, and commits it. Every failure leaves the layer to the pull.
+// layer, fills its directory with hard links, makes it durable, and commits it. If any of this fails, the node pulls the layer.
 //
-// Nothing in a container can change the shared files: overlayfs copies a file before it changes it.
+// A container cannot change the shared files, because overlayfs copies a file before it changes it.
 package link

@@ -109,7 +109,7 @@ func TestMakeDurable_SurvivesPowerFailure(t *testing.T) {
 	}
 	want := describe(t, source)
 	if diff := cmp.Diff(want, describe(t, filepath.Join(disk.crash(t).directory, "empty"))); diff == "" {
-		t.Error("the files are there without makeDurable, so this test shows nothing")
+		t.Error("the files are there without makeDurable, so this test proves nothing")
 	}
 	for round := range 4 { // the copied content may be on the disk by chance
 		target := filepath.Join(disk.directory, fmt.Sprint(round))
@@ -124,7 +124,8 @@ func TestMakeDurable_SurvivesPowerFailure(t *testing.T) {
 	}
 }
 
-// makeDurable depends on it on xfs, whose fsync does nothing for a directory that the journal has already committed.
+// TestLinkTree_ChangesTopDirectoryLast tests what makeDurable depends on. On xfs, fsync does nothing for a directory whose changes the
+// journal has already committed.
 func TestLinkTree_ChangesTopDirectoryLast(t *testing.T) {
 	t.Parallel()
 	source := t.TempDir()

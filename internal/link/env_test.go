@@ -26,7 +26,7 @@ type env struct {
 	linker *Linker
 }
 
-// newEnv returns a host without nodes and images.
+// newEnv returns a host without nodes or images.
 func newEnv(t *testing.T) *env {
 	t.Helper()
 	proc, err := os.MkdirTemp("", "proc") //nolint:usetesting // t.TempDir may be too long for a socket's address
@@ -51,7 +51,7 @@ func (e *env) newLinker(t *testing.T) *Linker {
 	return linker
 }
 
-// addNode adds a node whose /var is on a volume of the daemon. The IDs are 2 and above.
+// addNode adds a node whose /var is on a volume of the daemon. id is 2 or more.
 func (e *env) addNode(t *testing.T, id int) *fakeNode {
 	t.Helper()
 	return startNode(t, e.daemon, e.proc, id, filepath.Join(e.root, "volumes", string(rune('a'+id)), "_data"))
@@ -73,10 +73,10 @@ func (e *env) image(t *testing.T, layers ...string) (diffIDs, chains []digest.Di
 	return diffIDs, chains
 }
 
-// filesPerLayer is how many files each layer of an image has.
+// filesPerLayer is the number of files in each layer of an image.
 const filesPerLayer = 3
 
-// cacheID returns the file that registers a layer.
+// cacheID returns the path of the file that registers a layer.
 func (e *env) cacheID(chain digest.Digest) string {
 	return filepath.Join(e.root, "image/overlay2/layerdb/sha256", chain.Encoded(), "cache-id")
 }
@@ -99,8 +99,8 @@ func (e *env) remove(chains ...digest.Digest) error {
 // ignore is a progress function.
 func ignore(int64) {}
 
-// wantSnapshots fails the test unless the node has committed snapshots of those layers, each on top of the one before, and no
-// other snapshot but the one that each node has.
+// wantSnapshots fails the test unless the node has committed snapshots of those layers, each on top of the one before. The only other
+// snapshot may be the one that every node has.
 func wantSnapshots(t *testing.T, n *fakeNode, chains ...digest.Digest) {
 	t.Helper()
 	want := []string{"base"}
@@ -121,7 +121,7 @@ func wantSnapshots(t *testing.T, n *fakeNode, chains ...digest.Digest) {
 	wantNoneLeft(t, n)
 }
 
-// wantNoneLeft fails the test if the node has a snapshot that is not committed, or the directory of one.
+// wantNoneLeft fails the test if the node has an uncommitted snapshot, or the directory of one.
 func wantNoneLeft(t *testing.T, n *fakeNode) {
 	t.Helper()
 	if got := append(n.keys(snapshotsapi.Kind_ACTIVE), n.keys(snapshotsapi.Kind_VIEW)...); len(got) > 0 {
@@ -148,7 +148,7 @@ func (e *env) wantLayers(t *testing.T, n *fakeNode, chains ...digest.Digest) {
 	}
 }
 
-// wantLeases fails the test unless every lease has an end, at most leaseTime from now, and every linked snapshot has a lease.
+// wantLeases fails the test unless the node has that many leases, each ends within leaseTime, and every linked snapshot has one.
 func wantLeases(t *testing.T, n *fakeNode, want int) {
 	t.Helper()
 	n.mu.Lock()

@@ -31,13 +31,13 @@ import (
 // fakeNode is a kind node whose containerd has real directories, in the layout of the overlayfs snapshotter.
 type fakeNode struct {
 	name, address string
-	volume        string // the host's path of the node's /var
+	volume        string // the host path of the node's /var
 	container     *enginetest.Container
 	server        *grpc.Server
 
 	mu        sync.Mutex
 	snapshots map[string]fakeSnapshot // by key, or by name if committed
-	leases    map[string]time.Time    // by ID: their end; zero if they have none
+	leases    map[string]time.Time    // the end of each lease by ID; zero if it has none
 	made      int
 	before    func(ctx context.Context, method string) error // runs before each request, unless it is nil
 }
@@ -50,7 +50,7 @@ type fakeSnapshot struct {
 	lease  string
 }
 
-// startNode starts a node that ends with the test. The node's process has the ID pid below the directory proc.
+// startNode starts a node that ends with the test. In the directory proc, the node's first process has the ID pid.
 func startNode(t *testing.T, daemon *enginetest.Daemon, proc string, pid int, volume string) *fakeNode {
 	t.Helper()
 	n := &fakeNode{
@@ -89,10 +89,10 @@ func startNode(t *testing.T, daemon *enginetest.Daemon, proc string, pid int, vo
 	return n
 }
 
-// hostPath returns the host's path of a path below the node's /var.
+// hostPath returns the host path of a path below the node's /var.
 func (n *fakeNode) hostPath(name string) string { return filepath.Join(n.volume, name[len("/var"):]) }
 
-// admit runs before each request. Like containerd, it knows no other namespace, and no other lease than its own.
+// admit runs before each request. Like containerd, it refuses writes with an unknown lease. It also refuses any other namespace.
 func (n *fakeNode) admit(ctx context.Context, method string) error {
 	sent, _ := metadata.FromIncomingContext(ctx)
 	if got := sent.Get("containerd-namespace"); len(got) == 0 || got[0] != "k8s.io" {
@@ -113,7 +113,7 @@ func (n *fakeNode) admit(ctx context.Context, method string) error {
 	return nil
 }
 
-// leaseOf returns the lease of a request. Like containerd, it takes the first.
+// leaseOf returns the lease of a request. Like containerd, it uses the first one.
 func leaseOf(ctx context.Context) string {
 	sent, _ := metadata.FromIncomingContext(ctx)
 	if ids := sent.Get("containerd-lease"); len(ids) > 0 {
@@ -122,14 +122,14 @@ func leaseOf(ctx context.Context) string {
 	return ""
 }
 
-// onRequest has do run before each request.
+// onRequest makes do run before each request.
 func (n *fakeNode) onRequest(do func(ctx context.Context, method string) error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.before = do
 }
 
-// refuse has the node refuse a method.
+// refuse makes the node refuse a method.
 func (n *fakeNode) refuse(refused string, code codes.Code) {
 	n.onRequest(func(_ context.Context, method string) error {
 		if method == refused {
@@ -163,7 +163,7 @@ func (n *fakeNode) keys(kind snapshotsapi.Kind) []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(n.snapshots)), func(key string) bool { return n.snapshots[key].kind != kind })
 }
 
-// find returns a snapshot, and the host's path of its directory.
+// find returns a snapshot, and the host path of its directory.
 func (n *fakeNode) find(key string) (found fakeSnapshot, directory string, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -264,7 +264,7 @@ func (n fakeSnapshots) Stat(_ context.Context, r *snapshotsapi.StatSnapshotReque
 	return &snapshotsapi.StatSnapshotResponse{Info: &snapshotsapi.Info{Name: r.GetKey(), Kind: found.kind}}, nil
 }
 
-// List implements snapshotsapi.SnapshotsServer. It knows the filter for committed snapshots.
+// List implements snapshotsapi.SnapshotsServer. It supports only the filter for committed snapshots.
 func (n fakeSnapshots) List(r *snapshotsapi.ListSnapshotsRequest, s snapshotsapi.Snapshots_ListServer) error {
 	if r.GetSnapshotter() != "overlayfs" || !slices.Equal(r.GetFilters(), []string{"kind==committed"}) {
 		return status.Errorf(codes.InvalidArgument, "snapshotter %q, filters %q", r.GetSnapshotter(), r.GetFilters())

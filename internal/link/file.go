@@ -10,12 +10,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxCopy is the largest file, in bytes, that is copied where it can neither be linked nor cloned. A layer of larger files is
-// left to the pull.
+// maxCopy is the size in bytes of the largest file that is copied if it can be neither linked nor cloned. The node pulls a layer that
+// contains a larger file of this kind.
 const maxCopy = 1 << 20
 
-// errTooLarge is the error of a file that can neither be linked nor cloned.
-var errTooLarge = fmt.Errorf("it can neither be linked nor cloned, and has more than %d bytes", maxCopy)
+// errTooLarge is the error for a file that is too large to be copied.
+var errTooLarge = fmt.Errorf("it can be neither linked nor cloned, and has more than %d bytes", maxCopy)
 
 // openRegular opens a regular file relative to a directory. It returns nil for any other file.
 func openRegular(directory *os.File, name string) (*os.File, *unix.Stat_t, error) {
@@ -33,8 +33,8 @@ func openRegular(directory *os.File, name string) (*os.File, *unix.Stat_t, error
 	return os.NewFile(uintptr(fd), name), &status, nil
 }
 
-// copyFile makes name, in directory, a copy of the file: a clone that shares its blocks if the file system can (xfs and
-// btrfs), otherwise byte for byte.
+// copyFile creates name in directory as a copy of source. If the file system can clone files (xfs, btrfs), the copy shares the blocks
+// of source.
 func copyFile(source, directory *os.File, name string, size int64) (err error) {
 	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	fd, err := unix.Openat(int(directory.Fd()), name, flags, 0o600)
@@ -50,7 +50,7 @@ func copyFile(source, directory *os.File, name string, size int64) (err error) {
 		if _, err := io.Copy(target, source); err != nil {
 			return err
 		}
-		// Starts writing now; awaitWrites waits for the end.
+		// This starts writing to the disk; awaitWrites waits until it has ended.
 		if err := unix.SyncFileRange(fd, 0, 0, unix.SYNC_FILE_RANGE_WRITE); err != nil {
 			return err
 		}
@@ -58,8 +58,8 @@ func copyFile(source, directory *os.File, name string, size int64) (err error) {
 	return copyAttributes(source, target)
 }
 
-// copyAttributes copies owner, mode, extended attributes and times of a directory or regular file, in this order: a change of
-// the owner clears the set-user-ID bit and file capabilities, and every change could set the time.
+// copyAttributes copies owner, mode, extended attributes and times of a directory or regular file. It does so in this order, because
+// changing the owner clears the set-user-ID bit and file capabilities, and any change could set the times.
 func copyAttributes(from, to *os.File) error {
 	var status unix.Stat_t
 	if err := unix.Fstat(int(from.Fd()), &status); err != nil {
@@ -74,20 +74,20 @@ func copyAttributes(from, to *os.File) error {
 	if err := copyExtended(int(from.Fd()), int(to.Fd())); err != nil {
 		return err
 	}
-	// A path, because the package has no futimens. AT_EMPTY_PATH would need Linux 5.8.
+	// This needs a path, because package unix has no futimens, and AT_EMPTY_PATH would need Linux 5.8.
 	times := []unix.Timespec{status.Atim, status.Mtim}
 	return unix.UtimesNanoAt(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", to.Fd()), times, 0)
 }
 
-// copyExtended copies the extended attributes. Among them is trusted.overlay.opaque, with which overlayfs hides what the lower
-// layers have in a directory (https://docs.kernel.org/filesystems/overlayfs.html#whiteouts-and-opaque-directories).
+// copyExtended copies the extended attributes. Among them is trusted.overlay.opaque, with which overlayfs hides what
+// lower layers have in a directory (https://docs.kernel.org/filesystems/overlayfs.html#whiteouts-and-opaque-directories).
 func copyExtended(from, to int) error {
 	names, err := extended(func(buffer []byte) (int, error) { return unix.Flistxattr(from, buffer) })
 	if err != nil {
 		return fmt.Errorf("listing extended attributes: %w", err)
 	}
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(names), "\x00"), "\x00") {
-		if name == "" || name == "security.selinux" { // the label depends on the place, and the kernel sets it
+		if name == "" || name == "security.selinux" { // the kernel sets this label, which depends on the path
 			continue
 		}
 		value, err := extended(func(buffer []byte) (int, error) { return unix.Fgetxattr(from, name, buffer) })
@@ -101,7 +101,7 @@ func copyExtended(from, to int) error {
 	return nil
 }
 
-// extended reads a list or a value of extended attributes. A file system without them has none.
+// extended reads the list or a value of extended attributes. It returns nil if the file system does not support them.
 func extended(read func([]byte) (int, error)) ([]byte, error) {
 	for buffer := make([]byte, 256); ; buffer = make([]byte, 2*len(buffer)) {
 		n, err := read(buffer)

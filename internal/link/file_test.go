@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// elsewhere returns a directory on another file system than t.TempDir. It skips the test if it knows none.
+// elsewhere returns a directory on a different file system than t.TempDir. It skips the test if there is none.
 func elsewhere(t *testing.T) string {
 	t.Helper()
 	directory, err := os.MkdirTemp("/dev/shm", "link") //nolint:usetesting // another file system

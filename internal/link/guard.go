@@ -19,16 +19,16 @@ import (
 	"kind-local-registry/internal/link/linkapi"
 )
 
-// nodeSnapshots is the directory on a node with its snapshots.
+// nodeSnapshots is the directory of the snapshots on a node.
 const nodeSnapshots = "/var/lib/containerd/io.containerd.snapshotter.v1." + snapshotter + "/snapshots"
 
-// Check returns why an image with those layers cannot be linked, or the zero State if it can: the daemon must have every layer,
-// and a kind node that can be given layers.
+// Check returns why an image with those layers cannot be linked, or the zero State if it can. The daemon must have every layer, and
+// must run a kind node that can be given layers.
 func (l *Linker) Check(ctx context.Context, diffIDs []digest.Digest) linkapi.State {
 	if state := l.daemonState(ctx); state.Unlinkable != "" {
 		return state
 	}
-	chains := identity.ChainIDs(slices.Clone(diffIDs)) // it overwrites its argument
+	chains := identity.ChainIDs(slices.Clone(diffIDs)) // ChainIDs overwrites its argument
 	if l.broken.any(chains) {
 		return linkapi.State{Unlinkable: linkapi.Broken, Detail: errBroken.Error()}
 	}
@@ -51,7 +51,7 @@ func (l *Linker) Check(ctx context.Context, diffIDs []digest.Digest) linkapi.Sta
 	return last
 }
 
-// Nodes returns the daemon's kind nodes, and why each cannot be given layers.
+// Nodes returns the daemon's kind nodes, with the reasons why some cannot be given layers.
 func (l *Linker) Nodes(ctx context.Context) ([]linkapi.Node, error) {
 	all, err := l.nodes.list(ctx)
 	if err != nil {

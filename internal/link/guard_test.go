@@ -99,7 +99,7 @@ func wantEmptyOfTests(t *testing.T, e *env, n *fakeNode) {
 	}
 }
 
-// setInfo returns a change of what the daemon reports.
+// setInfo returns a function that changes what the daemon reports.
 func setInfo(driver string, status [2]string, security ...string) func(*testing.T, *env, *fakeNode) {
 	return func(_ *testing.T, e *env, _ *fakeNode) {
 		e.daemon.Info.Driver, e.daemon.Info.DriverStatus, e.daemon.Info.SecurityOptions = driver, [][2]string{status}, security

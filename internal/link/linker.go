@@ -18,7 +18,7 @@ import (
 	"kind-local-registry/internal/link/linkapi"
 )
 
-// removeTimeout is how long the removal of an incomplete snapshot may take.
+// removeTimeout is how long it may take to remove an incomplete snapshot.
 const removeTimeout = 10 * time.Second
 
 // Linker gives nodes the layers of images. It is safe for concurrent use.
@@ -29,8 +29,8 @@ type Linker struct {
 	layers coalesce.Group[struct{}, int64] // by node and chainID; the progress is the number of files since the last report
 }
 
-// NewLinker returns a linker of the daemon's layers to the kind nodes on the daemon. brokenFile is the path of the file in which
-// it remembers layers that are never linked; the file need not exist.
+// NewLinker returns a linker that gives the daemon's layers to the daemon's kind nodes. brokenFile is the path of the file in which it
+// remembers layers that are never linked. The file need not exist.
 func NewLinker(daemon *docker.Client, brokenFile string) (*Linker, error) {
 	known, err := readBroken(brokenFile)
 	if err != nil {
@@ -45,12 +45,12 @@ func (l *Linker) Close() {
 	l.nodes.close()
 }
 
-// ErrNoNode is the error of an address that is not that of a running kind node.
+// ErrNoNode is the error for an address that no running kind node has.
 var ErrNoNode = errors.New("no running kind node has this address")
 
-// Link gives the node at an IP address the layers with those diffIDs, lowest first. It calls progress with the number of files
-// linked so far, never concurrently, as long as there is progress; progress must not block. On an error the result tells which layers the node has: those
-// above are left to the pull. No layer is ever incomplete. An image that the node has takes no time.
+// Link gives the node at an IP address the layers with those diffIDs, lowest first. While there is progress, it calls progress with the
+// number of files linked so far. The calls are not concurrent, and must not block. Even on an error, the result tells which layers the
+// node has; the node pulls the others. A node never has an incomplete layer. If the node already has the image, Link does nothing.
 func (l *Linker) Link(
 	ctx context.Context, address string, diffIDs []digest.Digest, progress func(files int64),
 ) (linkapi.Result, error) {
@@ -60,7 +60,7 @@ func (l *Linker) Link(
 	}
 	result, err := l.link(ctx, target, diffIDs, progress)
 	if err != nil {
-		l.nodes.forget() // it may have restarted
+		l.nodes.forget() // the node may have restarted
 		if left := ctx.Err(); left != nil {
 			err = left // gRPC's error does not wrap it
 		}
@@ -69,8 +69,8 @@ func (l *Linker) Link(
 	return result, err
 }
 
-// Prelink gives the layers to every node that has the lowest of them, and so has probably run an earlier build of the image. It
-// calls done after each node that lacked layers.
+// Prelink gives the layers to every node that has the lowest of them, because such a node has probably run an earlier build of the
+// image. It calls done after each node that lacked layers.
 func (l *Linker) Prelink(ctx context.Context, diffIDs []digest.Digest, done func(linkapi.Result, time.Duration, error)) {
 	all, err := l.nodes.list(ctx)
 	if err != nil || len(diffIDs) == 0 {
@@ -91,7 +91,7 @@ func (l *Linker) Prelink(ctx context.Context, diffIDs []digest.Digest, done func
 func (l *Linker) link(
 	ctx context.Context, target *node, diffIDs []digest.Digest, progress func(files int64),
 ) (linkapi.Result, error) {
-	chains := identity.ChainIDs(slices.Clone(diffIDs)) // it overwrites its argument
+	chains := identity.ChainIDs(slices.Clone(diffIDs)) // ChainIDs overwrites its argument
 	result := linkapi.Result{Node: target.Name, Layers: len(chains)}
 	if l.broken.any(chains) {
 		return result, errBroken
@@ -121,7 +121,7 @@ func (l *Linker) link(
 	return result, nil
 }
 
-// layer gives the node one layer, whose parent it has.
+// layer gives the node one layer. The node must already have its parent.
 func (l *Linker) layer(ctx context.Context, target *node, chain, parent digest.Digest, report func(files int64)) error {
 	from, err := l.source(ctx, target, chain)
 	if err != nil {
@@ -168,15 +168,15 @@ func fill(ctx context.Context, from source, directory string, report func(files 
 	return from.stillThere(ctx)
 }
 
-// source is a directory on the host with a complete layer.
+// source is a directory on the host that contains a complete layer.
 type source struct {
 	directory string
-	// stillThere returns an error if the directory may have been removed, in part or whole, since the source was found.
+	// stillThere returns an error if the directory may have been removed, partly or completely, since the source was found.
 	stillThere func(ctx context.Context) error
 	release    func()
 }
 
-// source returns the layer of the Docker daemon, or of another node.
+// source returns the Docker daemon's directory of the layer, or another node's.
 func (l *Linker) source(ctx context.Context, target *node, chain digest.Digest) (source, error) {
 	directory, err := l.docker.LayerDirectory(ctx, chain)
 	if err == nil {
@@ -194,7 +194,7 @@ func (l *Linker) source(ctx context.Context, target *node, chain digest.Digest) 
 	return source{}, fmt.Errorf("neither the Docker daemon nor another node has it: %w", err)
 }
 
-// every calls do at intervals until stop is called. It is not called afterwards.
+// every calls do at intervals until stop is called. stop returns only when do is no longer running.
 func every(interval time.Duration, do func()) (stop func()) {
 	ended, done := make(chan struct{}), make(chan struct{})
 	go func() {

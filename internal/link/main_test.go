@@ -50,7 +50,7 @@ type file struct {
 	Link     string // the target of a symbolic link
 	Content  string // a digest
 	Extended map[string]string
-	First    string // the first path of the same inode
+	First    string // the first path with the same inode
 }
 
 // describe returns the files below a directory by path. The directory itself is ".".
@@ -114,7 +114,7 @@ func extendedOf(t *testing.T, path string) map[string]string {
 	return found
 }
 
-// linked links source to a new directory, and returns its path and the number of files.
+// linked links the files of source into a new directory, and returns its path and the number of files.
 func linked(t *testing.T, source string) (target string, files int64) {
 	t.Helper()
 	target = t.TempDir()

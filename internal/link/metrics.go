@@ -16,7 +16,7 @@ import (
 // The outcomes of a request to link the layers of an image.
 const (
 	outcomeLinked  = "Linked"
-	outcomePresent = "Present" // the node had them all
+	outcomePresent = "Present" // the node already had all layers
 	outcomeLate    = "Late"    // the client gave up
 	outcomeFailed  = "Failed"
 )

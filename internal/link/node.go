@@ -31,12 +31,12 @@ type node struct {
 	state *linkapi.State // nil if it is unknown
 }
 
-// errNotOnVolume is the error of a directory that only the node can reach.
+// errNotOnVolume is the error for a directory that only the node can reach.
 var errNotOnVolume = errors.New("not on a volume of the node")
 
-// present returns how many of the layers, from the lowest on, the node has.
+// present returns how many of the layers the node has, counted from the lowest.
 func (n *node) present(ctx context.Context, chains []digest.Digest) (int, error) {
-	for i, chain := range slices.Backward(chains) { // usually it has all or few
+	for i, chain := range slices.Backward(chains) { // usually the node has all layers or few
 		has, err := n.containerd.has(ctx, chain.String())
 		if err != nil {
 			return 0, err
@@ -48,7 +48,8 @@ func (n *node) present(ctx context.Context, chains []digest.Digest) (int, error)
 	return 0, nil
 }
 
-// prepare creates a snapshot on top of parent, which is "" for the lowest layer, and returns the path of its directory on the host.
+// prepare creates a snapshot on top of parent, which is "" for the lowest layer. It returns the path of the snapshot's directory on
+// the host.
 func (n *node) prepare(ctx context.Context, key string, parent digest.Digest) (directory string, err error) {
 	if directory, err = n.containerd.prepare(ctx, key, parent.String()); err != nil {
 		return "", err
@@ -65,10 +66,10 @@ func (n *node) hostPath(directory string) (string, error) {
 	return path, nil
 }
 
-// nodes are the running kind nodes. It is safe for concurrent use.
+// nodes is the list of running kind nodes. It is safe for concurrent use.
 type nodes struct {
 	docker *docker.Client
-	proc   string // the directory of the proc file system
+	proc   string // where the proc file system is mounted
 
 	mu      sync.Mutex
 	known   []*node
@@ -97,7 +98,7 @@ func (n *nodes) forget() {
 // at returns the node with that address. The error wraps ErrNoNode if there is none.
 func (n *nodes) at(ctx context.Context, address string) (*node, error) {
 	isHere := func(known *node) bool { return slices.Contains(known.Addresses, address) }
-	for range 2 { // a node that was added since the list was cached
+	for range 2 { // the node may have been added since the list was cached
 		all, err := n.list(ctx)
 		if err != nil {
 			return nil, err
@@ -110,7 +111,7 @@ func (n *nodes) at(ctx context.Context, address string) (*node, error) {
 	return nil, fmt.Errorf("%w: %s", ErrNoNode, address)
 }
 
-// list returns the nodes. It keeps the connections to those that have not restarted.
+// list returns the nodes. It keeps the connections to nodes that have not restarted.
 func (n *nodes) list(ctx context.Context) ([]*node, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -130,7 +131,7 @@ func (n *nodes) list(ctx context.Context) ([]*node, error) {
 			before = slices.Delete(before, i, i+1)
 			continue
 		}
-		// containerd's socket is on a tmpfs of the node, which only the node's own mount namespace has.
+		// containerd's socket is on a tmpfs that is mounted only in the node's own mount namespace.
 		connected, err := connect(fmt.Sprintf("%s/%d/root%s", n.proc, running.PID, nodeSocket), kubernetesNamespace)
 		if err != nil {
 			return nil, err
@@ -144,7 +145,7 @@ func (n *nodes) list(ctx context.Context) ([]*node, error) {
 	return n.known, nil
 }
 
-// with returns the layer of a node other than target that has it.
+// with returns the layer from a node other than target, if there is one that has it.
 func (n *nodes) with(ctx context.Context, chain digest.Digest, target *node) (source, bool) {
 	all, err := n.list(ctx)
 	if err != nil {
@@ -161,7 +162,7 @@ func (n *nodes) with(ctx context.Context, chain digest.Digest, target *node) (so
 	return source{}, false
 }
 
-// source returns the node's snapshot of a layer, which the node keeps until it is released.
+// source returns the node's snapshot of a layer. The node keeps the snapshot until the source is released.
 func (n *node) source(ctx context.Context, chain digest.Digest) (source, error) {
 	has, err := n.containerd.has(ctx, chain.String())
 	if err != nil || !has {

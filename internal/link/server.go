@@ -13,7 +13,7 @@ import (
 	"kind-local-registry/internal/link/linkapi"
 )
 
-// Server serves a Linker by the API of package linkapi.
+// Server serves a Linker through the API of package linkapi.
 type Server struct {
 	linker  *Linker
 	log     *slog.Logger
@@ -46,7 +46,7 @@ func (s *Server) handler() http.Handler {
 	return mux
 }
 
-// link answers POST /v1/link. Its work ends when the client disconnects.
+// link answers POST /v1/link. Linking stops when the client disconnects.
 func (s *Server) link(w http.ResponseWriter, r *http.Request) {
 	request, ok := readRequest(w, r)
 	if !ok {
@@ -59,7 +59,7 @@ func (s *Server) link(w http.ResponseWriter, r *http.Request) {
 		result, err := s.linker.Link(r.Context(), request.Address, request.Layers, func(files int64) {
 			select {
 			case progress <- files:
-			default: // the client has not read the last one
+			default: // the previous number has not been sent yet
 			}
 		})
 		took := time.Since(start)
@@ -89,7 +89,7 @@ func (s *Server) check(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// prelink answers POST /v1/prelink before the work is done.
+// prelink answers POST /v1/prelink before the layers are linked.
 func (s *Server) prelink(w http.ResponseWriter, r *http.Request) {
 	request, ok := readRequest(w, r)
 	if !ok {
@@ -123,7 +123,7 @@ func (s *Server) nodes(w http.ResponseWriter, r *http.Request) {
 	write(w, nodes)
 }
 
-// readRequest reads the body of a request. It answers an invalid one, and returns false.
+// readRequest reads the body of a request. If the request is invalid, it sends an error response and returns false.
 func readRequest(w http.ResponseWriter, r *http.Request) (request linkapi.Request, ok bool) {
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, linkapi.MaxRequest)).Decode(&request); err != nil {
 		http.Error(w, "reading the request: "+err.Error(), http.StatusBadRequest)
@@ -144,7 +144,7 @@ func write(w http.ResponseWriter, line any) {
 	_ = http.NewResponseController(w).Flush()
 }
 
-// logLink logs the result of a request to link layers, unless the node had them all.
+// logLink logs the result of a request to link layers, unless the node already had all of them.
 func logLink(ctx context.Context, log *slog.Logger, address string, result linkapi.Result, took time.Duration, err error) {
 	attributes := []slog.Attr{
 		slog.String("node", result.Node), slog.String("address", address), slog.Int("layers", result.Layers),

@@ -256,7 +256,7 @@ func TestClient_FailsImmediatelyWithoutLinker(t *testing.T) {
 	}
 }
 
-// The response has a line for each report of progress, and the last line is the result.
+// TestServer_StreamsProgress expects a response with a line for each report of progress, and with the result in the last line.
 func TestServer_StreamsProgress(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newEnv(t))

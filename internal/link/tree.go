@@ -16,10 +16,10 @@ import (
 )
 
 // maxConcurrentDirectories is how many directories of one layer are linked concurrently. The kernel serializes most of the
-// work in its journal, so more are not faster.
+// work in its journal, so a higher limit is no faster.
 const maxConcurrentDirectories = 4
 
-// tree makes one directory tree, the target, a copy of another, the source, whose files are hard links. Every path is opened
+// tree makes one directory tree (the target) a copy of another (the source), with hard links to its files. Every path is opened
 // relative to its directory and without following symbolic links, so that no name in a layer can lead out of it.
 type tree struct {
 	group *errgroup.Group
@@ -30,12 +30,12 @@ type tree struct {
 	several sync.Mutex // locked while a file with several links is copied
 
 	mu     sync.Mutex
-	copied map[uint64]string // by inode: the path of the copy
+	copied map[uint64]string // path of the copy, by inode
 }
 
-// linkTree makes the directory target, which is empty, a copy of the directory source. It adds the number of files to files.
-// Owner, mode, times and extended attributes of directories are copied. On an error, target is incomplete. target itself is
-// changed last, after the content of copied files is on the disk: makeDurable depends on it.
+// linkTree makes target, an empty directory, a copy of the directory source. It adds the number of files to files. The owners, modes,
+// times and extended attributes of directories are copied. On an error, target is incomplete. The directory target itself is changed
+// last, once the content of copied files is on the disk; makeDurable depends on this.
 func linkTree(ctx context.Context, source, target string, files *atomic.Int64) (err error) {
 	from, err := openDirectory(unix.AT_FDCWD, source)
 	if err != nil {
@@ -68,7 +68,7 @@ func newTree(ctx context.Context, top int, files *atomic.Int64) *tree {
 	return &tree{group: group, ctx: ctx, top: top, files: files, copied: map[uint64]string{}}
 }
 
-// awaitWrites returns when the content of the copied files is on the disk. It was being written since each was copied.
+// awaitWrites returns when the content of the copied files is on the disk. copyFile has started writing it.
 func (t *tree) awaitWrites() error {
 	for _, name := range t.copied {
 		const wait = unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER
@@ -83,13 +83,13 @@ func (t *tree) awaitWrites() error {
 	return nil
 }
 
-// directory links the entries of a directory below the root, and closes both file descriptors. name is its path in the layer.
+// directory links the entries of a directory below the root, and closes both directories. name is its path in the layer.
 func (t *tree) directory(from, to *os.File, name string) (err error) {
 	defer func() { err = errors.Join(err, from.Close(), to.Close()) }()
 	if err := t.entries(from, to, name); err != nil {
 		return err
 	}
-	if err := copyAttributes(from, to); err != nil { // last: every new entry changes the directory's time
+	if err := copyAttributes(from, to); err != nil { // last, because every new entry changes the directory's time
 		return fmt.Errorf("copying the attributes of directory /%s: %w", name, err)
 	}
 	return nil
@@ -148,8 +148,8 @@ func (t *tree) file(from, to *os.File, name, below string) error {
 		}
 	}
 	err := unix.Linkat(int(from.Fd()), name, int(to.Fd()), name, 0)
-	// EMLINK: the inode has as many links as the file system allows (65,000 on ext4). EXDEV: another mount of the same file
-	// system, or another one. EPERM: the file is immutable, or the file system has no hard links.
+	// EMLINK: the inode has as many links as the file system allows (65,000 on ext4). EXDEV: the target is on another mount or
+	// file system. EPERM: the file is immutable, or the file system has no hard links.
 	if errors.Is(err, unix.EMLINK) || errors.Is(err, unix.EXDEV) || errors.Is(err, unix.EPERM) {
 		done, copyErr := t.copy(from, to, name, below)
 		if done || copyErr != nil {
@@ -162,8 +162,8 @@ func (t *tree) file(from, to *os.File, name, below string) error {
 	return nil
 }
 
-// isCopied reports whether a file is copied although it could be linked: daemons such as Debian's cron ignore configuration
-// files with more than one link. A file that is too large to copy, such as /etc/udev/hwdb.bin, is none of these, and linked.
+// isCopied reports whether a file is copied although it could be linked. Daemons such as Debian's cron ignore configuration files with
+// more than one link. A file that is too large to be copied, such as /etc/udev/hwdb.bin, is linked, because no such daemon reads it.
 func isCopied(name string) bool {
 	return strings.HasPrefix(name, "etc/") || strings.HasPrefix(name, "var/spool/")
 }
@@ -203,7 +203,7 @@ type entry struct {
 	directory bool
 }
 
-// readEntries returns the entries of a directory.
+// readEntries returns the entries of the directory.
 func readEntries(directory *os.File) ([]entry, error) {
 	var entries []entry
 	for {

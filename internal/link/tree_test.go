@@ -40,7 +40,7 @@ func TestLinkTree_LinksEveryFile(t *testing.T) {
 	}
 }
 
-// wantInode fails the test unless a file of both directories has the same inode, or not.
+// wantInode fails the test unless the file's inodes in both directories are the same, or different if same is false.
 func wantInode(t *testing.T, source, target, name string, same bool) {
 	t.Helper()
 	from, to := stat(t, filepath.Join(source, name)), stat(t, filepath.Join(target, name))
@@ -55,7 +55,7 @@ func TestLinkTree_LinksDevices(t *testing.T) {
 	source := t.TempDir()
 	must(t, os.Mkdir(filepath.Join(source, "etc"), 0o755))
 	must(t, unix.Mknod(filepath.Join(source, "whiteout"), unix.S_IFCHR, 0))
-	must(t, unix.Mknod(filepath.Join(source, "etc/whiteout"), unix.S_IFCHR, 0)) // not a regular file: linked
+	must(t, unix.Mknod(filepath.Join(source, "etc/whiteout"), unix.S_IFCHR, 0)) // linked, because it is not a regular file
 	must(t, unix.Mknod(filepath.Join(source, "null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
 	must(t, unix.Mknod(filepath.Join(source, "disk"), unix.S_IFBLK|0o660, int(unix.Mkdev(7, 200))))
 	target, _ := linked(t, source)
@@ -209,7 +209,7 @@ func TestLinkTree_KeepsHardLinksWithinLayer(t *testing.T) {
 		}
 	}
 	target, _ := linked(t, source)
-	wantSame(t, source, target) // with First
+	wantSame(t, source, target) // compares the hard links in field First
 	wantInode(t, source, target, "usr/3/b", true)
 	wantInode(t, source, target, "etc/3/b", false)
 	wantInode(t, source, target, "var/spool/3/b", false)
@@ -267,7 +267,7 @@ func TestLinkTree_FollowsNoSymbolicLink(t *testing.T) {
 	}
 }
 
-// openTree returns a tree of two directories with files of the same name, and what it needs to link one entry.
+// openTree opens both directories, and returns them with a tree that links entries of source into target.
 func openTree(t *testing.T, source, target string) (tree *tree, from, to *os.File) {
 	t.Helper()
 	from, err := openDirectory(unix.AT_FDCWD, source)
@@ -278,7 +278,7 @@ func openTree(t *testing.T, source, target string) (tree *tree, from, to *os.Fil
 	return newTree(t.Context(), int(to.Fd()), new(atomic.Int64)), from, to
 }
 
-// The entry was a directory when its name was read.
+// TestSubdirectory_RefusesSymbolicLinkInItsPlace links an entry that was a directory when its name was read.
 func TestSubdirectory_RefusesSymbolicLinkInItsPlace(t *testing.T) {
 	t.Parallel()
 	source, target, outside := t.TempDir(), t.TempDir(), t.TempDir()
@@ -310,7 +310,7 @@ func TestLinkTree_ReturnsErrorOfAnyDirectory(t *testing.T) {
 	for i := range 200 {
 		put(t, filepath.Join(source, fmt.Sprintf("%d/%d/file", i%20, i)), "")
 	}
-	put(t, filepath.Join(target, "17/137/file"), "in the way") // and so is the directory
+	put(t, filepath.Join(target, "17/137/file"), "in the way") // and so is its directory
 	err := linkTree(t.Context(), source, target, new(atomic.Int64))
 	if !errors.Is(err, fs.ErrExist) || !strings.Contains(err.Error(), "/17") {
 		t.Errorf("linkTree = %v, want %v of /17", err, fs.ErrExist)

@@ -1,4 +1,4 @@
-// Package linkapi is the linker's API, on a Unix socket: what the registry and the pusher ask of it.
+// Package linkapi is the linker's API, which the registry and the pusher use through a Unix socket.
 //
 //	POST /v1/link {"address":…,"layers":[…]}  lines: {"files":…}, and last {"result":{…}} or {"error":…}
 //	POST /v1/check {"layers":[…]}             {"unlinkable":REASON,"detail":…}
@@ -29,9 +29,9 @@ const Heartbeat = 250 * time.Millisecond
 // MaxRequest is the limit in bytes for a request, and for a line of a response.
 const MaxRequest = 256 << 10
 
-// Request is the body of a link or a check request.
+// Request is the body of every POST request.
 type Request struct {
-	// Address is the IP address of the node; a check has none.
+	// Address is the IP address of the node. Only link requests have it.
 	Address string `json:"address,omitempty"`
 	// Layers are the diffIDs of the image's layers, lowest first.
 	Layers []digest.Digest `json:"layers"`
@@ -45,12 +45,12 @@ type Message struct {
 	Error  string  `json:"error,omitempty"`
 }
 
-// Result is what a node has of an image.
+// Result tells which of an image's layers a node has.
 type Result struct {
 	// Node is the node's name.
 	Node string `json:"node"`
-	// Layers is the number of the image's layers, Present how many of them, from the lowest on, the node already had, and Linked
-	// how many it was given.
+	// Layers is the number of the image's layers. Present is how many of them the node already had, counted from the lowest, and
+	// Linked is how many it was given.
 	Layers  int `json:"layers"`
 	Present int `json:"present"`
 	Linked  int `json:"linked"`
@@ -69,11 +69,11 @@ type Node struct {
 	State
 }
 
-// State is "" and "" for what can be linked.
+// State tells why layers cannot be linked. The zero State means that they can.
 type State struct {
-	// Unlinkable is the reason why images are pulled instead.
+	// Unlinkable is the reason why layers are pulled instead.
 	Unlinkable Reason `json:"unlinkable,omitempty"`
-	// Detail explains it to people.
+	// Detail explains the reason to people.
 	Detail string `json:"detail,omitempty"`
 }
 
@@ -82,12 +82,12 @@ type Reason string
 
 // The reasons.
 const (
-	// StorageDriver means that the Docker daemon keeps no layers as directories of overlayfs.
+	// StorageDriver means that the Docker daemon does not store layers as overlayfs directories.
 	StorageDriver Reason = "StorageDriver"
 	// OverlayFeature means that the daemon's layers use metacopy or redirect_dir, so that a directory is not a whole layer.
 	OverlayFeature Reason = "OverlayFeature"
-	// RemappedUsers means that the daemon runs containers in a user namespace (userns-remap or rootless): files have other
-	// owners than in the image.
+	// RemappedUsers means that the daemon runs containers in a user namespace (userns-remap or rootless), so the files'
+	// owners differ from those in the image.
 	RemappedUsers Reason = "RemappedUsers"
 	// OtherFileSystem means that the node's files are on another file system or mount than the daemon's.
 	OtherFileSystem Reason = "OtherFileSystem"

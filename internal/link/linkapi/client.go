@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// stallTimeout is how long a link request may make no progress. The pull waits for it, and then gets the layers itself.
+	// stallTimeout is how long a link request may make no progress. The pull that is waiting then fetches the layers itself.
 	stallTimeout = 2 * time.Second
 	// linkTimeout is how long a link request may take in all. containerd waits 30 seconds for a registry's response
 	// (https://github.com/containerd/containerd/blob/v2.3.4/core/remotes/docker/config/hosts.go).
@@ -25,13 +25,14 @@ const (
 	askTimeout = 2 * time.Second
 )
 
-// ErrStalled is the error of a link request without progress for two seconds.
+// ErrStalled is the error of a link request that makes no progress for two seconds.
 var ErrStalled = errors.New("the linker made no progress for " + stallTimeout.String())
 
 // Client is a client of the linker. It is safe for concurrent use.
 type Client struct{ http *http.Client }
 
-// NewClient returns a client of the linker at the path of a Unix socket. Where no linker listens, every call fails immediately.
+// NewClient returns a client of the linker at the path of a Unix socket. If no linker listens
+// there, every call fails immediately.
 func NewClient(socket string) *Client {
 	return &Client{&http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -44,8 +45,8 @@ func NewClient(socket string) *Client {
 // Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Link gives the node at an IP address the layers with those diffIDs, lowest first. On an error the result tells which layers
-// the node has. It fails with ErrStalled after two seconds without progress, and after 25 seconds in any case.
+// Link gives the node at an IP address the layers with those diffIDs, lowest first. Even on an error, the result tells which
+// layers the node has. Link fails with ErrStalled after two seconds without progress, and after 25 seconds in any case.
 func (c *Client) Link(ctx context.Context, address string, diffIDs []digest.Digest) (Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, linkTimeout)
 	defer cancel()
@@ -108,8 +109,8 @@ func (c *Client) Check(ctx context.Context, diffIDs []digest.Digest) (state Stat
 	return state, nil
 }
 
-// Prelink gives the layers with those diffIDs to every node that has the lowest of them, and so has probably run an earlier build
-// of the image. It returns when the linker has begun.
+// Prelink gives the layers with those diffIDs to every node that has the lowest of them, because such a node has probably run an
+// earlier build of the image. It returns once the linker has begun.
 func (c *Client) Prelink(ctx context.Context, diffIDs []digest.Digest) error {
 	if err := c.tell(ctx, PrelinkPath, diffIDs); err != nil {
 		return fmt.Errorf("asking the linker to link layers in advance: %w", err)
@@ -117,7 +118,7 @@ func (c *Client) Prelink(ctx context.Context, diffIDs []digest.Digest) error {
 	return nil
 }
 
-// Break has the layers with those diffIDs never linked again, because the content of one does not match its digest.
+// Break tells the linker never to link the layers with those diffIDs again, because the content of one does not match its digest.
 func (c *Client) Break(ctx context.Context, diffIDs []digest.Digest) error {
 	if err := c.tell(ctx, BreakPath, diffIDs); err != nil {
 		return fmt.Errorf("reporting broken layers to the linker: %w", err)

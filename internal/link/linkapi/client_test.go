@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// pipes is a listener of connections in memory, so that time in a synctest bubble passes only while both sides wait.
+// pipes is a listener for in-memory connections, so that time in a synctest bubble passes only while both sides wait.
 type pipes struct {
 	connections chan net.Conn
 	closed      chan struct{}
@@ -51,7 +51,7 @@ func withLinker(t *testing.T, linker http.HandlerFunc, test func(t *testing.T, c
 	synctest.Test(t, func(t *testing.T) {
 		listener := pipes{make(chan net.Conn), make(chan struct{})}
 		server := &http.Server{ReadHeaderTimeout: time.Hour, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			body, _ := io.ReadAll(r.Body) // the request's context ends with its client only afterwards
+			body, _ := io.ReadAll(r.Body) // only after this does the request's context end when the client leaves
 			r.Body = io.NopCloser(bytes.NewReader(body))
 			linker(w, r)
 		})}
@@ -202,7 +202,7 @@ func TestLink_ReturnsErrorOfResponse(t *testing.T) {
 	}
 }
 
-// calls are the client's other calls.
+// calls returns the client's calls other than Link.
 func calls(t *testing.T, client *Client) map[string]func() error {
 	t.Helper()
 	return map[string]func() error{

@@ -39,7 +39,7 @@ type Handler struct {
 	Guard *LoopGuard
 	// Namespaces returns the labels of the pod's namespace. If it is nil, every namespace is treated as having no labels.
 	Namespaces Namespaces
-	// Promises promises images before they are pushed; nil if every image is pushed first.
+	// Promises promises images before they are pushed; nil to push every image first.
 	Promises *Promises
 	// Pushes pushes images whose references cannot change later. If it is nil, nothing waits for a push and such a reference is
 	// rewritten without a digest.

@@ -15,14 +15,14 @@ import (
 // promiseTime is how long a request waits for promises. An image that is not promised by then is pushed while its pod is gated.
 const promiseTime = 500 * time.Millisecond
 
-// promiseDeadline limits how long a promise takes. It is longer than promiseTime, because a request may join a promise that has
-// taken a while already.
+// promiseDeadline limits how long a promise takes. It is longer than promiseTime, because a request may join a promise that an
+// earlier request has started.
 const promiseDeadline = 2 * time.Second
 
 // Promiser promises images.
 type Promiser interface {
-	// Promise has the registry serve an image, given by its original reference, before the image is pushed, and returns the
-	// digest of the image manifest. It fails if the nodes cannot get the image without the registry.
+	// Promise makes the registry serve an image before it is pushed, and returns the digest of the image manifest. image is the
+	// original reference. Promise fails if the nodes cannot get the image's layers without the registry.
 	Promise(ctx context.Context, image string) (digest string, err error)
 }
 
@@ -53,8 +53,8 @@ func (p *Promises) promise(ctx context.Context, outcomes []Outcome) {
 	promising.Wait()
 }
 
-// pin returns the decision with the digest of its image if that is promised before ctx ends. Any error leaves the decision as it
-// is: the push reports it.
+// pin returns the decision with the digest of its image if the image is promised before ctx ends. On an error, it returns the
+// decision unchanged, and the later push reports the error.
 func (p *Promises) pin(ctx context.Context, decision rewrite.Decision) rewrite.Decision {
 	flight := p.flights.DoChan(decision.Image, func() (any, error) { return p.request(ctx, decision.Image) })
 	select {
@@ -67,8 +67,8 @@ func (p *Promises) pin(ctx context.Context, decision rewrite.Decision) rewrite.D
 	return decision
 }
 
-// request promises the image. It continues when ctx ends, because other requests may share the promise. A panic is an error:
-// singleflight would end the process.
+// request promises the image. It continues when ctx ends, because other requests may share the promise. A panic becomes an
+// error, because singleflight would otherwise end the process.
 func (p *Promises) request(ctx context.Context, image string) (digest string, err error) {
 	defer func() {
 		if fault := recover(); fault != nil {

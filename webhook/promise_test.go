@@ -203,7 +203,8 @@ func TestPromises_AreRequestedAgainAfterAnError(t *testing.T) {
 	by.wantAsked(t, "host/app:1", "host/app:1")
 }
 
-// These fields cannot be pinned later, so an image that is not promised is pushed by its build's reference.
+// TestPromises_PinFieldsThatCannotChangeLater covers fields that cannot be pinned later. If their image is not promised, it is
+// pushed during admission.
 func TestPromises_PinFieldsThatCannotChangeLater(t *testing.T) {
 	t.Parallel()
 	debugging, before := debug("host/app:1")
@@ -213,7 +214,7 @@ func TestPromises_PinFieldsThatCannotChangeLater(t *testing.T) {
 	running.Operation, running.OldObject.Raw = admissionv1.Update, []byte(`{"spec":{"nodeName":"n","containers":[{"name":"a","image":"nginx:1"}]}}`)
 	for name, test := range map[string]struct {
 		request *admissionv1.AdmissionRequest
-		pushes  int // without a promise; nothing pushes for a new pod with a node, whose reconciler does
+		pushes  int // at admission, without a promise; for a new pod with a node, only the reconciler pushes
 	}{
 		"an ephemeral container":     {ephemeral, 1},
 		"an image volume":            {creation(`{"spec":{"volumes":[{"name":"v","image":{"reference":"host/app:1"}}]}}`), 1},

@@ -17,7 +17,7 @@ import (
 	"kind-local-registry/webhook/webhooktest"
 )
 
-// promiser promises every image by answer, or gives webhooktest.Digest if that is nil.
+// promiser answers every request for a promise with answer, or with webhooktest.Digest if answer is nil.
 type promiser struct {
 	takes  time.Duration
 	answer func(ctx context.Context, image string) (string, error)
@@ -42,7 +42,7 @@ func (p *promiser) Promise(ctx context.Context, image string) (string, error) {
 	return webhooktest.Digest, nil
 }
 
-// wantAsked fails the test unless these images were to be promised, in any order.
+// wantAsked fails the test unless promises of exactly these images were requested, in any order.
 func (p *promiser) wantAsked(t *testing.T, want ...string) {
 	t.Helper()
 	p.mu.Lock()
@@ -71,7 +71,7 @@ func admitted(t *testing.T, h *webhook.Handler, pod string) *corev1.Pod {
 
 const pinnedApp = "localhost:5001/host/app:1@" + webhooktest.Digest
 
-// imageIn returns the image in the patch's first operation on one.
+// imageIn returns the image in the patch's first operation that sets an image.
 func imageIn(t *testing.T, patch []byte) string {
 	t.Helper()
 	var operations []struct {

@@ -9,8 +9,8 @@ import (
 	"syscall"
 )
 
-// mostLinked is the most disk space that a linked image may take on a node, as a percentage of the image's size. A pulled image takes
-// more than 100 percent.
+// mostLinked is the most disk space that a linked image may take on a node, as a percentage of the image's size. A pulled image
+// takes more than 100 percent.
 const mostLinked = 20
 
 // disk records the disk space that an image takes on a node.
@@ -57,8 +57,8 @@ type inode struct {
 	bytes        int64 // disk space
 }
 
-// ownBytes returns the disk space of the directories and files in a directory, except of files that also have a link outside it. It
-// does not enter mount points, and does not count what is removed in the meantime.
+// ownBytes returns the disk space of the directories and files in a directory, except of files that also have a link outside it.
+// It does not enter mount points, and does not count what is removed in the meantime.
 func ownBytes(directory string) (total int64, err error) {
 	var root syscall.Stat_t
 	if err := syscall.Lstat(directory, &root); err != nil {

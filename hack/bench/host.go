@@ -97,9 +97,9 @@ func (h *host) kubeconfig() string { return filepath.Join(h.work, "kubeconfig") 
 // collectGarbage is a shell command that makes a node's containerd remove everything that is no longer used.
 const collectGarbage = `ctr -n k8s.io leases create --id bench; ctr -n k8s.io leases rm --sync bench`
 
-// clear removes all images that were added to a node since up, and waits until their layers are gone. It uses crictl to remove the
-// images that the kubelet knows, and ctr to remove the images that only kind load has added. It also removes the leases that keep
-// linked layers. It retries, because the kubelet may be removing the same pod.
+// clear removes all images that were added to a node since up, and waits until their layers are gone. It uses crictl to remove
+// the images that the kubelet knows, and ctr to remove the images that only kind load has added. It also removes the leases that
+// keep linked layers. It retries, because the kubelet may be removing the same pod.
 func (h *host) clear(ctx context.Context, node string) error {
 	const script = `
 set +e

@@ -129,8 +129,8 @@ func linkable(all []linkapi.Node) error {
 	return nil
 }
 
-// promise looks up the images one by one, and has those promised that the registry lacks. It sends the same requests as the webhook
-// at a pod's admission.
+// promise looks up the images one by one, and has those promised that the registry lacks. It sends the same requests as the
+// webhook at a pod's admission.
 func (b *bench) promise(ctx context.Context, images []string) (references []string, err error) {
 	for _, image := range images {
 		lookup := func(name rewrite.Name) (rewrite.Presence, error) { return b.pusher.Lookup(ctx, name) }

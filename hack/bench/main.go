@@ -1,6 +1,6 @@
 // Command bench measures how long it takes to get an image from the host's Docker daemon to a node of a kind cluster. In one run,
-// it compares kind load, docker push with a pull, and kind-local-registry with and without linked layers. It creates and deletes its
-// own cluster and registry. "hack/bench.sh --help" shows the usage.
+// it compares kind load, docker push with a pull, and kind-local-registry with and without linked layers. It creates and deletes
+// its own cluster and registry. "hack/bench.sh --help" shows the usage.
 package main
 
 import (

@@ -19,8 +19,8 @@ type method struct {
 	tag string
 	// repositories is the prefix of the method's repositories in the registry, or "" if the method uses no registry.
 	repositories string
-	// upload uploads the images to the registry, or has them promised, and returns their references there. It is nil if the method
-	// uses no registry.
+	// upload uploads the images to the registry, or has them promised, and returns their references there. It is nil if the
+	// method uses no registry.
 	upload func(ctx context.Context, images []string) ([]string, error)
 	// fetch delivers the images with these references to a node.
 	fetch func(ctx context.Context, references []string, node string) error

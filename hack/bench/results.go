@@ -91,8 +91,8 @@ func (r *results) median(name, scenario, method, figure string) (seconds float64
 	return median(found), len(found)
 }
 
-// percent returns the median disk space that an image takes on a node, as a percentage of the image's size. It returns 0 if that was
-// not measured.
+// percent returns the median disk space that an image takes on a node, as a percentage of the image's size. It returns 0 if that
+// was not measured.
 func (r *results) percent(name, method string) float64 {
 	var found []float64
 	for _, d := range r.Disk {

@@ -51,8 +51,8 @@ func (r *results) deliveryRow(name, scenario string) (figure string, cells []str
 	return "delivery", []string{seconds(lowest)}
 }
 
-// runningRow returns the cells with the time of a pod whose image the node has, and with how much longer a pod takes whose image is
-// linked.
+// runningRow returns the cells with the time of a pod whose image the node has, and with how much longer a pod takes whose image
+// is linked.
 func (r *results) runningRow(name, scenario string) (figure string, cells []string) {
 	least, _ := r.median(name, first, present, "running") // it is the same for all scenarios
 	own, _ := r.median(name, scenario, linked, "running")

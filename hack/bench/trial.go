@@ -22,8 +22,8 @@ type trial struct {
 	round   int
 }
 
-// deliver measures how long it takes to deliver the images to a node. It uploads them first unless references are given. If the method
-// links layers, deliver ignores the references, because every delivery includes the lookup.
+// deliver measures how long it takes to deliver the images to a node. It uploads them first unless references are given. If the
+// method links layers, deliver ignores the references, because every delivery includes the lookup.
 func (p *trial) deliver(ctx context.Context, scenario, node string, references []string) ([]string, error) {
 	if p.method.link == linkAuto {
 		references = nil
@@ -48,8 +48,8 @@ func (p *trial) deliver(ctx context.Context, scenario, node string, references [
 	return references, err
 }
 
-// deliverFirst measures the first delivery, and the disk space that the image then takes on the node. It fails if layers were pulled
-// that should have been linked.
+// deliverFirst measures the first delivery, and the disk space that the image then takes on the node. It fails if layers were
+// pulled that should have been linked.
 func (p *trial) deliverFirst(ctx context.Context) (references []string, err error) {
 	if p.subject.Images > 1 {
 		return p.deliver(ctx, first, worker, nil)

@@ -54,8 +54,8 @@ func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
 	return nodes, nil
 }
 
-// HostPath returns where on the daemon's host a file of the node is. file is an absolute path on the node. If it is on none of the
-// node's mounts, HostPath returns false. It does not follow symbolic links.
+// HostPath returns where on the daemon's host a file of the node is. file is an absolute path on the node. If it is on none of
+// the node's mounts, HostPath returns false. It does not follow symbolic links.
 func (n Node) HostPath(file string) (string, bool) {
 	file = path.Clean(file) // so that ".." cannot lead out of a mount
 	var longest container.MountPoint

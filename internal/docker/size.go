@@ -17,9 +17,9 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Sizes returns the sizes of the image's config and uncompressed layers in bytes. It does not read the layers' files, but adds up the
-// sizes that Docker recorded for each layer's tar. For an image in the containerd image store it returns nil, because the image's
-// manifest has the sizes.
+// Sizes returns the sizes of the image's config and uncompressed layers in bytes. It does not read the layers' files, but adds up
+// the sizes that Docker recorded for each layer's tar. For an image in the containerd image store it returns nil, because the
+// image's manifest has the sizes.
 func (c *Client) Sizes(ctx context.Context, image Image) (map[digest.Digest]int64, error) {
 	if image.Containerd {
 		return nil, nil

@@ -29,8 +29,8 @@ type Options struct {
 	// RulesFile is a rules file; see docs/rules.md. "" means the rules of the existing pusher, or the default rules if there is
 	// none.
 	RulesFile string
-	// Link is auto if nodes get layers as hard links where possible, and off if nodes pull every layer. "" keeps the setting of the
-	// existing pusher, and means auto if there is no pusher.
+	// Link is auto if nodes get layers as hard links where possible, and off if nodes pull every layer. "" keeps the setting of
+	// the existing pusher, and means auto if there is no pusher.
 	Link string
 	// Kubeconfig is the kubeconfig to update. "" means kubectl's default.
 	Kubeconfig string

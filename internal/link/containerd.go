@@ -28,7 +28,8 @@ const (
 	leaseTime = 15 * time.Minute
 )
 
-// expireLabel is a label for containerd's garbage collector (https://github.com/containerd/containerd/blob/main/docs/garbage-collection.md).
+// expireLabel is a label for containerd's garbage collector
+// (https://github.com/containerd/containerd/blob/main/docs/garbage-collection.md).
 const expireLabel = "containerd.io/gc.expire"
 
 // containerd is a client for a containerd's snapshots in one namespace.
@@ -58,8 +59,8 @@ func (c *containerd) in(ctx context.Context) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "containerd-namespace", c.namespace)
 }
 
-// lease returns a context for requests. Snapshots that they create are kept for leaseTime, whether they are used or not. A lease of
-// another containerd comes second in the context, because containerd uses only the first.
+// lease returns a context for requests. Snapshots that they create are kept for leaseTime, whether they are used or not. A lease
+// of another containerd comes second in the context, because containerd uses only the first.
 func (c *containerd) lease(ctx context.Context) (context.Context, error) {
 	id := "kind-local-registry-" + rand.Text()
 	_, err := c.leases.Create(c.in(ctx), &leasesapi.CreateRequest{
@@ -104,8 +105,8 @@ func (c *containerd) usesOverlay(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// prepare creates a snapshot on top of parent, which is "" for the lowest layer. It returns the path of the snapshot's directory on
-// the node.
+// prepare creates a snapshot on top of parent, which is "" for the lowest layer. It returns the path of the snapshot's directory
+// on the node.
 func (c *containerd) prepare(ctx context.Context, key, parent string) (directory string, err error) {
 	prepared, err := c.snapshots.Prepare(c.in(ctx), &snapshotsapi.PrepareSnapshotRequest{
 		Snapshotter: snapshotter, Key: key, Parent: parent,
@@ -160,14 +161,14 @@ func (c *containerd) remove(ctx context.Context, key string) error {
 // errNotOverlay is the error for a snapshot that is not from the overlayfs snapshotter.
 var errNotOverlay = errors.New("the snapshot is not an overlayfs directory")
 
-// upperDirectory returns the directory that the mounts of a prepared snapshot write to. For a lowest layer, this is the source of the
-// bind mount; for any other, it is upperdir.
+// upperDirectory returns the directory that the mounts of a prepared snapshot write to. For a lowest layer, this is the source of
+// the bind mount; for any other, it is upperdir.
 func upperDirectory(mounts []*types.Mount) (string, error) {
 	return mountDirectory(mounts, "upperdir=")
 }
 
-// lowestDirectory returns a snapshot's own directory, given the mounts of a view of it. For a lowest layer, this is the source of the
-// bind mount; for any other, it is the first lowerdir.
+// lowestDirectory returns a snapshot's own directory, given the mounts of a view of it. For a lowest layer, this is the source of
+// the bind mount; for any other, it is the first lowerdir.
 func lowestDirectory(mounts []*types.Mount) (string, error) {
 	found, err := mountDirectory(mounts, "lowerdir=")
 	first, _, _ := strings.Cut(found, ":")

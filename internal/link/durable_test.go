@@ -124,8 +124,8 @@ func TestMakeDurable_SurvivesPowerFailure(t *testing.T) {
 	}
 }
 
-// TestLinkTree_ChangesTopDirectoryLast tests what makeDurable depends on. On xfs, fsync does nothing for a directory whose changes the
-// journal has already committed.
+// TestLinkTree_ChangesTopDirectoryLast tests what makeDurable depends on. On xfs, fsync does nothing for a directory whose
+// changes the journal has already committed.
 func TestLinkTree_ChangesTopDirectoryLast(t *testing.T) {
 	t.Parallel()
 	source := t.TempDir()

@@ -99,8 +99,8 @@ func (e *env) remove(chains ...digest.Digest) error {
 // ignore is a progress function.
 func ignore(int64) {}
 
-// wantSnapshots fails the test unless the node has committed snapshots of those layers, each on top of the one before. The only other
-// snapshot may be the one that every node has.
+// wantSnapshots fails the test unless the node has committed snapshots of those layers, each on top of the one before. The only
+// other snapshot may be the one that every node has.
 func wantSnapshots(t *testing.T, n *fakeNode, chains ...digest.Digest) {
 	t.Helper()
 	want := []string{"base"}

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxCopy is the size in bytes of the largest file that is copied if it can be neither linked nor cloned. The node pulls a layer that
-// contains a larger file of this kind.
+// maxCopy is the size in bytes of the largest file that is copied if it can be neither linked nor cloned. The node pulls a layer
+// that contains a larger file of this kind.
 const maxCopy = 1 << 20
 
 // errTooLarge is the error for a file that is too large to be copied.
@@ -33,8 +33,8 @@ func openRegular(directory *os.File, name string) (*os.File, *unix.Stat_t, error
 	return os.NewFile(uintptr(fd), name), &status, nil
 }
 
-// copyFile creates name in directory as a copy of source. If the file system can clone files (xfs, btrfs), the copy shares the blocks
-// of source.
+// copyFile creates name in directory as a copy of source. If the file system can clone files (xfs, btrfs), the copy shares the
+// blocks of source.
 func copyFile(source, directory *os.File, name string, size int64) (err error) {
 	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	fd, err := unix.Openat(int(directory.Fd()), name, flags, 0o600)
@@ -58,8 +58,8 @@ func copyFile(source, directory *os.File, name string, size int64) (err error) {
 	return copyAttributes(source, target)
 }
 
-// copyAttributes copies owner, mode, extended attributes and times of a directory or regular file. It does so in this order, because
-// changing the owner clears the set-user-ID bit and file capabilities, and any change could set the times.
+// copyAttributes copies owner, mode, extended attributes and times of a directory or regular file. It does so in this order,
+// because changing the owner clears the set-user-ID bit and file capabilities, and any change could set the times.
 func copyAttributes(from, to *os.File) error {
 	var status unix.Stat_t
 	if err := unix.Fstat(int(from.Fd()), &status); err != nil {

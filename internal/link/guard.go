@@ -22,8 +22,8 @@ import (
 // nodeSnapshots is the directory of the snapshots on a node.
 const nodeSnapshots = "/var/lib/containerd/io.containerd.snapshotter.v1." + snapshotter + "/snapshots"
 
-// Check returns why an image with those layers cannot be linked, or the zero State if it can. The daemon must have every layer, and
-// must run a kind node that can be given layers.
+// Check returns why an image with those layers cannot be linked, or the zero State if it can. The daemon must have every layer,
+// and must run a kind node that can be given layers.
 func (l *Linker) Check(ctx context.Context, diffIDs []digest.Digest) linkapi.State {
 	if state := l.daemonState(ctx); state.Unlinkable != "" {
 		return state

@@ -29,8 +29,8 @@ type Linker struct {
 	layers coalesce.Group[struct{}, int64] // by node and chainID; the progress is the number of files since the last report
 }
 
-// NewLinker returns a linker that gives the daemon's layers to the daemon's kind nodes. brokenFile is the path of the file in which it
-// remembers layers that are never linked. The file need not exist.
+// NewLinker returns a linker that gives the daemon's layers to the daemon's kind nodes. brokenFile is the path of the file in
+// which it remembers layers that are never linked. The file need not exist.
 func NewLinker(daemon *docker.Client, brokenFile string) (*Linker, error) {
 	known, err := readBroken(brokenFile)
 	if err != nil {
@@ -48,9 +48,10 @@ func (l *Linker) Close() {
 // ErrNoNode is the error for an address that no running kind node has.
 var ErrNoNode = errors.New("no running kind node has this address")
 
-// Link gives the node at an IP address the layers with those diffIDs, lowest first. While there is progress, it calls progress with the
-// number of files linked so far. The calls are not concurrent, and must not block. Even on an error, the result tells which layers the
-// node has; the node pulls the others. A node never has an incomplete layer. If the node already has the image, Link does nothing.
+// Link gives the node at an IP address the layers with those diffIDs, lowest first. While there is progress, it calls progress
+// with the number of files linked so far. The calls are not concurrent, and must not block. Even on an error, the result tells
+// which layers the node has; the node pulls the others. A node never has an incomplete layer. If the node already has the image,
+// Link does nothing.
 func (l *Linker) Link(
 	ctx context.Context, address string, diffIDs []digest.Digest, progress func(files int64),
 ) (linkapi.Result, error) {
@@ -69,8 +70,8 @@ func (l *Linker) Link(
 	return result, err
 }
 
-// Prelink gives the layers to every node that has the lowest of them, because such a node has probably run an earlier build of the
-// image. It calls done after each node that lacked layers.
+// Prelink gives the layers to every node that has the lowest of them, because such a node has probably run an earlier build of
+// the image. It calls done after each node that lacked layers.
 func (l *Linker) Prelink(ctx context.Context, diffIDs []digest.Digest, done func(linkapi.Result, time.Duration, error)) {
 	all, err := l.nodes.list(ctx)
 	if err != nil || len(diffIDs) == 0 {

@@ -67,7 +67,8 @@ func TestLink_LinksOnlyLayersThatAreAbsent(t *testing.T) {
 	wantLeases(t, node, 2) // none for an image that the node has
 }
 
-// TestPresent_CountsOnlyCommittedSnapshots uses a chainID as the key of a snapshot that is still being filled, as an unpacker may.
+// TestPresent_CountsOnlyCommittedSnapshots uses a chainID as the key of a snapshot that is still being filled, as an unpacker
+// may.
 func TestPresent_CountsOnlyCommittedSnapshots(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)

@@ -48,8 +48,8 @@ func (n *node) present(ctx context.Context, chains []digest.Digest) (int, error)
 	return 0, nil
 }
 
-// prepare creates a snapshot on top of parent, which is "" for the lowest layer. It returns the path of the snapshot's directory on
-// the host.
+// prepare creates a snapshot on top of parent, which is "" for the lowest layer. It returns the path of the snapshot's directory
+// on the host.
 func (n *node) prepare(ctx context.Context, key string, parent digest.Digest) (directory string, err error) {
 	if directory, err = n.containerd.prepare(ctx, key, parent.String()); err != nil {
 		return "", err

@@ -33,9 +33,9 @@ type tree struct {
 	copied map[uint64]string // path of the copy, by inode
 }
 
-// linkTree makes target, an empty directory, a copy of the directory source. It adds the number of files to files. The owners, modes,
-// times and extended attributes of directories are copied. On an error, target is incomplete. The directory target itself is changed
-// last, once the content of copied files is on the disk; makeDurable depends on this.
+// linkTree makes target, an empty directory, a copy of the directory source. It adds the number of files to files. The owners,
+// modes, times and extended attributes of directories are copied. On an error, target is incomplete. The directory target itself
+// is changed last, once the content of copied files is on the disk; makeDurable depends on this.
 func linkTree(ctx context.Context, source, target string, files *atomic.Int64) (err error) {
 	from, err := openDirectory(unix.AT_FDCWD, source)
 	if err != nil {
@@ -162,8 +162,9 @@ func (t *tree) file(from, to *os.File, name, below string) error {
 	return nil
 }
 
-// isCopied reports whether a file is copied although it could be linked. Daemons such as Debian's cron ignore configuration files with
-// more than one link. A file that is too large to be copied, such as /etc/udev/hwdb.bin, is linked, because no such daemon reads it.
+// isCopied reports whether a file is copied although it could be linked. Daemons such as Debian's cron ignore configuration files
+// with more than one link. A file that is too large to be copied, such as /etc/udev/hwdb.bin, is linked, because no such daemon
+// reads it.
 func isCopied(name string) bool {
 	return strings.HasPrefix(name, "etc/") || strings.HasPrefix(name, "var/spool/")
 }

@@ -1,5 +1,5 @@
-// Package promise defines the API by which the pusher promises an image to the registry: the layers follow, and until they have
-// arrived, nodes get them as hard links.
+// Package promise defines the API through which the pusher promises images to the registry. The layers of a promised image arrive
+// later. Until then, nodes get them as hard links.
 //
 //	POST   /promises                                {"name":…,"imageID":…,"repository":…,"manifest":…,"config":…}
 //	DELETE /promises?repository=…&digest=…
@@ -22,12 +22,12 @@ const Path = "/promises"
 // MaxSize is the limit in bytes for a promise.
 const MaxSize = 8 << 20
 
-// maxManifest is the largest image manifest, in bytes, that registries accept.
+// maxManifest is the size in bytes of the largest image manifest that registries accept.
 const maxManifest = 4 << 20
 
 // Promise is an image that the registry serves before it has the layers.
 type Promise struct {
-	// Name is the image's reference on the host, and ImageID the Docker daemon's ID of it.
+	// Name is the image's reference on the host, and ImageID is its ID in the Docker daemon.
 	Name    string        `json:"name"`
 	ImageID digest.Digest `json:"imageID"`
 	// Repository is the repository without the registry's host.
@@ -48,7 +48,7 @@ func (p Promise) MediaType() string {
 	return v1.MediaTypeImageManifest
 }
 
-// Layers returns the digests of the layers in the image manifest, and none of an invalid one.
+// Layers returns the digests of the layers in the image manifest. It returns none if the manifest is invalid.
 func (p Promise) Layers() []digest.Digest {
 	manifest, err := p.manifest()
 	if err != nil {
@@ -61,8 +61,8 @@ func (p Promise) Layers() []digest.Digest {
 	return layers
 }
 
-// Validate returns an error unless the image manifest names the config, every digest and the repository are valid, and registries
-// accept an image manifest of that size.
+// Validate returns an error if the image manifest does not name the config or is too large for registries, or if a digest or the
+// repository is invalid.
 func (p Promise) Validate() error {
 	if _, err := reference.WithName(p.Repository); err != nil {
 		return fmt.Errorf("repository %q: %w", p.Repository, err)

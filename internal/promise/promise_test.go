@@ -97,7 +97,7 @@ func TestPromise_ReadsItsManifest(t *testing.T) {
 func TestPromise_SurvivesEncodingByteForByte(t *testing.T) {
 	t.Parallel()
 	want := valid(t, unchanged)
-	want.Manifest = append(want.Manifest, " \n\t"...) // as in a manifest with its own format
+	want.Manifest = append(want.Manifest, " \n\t"...) // as in a manifest with unusual formatting
 	document, err := json.Marshal(want)
 	if err != nil {
 		t.Fatal(err)

@@ -15,9 +15,9 @@ import (
 	"kind-local-registry/internal/promise"
 )
 
-// Promise has our registry serve the image at the target before it has the layers, and returns promised with its
-// repository, image manifest and config. sizes are the sizes of the blobs in bytes; they are not needed if the image
-// has its own manifest. Promising an image again has no effect.
+// Promise makes our registry serve the image at the target before the registry has its layers. It returns promised, completed
+// with the repository, the image manifest and the config. sizes contains the sizes of the blobs in bytes; it is not needed if the
+// image has its own manifest. Promising an image again has no effect.
 func (r *Registry) Promise(
 	ctx context.Context, target Target, contents Contents, sizes map[digest.Digest]int64, promised promise.Promise,
 ) (promise.Promise, error) {
@@ -65,7 +65,7 @@ func (r *Registry) Promises(ctx context.Context) (all []promise.Promise, err err
 	return all, nil
 }
 
-// promises sends a request to the API of the promises, and decodes the response into result unless that is nil.
+// promises sends a request to the registry's API for promises, and decodes the response into result unless that is nil.
 func (r *Registry) promises(ctx context.Context, method string, query url.Values, body io.Reader, result any) error {
 	at := r.base.JoinPath(promise.Path)
 	at.RawQuery = query.Encode()

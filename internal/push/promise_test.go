@@ -26,12 +26,12 @@ func sizesOf(image dockertest.Image) map[digest.Digest]int64 {
 	return sizes
 }
 
-// promised is what a pusher knows of a promise before it is made.
+// promised returns what a pusher knows of a promise before making it.
 func promised(image dockertest.Image) promise.Promise {
 	return promise.Promise{Name: "a/b:1", ImageID: image.ID()}
 }
 
-// mustPromise promises the image at target, from its config alone.
+// mustPromise promises the image with those contents.
 func (e env) mustPromise(t *testing.T, contents push.Contents, image dockertest.Image) promise.Promise {
 	t.Helper()
 	made, err := e.registry.Promise(t.Context(), target(), contents, sizesOf(image), promised(image))

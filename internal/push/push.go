@@ -35,7 +35,7 @@ type Result struct {
 	// PresentBytes is the total size of the blobs that the registry already had, in any repository, and Present is their number.
 	PresentBytes int64 `json:"presentBytes"`
 	Present      int   `json:"present"`
-	// Promised reports that nothing was pushed yet, and that the registry serves the image before it has the layers.
+	// Promised means that the image was promised, and not yet pushed: the registry serves it before it has the layers.
 	Promised bool `json:"promised,omitempty"`
 }
 

@@ -7,5 +7,5 @@ func (s *Service) ShortenPauses() {
 	s.pauses = pauses{first: time.Millisecond, retryMin: time.Millisecond, retryMax: 10 * time.Millisecond}
 }
 
-// AwaitPromises returns when every promised image was pushed or withdrawn.
+// AwaitPromises waits until every promised image has been pushed, or its promise withdrawn.
 func (s *Service) AwaitPromises() { s.background.Wait() }

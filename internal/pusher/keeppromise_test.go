@@ -38,7 +38,7 @@ func TestPromise_IsKeptWhenItsTagMoves(t *testing.T) {
 		t.Fatalf("Push of the second image = %s, %v, want another digest than the first", result.Digest, err)
 	}
 	letGo = e.occupy(t, 2)
-	e.build(t, "first") // is promised with the tag, which then moves back
+	e.build(t, "first") // promised while it has the tag, which then moves back
 	if again := e.mustPromise(t); again != first {
 		t.Errorf("Promise of the first image = %s, want %s", again, first)
 	}
@@ -91,7 +91,7 @@ func TestService_CloseEndsPromises(t *testing.T) {
 	e.build(t, "first")
 	layer, begun, release := blocked(t, 1)
 	e.engine.Tag("docker.io/blocked/a:1", dockertest.NewImage("blocked", layer))
-	if _, err := promiseWithoutPush(t, e); err != nil { // returns before the first pause is over
+	if _, err := promiseWithoutPush(t, e); err != nil { // ends before the first pause is over
 		t.Fatalf("Promise: %v", err)
 	}
 	pushing := e.newService(t, rules.Rules{})
@@ -108,7 +108,7 @@ func TestService_CloseEndsPromises(t *testing.T) {
 		t.Error("a push that Close ends: no error")
 	}
 	release()
-	if d, err := pushing.Promise(t.Context(), "a/b:1"); err == nil { // it is kept by the next process
+	if d, err := pushing.Promise(t.Context(), "a/b:1"); err == nil { // the next process keeps it
 		e.wantPromised(t, "after Close", d)
 	}
 }
@@ -144,7 +144,7 @@ func TestResume_IgnoresRegistriesWithoutPromises(t *testing.T) {
 	e.env.registry = server.URL
 	service := e.newService(t, rules.Rules{})
 	service.Resume()
-	service.AwaitPromises() // without a pause
+	service.AwaitPromises() // returns without a pause
 	e.wantLogged(t, 0, "error")
 }
 
@@ -187,10 +187,10 @@ func TestPromise_IsKeptAfterTemporaryErrors(t *testing.T) {
 	e.build(t, "first")
 	letGo := e.occupy(t, 1)
 	d := e.mustPromise(t)
-	if err := os.RemoveAll(filepath.Join(e.root, "overlay2")); err != nil { // so that the image is saved
+	if err := os.RemoveAll(filepath.Join(e.root, "overlay2")); err != nil { // so that the pusher falls back to Docker's save
 		t.Fatal(err)
 	}
-	e.engine.Truncate(1024) // later streams break off
+	e.engine.Truncate(1024) // later saves break off
 	letGo()
 	for strings.Count(e.log.String(), `"msg":"image not pushed"`) < 3 {
 		time.Sleep(time.Millisecond)
@@ -205,11 +205,11 @@ func TestPromise_IsKeptAfterTemporaryErrors(t *testing.T) {
 func TestPromise_OfOtherContentBreaksTheImageOnce(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		corrupt bool // whether a saved image has other content too
+		corrupt bool // whether the saved image has other content, too
 		kept    bool
 	}{
-		"the files are other ones":      {false, true},
-		"so is the image that is saved": {true, false},
+		"the files have other content":      {false, true},
+		"the saved image has other content": {true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

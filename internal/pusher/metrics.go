@@ -57,7 +57,7 @@ func newMetrics() *metrics {
 	}
 	m.promises = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Namespace: config.MetricsNamespace, Name: "promises_total",
-		Help: "Images that were to be promised, by outcome: Promised or Failed; a failed one is pushed before its pod starts.",
+		Help: "Attempts to promise an image, by outcome: Promised or Failed. If an attempt fails, the image is pushed before its pod starts.",
 	}, []string{"outcome"})
 	m.withdrawn = prometheus.NewCounter(prometheus.CounterOpts{
 		Namespace: config.MetricsNamespace, Name: "promises_withdrawn_total",

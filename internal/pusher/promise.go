@@ -17,9 +17,9 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-// pauses are the pauses of the pushes of promised images.
+// pauses are the pauses before pushes of promised images.
 type pauses struct {
-	// first is how long a push waits, so that it does not compete with the start of the pods.
+	// first is how long the first attempt waits, so that it does not slow down the pods that are starting.
 	first time.Duration
 	// retryMin and retryMax are the shortest and the longest pause before a push is retried.
 	retryMin, retryMax time.Duration
@@ -38,11 +38,11 @@ type Linker interface {
 	Prelink(ctx context.Context, diffIDs []digest.Digest) error
 	// Nodes reports which nodes can get layers as hard links.
 	Nodes(ctx context.Context) ([]linkapi.Node, error)
-	// Break has those layers never linked again.
+	// Break makes sure that those layers are never linked again.
 	Break(ctx context.Context, diffIDs []digest.Digest) error
 }
 
-// ErrNoPromise is the error of an image that cannot be promised and must be pushed.
+// ErrNoPromise is the error for an image that cannot be promised and must be pushed.
 var ErrNoPromise = errors.New("the image cannot be promised")
 
 // UseLinker lets the service promise images whose layers nodes can get as hard links. It must be called before the service is
@@ -58,7 +58,7 @@ func (s *Service) Resume() {
 	})
 }
 
-// promises returns the promises that the registry has, once it answers. A registry that is not ours has none.
+// promises waits until the registry answers, and returns its promises. A registry that is not ours has none.
 func (s *Service) promises(ctx context.Context) []promise.Promise {
 	for {
 		promised, err := s.registry.Promises(ctx)
@@ -74,9 +74,9 @@ func (s *Service) promises(ctx context.Context) []promise.Promise {
 	}
 }
 
-// Promise has the registry serve the host's image before it has the layers, which nodes get as hard links, and returns the digest
-// of the image manifest. The push follows in the background. The error wraps ErrNoPromise if the image cannot be promised, and
-// is a *rewrite.Refusal if it cannot be pushed either.
+// Promise makes the registry serve the host's image before the registry has the layers, and returns the digest of the image
+// manifest. Nodes get the layers as hard links, and the image is pushed in the background. The error wraps ErrNoPromise if the
+// image cannot be promised. It is a *rewrite.Refusal if the image cannot be pushed either.
 func (s *Service) Promise(ctx context.Context, original string) (digest.Digest, error) {
 	name, err := parseName(original)
 	if err != nil {
@@ -140,7 +140,8 @@ func (s *Service) promise(ctx context.Context, original string, target push.Targ
 	return promised.Digest(), nil
 }
 
-// prelink gives the layers of a promised image to the nodes that have run an earlier build. A pod links them otherwise.
+// prelink gives the layers of a promised image to the nodes that have run an earlier build. If it fails, the layers are linked
+// when a pod's image is pulled.
 func (s *Service) prelink(ctx context.Context, name rewrite.Name) {
 	image, err := s.find(ctx, name)
 	if err == nil {
@@ -208,8 +209,8 @@ func (s *Service) keepPromise(ctx context.Context, p promise.Promise) {
 	}
 }
 
-// pushPromised pushes the image when its turn comes: to its tag, or if the host's tag has moved to another image since, to its
-// digest.
+// pushPromised pushes the image to its tag when its turn comes. If the host's tag has moved to another image in the meantime, it
+// pushes the image to its digest instead.
 func (s *Service) pushPromised(ctx context.Context, p promise.Promise) (push.Result, error) {
 	if err := s.turns.Acquire(ctx, 1); err != nil { // in the order of the promises
 		return push.Result{}, err
@@ -231,7 +232,7 @@ func (s *Service) pushPromised(ctx context.Context, p promise.Promise) (push.Res
 	return s.push(ctx, p.Name, target, image, nil)
 }
 
-// isFinal reports whether a push failed and a retry would fail too.
+// isFinal reports whether err is an error of a push that would occur again in a retry.
 func isFinal(err error) bool {
 	reason := rewrite.ReasonOf(err)
 	return reason != "" && reason != rewrite.NoSpace
@@ -247,11 +248,11 @@ func (s *Service) withdraw(ctx context.Context, p promise.Promise, cause error) 
 	}
 }
 
-// breakLayers has the image never linked again, because a source of its layers gave other content than their digests say.
+// breakLayers tells the linker never to link the image again, because a layer's content did not match its digest.
 func (s *Service) breakLayers(ctx context.Context, image docker.Image, cause error) {
 	s.log.LogAttrs(ctx, slog.LevelWarn, "layers do not match their digests, the image is not linked again",
 		slog.String("imageID", image.ID.String()), slog.String("error", cause.Error()))
 	if err := s.linker.Break(ctx, image.Layers); err != nil {
-		s.log.LogAttrs(ctx, slog.LevelWarn, "linker not told", slog.String("error", err.Error()))
+		s.log.LogAttrs(ctx, slog.LevelWarn, "broken layers not reported to the linker", slog.String("error", err.Error()))
 	}
 }

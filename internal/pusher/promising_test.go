@@ -96,8 +96,8 @@ func (e promising) mustPromise(t *testing.T) digest.Digest {
 	return d
 }
 
-// occupy starts as many pushes as the service runs concurrently. Promised images are not
-// pushed before they are let go. Each call in a test needs another seed.
+// occupy starts as many pushes as the service runs concurrently. Until letGo is called, they do not end, and no promised image is
+// pushed. Each call in a test needs a different seed.
 func (e promising) occupy(t *testing.T, seed byte) (letGo func()) {
 	t.Helper()
 	var pushing errgroup.Group
@@ -132,7 +132,7 @@ func diffIDs(image dockertest.Image) []digest.Digest {
 	return found
 }
 
-// wantRegistry fails the test unless the registry serves the complete image d at the reference of a/b. "" means none.
+// wantRegistry fails the test unless the registry serves the complete image d under the reference of a/b, or nothing if d is "".
 func (e promising) wantRegistry(t *testing.T, when, reference string, d digest.Digest) {
 	t.Helper()
 	got, err := e.client.Presence(t.Context(), push.Target{Repository: "a/b", Reference: reference})
@@ -176,10 +176,10 @@ func (e promising) wantLogged(t *testing.T, want int, message string) {
 	}
 }
 
-// promiseWithoutPush promises a/b:1 by a service that is closed at once, as if its process were killed.
+// promiseWithoutPush promises a/b:1 through a service that it closes immediately, as if the service's process were killed.
 func promiseWithoutPush(t *testing.T, e promising) (digest.Digest, error) {
 	t.Helper()
-	service := e.newService(t, rules.Rules{}) // its first pause is the default
+	service := e.newService(t, rules.Rules{}) // with the default pauses, so it does not push yet
 	service.UseLinker(&linker{})
 	defer service.Close()
 	return service.Promise(t.Context(), "a/b:1")

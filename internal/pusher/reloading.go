@@ -71,9 +71,9 @@ func (r *ReloadingClient) Promise(ctx context.Context, image string) (digest.Dig
 	return client.Promise(ctx, image)
 }
 
-// Deliver does the same as Client.Deliver. Concurrent callers share one request, because a Deployment may have hundreds of pods. A
-// caller that joins a running request also waits for a second request, because the tag may have moved to another image since the
-// first request began. If the tag has not moved, the second request takes almost no time.
+// Deliver does the same as Client.Deliver. Concurrent callers share one request, because a Deployment may have hundreds of pods.
+// A caller that joins a running request also waits for a second request, because the tag may have moved to another image since
+// the first request began. If the tag has not moved, the second request takes almost no time.
 func (r *ReloadingClient) Deliver(
 	ctx context.Context, image string, progress func(push.Progress),
 ) (push.Result, error) {

@@ -102,7 +102,8 @@ func (s *Server) promise(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, promised{Digest: d})
 }
 
-// readPush reads the body of a request to push or promise an image. It responds to an invalid one, and returns false.
+// readPush reads the body of a request to push or promise an image. If the request is invalid, it sends an error response and
+// returns false.
 func readPush(w http.ResponseWriter, r *http.Request) (request pushRequest, ok bool) {
 	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxLine)).Decode(&request); err != nil {
 		answer(w, http.StatusBadRequest, fault{Detail: fmt.Sprintf("reading the request: %v", err)})

@@ -37,14 +37,14 @@ type Service struct {
 	metrics   *metrics
 	fallbacks *fallbacks
 
-	linker     Linker // nil if no image is promised
+	linker     Linker // nil to promise no image
 	pauses     pauses
 	ctx        context.Context //nolint:containedctx // of the background pushes; Close cancels it
 	cancel     context.CancelFunc
 	background sync.WaitGroup
 	mu         sync.Mutex
 	promised   map[string]bool     // the promised images that have not arrived, by repository and digest
-	turns      *semaphore.Weighted // of the pushes of promised images
+	turns      *semaphore.Weighted // limits the pushes of promised images
 }
 
 // NewService returns a service that pushes the daemon's images into the registry. registryHost is the registry's host in image

@@ -15,7 +15,8 @@ import (
 	"kind-local-registry/internal/promise"
 )
 
-// layered returns promises of two images that share a layer, in front of a registry that gets the layer after the given time.
+// layered returns promises of two images that share a layer, in front of a registry in which the layer arrives after the given
+// time.
 func layered(t *testing.T, arrives time.Duration) (handler *promises, layer digest.Digest) {
 	t.Helper()
 	layer = digest.FromString("layer")

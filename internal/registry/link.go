@@ -20,26 +20,27 @@ import (
 
 // Linker gives a node the layers of an image.
 type Linker interface {
-	// Link gives the node at an IP address the layers with those diffIDs, lowest first. It must end in time for the pull that
-	// waits for it. An error leaves layers to the pull.
+	// Link gives the node at an IP address the layers with those diffIDs, lowest first. It must return in time for the pull
+	// that waits for it. If it fails, the node pulls the missing layers.
 	Link(ctx context.Context, address string, diffIDs []digest.Digest) (linkapi.Result, error)
 }
 
-// maxDocument is the largest image manifest or config, in bytes, that is read to link its layers.
+// maxDocument is the size in bytes of the largest image manifest or config that is read to link layers.
 const maxDocument = 4 << 20
 
 // manifestPath matches the path of an image manifest or index.
 var manifestPath = regexp.MustCompile(`^/v2/(.+)/manifests/[^/]+$`) //nolint:gochecknoglobals // a constant
 
-// linkFirst has the layers of an image linked to the node that asks for its image manifest, and then serves the manifest. The
-// node's containerd asks for it at the beginning of every pull, and then fetches only the layers that it does not have.
+// linkFirst first has an image's layers linked to the node that requests the image manifest, and then serves the manifest. A
+// node's containerd requests it at the beginning of every pull, and then fetches only the layers that the node does not have.
 type linkFirst struct {
 	next     http.Handler
 	linker   Linker
 	gateways func() []netip.Addr
 }
 
-// newLinkFirst returns a handler that links layers before next serves their image manifest. It returns next if linker is nil.
+// newLinkFirst returns a handler that has layers linked before next serves their image manifest. It returns next if linker is
+// nil.
 func newLinkFirst(next http.Handler, linker Linker) http.Handler {
 	if linker == nil {
 		return next
@@ -47,7 +48,7 @@ func newLinkFirst(next http.Handler, linker Linker) http.Handler {
 	return &linkFirst{next: next, linker: linker, gateways: func() []netip.Addr { return gateways("/proc/net") }}
 }
 
-// ServeHTTP serves the request. An error of the linker changes nothing in the response.
+// ServeHTTP serves the request. An error of the linker does not change the response.
 func (l *linkFirst) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	found := manifestPath.FindStringSubmatch(r.URL.Path)
 	address, ok := l.nodeAddress(r)
@@ -68,7 +69,7 @@ func (l *linkFirst) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	manifest.replay()
 }
 
-// nodeAddress returns the IP address of a client that may be a node, and false for one on this host.
+// nodeAddress returns the IP address of a client that may be a node, and false for a client on this host.
 func (l *linkFirst) nodeAddress(r *http.Request) (string, bool) {
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
 		return "", false
@@ -100,8 +101,8 @@ func layersOf(r *http.Request, next http.Handler, repository string, served *rec
 	return image.RootFS.DiffIDs
 }
 
-// recorder keeps the response to a request for a small document. It passes a response that is larger than maxDocument on to its
-// client, or cuts the response off if it has none.
+// recorder records the response to a request for a small document. If the response is larger than maxDocument, it passes the
+// response on to its client, or fails if it has no client.
 type recorder struct {
 	client http.ResponseWriter
 	header http.Header

@@ -20,7 +20,7 @@ import (
 	"kind-local-registry/internal/registry"
 )
 
-// node is the address of a node: no machine has a gateway in this network.
+// node is the address of a node, in a network in which this machine certainly has no gateway.
 const node = "192.0.2.9"
 
 // links is a linker that records its calls.
@@ -43,7 +43,7 @@ func (l *links) Link(_ context.Context, address string, diffIDs []digest.Digest)
 	return linkapi.Result{}, l.err
 }
 
-// wantCalls fails the test unless these are the calls.
+// wantCalls fails the test unless the linker received exactly these calls.
 func (l *links) wantCalls(t *testing.T, what string, want ...linkapi.Request) {
 	t.Helper()
 	l.mu.Lock()
@@ -211,7 +211,7 @@ func TestLink_ChangesNoResponse(t *testing.T) {
 	}
 }
 
-// fromNode serves the handler, to which every client has the address of a node, and returns its URL.
+// fromNode serves the handler and returns its URL. To the handler, every client seems to have the address of a node.
 func fromNode(t *testing.T, handler http.Handler) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

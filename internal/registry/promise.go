@@ -24,10 +24,10 @@ import (
 const (
 	// promisesDirectory is the directory of the promises, beside distribution's data.
 	promisesDirectory = "promises"
-	// layerTimeout is how long a node waits for a layer that was promised and not linked. containerd waits 30 seconds for a
+	// layerTimeout is how long a node waits for a promised layer that was not linked. containerd waits 30 seconds for a
 	// response, and the kubelet then retries the pull.
 	layerTimeout = 25 * time.Second
-	// layerInterval is the time between two checks for such a layer.
+	// layerInterval is the time between two checks of whether such a layer has arrived.
 	layerInterval = 100 * time.Millisecond
 )
 
@@ -35,7 +35,7 @@ const (
 var contentPath = regexp.MustCompile(`^/v2/(.+)/(manifests|blobs)/(sha256:[0-9a-f]{64})$`) //nolint:gochecknoglobals // a constant
 
 // promises serves images whose layers have not arrived yet: the image manifest, by digest only, and the config. A request for a
-// layer waits for the layer. Promises survive a restart, and end when the image manifest arrives.
+// layer waits until the layer arrives. Promises survive a restart, and end when the image manifest arrives.
 type promises struct {
 	next      http.Handler
 	directory string
@@ -44,7 +44,8 @@ type promises struct {
 	all []promise.Promise
 }
 
-// newPromises returns the promises, in front of next, that root has. One that cannot be read is removed.
+// newPromises returns a handler in front of next, with the promises that are stored in root. It removes promises that cannot be
+// read.
 func newPromises(next http.Handler, root string) (*promises, error) {
 	p := &promises{next: next, directory: filepath.Join(root, promisesDirectory)}
 	files, err := os.ReadDir(p.directory)
@@ -85,7 +86,7 @@ func (p *promises) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveAPI answers the API.
+// serveAPI answers requests to the API of the promises.
 func (p *promises) serveAPI(w http.ResponseWriter, r *http.Request) {
 	switch r.Method {
 	case http.MethodGet:
@@ -118,7 +119,7 @@ func (p *promises) list() []promise.Promise {
 	return slices.Clone(p.all)
 }
 
-// add adds a promise, unless there is the same one.
+// add adds a promise, unless it already exists.
 func (p *promises) add(promised promise.Promise) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -165,7 +166,7 @@ func (p *promises) find(repository string, d digest.Digest) int {
 	return slices.IndexFunc(p.all, func(one promise.Promise) bool { return one.Repository == repository && one.Digest() == d })
 }
 
-// fulfil passes on an image manifest, and removes the promise of it once it is stored.
+// fulfil passes on a request to store an image manifest. Once the manifest is stored, it removes the manifest's promise.
 func (p *promises) fulfil(w http.ResponseWriter, r *http.Request) {
 	answer := &statusWriter{ResponseWriter: w}
 	p.next.ServeHTTP(answer, r)
@@ -183,7 +184,7 @@ func (p *promises) serveContent(w http.ResponseWriter, r *http.Request) {
 	}
 	repository, d := found[1], digest.Digest(found[3])
 	isBlob := found[2] == "blobs"
-	if isBlob && r.Method == http.MethodHead { // it tells the pusher which blobs are missing
+	if isBlob && r.Method == http.MethodHead { // with it, the pusher asks which blobs are missing
 		p.next.ServeHTTP(w, r)
 		return
 	}
@@ -207,7 +208,7 @@ func (p *promises) serveContent(w http.ResponseWriter, r *http.Request) {
 	p.next.ServeHTTP(w, r)
 }
 
-// awaitLayer waits until the registry has the layer, or the time is over.
+// awaitLayer waits until the registry has the layer, but no longer than layerTimeout.
 func (p *promises) awaitLayer(r *http.Request) {
 	timeout := time.After(layerTimeout)
 	tick := time.NewTicker(layerInterval)
@@ -230,7 +231,7 @@ func (p *promises) awaitLayer(r *http.Request) {
 	}
 }
 
-// serveDocument serves a small document, whose digest the request names.
+// serveDocument serves a small document that was requested by its digest.
 func serveDocument(w http.ResponseWriter, r *http.Request, content []byte, mediaType string) {
 	w.Header().Set("Content-Type", mediaType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(content)))

@@ -105,7 +105,7 @@ func wantPromises(t *testing.T, base, root, when string, want ...promise.Promise
 	}
 }
 
-// wantStatus fails the test unless the response to each request, a method and a path, has the status.
+// wantStatus fails the test unless the response to each request has the status. A request is a method and a path.
 func wantStatus(t *testing.T, base, when string, want int, requests ...string) {
 	t.Helper()
 	for _, one := range requests {

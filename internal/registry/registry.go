@@ -24,7 +24,7 @@ type Config struct {
 	// Hosts are additional names that clients may send in the Host header, without ports. IP addresses, localhost,
 	// kind-registry and host.docker.internal are always allowed.
 	Hosts []string
-	// Linker gives nodes the layers of images; nil if they pull every layer.
+	// Linker gives nodes the layers of images; nil if nodes pull every layer.
 	Linker Linker
 }
 

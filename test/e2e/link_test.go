@@ -23,8 +23,8 @@ const (
 	controlPlane = clusterName + "-control-plane"
 )
 
-// TestLink_NewImageRunsWithoutAGate creates a pod of an image that only the host has. The pod must never be gated, its layers must
-// be linked, and the registry must have the image in the end.
+// TestLink_NewImageRunsWithoutAGate creates a pod of an image that only the host has. The pod must never be gated, its layers
+// must be linked, and the registry must have the image in the end.
 func TestLink_NewImageRunsWithoutAGate(t *testing.T) {
 	needLinker(t)
 	image := buildImage(t, "e2e/linked:local", "linked", 20, 1)
@@ -37,7 +37,7 @@ func TestLink_NewImageRunsWithoutAGate(t *testing.T) {
 	wantLinked(t, begin, worker)
 	eventually(t, time.Minute, "the registry gets the image", func(ctx context.Context) string { return inRegistry(ctx, running) })
 
-	// Now Docker loses the image, and the other node gets the layers of the first.
+	// Now Docker loses the image, and the other node gets the first node's layers.
 	removeImage(t, image)
 	begin = time.Now()
 	second := onNode(controlPlane, running.Spec.Containers[0].Image)
@@ -46,7 +46,7 @@ func TestLink_NewImageRunsWithoutAGate(t *testing.T) {
 	wantLinked(t, begin, controlPlane)
 }
 
-// TestLink_StoppedLinkerLeavesThePodToAPull creates a pod while no linker runs: the image is pushed, and pulled.
+// TestLink_StoppedLinkerLeavesThePodToAPull creates a pod while no linker runs. The image must be pushed, and then pulled.
 func TestLink_StoppedLinkerLeavesThePodToAPull(t *testing.T) {
 	needLinker(t)
 	image := buildImage(t, "e2e/unlinked:local", "unlinked", 30)
@@ -94,7 +94,7 @@ func onNode(node, image string) corev1.PodSpec {
 	return spec
 }
 
-// pinned reports whether the pod's first image is the original image, by digest in the registry.
+// pinned reports whether the pod's first image is the original image, rewritten to a digest in the registry.
 func pinned(pod *corev1.Pod, original string) bool {
 	return strings.HasPrefix(pod.Spec.Containers[0].Image, registry+"/"+original+"@sha256:")
 }
@@ -113,7 +113,7 @@ func stopLinker(t *testing.T) {
 	})
 }
 
-// wantLinked fails the test unless the linker has linked layers to the node since begin, and left none to a pull.
+// wantLinked fails the test unless the linker has linked layers to the node since begin, and left none to be pulled.
 func wantLinked(t *testing.T, begin time.Time, node string) {
 	t.Helper()
 	log := linkerLog(t, begin)
@@ -121,7 +121,7 @@ func wantLinked(t *testing.T, begin time.Time, node string) {
 		t.Errorf("the linker's log has no %s:\n%s", want, log)
 	}
 	if strings.Contains(log, "not linked") {
-		t.Errorf("the linker left layers to a pull:\n%s", log)
+		t.Errorf("the linker left layers to be pulled:\n%s", log)
 	}
 }
 

@@ -24,8 +24,8 @@ import (
 	"kind-local-registry/test/testimage"
 )
 
-// TestLink_RootFileSystemEqualsThatOfAPull links each unusual image to one node and pulls it on the other, and compares the mounted
-// root file systems in every field and byte.
+// TestLink_RootFileSystemEqualsThatOfAPull links each unusual image to one node and pulls it on the other, and compares the
+// mounted root file systems in every field and byte.
 func TestLink_RootFileSystemEqualsThatOfAPull(t *testing.T) {
 	needLinker(t)
 	program := helloFile(t)
@@ -38,7 +38,7 @@ func TestLink_RootFileSystemEqualsThatOfAPull(t *testing.T) {
 	begin := time.Now()
 	linked := mountAll(t, worker, references)
 	if log := linkerLog(t, begin); strings.Contains(log, "not linked") {
-		t.Errorf("the linker left layers to a pull:\n%s", log)
+		t.Errorf("the linker left layers to be pulled:\n%s", log)
 	}
 	stopLinker(t)
 	pulled := mountAll(t, controlPlane, references)
@@ -88,7 +88,7 @@ func TestLink_PodCannotChangeDockersFiles(t *testing.T) {
 	if diff := cmp.Diff(before, describeLayers(t, "e2e/spoiled:local")); diff != "" {
 		t.Errorf("Docker's layers have changed (-before +after):\n%s", diff)
 	}
-	// Docker still uses the image meanwhile.
+	// Docker can still use the image.
 	docker(t, "rm", "-f", docker(t, "create", "e2e/spoiled:local"))
 	docker(t, "save", "-o", filepath.Join(files, "saved.tar"), "e2e/spoiled:local")
 }
@@ -141,7 +141,7 @@ func describeLayers(t *testing.T, reference string) map[string]string {
 }
 
 // describeTree describes every file below a directory: type, mode, owner, size, device, time, extended attributes and content.
-// Files with the same inode are described as hard links of the first.
+// Files with the same inode are described as hard links to the first.
 func describeTree(t *testing.T, root string) map[string]string {
 	t.Helper()
 	all, first := map[string]string{}, map[uint64]string{}

@@ -96,7 +96,7 @@ func (e *environment) run(ctx context.Context, args ...string) (string, error) {
 	return string(out), err
 }
 
-// linkOff is the value of E2E_LINK with which all tests run without the linker.
+// linkOff is the value of E2E_LINK that makes all tests run without the linker.
 const linkOff = "off"
 
 // linking reports whether the tests run with the linker.

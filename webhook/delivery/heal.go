@@ -72,8 +72,8 @@ func (r *Reconciler) heal(ctx context.Context, pod *podimage.Pod) (reconcile.Res
 	return reconcile.Result{}, nil
 }
 
-// lost reports whether the field has a rewritten image that can no longer be delivered: the image was promised, and then the host
-// lost it before the push, or the registry lost it later. Such a field gets its original image back.
+// lost reports whether the field has a rewritten image that can no longer be delivered. Either the host lost a promised image
+// before it was pushed, or the registry lost a pushed image later. Such a field gets its original image back.
 func lost(pod *podimage.Pod, o webhook.Outcome) bool {
 	switch o.Decision.Reason {
 	case rewrite.NotOnHost, rewrite.Unservable, rewrite.WrongPlatform:

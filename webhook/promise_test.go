@@ -203,8 +203,8 @@ func TestPromises_AreRequestedAgainAfterAnError(t *testing.T) {
 	by.wantAsked(t, "host/app:1", "host/app:1")
 }
 
-// TestPromises_PinFieldsThatCannotChangeLater covers fields that cannot be pinned later. If their image is not promised, it is
-// pushed during admission.
+// TestPromises_PinFieldsThatCannotChangeLater covers fields that cannot be pinned later. If their image is not promised,
+// requests are handled as they are without promises.
 func TestPromises_PinFieldsThatCannotChangeLater(t *testing.T) {
 	t.Parallel()
 	debugging, before := debug("host/app:1")

@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-// twoRounds returns two rounds of results of one scenario. The median delivery takes 10 s with kind load, 4 s with docker push, 2
-// s without linking and 0.1 s with linking. The floor is 1 s.
+// twoRounds returns two rounds of results of one scenario. The median delivery takes 10 s with kind load, 4 s with docker push,
+// 2 s without linking and 0.1 s with linking. The floor is 1 s.
 func twoRounds() *results {
 	var r results
 	for method, seconds := range map[string][]float64{

@@ -232,7 +232,7 @@ func (s *Service) pushPromised(ctx context.Context, p promise.Promise) (push.Res
 	return s.push(ctx, p.Name, target, image, nil)
 }
 
-// isFinal reports whether err is an error of a push that would occur again in a retry.
+// isFinal reports whether err is an error of a push that a retry cannot avoid.
 func isFinal(err error) bool {
 	reason := rewrite.ReasonOf(err)
 	return reason != "" && reason != rewrite.NoSpace

@@ -31,8 +31,8 @@ var ErrStalled = errors.New("the linker made no progress for " + stallTimeout.St
 // Client is a client of the linker. It is safe for concurrent use.
 type Client struct{ http *http.Client }
 
-// NewClient returns a client of the linker at the path of a Unix socket. If no linker listens
-// there, every call fails immediately.
+// NewClient returns a client of the linker at the path of a Unix socket. If no linker listens there, every call fails
+// immediately.
 func NewClient(socket string) *Client {
 	return &Client{&http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

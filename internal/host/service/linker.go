@@ -113,7 +113,7 @@ func (l *Linker) nodes(ctx context.Context) string {
 			unlinkable = append(unlinkable, fmt.Sprintf("; %s pulls layers: %s: %s", n.Name, n.Unlinkable, n.Detail))
 		}
 	}
-	return fmt.Sprintf("%d of %s get layers as hard links%s", len(nodes)-len(unlinkable), step.Count(len(nodes), "node"), strings.Join(unlinkable, ""))
+	return fmt.Sprintf("layers are linked to %d of %s%s", len(nodes)-len(unlinkable), step.Count(len(nodes), "node"), strings.Join(unlinkable, ""))
 }
 
 func (l *Linker) apply(ctx context.Context, _ step.Progress) error {

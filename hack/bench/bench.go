@@ -163,16 +163,22 @@ func (b *bench) measureMethod(ctx context.Context, s subject, m method, round in
 			return err
 		}
 	}
-	if !s.has(rebuild) {
+	return trial.rebuild(ctx)
+}
+
+// rebuild measures the delivery of a rebuilt image, if that is one of the case's scenarios.
+func (p *trial) rebuild(ctx context.Context) error {
+	if !p.subject.has(rebuild) {
 		return nil
 	}
-	if err := b.makeImages(ctx, s, m); err != nil {
+	if err := p.makeImages(ctx, p.subject, p.method); err != nil {
 		return err
 	}
-	if references, err = trial.deliver(ctx, rebuild, worker, nil); err != nil {
+	references, err := p.deliver(ctx, rebuild, worker, nil)
+	if err != nil {
 		return err
 	}
-	return trial.run(ctx, rebuild, references, func() error { return b.makeImages(ctx, s, m) })
+	return p.run(ctx, rebuild, references, func() error { return p.makeImages(ctx, p.subject, p.method) })
 }
 
 // measureRecreated measures a method in a new cluster, after removing the images of the other methods from its nodes. The

@@ -53,8 +53,19 @@ func (h *host) imageSize(ctx context.Context, image string) (int64, error) {
 
 // inode is a file with several links.
 type inode struct {
-	links, found int64 // number of links, and how many of them are in the directory
-	bytes        int64 // disk space
+	links, found uint64 // number of links, and how many of them are in the directory
+	bytes        int64  // disk space
+}
+
+// sharedFiles are files with several links, by inode number.
+type sharedFiles map[uint64]*inode
+
+// add adds a link to a file.
+func (f sharedFiles) add(status syscall.Stat_t) {
+	if f[status.Ino] == nil {
+		f[status.Ino] = &inode{links: uint64(status.Nlink), bytes: 512 * status.Blocks} //nolint:unconvert // uint32 on arm64
+	}
+	f[status.Ino].found++
 }
 
 // ownBytes returns the disk space of the directories and files in a directory, except of files that also have a link outside it.
@@ -64,7 +75,7 @@ func ownBytes(directory string) (total int64, err error) {
 	if err := syscall.Lstat(directory, &root); err != nil {
 		return 0, err
 	}
-	shared := map[uint64]*inode{}
+	shared := sharedFiles{}
 	err = filepath.WalkDir(directory, func(path string, entry fs.DirEntry, err error) error {
 		var status syscall.Stat_t
 		if err == nil {
@@ -83,10 +94,7 @@ func ownBytes(directory string) (total int64, err error) {
 			total += 512 * status.Blocks
 			return nil
 		}
-		if shared[status.Ino] == nil {
-			shared[status.Ino] = &inode{links: int64(status.Nlink), bytes: 512 * status.Blocks}
-		}
-		shared[status.Ino].found++
+		shared.add(status)
 		return nil
 	})
 	for _, file := range shared {

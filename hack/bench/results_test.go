@@ -149,7 +149,8 @@ func TestPlot_IsXMLWithBarPerMethod(t *testing.T) {
 	}{
 		"with linking": {
 			twoRounds(),
-			[]string{`class="load"/>`, `class="push"/>`, `class="pulled"/>`, `class="linked"/>`, "10.00 s", "4.00 s", "2.00 s", "0.10 s", "100× as fast"}, "5.0×",
+			[]string{`class="load"/>`, `class="push"/>`, `class="pulled"/>`, `class="linked"/>`, "10.00 s", "4.00 s", "2.00 s", "0.10 s", "100× as fast"},
+			"5.0×",
 		},
 		"from before linking": {withoutLinking(), []string{"10.00 s", "4.00 s", "2.00 s", "5.0× as fast"}, "NaN"},
 	} {

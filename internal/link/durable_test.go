@@ -21,7 +21,7 @@ func TestMakeDurable_TakesAnyFileSystem(t *testing.T) {
 		if err := makeDurable(directory); err != nil {
 			t.Errorf("makeDurable(%s): %v", directory, err)
 		}
-		wantOpen(t, directory, 0)
+		wantNoneOpen(t, directory)
 	}
 }
 

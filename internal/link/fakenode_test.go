@@ -79,7 +79,7 @@ func startNode(t *testing.T, daemon *enginetest.Daemon, proc string, pid int, vo
 	leasesapi.RegisterLeasesServer(n.server, fakeLeases{fakeNode: n})
 	served := make(chan error, 1)
 	go func() { served <- n.server.Serve(listener) }()
-	t.Cleanup(func() { n.server.Stop(); <-served })
+	t.Cleanup(func() { n.server.Stop(); _ = <-served })
 
 	n.container = daemon.AddContainer(n.name, map[string]string{"io.x-k8s.kind.cluster": "kind"})
 	n.container.State.Pid = pid

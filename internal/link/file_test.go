@@ -77,8 +77,8 @@ func TestLinkTree_RefusesWhatItCannotCopy(t *testing.T) {
 			if err := linkTree(t.Context(), source, target, new(atomic.Int64)); !errors.Is(err, test.want) {
 				t.Errorf("linkTree of %s to another file system = %v, want %v", what, err, test.want)
 			}
-			wantOpen(t, source, 0)
-			wantOpen(t, target, 0)
+			wantNoneOpen(t, source)
+			wantNoneOpen(t, target)
 		})
 	}
 }

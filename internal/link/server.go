@@ -52,24 +52,16 @@ func (s *Server) link(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	start := time.Now()
+	ctx := r.Context()
 	progress := make(chan int64, 1)
 	done := make(chan linkapi.Message, 1)
 	go func() {
-		result, err := s.linker.Link(r.Context(), request.Address, request.Layers, func(files int64) {
+		done <- s.run(ctx, request, func(files int64) {
 			select {
 			case progress <- files:
 			default: // the previous number has not been sent yet
 			}
 		})
-		took := time.Since(start)
-		s.metrics.linked(result, took, err)
-		logLink(r.Context(), s.log, request.Address, result, took, err)
-		last := linkapi.Message{Result: &result}
-		if err != nil {
-			last.Error = err.Error()
-		}
-		done <- last
 	}()
 	for {
 		select {
@@ -80,6 +72,20 @@ func (s *Server) link(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+}
+
+// run links the layers, counts and logs the result, and returns the last line of the response.
+func (s *Server) run(ctx context.Context, request linkapi.Request, progress func(files int64)) linkapi.Message {
+	start := time.Now()
+	result, err := s.linker.Link(ctx, request.Address, request.Layers, progress)
+	took := time.Since(start)
+	s.metrics.linked(result, took, err)
+	logLink(ctx, s.log, request.Address, result, took, err)
+	last := linkapi.Message{Result: &result}
+	if err != nil {
+		last.Error = err.Error()
+	}
+	return last
 }
 
 // check answers POST /v1/check.

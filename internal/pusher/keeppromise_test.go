@@ -141,7 +141,7 @@ func TestResume_IgnoresRegistriesWithoutPromises(t *testing.T) {
 	e := newPromising(t, &linker{}, rules.Rules{})
 	server := httptest.NewServer(http.NotFoundHandler()) // like registry:2
 	t.Cleanup(server.Close)
-	e.env.registry = server.URL
+	e.registry = server.URL
 	service := e.newService(t, rules.Rules{})
 	service.Resume()
 	service.AwaitPromises() // returns without a pause
@@ -158,7 +158,7 @@ func TestResume_WaitsForTheRegistry(t *testing.T) {
 	front := &flakyPromises{Handler: handler}
 	server := httptest.NewServer(front)
 	t.Cleanup(server.Close)
-	e.env.registry = server.URL
+	e.registry = server.URL
 	if e.client, err = push.NewRegistry(server.URL); err != nil {
 		t.Fatal(err)
 	}

@@ -193,7 +193,7 @@ func (e promising) promiseAs(t *testing.T, made promise.Promise, name string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, e.env.registry+promise.Path, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, e.registry+promise.Path, bytes.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -101,7 +101,8 @@ func pushed(t *testing.T, reference string) string {
 		t.Fatalf("setup push %s: %v\n%s", reference, err, out)
 	}
 	var results []struct{ Rewritten string }
-	if err := json.Unmarshal([]byte(out[strings.Index(out, "["):]), &results); err != nil || len(results) != 1 {
+	_, list, _ := strings.Cut(out, "[") // progress precedes it
+	if err := json.Unmarshal([]byte("["+list), &results); err != nil || len(results) != 1 {
 		t.Fatalf("setup push %s printed %q (error %v)", reference, out, err)
 	}
 	return results[0].Rewritten

@@ -61,8 +61,8 @@ func (l *Linker) unused(ctx context.Context) (string, error) {
 	case l.engine.Virtual:
 		return "Docker runs in a virtual machine", nil
 	}
-	if err := l.engine.Layout.Unshared(); err != nil {
-		return err.Error(), nil
+	if unshared := l.engine.Layout.Unshared(); unshared != nil {
+		return unshared.Error(), nil
 	}
 	return "", nil
 }

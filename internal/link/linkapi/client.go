@@ -100,11 +100,12 @@ func (c *Client) Check(ctx context.Context, diffIDs []digest.Digest) (state Stat
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	response, err := c.post(ctx, CheckPath, Request{Layers: diffIDs})
-	if err == nil {
-		err = read(response, &state)
-	}
 	if err != nil {
 		return State{}, fmt.Errorf("asking the linker about layers: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if err := read(response.Body, &state); err != nil {
+		return State{}, fmt.Errorf("reading the linker's response about layers: %w", err)
 	}
 	return state, nil
 }
@@ -146,11 +147,12 @@ func (c *Client) Nodes(ctx context.Context) (nodes []Node, err error) {
 		return nil, err
 	}
 	response, err := c.send(request)
-	if err == nil {
-		err = read(response, &nodes)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("asking the linker about nodes: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if err := read(response.Body, &nodes); err != nil {
+		return nil, fmt.Errorf("reading the linker's response about nodes: %w", err)
 	}
 	return nodes, nil
 }
@@ -182,7 +184,6 @@ func (c *Client) send(request *http.Request) (*http.Response, error) {
 }
 
 // read decodes the JSON body of a response.
-func read(response *http.Response, into any) error {
-	defer func() { _ = response.Body.Close() }()
-	return json.NewDecoder(io.LimitReader(response.Body, 16*MaxRequest)).Decode(into)
+func read(body io.Reader, into any) error {
+	return json.NewDecoder(io.LimitReader(body, 16*MaxRequest)).Decode(into)
 }

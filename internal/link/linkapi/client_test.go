@@ -73,7 +73,7 @@ func withLinker(t *testing.T, linker http.HandlerFunc, test func(t *testing.T, c
 		if err := server.Close(); err != nil {
 			t.Errorf("closing the server: %v", err)
 		}
-		<-served
+		_ = <-served
 	})
 }
 

@@ -77,9 +77,9 @@ func startNode(t *testing.T, daemon *enginetest.Daemon, proc string, pid int, vo
 		}))
 	snapshotsapi.RegisterSnapshotsServer(n.server, fakeSnapshots{fakeNode: n})
 	leasesapi.RegisterLeasesServer(n.server, fakeLeases{fakeNode: n})
-	served := make(chan error, 1)
-	go func() { served <- n.server.Serve(listener) }()
-	t.Cleanup(func() { n.server.Stop(); _ = <-served })
+	served := make(chan struct{})
+	go func() { defer close(served); _ = n.server.Serve(listener) }() // it ends when the test stops the server
+	t.Cleanup(func() { n.server.Stop(); <-served })
 
 	n.container = daemon.AddContainer(n.name, map[string]string{"io.x-k8s.kind.cluster": "kind"})
 	n.container.State.Pid = pid

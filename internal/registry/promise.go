@@ -139,7 +139,7 @@ func (p *promises) add(promised promise.Promise) error {
 		err = os.Rename(half, filepath.Join(p.directory, fileName(promised))) // #nosec G703 -- the name is two digests
 	}
 	if err != nil {
-		_ = os.Remove(half)
+		_ = os.Remove(half) // #nosec G703 -- the name is random
 		return fmt.Errorf("writing the promise: %w", err)
 	}
 	p.all = append(p.all, promised)
@@ -154,7 +154,7 @@ func (p *promises) remove(repository string, d digest.Digest) {
 	if i < 0 {
 		return
 	}
-	err := os.Remove(filepath.Join(p.directory, fileName(p.all[i])))
+	err := os.Remove(filepath.Join(p.directory, fileName(p.all[i]))) // #nosec G703 -- the name is two digests
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		logrus.WithError(err).Warn("cannot remove a promise")
 	}

@@ -62,7 +62,7 @@ func (l *Linker) unused(ctx context.Context) (string, error) {
 		return "Docker runs in a virtual machine", nil
 	}
 	if unshared := l.engine.Layout.Unshared(); unshared != nil {
-		return unshared.Error(), nil
+		return unshared.Error(), nil //nolint:nilerr // a reason, not a failure
 	}
 	return "", nil
 }

@@ -55,8 +55,8 @@ func withLinker(t *testing.T, linker http.HandlerFunc, test func(t *testing.T, c
 			r.Body = io.NopCloser(bytes.NewReader(body))
 			linker(w, r)
 		})}
-		served := make(chan error, 1)
-		go func() { served <- server.Serve(listener) }()
+		served := make(chan struct{})
+		go func() { defer close(served); _ = server.Serve(listener) }() // it ends when the test closes the server
 		client := &Client{&http.Client{Transport: &http.Transport{
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				ours, theirs := net.Pipe()
@@ -73,7 +73,7 @@ func withLinker(t *testing.T, linker http.HandlerFunc, test func(t *testing.T, c
 		if err := server.Close(); err != nil {
 			t.Errorf("closing the server: %v", err)
 		}
-		_ = <-served
+		<-served
 	})
 }
 

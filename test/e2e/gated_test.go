@@ -18,7 +18,7 @@ import (
 
 func TestController_UngatesPodsAfterAnOutage(t *testing.T) {
 	const app, pods = "gated", 20
-	stopLinker(t)                                       // a linked image needs no gate
+	switchLinkingOff(t)                                 // a linked image needs no gate
 	down := time.Duration(count(30, 600)) * time.Second // a push has a deadline of 10 minutes from the pod's creation
 	var images []string
 	for i := range pods {
@@ -48,7 +48,7 @@ func TestController_UngatesPodsAfterAnOutage(t *testing.T) {
 
 func TestGatedPod_IsRestoredWhenItsImageIsRemoved(t *testing.T) {
 	const app, pod, limit = "removed", "removed-0", 15 * time.Second
-	stopLinker(t) // a linked image needs no gate
+	switchLinkingOff(t) // a linked image needs no gate
 	image := loadImage(t, "e2e/removed:local", 1)
 	resume := pauseDelivery(t)
 	createPods(t, app, 1, image)

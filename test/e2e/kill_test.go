@@ -54,7 +54,7 @@ func startPusher(t *testing.T) {
 // a minute: the gated pods, and a pod that was created while the component was down.
 func killRepeatedly(t *testing.T, component string, kill killer) {
 	t.Helper()
-	stopLinker(t) // a linked image needs no push before its pod starts
+	switchLinkingOff(t) // a linked image needs no push before its pod starts
 	random, rounds := newRandom(t), count(5, 50)
 	slowRegistry(t)
 	var longest time.Duration
@@ -137,7 +137,7 @@ func newRandom(t *testing.T) *rand.Rand {
 
 func TestTwoReplicas_FailOverWhenTheLeaderIsKilled(t *testing.T) {
 	const app = "taken-over"
-	stopLinker(t) // a linked image needs no gate
+	switchLinkingOff(t) // a linked image needs no gate
 	t.Cleanup(func() { scale(t, 1) })
 	scale(t, 2)
 	eventually(t, time.Minute, "both replicas are ready", func(ctx context.Context) string {

@@ -102,13 +102,26 @@ func pinned(pod *corev1.Pod, original string) bool {
 // stopLinker stops the linker until the test ends. Until then, images are pushed before their pods start.
 func stopLinker(t *testing.T) {
 	t.Helper()
-	if !linking() {
-		return
-	}
 	docker(t, "stop", "-t", "0", config.LinkerContainer)
 	t.Cleanup(func() {
 		if out, err := backgroundCommand("docker", "start", config.LinkerContainer); err != nil {
 			t.Errorf("starting the linker: %v\n%s", err, out)
+		}
+	})
+}
+
+// switchLinkingOff makes setup remove the linker until the test ends. Until then, images are pushed before their pods start.
+func switchLinkingOff(t *testing.T) {
+	t.Helper()
+	if !linking() {
+		return
+	}
+	if out, err := suite.up(t.Context(), "--link", linkOff); err != nil {
+		t.Fatalf("setup up --link=off: %v\n%s", err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := suite.up(context.Background(), "--link", "auto"); err != nil {
+			t.Errorf("setup up --link=auto: %v\n%s", err, out)
 		}
 	})
 }

@@ -167,7 +167,11 @@ func inRegistry(ctx context.Context, pod *corev1.Pod) string {
 		if err != nil {
 			return err.Error()
 		}
-		if _, err := remote.Head(reference.Context().Digest(digest.String()), remote.WithContext(ctx)); err != nil {
+		stored, err := remote.Layer(reference.Context().Digest(digest.String()), remote.WithContext(ctx))
+		if err != nil {
+			return err.Error()
+		}
+		if _, err := stored.Size(); err != nil { // sends a HEAD request for the blob
 			return err.Error()
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -33,7 +32,7 @@ func TestLink_RootFileSystemEqualsThatOfAPull(t *testing.T) {
 	for _, kind := range slices.Sorted(maps.Keys(testimage.All())) {
 		reference := fmt.Sprintf("equal/image-%d:local", len(references))
 		loadShape(t, reference, append([][]testimage.File{{program}}, testimage.All()[kind]...))
-		references, kinds = append(references, pushed(t, reference)), append(kinds, kind)
+		references, kinds = append(references, mustPush(t, reference)[0].Rewritten), append(kinds, kind)
 	}
 	begin := time.Now()
 	linked := mountAll(t, worker, references)
@@ -91,21 +90,6 @@ func TestLink_PodCannotChangeDockersFiles(t *testing.T) {
 	// Docker can still use the image.
 	docker(t, "rm", "-f", docker(t, "create", "e2e/spoiled:local"))
 	docker(t, "save", "-o", filepath.Join(files, "saved.tar"), "e2e/spoiled:local")
-}
-
-// pushed pushes the image and returns its rewritten reference.
-func pushed(t *testing.T, reference string) string {
-	t.Helper()
-	out, err := suite.run(t.Context(), "push", reference, "-o", "json")
-	if err != nil {
-		t.Fatalf("setup push %s: %v\n%s", reference, err, out)
-	}
-	var results []struct{ Rewritten string }
-	_, list, _ := strings.Cut(out, "[") // progress precedes it
-	if err := json.Unmarshal([]byte("["+list), &results); err != nil || len(results) != 1 {
-		t.Fatalf("setup push %s printed %q (error %v)", reference, out, err)
-	}
-	return results[0].Rewritten
 }
 
 // mountAll makes the node pull the images, and mounts their root file systems. It returns the paths at which the host sees them.

@@ -99,7 +99,8 @@ func mountAll(t *testing.T, node string, references []string) (roots []string) {
 	script := "set -e; mkdir -p /run/equal; mount -t tmpfs equal /run/equal\n"
 	for i, reference := range references {
 		mount := fmt.Sprintf("/run/equal/%d", i)
-		script += fmt.Sprintf("crictl pull %s >/dev/null; mkdir %s; ctr -n k8s.io images mount %s %s >/dev/null\n", reference, mount, reference, mount)
+		name := strings.Replace(reference, ":local@", "@", 1) // the name under which the kubelet's images are in containerd
+		script += fmt.Sprintf("crictl pull %s >/dev/null; mkdir %s; ctr -n k8s.io images mount %s %s >/dev/null\n", reference, mount, name, mount)
 		roots = append(roots, "/proc/"+pid+"/root"+mount)
 	}
 	t.Cleanup(func() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path"
 	"strings"
@@ -142,7 +143,7 @@ func (t *tree) subdirectory(from, to *os.File, name, below string) error {
 func (t *tree) file(from, to *os.File, name, below string) error {
 	t.files.Add(1)
 	if isCopied(below) {
-		done, err := t.copy(from, to, name, below)
+		done, err := t.copy(from, to, name, below, 1)
 		if done || err != nil && !errors.Is(err, errTooLarge) {
 			return err
 		}
@@ -151,7 +152,7 @@ func (t *tree) file(from, to *os.File, name, below string) error {
 	// EMLINK: the inode has as many links as the file system allows (65,000 on ext4). EXDEV: the target is on another mount or
 	// file system. EPERM: the file is immutable, or the file system has no hard links.
 	if errors.Is(err, unix.EMLINK) || errors.Is(err, unix.EXDEV) || errors.Is(err, unix.EPERM) {
-		done, copyErr := t.copy(from, to, name, below)
+		done, copyErr := t.copy(from, to, name, below, math.MaxUint32)
 		if done || copyErr != nil {
 			return copyErr
 		}
@@ -162,15 +163,16 @@ func (t *tree) file(from, to *os.File, name, below string) error {
 	return nil
 }
 
-// isCopied reports whether a file is copied although it could be linked. Daemons such as Debian's cron ignore configuration files
-// with more than one link. A file that is too large to be copied, such as /etc/udev/hwdb.bin, is linked, because no such daemon
+// isCopied reports whether a file is copied although it could be linked, if it has one link in the layer. Daemons such as Debian's
+// cron ignore configuration files with more than one link. A file that is too large to be copied, such as /etc/udev/hwdb.bin, is linked, because no such daemon
 // reads it.
 func isCopied(name string) bool {
 	return strings.HasPrefix(name, "etc/") || strings.HasPrefix(name, "var/spool/")
 }
 
-// copy copies one regular file. It returns false for any other file. Hard links between copied files are kept.
-func (t *tree) copy(from, to *os.File, name, below string) (done bool, err error) {
+// copy copies one regular file that has at most maxLinks links. It returns false for any other file. Hard links between copied files
+// are kept.
+func (t *tree) copy(from, to *os.File, name, below string, maxLinks uint64) (done bool, err error) {
 	source, status, err := openRegular(from, name)
 	if err != nil {
 		return false, fmt.Errorf("opening /%s: %w", below, err)
@@ -179,6 +181,9 @@ func (t *tree) copy(from, to *os.File, name, below string) (done bool, err error
 		return false, nil
 	}
 	defer func() { err = errors.Join(err, source.Close()) }()
+	if status.Nlink > maxLinks {
+		return false, nil
+	}
 	if status.Nlink > 1 {
 		t.several.Lock()
 		defer t.several.Unlock()

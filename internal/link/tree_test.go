@@ -200,19 +200,19 @@ func TestLinkTree_CopiesEtcAndSpool(t *testing.T) {
 func TestLinkTree_KeepsHardLinksWithinLayer(t *testing.T) {
 	t.Parallel()
 	source := t.TempDir()
-	for _, first := range []string{"usr/a", "etc/a", "var/spool/a"} {
+	for first, again := range map[string]string{"usr/a": "usr", "etc/a": "etc", "var/spool/a": "var/lib", "opt/a": "etc/opt"} {
 		put(t, filepath.Join(source, first), first)
 		for i := range 20 { // in directories that are linked concurrently
-			again := filepath.Join(source, filepath.Dir(first), fmt.Sprintf("%d/b", i))
+			again := filepath.Join(source, again, fmt.Sprintf("%d/b", i))
 			must(t, os.MkdirAll(filepath.Dir(again), 0o755))
 			must(t, os.Link(filepath.Join(source, first), again))
 		}
 	}
 	target, _ := linked(t, source)
 	wantSame(t, source, target) // compares the hard links in field First
-	wantInode(t, source, target, "usr/3/b", true)
-	wantInode(t, source, target, "etc/3/b", false)
-	wantInode(t, source, target, "var/spool/3/b", false)
+	for _, name := range []string{"usr/3/b", "etc/3/b", "var/lib/3/b", "etc/opt/3/b"} {
+		wantInode(t, source, target, name, true)
+	}
 }
 
 func TestLinkTree_KeepsSparseFiles(t *testing.T) {

@@ -26,7 +26,7 @@ func TestLog_ExplainsAPodByItsFullName(t *testing.T) {
 	createDeployment(t, d)
 	pod := awaitPods(t, "named", 1, "")[0]
 	for _, field := range []string{"spec.containers{app}", "spec.initContainers{prepare}"} {
-		wantLogged(t, pod.Name, `"field":"`+field+`"`, `"image":"`+image+`"`, `"reason":"RewrittenPushing"`)
+		wantLogged(t, pod.Name, `"field":"`+field+`"`, `"image":"`+image+`"`, `"reason":"Rewritten`) // or RewrittenPushing, without a promise
 	}
 	deployed := `{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"now"}}}}}`
 	if _, err := suite.kube.AppsV1().Deployments(namespace).Patch(t.Context(), "named", types.StrategicMergePatchType, []byte(deployed), metav1.PatchOptions{}); err != nil {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"kind-local-registry/internal/httpserver"
@@ -18,15 +19,23 @@ type Server struct {
 	linker  *Linker
 	log     *slog.Logger
 	metrics *metrics
+
+	ctx      context.Context //nolint:containedctx // of the layers that are linked in advance; Serve cancels it
+	cancel   context.CancelFunc
+	prelinks sync.WaitGroup
 }
 
 // NewServer returns a server of the linker. It logs each request to link layers.
 func NewServer(linker *Linker, log *slog.Logger) *Server {
-	return &Server{linker: linker, log: log, metrics: newMetrics()}
+	ctx, cancel := context.WithCancel(context.Background())
+	return &Server{linker: linker, log: log, metrics: newMetrics(), ctx: ctx, cancel: cancel}
 }
 
-// Serve serves clients on listener until ctx ends. It then waits a while for running requests, and returns nil.
+// Serve serves clients on listener until ctx ends. It then waits a while for running requests, and returns nil. It may be called
+// only once.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	defer s.prelinks.Wait()
+	defer s.cancel()
 	server := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute}
 	if err := httpserver.Until(ctx, server, listener); err != nil {
 		return fmt.Errorf("serving the linker: %w", err)
@@ -101,10 +110,11 @@ func (s *Server) prelink(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	ctx := context.WithoutCancel(r.Context())
-	go s.linker.Prelink(ctx, request.Layers, func(result linkapi.Result, took time.Duration, err error) {
-		s.metrics.linked(result, took, err)
-		logLink(ctx, s.log, "", result, took, err)
+	s.prelinks.Go(func() {
+		s.linker.Prelink(s.ctx, request.Layers, func(result linkapi.Result, took time.Duration, err error) {
+			s.metrics.linked(result, took, err)
+			logLink(s.ctx, s.log, "", result, took, err)
+		})
 	})
 }
 
@@ -150,13 +160,15 @@ func write(w http.ResponseWriter, line any) {
 	_ = http.NewResponseController(w).Flush()
 }
 
-// logLink logs the result of a request to link layers, unless the node already had all of them.
+// logLink logs the result of a request to link layers, unless the node already had all of them. address is "" if the request did
+// not name a node.
 func logLink(ctx context.Context, log *slog.Logger, address string, result linkapi.Result, took time.Duration, err error) {
-	attributes := []slog.Attr{
-		slog.String("node", result.Node), slog.String("address", address), slog.Int("layers", result.Layers),
-		slog.Int("linked", result.Linked), slog.Int64("files", result.Files),
-		slog.String("duration", took.Round(time.Millisecond).String()),
+	attributes := []slog.Attr{slog.String("node", result.Node)}
+	if address != "" {
+		attributes = append(attributes, slog.String("address", address))
 	}
+	attributes = append(attributes, slog.Int("layers", result.Layers), slog.Int("linked", result.Linked),
+		slog.Int64("files", result.Files), slog.String("duration", took.Round(time.Millisecond).String()))
 	switch {
 	case err != nil:
 		attributes = append(attributes, slog.String("error", err.Error()))

@@ -122,8 +122,11 @@ func (s *Service) promise(ctx context.Context, original string, target push.Targ
 		return "", fmt.Errorf("%w: %s: %s", ErrNoPromise, state.Unlinkable, state.Detail)
 	}
 	contents, err := s.docker.Contents(ctx, image)
-	if err != nil {
+	if rewrite.ReasonOf(err) != "" {
 		return "", err
+	}
+	if err != nil {
+		return "", errors.Join(ErrNoPromise, err)
 	}
 	sizes, err := s.docker.Sizes(ctx, image)
 	if err != nil {

@@ -160,6 +160,26 @@ func TestPromise_RefusesImagesThatCannotBePushed(t *testing.T) {
 	e.wantPromised(t, "after refusals")
 }
 
+// TestPromise_TellsRefusalsFromOtherErrors uses the containerd image store, because only there can reading the image manifest fail.
+func TestPromise_TellsRefusalsFromOtherErrors(t *testing.T) {
+	t.Parallel()
+	e := newPromising(t, &linker{}, rules.Rules{})
+	e.build(t, "first")
+	e.engine.UseContainerd()
+	e.engine.Truncate(1)
+	if _, err := e.service.Promise(t.Context(), "a/b:1"); !errors.Is(err, pusher.ErrNoPromise) || rewrite.ReasonOf(err) != "" {
+		t.Errorf("Promise of an image whose manifest is unreadable = %v, want %v", err, pusher.ErrNoPromise)
+	}
+	e.engine.Truncate(0) // the fake daemon has the config in place of the image manifest
+	_, err := e.service.Promise(t.Context(), "a/b:1")
+	wantRefusal(t, err, rewrite.Unservable)
+	if errors.Is(err, pusher.ErrNoPromise) {
+		t.Errorf("Promise of an image that cannot be pushed = %v, want no %v", err, pusher.ErrNoPromise)
+	}
+	e.wantPromised(t, "after errors")
+	e.wantMetrics(t, `promises_total{outcome="Promised"} 0`, `promises_total{outcome="Failed"} 2`)
+}
+
 func TestPromise_IsSharedByConcurrentCallers(t *testing.T) {
 	t.Parallel()
 	e := newPromising(t, &linker{}, rules.Rules{})

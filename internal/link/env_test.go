@@ -29,10 +29,16 @@ type env struct {
 // newEnv returns a host without nodes or images.
 func newEnv(t *testing.T) *env {
 	t.Helper()
+	return newEnvIn(t, t.TempDir())
+}
+
+// newEnvIn returns a host whose daemon has its data below a directory.
+func newEnvIn(t *testing.T, directory string) *env {
+	t.Helper()
 	proc, err := os.MkdirTemp("", "proc") //nolint:usetesting // t.TempDir may be too long for a socket's address
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(proc) })
-	e := &env{daemon: enginetest.New(t), root: filepath.Join(t.TempDir(), "docker"), proc: proc}
+	e := &env{daemon: enginetest.New(t), root: filepath.Join(directory, "docker"), proc: proc}
 	must(t, os.MkdirAll(filepath.Join(e.root, "overlay2"), 0o710))
 	e.daemon.Info.DockerRootDir = e.root
 	e.linker = e.newLinker(t)

@@ -29,7 +29,10 @@ func newPushCommand() *cobra.Command {
 
 Images are pushed automatically when a pod is created. To push images in advance, for example in CI, run setup push IMAGE instead of
 kind load docker-image. A pod whose image is in the registry starts without waiting. Only layers that the registry lacks are copied.
-The exit status is 1 if any push fails.`,
+The exit status is 1 if any push fails.
+
+If nodes get layers as hard links, the line about an image also shows how many nodes already have its layers; the other nodes get
+them when they pull the image. With -v, there is a line for each node.`,
 		Example: `  setup push example/app:local
   setup push example/app:local example/worker:local   # both concurrently
   setup push --all-local                              # every image that has a tag

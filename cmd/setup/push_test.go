@@ -117,8 +117,10 @@ func TestPushResults_PrintJSON(t *testing.T) {
 	const path = "testdata/golden/push.json"
 	var out bytes.Buffer
 	results := &pushResults{w: &out, format: "json", images: []string{"example/app:local", "x/none:1"}}
-	results.add(&out, 0, pushedApp())
-	if err := results.end([]images.Pushed{pushedApp(), notOnHost()}); err != nil {
+	app := pushedApp()
+	app.Nodes = someNodes()
+	results.add(&out, 0, app)
+	if err := results.end([]images.Pushed{app, notOnHost()}); err != nil {
 		t.Fatal(err)
 	}
 	if *update {
@@ -227,8 +229,8 @@ func TestPushView_PrintsOnlyResultOfFastPush(t *testing.T) {
 		if progress, results := drive(t, &printer{}, 2); progress != "" || results == "" {
 			t.Errorf("stderr is %q, stdout %q", progress, results)
 		}
-		if progress, _ := drive(t, &printer{verbose: true, terminal: true}, 2); strings.Count(progress, "\n") != 2 {
-			t.Errorf("with -v stderr is %q, want a line a second", progress)
+		if progress, _ := drive(t, &printer{verbose: true, terminal: true}, 2); strings.Count(progress, "\n") != 3 {
+			t.Errorf("with -v stderr is %q, want a line a second, and one about linking", progress)
 		}
 		if progress, results := drive(t, &printer{quiet: true, terminal: true}, 9); progress+results != "" {
 			t.Errorf("with -q stderr is %q, stdout %q; want nothing", progress, results)

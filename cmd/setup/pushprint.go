@@ -12,6 +12,7 @@ import (
 	"github.com/docker/go-units"
 
 	"kind-local-registry/internal/host/images"
+	"kind-local-registry/internal/link/linkapi"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/rewrite"
 )
@@ -66,7 +67,11 @@ func (r *pushResults) line(p images.Pushed) string {
 	image := r.pad(p.Image)
 	switch {
 	case p.Err == nil:
-		return fmt.Sprintf("%s %s  %s  %s, %s", mark(r.w, true), image, shortDigest(p.Rewritten), copied(p.Result), seconds(p.Duration))
+		details := []string{copied(p.Result), seconds(p.Duration)}
+		if linked := onNodes(p.Nodes); linked != "" {
+			details = append(details, linked)
+		}
+		return fmt.Sprintf("%s %s  %s  %s", mark(r.w, true), image, shortDigest(p.Rewritten), strings.Join(details, ", "))
 	case r.skips && p.Reason() != "":
 		return fmt.Sprintf("- %s  skipped, %v", image, p.Err)
 	}
@@ -124,6 +129,8 @@ type pushEntry struct {
 	Duration     float64        `json:"duration"` // in seconds
 	Reason       rewrite.Reason `json:"reason,omitempty"`
 	Error        string         `json:"error,omitempty"`
+	// Nodes is absent if linking is off.
+	Nodes []linkapi.NodeLayers `json:"nodes,omitempty"`
 }
 
 func newPushEntry(p images.Pushed) pushEntry {
@@ -131,6 +138,7 @@ func newPushEntry(p images.Pushed) pushEntry {
 		Image: p.Image, Rewritten: p.Rewritten, Digest: p.Result.Digest.String(),
 		Bytes: p.Result.Bytes, PresentBytes: p.Result.PresentBytes, Uploaded: p.Result.Uploaded, Present: p.Result.Present,
 		Duration: math.Round(p.Duration.Seconds()*1000) / 1000, Reason: p.Reason(),
+		Nodes: p.Nodes,
 	}
 	if p.Err != nil {
 		entry.Error = p.Err.Error()

@@ -109,6 +109,11 @@ func (v *pushView) Pushed(image int, pushed images.Pushed) {
 	if state := v.states[image]; state != nil {
 		state.finish(pushed.Err == nil)
 	}
+	if v.output.verbose && pushed.Err == nil {
+		for _, line := range nodeLines(pushed.Nodes) {
+			v.output.printf("  %s  %s\n", v.results.pad(v.results.images[image]), line)
+		}
+	}
 	w := v.results.w
 	if v.screen != nil && isTerminal(w) {
 		w = v.screen

@@ -60,13 +60,40 @@ func (l *Linker) Nodes(ctx context.Context) ([]linkapi.Node, error) {
 	daemon := l.daemonState(ctx)
 	found := make([]linkapi.Node, 0, len(all))
 	for _, n := range all {
-		state := daemon
-		if state.Unlinkable == "" {
-			state = l.nodeState(ctx, n)
-		}
-		found = append(found, linkapi.Node{Name: n.Name, Cluster: n.Cluster, State: state})
+		found = append(found, l.describe(ctx, n, daemon))
 	}
 	return found, nil
+}
+
+// Present returns how many of the layers with those diffIDs each of the daemon's kind nodes has.
+func (l *Linker) Present(ctx context.Context, diffIDs []digest.Digest) ([]linkapi.NodeLayers, error) {
+	all, err := l.nodes.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	chains := identity.ChainIDs(slices.Clone(diffIDs)) // ChainIDs overwrites its argument
+	image := l.daemonState(ctx)
+	if image.Unlinkable == "" && l.broken.any(chains) {
+		image = linkapi.State{Unlinkable: linkapi.Broken, Detail: errBroken.Error()}
+	}
+	found := make([]linkapi.NodeLayers, 0, len(all))
+	for _, n := range all {
+		has := linkapi.NodeLayers{Node: l.describe(ctx, n, image), Layers: len(chains)}
+		if has.Present, err = n.present(ctx, chains); err != nil {
+			has.State = linkapi.State{Unlinkable: linkapi.NodeUnreachable, Detail: err.Error()}
+		}
+		found = append(found, has)
+	}
+	return found, nil
+}
+
+// describe returns the node, with the reason why it cannot be given layers. general is a reason that holds for every node.
+func (l *Linker) describe(ctx context.Context, n *node, general linkapi.State) linkapi.Node {
+	state := general
+	if state.Unlinkable == "" {
+		state = l.nodeState(ctx, n)
+	}
+	return linkapi.Node{Name: n.Name, Cluster: n.Cluster, State: state}
 }
 
 // daemonState returns why no layer of the daemon can be linked.

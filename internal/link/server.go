@@ -50,6 +50,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("POST "+linkapi.CheckPath, s.check)
 	mux.HandleFunc("POST "+linkapi.PrelinkPath, s.prelink)
 	mux.HandleFunc("POST "+linkapi.BreakPath, s.breakLayers)
+	mux.HandleFunc("POST "+linkapi.PresentPath, s.present)
 	mux.HandleFunc("GET "+linkapi.NodesPath, s.nodes)
 	mux.Handle("GET /metrics", s.metrics.page)
 	return mux
@@ -127,6 +128,20 @@ func (s *Server) breakLayers(w http.ResponseWriter, r *http.Request) {
 	if err := s.linker.Break(request.Layers); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 	}
+}
+
+// present answers POST /v1/present.
+func (s *Server) present(w http.ResponseWriter, r *http.Request) {
+	request, ok := readRequest(w, r)
+	if !ok {
+		return
+	}
+	nodes, err := s.linker.Present(r.Context(), request.Layers)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadGateway)
+		return
+	}
+	write(w, nodes)
 }
 
 // nodes answers GET /v1/nodes.

@@ -66,18 +66,8 @@ func (c *Client) Close() {
 // Lookup does the same as Service.Lookup, through the server. Only ctx limits how long it takes.
 func (c *Client) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence, error) {
 	var presence rewrite.Presence
-	query := url.Values{"name": {name.String()}}.Encode()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+c.address+lookupPath+"?"+query, nil)
-	if err != nil {
-		return presence, fmt.Errorf("looking up %s through the pusher: %w", name, err)
-	}
-	response, err := send(c.lookups, request)
-	if err != nil {
-		return presence, fmt.Errorf("looking up %s through the pusher: %w", name, err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	if err := json.NewDecoder(io.LimitReader(response.Body, maxLine)).Decode(&presence); err != nil {
-		return presence, fmt.Errorf("reading the pusher's response about %s: %w", name, err)
+	if err := c.get(ctx, lookupPath+"?"+url.Values{"name": {name.String()}}.Encode(), &presence); err != nil {
+		return rewrite.Presence{}, fmt.Errorf("looking up %s through the pusher: %w", name, err)
 	}
 	return presence, nil
 }
@@ -93,19 +83,17 @@ func (c *Client) Deliver(ctx context.Context, image string, progress func(push.P
 }
 
 // Nodes does the same as Service.Nodes, through the server. Only ctx limits how long it takes.
-func (c *Client) Nodes(ctx context.Context) ([]linkapi.Node, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+c.address+nodesPath, nil)
-	if err != nil {
-		return nil, err
-	}
-	response, err := send(c.lookups, request)
-	if err != nil {
+func (c *Client) Nodes(ctx context.Context) (nodes []linkapi.Node, err error) {
+	if err := c.get(ctx, nodesPath, &nodes); err != nil {
 		return nil, fmt.Errorf("listing the nodes through the pusher: %w", err)
 	}
-	defer func() { _ = response.Body.Close() }()
-	var nodes []linkapi.Node
-	if err := json.NewDecoder(io.LimitReader(response.Body, 64*maxLine)).Decode(&nodes); err != nil {
-		return nil, fmt.Errorf("reading the pusher's response about nodes: %w", err)
+	return nodes, nil
+}
+
+// NodeLayers does the same as Service.NodeLayers, through the server. Only ctx limits how long it takes.
+func (c *Client) NodeLayers(ctx context.Context, image string) (nodes []linkapi.NodeLayers, err error) {
+	if err := c.get(ctx, nodeLayersPath+"?"+url.Values{"name": {image}}.Encode(), &nodes); err != nil {
+		return nil, fmt.Errorf("listing the nodes that have %s through the pusher: %w", image, err)
 	}
 	return nodes, nil
 }
@@ -189,6 +177,23 @@ func (c *Client) push(ctx context.Context, body []byte, progress func(push.Progr
 		return push.Result{}, err
 	}
 	return push.Result{}, io.ErrUnexpectedEOF
+}
+
+// get sends a GET request and decodes the response into result.
+func (c *Client) get(ctx context.Context, path string, result any) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+c.address+path, nil)
+	if err != nil {
+		return err
+	}
+	response, err := send(c.lookups, request)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if err := json.NewDecoder(io.LimitReader(response.Body, 64*maxLine)).Decode(result); err != nil {
+		return fmt.Errorf("reading the response: %w", err)
+	}
+	return nil
 }
 
 // send sends a request. If the status code is not 200, it returns the error that the server sent, or an error with the status if

@@ -15,6 +15,7 @@ import (
 
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/docker/dockertest"
+	"kind-local-registry/internal/link/linkapi"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
 	"kind-local-registry/internal/registry/registrytest"
@@ -31,6 +32,7 @@ type api interface {
 	Push(ctx context.Context, image string, progress func(push.Progress)) (push.Result, error)
 	Promise(ctx context.Context, image string) (digest.Digest, error)
 	Deliver(ctx context.Context, image string, progress func(push.Progress)) (push.Result, error)
+	NodeLayers(ctx context.Context, image string) ([]linkapi.NodeLayers, error)
 }
 
 // env contains a fake daemon, a registry, the service that connects them, and the service's server.

@@ -38,6 +38,8 @@ type Linker interface {
 	Prelink(ctx context.Context, diffIDs []digest.Digest) error
 	// Nodes reports which nodes can get layers as hard links.
 	Nodes(ctx context.Context) ([]linkapi.Node, error)
+	// Present reports how many of the layers with those diffIDs each node has.
+	Present(ctx context.Context, diffIDs []digest.Digest) ([]linkapi.NodeLayers, error)
 	// Break makes sure that those layers are never linked again.
 	Break(ctx context.Context, diffIDs []digest.Digest) error
 }
@@ -110,6 +112,20 @@ func (s *Service) Nodes(ctx context.Context) ([]linkapi.Node, error) {
 		return nil, ErrNoPromise
 	}
 	return s.linker.Nodes(ctx)
+}
+
+// NodeLayers reports how many layers of the host's image each node has. It returns nil if linking is off. The error is a
+// *rewrite.Refusal if the host does not have the image.
+func (s *Service) NodeLayers(ctx context.Context, original string) ([]linkapi.NodeLayers, error) {
+	name, err := parseName(original)
+	if err != nil || s.linker == nil {
+		return nil, err
+	}
+	image, err := s.find(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return s.linker.Present(ctx, image.Layers)
 }
 
 // promise promises the image at the target, and starts its push.

@@ -45,6 +45,15 @@ func (l *linker) Prelink(context.Context, []digest.Digest) error { return nil }
 // Nodes implements pusher.Linker.
 func (l *linker) Nodes(context.Context) ([]linkapi.Node, error) { return nil, nil }
 
+// Present implements pusher.Linker. The only node has all layers but the top one.
+func (l *linker) Present(_ context.Context, diffIDs []digest.Digest) ([]linkapi.NodeLayers, error) {
+	if l.err != nil {
+		return nil, l.err
+	}
+	node := linkapi.Node{Name: "kind-worker", Cluster: "kind", State: l.state}
+	return []linkapi.NodeLayers{{Node: node, Layers: len(diffIDs), Present: len(diffIDs) - 1}}, nil
+}
+
 // Break implements pusher.Linker.
 func (l *linker) Break(_ context.Context, diffIDs []digest.Digest) error {
 	l.mu.Lock()

@@ -19,6 +19,7 @@ import (
 //
 //	GET  /v1/lookup?name=NAME                    rewrite.Presence
 //	GET  /v1/nodes                               [linkapi.Node…]
+//	GET  /v1/nodelayers?name=NAME                [linkapi.NodeLayers…]
 //	POST /v1/promise {"name":IMAGE}              {"digest":…}
 //	POST /v1/push {"name":IMAGE,"deliver":BOOL}  lines: {"progress":{…}}, and last {"result":{…}} or {"error":{…}}
 //	GET  /metrics                                Prometheus metrics
@@ -58,6 +59,7 @@ func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+lookupPath, s.lookup)
 	mux.HandleFunc("GET "+nodesPath, s.nodes)
+	mux.HandleFunc("GET "+nodeLayersPath, s.nodeLayers)
 	mux.HandleFunc("POST "+promisePath, s.promise)
 	mux.HandleFunc("POST "+pushPath, s.push)
 	mux.Handle("GET /metrics", s.service.metrics.page)
@@ -81,6 +83,16 @@ func (s *Server) lookup(w http.ResponseWriter, r *http.Request) {
 // nodes handles GET /v1/nodes.
 func (s *Server) nodes(w http.ResponseWriter, r *http.Request) {
 	nodes, err := s.service.Nodes(r.Context())
+	if err != nil {
+		answerError(w, err)
+		return
+	}
+	answer(w, http.StatusOK, nodes)
+}
+
+// nodeLayers handles GET /v1/nodelayers.
+func (s *Server) nodeLayers(w http.ResponseWriter, r *http.Request) {
+	nodes, err := s.service.NodeLayers(r.Context(), r.URL.Query().Get("name"))
 	if err != nil {
 		answerError(w, err)
 		return

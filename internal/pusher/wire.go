@@ -17,6 +17,8 @@ const (
 	promisePath = "/v1/promise"
 	// nodesPath is the path of a request for the nodes that can get layers as hard links.
 	nodesPath = "/v1/nodes"
+	// nodeLayersPath is the path of a request for how many layers of an image each node has.
+	nodeLayersPath = "/v1/nodelayers"
 
 	// heartbeat is the maximum time between two lines in the response to a push.
 	heartbeat = 5 * time.Second

@@ -10,6 +10,7 @@ import (
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/host/step"
+	"kind-local-registry/internal/link/linkapi"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/rewrite"
 )
@@ -17,6 +18,9 @@ import (
 // maxConcurrentPushes is how many pushes are requested concurrently. The pusher runs fewer of them concurrently, in the order of
 // the requests.
 const maxConcurrentPushes = 8
+
+// nodesTimeout is how long it may take to find out which nodes have an image.
+const nodesTimeout = 3 * time.Second
 
 // ErrCancelled is an image's error if its push was running, or was waiting for other pushes, when the context ended.
 var ErrCancelled = errors.New("cancelled")
@@ -31,6 +35,8 @@ type Pushed struct {
 	Result push.Result
 	// Duration is the time that the request took, including the wait for other pushes.
 	Duration time.Duration
+	// Nodes tells how many of the image's layers each node has. It is empty if linking is off, or the pusher cannot tell.
+	Nodes []linkapi.NodeLayers
 	// Err explains why the image was not pushed and includes a remedy. It is nil if the image is in the registry.
 	Err error
 }
@@ -45,9 +51,12 @@ type Observer interface {
 	Pushed(image int, pushed Pushed)
 }
 
-// Pusher pushes one image and reports its progress.
+// Pusher pushes images.
 type Pusher interface {
+	// Push pushes one image and reports its progress.
 	Push(ctx context.Context, name string, progress func(push.Progress)) (push.Result, error)
+	// NodeLayers reports how many of the image's layers each node has.
+	NodeLayers(ctx context.Context, name string) ([]linkapi.NodeLayers, error)
 }
 
 // Push pushes the images through the pusher and returns their outcomes in the same order. When ctx ends, it cancels the running
@@ -73,6 +82,7 @@ func pushOne(ctx context.Context, by Pusher, registryHost, image string, progres
 	pushed := Pushed{Image: image, Result: result, Duration: time.Since(start), Err: err}
 	if err == nil {
 		pushed.Rewritten, pushed.Err = pinned(image, registryHost, result)
+		pushed.Nodes = nodes(ctx, by, image)
 		return pushed
 	}
 	if refusal, refused := errors.AsType[*rewrite.Refusal](err); refused {
@@ -83,6 +93,18 @@ func pushOne(ctx context.Context, by Pusher, registryHost, image string, progres
 		pushed.Err = step.Remedy(err, "see docker logs "+config.PusherContainer+", and setup status")
 	}
 	return pushed
+}
+
+// nodes tells how many of the image's layers each node has. On an error, it returns nil, because the image is in the registry and
+// every node can pull it.
+func nodes(ctx context.Context, by Pusher, image string) []linkapi.NodeLayers {
+	ctx, cancel := context.WithTimeout(ctx, nodesTimeout)
+	defer cancel()
+	found, err := by.NodeLayers(ctx, image)
+	if err != nil {
+		return nil
+	}
+	return found
 }
 
 // pinned returns the reference with which pods run the pushed image.

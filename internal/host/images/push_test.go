@@ -6,8 +6,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"kind-local-registry/internal/docker/dockertest"
+	"kind-local-registry/internal/link/linkapi"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher/pushertest"
 	"kind-local-registry/internal/rewrite"
@@ -140,6 +145,45 @@ type failing struct{ err error }
 
 func (f failing) Push(context.Context, string, func(push.Progress)) (push.Result, error) {
 	return push.Result{}, f.err
+}
+
+func (f failing) NodeLayers(context.Context, string) ([]linkapi.NodeLayers, error) { return nil, f.err }
+
+// linking is a Pusher whose images are pushed. It knows the nodes of images, unless it hangs.
+type linking struct {
+	nodes map[string][]linkapi.NodeLayers
+	hangs bool
+}
+
+func (linking) Push(context.Context, string, func(push.Progress)) (push.Result, error) {
+	time.Sleep(time.Second)
+	return push.Result{Digest: "sha256:a"}, nil
+}
+
+func (l linking) NodeLayers(ctx context.Context, image string) ([]linkapi.NodeLayers, error) {
+	if l.hangs {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return l.nodes[image], nil
+}
+
+func TestPush_ReturnsNodesWithTheImage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		known := []linkapi.NodeLayers{{Node: linkapi.Node{Name: "kind-worker"}, Layers: 3, Present: 2}}
+		for _, by := range []linking{{nodes: map[string][]linkapi.NodeLayers{"a": known}}, {hangs: true}} {
+			results := Push(t.Context(), by, registryHost, []string{"a", "b"}, newRecorder())
+			if diff := cmp.Diff([][]linkapi.NodeLayers{by.nodes["a"], nil}, [][]linkapi.NodeLayers{results[0].Nodes, results[1].Nodes}); diff != "" {
+				t.Errorf("nodes (-want +got):\n%s", diff)
+			}
+			for _, result := range results {
+				if result.Err != nil || result.Rewritten == "" || result.Duration != time.Second {
+					t.Errorf("result %+v, want an image that was pushed in one second, whatever its nodes", result)
+				}
+			}
+		}
+	})
 }
 
 func TestPush_AddsARemedyToEveryFailure(t *testing.T) {

@@ -4,6 +4,7 @@
 //	POST /v1/check {"layers":[…]}             {"unlinkable":REASON,"detail":…}
 //	POST /v1/prelink {"layers":[…]}           nothing
 //	POST /v1/break {"layers":[…]}             nothing
+//	POST /v1/present {"layers":[…]}           [{"name":…,"cluster":…,"unlinkable":REASON,"detail":…,"layers":…,"present":…}]
 //	GET  /v1/nodes                            [{"name":…,"cluster":…,"unlinkable":REASON,"detail":…}]
 //	GET  /metrics                             Prometheus metrics
 package linkapi
@@ -20,6 +21,7 @@ const (
 	CheckPath   = "/v1/check"
 	PrelinkPath = "/v1/prelink"
 	BreakPath   = "/v1/break"
+	PresentPath = "/v1/present"
 	NodesPath   = "/v1/nodes"
 )
 
@@ -68,6 +70,17 @@ type Node struct {
 	Cluster string `json:"cluster"`
 	State
 }
+
+// NodeLayers tells how many of an image's layers a kind node has.
+type NodeLayers struct {
+	Node
+	// Layers is the number of the image's layers. Present is how many of them the node has, counted from the lowest.
+	Layers  int `json:"layers"`
+	Present int `json:"present"`
+}
+
+// Complete reports whether the node has every layer.
+func (n NodeLayers) Complete() bool { return n.Present == n.Layers }
 
 // State tells why layers cannot be linked. The zero State means that they can.
 type State struct {

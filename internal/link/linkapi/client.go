@@ -138,6 +138,21 @@ func (c *Client) tell(ctx context.Context, path string, diffIDs []digest.Digest)
 	return response.Body.Close()
 }
 
+// Present reports how many of the layers with those diffIDs each of the daemon's kind nodes has.
+func (c *Client) Present(ctx context.Context, diffIDs []digest.Digest) (nodes []NodeLayers, err error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	response, err := c.post(ctx, PresentPath, Request{Layers: diffIDs})
+	if err != nil {
+		return nil, fmt.Errorf("asking the linker which nodes have layers: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if err := read(response.Body, &nodes); err != nil {
+		return nil, fmt.Errorf("reading the linker's response about nodes that have layers: %w", err)
+	}
+	return nodes, nil
+}
+
 // Nodes reports which of the daemon's kind nodes can be given layers.
 func (c *Client) Nodes(ctx context.Context) (nodes []Node, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)

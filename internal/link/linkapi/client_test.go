@@ -206,9 +206,10 @@ func TestLink_ReturnsErrorOfResponse(t *testing.T) {
 func calls(t *testing.T, client *Client) map[string]func() error {
 	t.Helper()
 	return map[string]func() error{
-		"Check": func() error { _, err := client.Check(t.Context(), nil); return err },
-		"Nodes": func() error { _, err := client.Nodes(t.Context()); return err },
-		"Break": func() error { return client.Break(t.Context(), nil) },
+		"Check":   func() error { _, err := client.Check(t.Context(), nil); return err },
+		"Present": func() error { _, err := client.Present(t.Context(), nil); return err },
+		"Nodes":   func() error { _, err := client.Nodes(t.Context()); return err },
+		"Break":   func() error { return client.Break(t.Context(), nil) },
 	}
 }
 
@@ -243,11 +244,14 @@ func TestClient_ReturnsErrorOfStatusCode(t *testing.T) {
 func TestClient_ReadsStateAndNodes(t *testing.T) {
 	t.Parallel()
 	withLinker(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == NodesPath {
+		switch r.URL.Path {
+		case NodesPath:
 			say(w, `[{"name":"a","cluster":"kind"},{"name":"b","cluster":"kind","unlinkable":"LinkRefused","detail":"EPERM"}]`)
-			return
+		case PresentPath:
+			say(w, `[{"name":"a","cluster":"kind","layers":3,"present":2}]`)
+		default:
+			say(w, `{"unlinkable":"Broken","detail":"why"}`)
 		}
-		say(w, `{"unlinkable":"Broken","detail":"why"}`)
 	}, func(t *testing.T, client *Client) {
 		state, err := client.Check(t.Context(), nil)
 		if want := (State{Broken, "why"}); err != nil || state != want {
@@ -257,6 +261,10 @@ func TestClient_ReadsStateAndNodes(t *testing.T) {
 		want := []Node{{Name: "a", Cluster: "kind"}, {Name: "b", Cluster: "kind", State: State{LinkRefused, "EPERM"}}}
 		if diff := cmp.Diff(want, nodes); err != nil || diff != "" {
 			t.Errorf("Nodes: error %v, (-want +got):\n%s", err, diff)
+		}
+		layers, err := client.Present(t.Context(), nil)
+		if want := (NodeLayers{want[0], 3, 2}); err != nil || len(layers) != 1 || layers[0] != want {
+			t.Errorf("Present = %+v, %v, want %+v", layers, err, want)
 		}
 	})
 }

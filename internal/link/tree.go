@@ -164,8 +164,8 @@ func (t *tree) file(from, to *os.File, name, below string) error {
 }
 
 // isCopied reports whether a file is copied although it could be linked, if it has one link in the layer. Daemons such as Debian's
-// cron ignore configuration files with more than one link. A file that is too large to be copied, such as /etc/udev/hwdb.bin, is linked, because no such daemon
-// reads it.
+// cron ignore configuration files with more than one link. A file that is too large to be copied, such as /etc/udev/hwdb.bin, is
+// linked, because no such daemon reads it.
 func isCopied(name string) bool {
 	return strings.HasPrefix(name, "etc/") || strings.HasPrefix(name, "var/spool/")
 }

@@ -3,15 +3,19 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"strconv"
 	"syscall"
 )
 
-// mostLinked is the most disk space that a linked image may take on a node, as a percentage of the image's size. A pulled image
-// takes more than 100 percent.
-const mostLinked = 20
+// mostLinked is the most disk space that a linked image may take on a node, as a percentage of the image's size. Its directories
+// are not included. A pulled image takes more than 100 percent.
+const mostLinked = 1
+
+// directoryBytes is the disk space of a directory with a few files on ext4.
+const directoryBytes = 4096
 
 // disk records the disk space that an image takes on a node.
 type disk struct {
@@ -25,6 +29,16 @@ type disk struct {
 
 // percent returns the disk space as a percentage of the image's size.
 func (d disk) percent() float64 { return 100 * float64(d.Bytes) / float64(d.Image) }
+
+// checkLinked returns an error if the image takes more disk space than a linked image of the case may take.
+func (d disk) checkLinked(s subject) error {
+	directories := int64(s.directories()) * directoryBytes
+	if most := d.Image*mostLinked/100 + directories; d.Bytes > most {
+		return fmt.Errorf("the layers were not linked: they take %d bytes on the node, %.1f%% of the image's size; want at most %d bytes",
+			d.Bytes, d.percent(), most)
+	}
+	return nil
+}
 
 // ownBytes returns the disk space of what containerd has on a node and does not share with anything else on the host. It first
 // collects containerd's garbage, such as layers that have been unpacked.

@@ -71,6 +71,33 @@ func TestOwnBytes_OmitsFilesWithLinksElsewhere(t *testing.T) {
 	}
 }
 
+func TestCheckLinked_AllowsOnePercentAndDirectories(t *testing.T) {
+	t.Parallel()
+	for what, test := range map[string]struct {
+		name         string
+		bytes, image int64
+		linked       bool
+	}{
+		"linked":                            {"100MB", 1_000_000, 100_000_000, true},
+		"more than one percent":             {"100MB", 1_000_001, 100_000_000, false},
+		"pulled":                            {"100MB", 100_000_000, 100_000_000, false},
+		"linked, with many directories":     {"80k-files", 10_000_000 + 8_000*4096, 1_000_000_000, true},
+		"some files copied":                 {"80k-files", 10_000_001 + 8_000*4096, 1_000_000_000, false},
+		"pulled, with many directories":     {"80k-files", 1_033_000_000, 1_000_000_000, false},
+		"a node that garbage made smaller":  {"100MB", -5000, 100_000_000, true},
+		"ten images, which have few files":  {"10x80MB", 800_000, 80_000_000, true},
+		"pulled, of an image with ten tops": {"10x80MB", 80_000_000, 80_000_000, false},
+	} {
+		chosen, err := choose(test.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := (disk{Bytes: test.bytes, Image: test.image}).checkLinked(chosen[0]); (err == nil) != test.linked {
+			t.Errorf("%s: checkLinked = %v, want linked = %t", what, err, test.linked)
+		}
+	}
+}
+
 func TestOwnBytes_FailsWithoutDirectory(t *testing.T) {
 	t.Parallel()
 	if got, err := ownBytes(filepath.Join(t.TempDir(), "none")); err == nil {

@@ -95,13 +95,22 @@ func TestLinkable_NamesNodesThatCannotBeLinked(t *testing.T) {
 // promise.
 type fakePusher struct {
 	present  map[string]rewrite.Presence
+	nodes    []linkapi.Node // nil to answer with an error, as with linking off
 	promised []string
 }
 
 const someDigest = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
-// ServeHTTP answers lookups and promises.
+// ServeHTTP answers lookups, promises, and requests for the nodes.
 func (f *fakePusher) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/v1/nodes" {
+		if f.nodes == nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(f.nodes)
+		return
+	}
 	if r.Method == http.MethodGet {
 		_ = json.NewEncoder(w).Encode(f.present[r.URL.Query().Get("name")])
 		return
@@ -157,6 +166,26 @@ func TestPromise_PromisesOnlyWhatRegistryLacks(t *testing.T) {
 	}
 	if got, err := b.promise(t.Context(), []string{"bench/none:linked"}); err == nil || !strings.Contains(err.Error(), "bench/none:linked: "+string(rewrite.NotOnHost)) {
 		t.Errorf("promise of an image that the host does not have = %q, %v, want an error with the reason", got, err)
+	}
+}
+
+// TestAwaitLinker_FailsUnlessEveryNodeIsLinkable makes sure that a run fails if linking is off or impossible.
+func TestAwaitLinker_FailsUnlessEveryNodeIsLinkable(t *testing.T) {
+	t.Parallel()
+	good := []linkapi.Node{{Name: worker}, {Name: controlPlane}}
+	if err := (&fakePusher{nodes: good}).serve(t).awaitLinker(t.Context()); err != nil {
+		t.Errorf("awaitLinker with linkable nodes: %v", err)
+	}
+	for what, nodes := range map[string][]linkapi.Node{
+		"linking off":       nil,
+		"one node":          good[:1],
+		"an unlinkable one": {{Name: worker}, {Name: controlPlane, State: linkapi.State{Unlinkable: linkapi.OtherFileSystem}}},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		if err := (&fakePusher{nodes: nodes}).serve(t).awaitLinker(ctx); err == nil || !strings.Contains(err.Error(), "waiting for the linker: ") {
+			t.Errorf("awaitLinker with %s = %v, want an error", what, err)
+		}
+		cancel()
 	}
 }
 

@@ -58,31 +58,43 @@ func run(ctx context.Context, args []string, progress io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if o.draw {
-		results, err := readResults(o.out)
-		if err != nil {
-			return err
-		}
-		return results.write(o.out)
-	}
 	chosen, err := choose(o.cases)
 	if err != nil {
 		return err
 	}
+	if !(o.assert >= 0) { // also if it is not a number
+		return errors.New("parsing flags: -assert must be at least 0")
+	}
+	results, err := o.results(ctx, chosen, progress)
+	if err != nil {
+		return err
+	}
+	return results.assert(chosen, o.assert)
+}
+
+// results measures the cases, or redraws the existing results.
+func (o options) results(ctx context.Context, chosen []subject, progress io.Writer) (results, error) {
+	if o.draw {
+		existing, err := readResults(o.out)
+		if err != nil {
+			return results{}, err
+		}
+		return existing, existing.write(o.out)
+	}
 	if o.runs < 1 || o.work == "" {
-		return errors.New("parsing flags: -runs must be at least 1, and -work must name a directory")
+		return results{}, errors.New("parsing flags: -runs must be at least 1, and -work must name a directory")
 	}
 	b := &bench{host: host{options: o}, progress: progress}
 	if o.add {
-		if b.results, err = readResults(o.out); err != nil {
-			return err
+		existing, err := readResults(o.out)
+		if err != nil {
+			return results{}, err
 		}
-		b.results.drop(chosen)
+		existing.drop(chosen)
+		b.results = existing
 	}
-	if err := b.run(ctx, chosen); err != nil {
-		return err
-	}
-	return b.results.assert(chosen, o.assert)
+	err := b.run(ctx, chosen)
+	return b.results, err
 }
 
 // choose returns the cases with these names.

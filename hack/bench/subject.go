@@ -156,6 +156,9 @@ func fill(directory string, size int64, seed string) error {
 // filesPerDirectory is the number of small files in each directory, which is typical of Node.js and Python packages.
 const filesPerDirectory = 10
 
+// directories returns about how many directories the small files of the case are in.
+func (s subject) directories() int { return s.Files / filesPerDirectory }
+
 // fillSmall fills a directory with small files, whose total size is size bytes. Half of the files are compressible. The smallest
 // file has half the average size, and the largest has one and a half times the average size. The same seed produces the same
 // bytes.

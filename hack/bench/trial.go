@@ -71,8 +71,10 @@ func (p *trial) deliverFirst(ctx context.Context) (references []string, err erro
 	}
 	used := disk{p.subject.Name, p.method.Name, p.round, after - before, size}
 	p.say("  %-27s %-15s %-9s %8.2f %%", p.method.Name, first, "disk", used.percent())
-	if p.method.link == linkAuto && used.percent() > mostLinked {
-		return nil, fmt.Errorf("the layers were not linked: they take %.1f%% of the image's size on %s", used.percent(), worker)
+	if p.method.link == linkAuto {
+		if err := used.checkLinked(p.subject); err != nil {
+			return nil, err
+		}
 	}
 	p.results.Disk = append(p.results.Disk, used)
 	return references, nil

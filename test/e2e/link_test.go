@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/rewrite"
 )
 
 const (
@@ -77,6 +79,30 @@ func TestLink_PromisedImageIsPulledWithoutTheLinker(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitRunning(t, "promised", time.Minute)
+}
+
+// TestLink_PushAndExplainShowHowFarItIs checks what a user sees before an image is promised, while it is, and after its push.
+func TestLink_PushAndExplainShowHowFarItIs(t *testing.T) {
+	needLinker(t)
+	image := buildImage(t, "e2e/shown:local", "shown", 20)
+	before := explain(t, "", image)[0]
+	if before.Outcome != "pushed first" || before.Reason != string(rewrite.RewrittenPushing) {
+		t.Errorf("setup explain of a new image = %+v, want it to be pushed first", before)
+	}
+	createPod(t, "shown", namespace, onNode(worker, image))
+	wantLogged(t, "shown", `"reason":"Rewritten"`, `"digest":"sha256:`)
+	running := awaitRunning(t, "shown", time.Minute)
+	eventually(t, time.Minute, "the registry gets the image", func(ctx context.Context) string { return inRegistry(ctx, running) })
+	if after := explain(t, "", image)[0]; after.Reason != string(rewrite.Rewritten) {
+		t.Errorf("setup explain of a pushed image = %+v, want %s", after, rewrite.Rewritten)
+	}
+	present, layers := map[string]int{}, 0
+	for _, node := range mustPush(t, image)[0].Nodes {
+		present[node.Name], layers = node.Present, node.Layers
+	}
+	if want := map[string]int{worker: layers, controlPlane: present[controlPlane]}; layers == 0 || !maps.Equal(present, want) || present[controlPlane] == layers {
+		t.Errorf("layers by node = %v of %d, want all on %s, and not on %s", present, layers, worker, controlPlane)
+	}
 }
 
 // needLinker skips the test if all tests run without the linker.

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"kind-local-registry/internal/link/linkapi"
 )
 
 // pushEntry is an entry in the output of setup push -o json. It describes one image.
@@ -16,6 +18,7 @@ type pushEntry struct {
 	Bytes, PresentBytes                     int64
 	Uploaded, Present                       int
 	Duration                                float64
+	Nodes                                   []linkapi.NodeLayers
 }
 
 // push runs setup push -o json and returns the entries, stderr and the error.

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -23,7 +24,7 @@ func TestRebuild_IsPushedBeforeAPodNeedsIt(t *testing.T) {
 	eventually(t, time.Minute, "the second build is in the registry", func(ctx context.Context) string {
 		out, err := exec.CommandContext(ctx, suite.setup, "explain", "--cluster", clusterName, image).CombinedOutput()
 		if err != nil || !strings.Contains(string(out), " Rewritten") {
-			return string(out)
+			return fmt.Sprintf("%v: %s", err, out) // a killed command prints nothing
 		}
 		return ""
 	})

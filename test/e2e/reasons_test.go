@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -49,6 +50,7 @@ func TestLog_ExplainsAPodByItsFullName(t *testing.T) {
 // TestLog_ExplainsEachReason creates a pod for each reason that can occur in a cluster. It omits WrongPlatform, because Docker's
 // own store refuses images for other platforms, and MirrorPod, because the API server does not call the webhook for mirror pods.
 func TestLog_ExplainsEachReason(t *testing.T) {
+	switchLinkingOff(t) // with linking, the new image is promised, and the reason is Rewritten
 	present := buildImage(t, "e2e/why-present:local", "hello")
 	command(t, suite.setup, "push", present)
 	uncached := buildImage(t, "e2e/why-uncached:local", "hello") // not looked up before, because the webhook caches lookups for a second
@@ -153,7 +155,7 @@ func pulledImage(t *testing.T) string {
 	built := buildImage(t, "localhost:5077/why/pulled:1", "hello")
 	eventually(t, time.Minute, "the other registry accepts the image", func(ctx context.Context) string {
 		if out, err := exec.CommandContext(ctx, "docker", "push", built).CombinedOutput(); err != nil {
-			return string(out)
+			return fmt.Sprintf("%v: %s", err, out) // a killed command prints nothing
 		}
 		return ""
 	})
@@ -175,7 +177,7 @@ func wantLogged(t *testing.T, pod string, words ...string) {
 func checkLogged(ctx context.Context, pod string, words ...string) string {
 	out, err := exec.CommandContext(ctx, "kubectl", "--kubeconfig", suite.kubeconfig, "logs", "deployment/"+ours, "-n", ours).CombinedOutput()
 	if err != nil {
-		return string(out)
+		return fmt.Sprintf("%v: %s", err, out) // a killed command prints nothing
 	}
 	var lines []string
 	for line := range strings.Lines(string(out)) {

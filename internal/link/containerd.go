@@ -105,16 +105,21 @@ func (c *containerd) usesOverlay(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// prepare creates a snapshot on top of parent, which is "" for the lowest layer. It returns the path of the snapshot's directory
-// on the node.
-func (c *containerd) prepare(ctx context.Context, key, parent string) (directory string, err error) {
-	prepared, err := c.snapshots.Prepare(c.in(ctx), &snapshotsapi.PrepareSnapshotRequest{
+// prepare creates a snapshot on top of parent, which is "" for the lowest layer. The paths in the result are paths on the node.
+func (c *containerd) prepare(ctx context.Context, key, parent string) (prepared, error) {
+	response, err := c.snapshots.Prepare(c.in(ctx), &snapshotsapi.PrepareSnapshotRequest{
 		Snapshotter: snapshotter, Key: key, Parent: parent,
 	})
 	if err != nil {
-		return "", fmt.Errorf("preparing a snapshot: %w", err)
+		return prepared{}, fmt.Errorf("preparing a snapshot: %w", err)
 	}
-	return upperDirectory(prepared.GetMounts())
+	mounts := response.GetMounts()
+	upper, err := upperDirectory(mounts)
+	if err != nil || parent == "" {
+		return prepared{directory: upper}, err
+	}
+	lowers, err := mountDirectory(mounts, "lowerdir=")
+	return prepared{upper, strings.Split(lowers, ":")}, err
 }
 
 // view keeps a committed snapshot until release is called, and returns the path of the snapshot's directory on the node.

@@ -2,6 +2,7 @@ package link
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -19,6 +20,7 @@ import (
 	"github.com/containerd/containerd/api/types"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
+	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -207,6 +209,14 @@ func (n fakeSnapshots) create(ctx context.Context, key, parent string, kind snap
 		return nil, status.Error(codes.NotFound, parent)
 	}
 	n.add(key, parent, fakeSnapshot{kind: kind, lease: leaseOf(ctx)})
+	if parent != "" { // the root directory gets the owner of the parent's
+		_, directory, _ := n.find(key)
+		_, below, _ := n.find(parent)
+		var status unix.Stat_t
+		if err := errors.Join(unix.Stat(below, &status), os.Lchown(directory, int(status.Uid), int(status.Gid))); err != nil {
+			return nil, err
+		}
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.mounts(n.snapshots[key]), nil

@@ -130,14 +130,17 @@ func (l *Linker) layer(ctx context.Context, target *node, chain, parent digest.D
 	}
 	defer from.release()
 	key := "kind-local-registry-" + rand.Text()
-	directory, err := target.prepare(ctx, key, parent)
+	snapshot, err := target.prepare(ctx, key, parent)
+	if err == nil && from.byDocker {
+		err = checkImplied(from.directory, snapshot)
+	}
 	if err == nil {
-		err = fill(ctx, from, directory, report)
+		err = fill(ctx, from, snapshot.directory, report)
 	}
 	if err == nil {
 		// Syncing waits for the disk, and committing adds up the sizes of the files. Neither reports progress.
 		stop := every(linkapi.Heartbeat, func() { report(0) })
-		if err = makeDurable(directory); err == nil {
+		if err = makeDurable(snapshot.directory); err == nil {
 			err = target.containerd.commit(ctx, key, chain)
 		}
 		stop()
@@ -172,6 +175,7 @@ func fill(ctx context.Context, from source, directory string, report func(files 
 // source is a directory on the host that contains a complete layer.
 type source struct {
 	directory string
+	byDocker  bool // Docker has unpacked the layer, not containerd
 	// stillThere returns an error if the directory may have been removed, partly or completely, since the source was found.
 	stillThere func(ctx context.Context) error
 	release    func()
@@ -181,7 +185,7 @@ type source struct {
 func (l *Linker) source(ctx context.Context, target *node, chain digest.Digest) (source, error) {
 	directory, err := l.docker.LayerDirectory(ctx, chain)
 	if err == nil {
-		return source{directory: directory, release: func() {}, stillThere: func(ctx context.Context) error {
+		return source{directory: directory, byDocker: true, release: func() {}, stillThere: func(ctx context.Context) error {
 			again, err := l.docker.LayerDirectory(ctx, chain)
 			if err == nil && again != directory {
 				err = fmt.Errorf("layer %s: %w", chain, fs.ErrNotExist)

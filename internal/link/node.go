@@ -48,13 +48,30 @@ func (n *node) present(ctx context.Context, chains []digest.Digest) (int, error)
 	return 0, nil
 }
 
-// prepare creates a snapshot on top of parent, which is "" for the lowest layer. It returns the path of the snapshot's directory
-// on the host.
-func (n *node) prepare(ctx context.Context, key string, parent digest.Digest) (directory string, err error) {
-	if directory, err = n.containerd.prepare(ctx, key, parent.String()); err != nil {
-		return "", err
+// prepared is a snapshot that can be filled with a layer.
+type prepared struct {
+	directory string   // the path of its directory
+	lowers    []string // the paths of the lower layers' directories, uppermost first
+}
+
+// prepare creates a snapshot on top of parent, which is "" for the lowest layer. The paths in the result are paths on the host.
+func (n *node) prepare(ctx context.Context, key string, parent digest.Digest) (prepared, error) {
+	created, err := n.containerd.prepare(ctx, key, parent.String())
+	if err != nil {
+		return prepared{}, err
 	}
-	return n.hostPath(directory)
+	var onHost prepared
+	if onHost.directory, err = n.hostPath(created.directory); err != nil {
+		return prepared{}, err
+	}
+	for _, lower := range created.lowers {
+		path, err := n.hostPath(lower)
+		if err != nil {
+			return prepared{}, err
+		}
+		onHost.lowers = append(onHost.lowers, path)
+	}
+	return onHost, nil
 }
 
 // hostPath returns the path on the host of a directory on the node.

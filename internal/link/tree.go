@@ -170,8 +170,8 @@ func isCopied(name string) bool {
 	return strings.HasPrefix(name, "etc/") || strings.HasPrefix(name, "var/spool/")
 }
 
-// copy copies one regular file that has at most maxLinks links. It returns false for any other file. Hard links between copied files
-// are kept.
+// copy copies one regular file that has at most maxLinks links. It returns false for any other file. Hard links between copied
+// files are kept.
 func (t *tree) copy(from, to *os.File, name, below string, maxLinks uint64) (done bool, err error) {
 	source, status, err := openRegular(from, name)
 	if err != nil {

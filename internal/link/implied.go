@@ -11,9 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errImplied is the error for a directory that the layer's tar may not list, although the tar lists a file in it. Docker creates such
-// a directory with default attributes, but containerd copies the attributes of the same directory in a lower layer.
-var errImplied = errors.New("the layer may not list this directory, and a pull gives it other attributes than Docker")
+// errImplied is the error for a directory that the layer's tar possibly does not list, although the tar lists a file in it. Docker
+// creates such a directory with default attributes, but containerd copies the attributes of the same directory in a lower layer.
+var errImplied = errors.New("possibly the layer does not list this directory, and a pull gives it other attributes")
 
 // checkImplied returns errImplied unless every directory of source, a layer in Docker, has the attributes that it has after a pull.
 // prepared is the snapshot for the layer. checkImplied visits only directories that lower layers have too.

@@ -77,11 +77,7 @@ func writeRandom(t *testing.T, path string, megabytes int) {
 func buildProgram(t *testing.T, name string) string {
 	t.Helper()
 	dir := t.TempDir()
-	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", filepath.Join(dir, name), "./testdata/"+name)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building testdata/%s: %v\n%s", name, err, out)
-	}
+	buildTestdata(t, dir, name)
 	dockerfile := fmt.Sprintf("FROM scratch\nCOPY %s /%s\nENTRYPOINT [\"/%s\"]\n", name, name, name)
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o600); err != nil {
 		t.Fatal(err)
@@ -91,4 +87,16 @@ func buildProgram(t *testing.T, name string) string {
 	id := docker(t, "build", "-q", "-t", reference, dir)
 	t.Cleanup(func() { removeImage(t, id) })
 	return reference
+}
+
+// buildTestdata builds the program testdata/NAME into the directory, and returns the program's path.
+func buildTestdata(t *testing.T, directory, name string) string {
+	t.Helper()
+	path := filepath.Join(directory, name)
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-o", path, "./testdata/"+name)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building testdata/%s: %v\n%s", name, err, out)
+	}
+	return path
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,37 +18,68 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"golang.org/x/sys/unix"
 	corev1 "k8s.io/api/core/v1"
 
 	"kind-local-registry/test/testimage"
 )
 
+// leftToAPull are the shapes with a layer that the linker leaves to a pull, because Docker's files may differ from those of a pull.
+var leftToAPull = map[string]bool{
+	"private directories that a layer implies": true, "a root directory changed by a lower layer": true,
+}
+
 // TestLink_RootFileSystemEqualsThatOfAPull links each unusual image to one node and pulls it on the other, and compares the
 // mounted root file systems in every field and byte.
 func TestLink_RootFileSystemEqualsThatOfAPull(t *testing.T) {
 	needLinker(t)
 	program := helloFile(t)
-	var references, kinds []string
-	for _, kind := range slices.Sorted(maps.Keys(testimage.All())) {
-		reference := fmt.Sprintf("equal/image-%d:local", len(references))
-		loadShape(t, reference, append([][]testimage.File{{program}}, testimage.All()[kind]...))
-		references, kinds = append(references, mustPush(t, reference)[0].Rewritten), append(kinds, kind)
+	kinds := map[string]string{} // by the image's reference in the registry
+	for kind, files := range testimage.All() {
+		reference := fmt.Sprintf("equal/image-%d:local", len(kinds))
+		loadShape(t, reference, append([][]testimage.File{{program}}, files...))
+		kinds[mustPush(t, reference)[0].Rewritten] = kind
 	}
+	for kind, reference := range builtImages(t) {
+		kinds[mustPush(t, reference)[0].Rewritten] = kind
+	}
+	references := slices.Sorted(maps.Keys(kinds))
 	begin := time.Now()
 	linked := mountAll(t, worker, references)
-	if log := linkerLog(t, begin); strings.Contains(log, "not linked") {
-		t.Errorf("the linker left layers to be pulled:\n%s", log)
+	if log := linkerLog(t, begin); strings.Count(log, "not linked") != len(leftToAPull) {
+		t.Errorf("the linker left layers to be pulled, want this only for %d images:\n%s", len(leftToAPull), log)
 	}
 	stopLinker(t)
 	pulled := mountAll(t, controlPlane, references)
-	for i, kind := range kinds {
-		want, got := describeTree(t, pulled[i]), describeTree(t, linked[i])
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s: a linked image differs (-pulled +linked):\n%s", kind, diff)
+	for i, reference := range references {
+		if diff := cmp.Diff(describeTree(t, pulled[i]), describeTree(t, linked[i])); diff != "" {
+			t.Errorf("%s: a linked image differs (-pulled +linked):\n%s", kinds[reference], diff)
 		}
 	}
 	t.Logf("%d images are equal", len(kinds))
+}
+
+// TestLink_GivesANode127LayersOfAnother has an image with the most layers that containerd can mount. Docker's own store can hold only
+// 125, so one node pulls the image from the registry, and the other gets that node's layers.
+func TestLink_GivesANode127LayersOfAnother(t *testing.T) {
+	needLinker(t)
+	const image = registry + "/e2e/many-layers:local"
+	reference, err := name.ParseReference(image, name.Insecure)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := remote.Write(reference, helloImage(t, 127), remote.WithContext(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	pulled := describeTree(t, mountAll(t, worker, []string{image})[0])
+	begin := time.Now()
+	linked := describeTree(t, mountAll(t, controlPlane, []string{image})[0])
+	wantLinked(t, begin, controlPlane)
+	if diff := cmp.Diff(pulled, linked); diff != "" {
+		t.Errorf("a linked image differs (-pulled +linked):\n%s", diff)
+	}
 }
 
 // TestLink_PodCannotChangeDockersFiles runs a pod that changes each of its files in every way that a system call can.
@@ -87,9 +119,38 @@ func TestLink_PodCannotChangeDockersFiles(t *testing.T) {
 	if diff := cmp.Diff(before, describeLayers(t, "e2e/spoiled:local")); diff != "" {
 		t.Errorf("Docker's layers have changed (-before +after):\n%s", diff)
 	}
-	// Docker can still use the image.
-	docker(t, "rm", "-f", docker(t, "create", "e2e/spoiled:local"))
-	docker(t, "save", "-o", filepath.Join(files, "saved.tar"), "e2e/spoiled:local")
+	useInDocker(t, "e2e/spoiled:local", id, files)
+	if diff := cmp.Diff(before, describeLayers(t, "e2e/spoiled:local")); diff != "" {
+		t.Errorf("Docker's layers have changed after use in Docker (-before +after):\n%s", diff)
+	}
+}
+
+// useInDocker uses the image in Docker in every way that reads its layers. directory is the context from which the image was built.
+func useInDocker(t *testing.T, reference, id, directory string) {
+	t.Helper()
+	container := docker(t, "run", "--detach", reference)
+	t.Cleanup(func() { _, _ = backgroundCommand("docker", "rm", "-f", container) })
+	eventually(t, time.Minute, "the container has changed its files", func(ctx context.Context) string {
+		log, err := exec.CommandContext(ctx, "docker", "logs", container).CombinedOutput()
+		if err != nil || !strings.Contains(string(log), "changed ") {
+			return fmt.Sprintf("log %q, error %v", log, err)
+		}
+		return ""
+	})
+	saved := filepath.Join(t.TempDir(), "saved.tar")
+	docker(t, "save", "-o", saved, reference) // Docker compares each layer with its digest
+	if got := docker(t, "load", "-q", "-i", saved); !strings.Contains(got, reference) {
+		t.Errorf("docker load prints %q, want %s", got, reference)
+	}
+	if got := docker(t, "build", "-q", "--cache-from", reference, directory); got != id {
+		t.Errorf("docker build --cache-from %s = %s, want the cached image %s", reference, got, id)
+	}
+	if err := os.WriteFile(filepath.Join(directory, "Dockerfile"), []byte("FROM "+reference+"\nCOPY etc/file0 /new\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	above := docker(t, "build", "-q", directory)
+	t.Cleanup(func() { removeImage(t, above) })
+	docker(t, "rm", docker(t, "create", above))
 }
 
 // mountAll makes the node pull the images, and mounts their root file systems. It returns the paths at which the host sees them.
@@ -99,8 +160,8 @@ func mountAll(t *testing.T, node string, references []string) (roots []string) {
 	script := "set -e; mkdir -p /run/equal; mount -t tmpfs equal /run/equal\n"
 	for i, reference := range references {
 		mount := fmt.Sprintf("/run/equal/%d", i)
-		name := strings.Replace(reference, ":local@", "@", 1) // the name under which the kubelet's images are in containerd
-		script += fmt.Sprintf("crictl pull %s >/dev/null; mkdir %s; ctr -n k8s.io images mount %s %s >/dev/null\n", reference, mount, name, mount)
+		pulled := strings.Replace(reference, ":local@", "@", 1) // the name under which the kubelet's images are in containerd
+		script += fmt.Sprintf("crictl pull %s >/dev/null; mkdir %s; ctr -n k8s.io images mount %s %s >/dev/null\n", reference, mount, pulled, mount)
 		roots = append(roots, "/proc/"+pid+"/root"+mount)
 	}
 	t.Cleanup(func() {

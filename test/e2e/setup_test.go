@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/kind/pkg/cluster"
 
@@ -83,12 +85,18 @@ func TestUp_RecoversFromAKilledRun(t *testing.T) {
 	}
 }
 
+// TestRecreatedCluster_RunsTheSamePodsAndUploadsNoBlob recreates the cluster. Docker still has the image of the Deployment. It has
+// lost the image of the pod, which only the registry has then.
 func TestRecreatedCluster_RunsTheSamePodsAndUploadsNoBlob(t *testing.T) {
-	image := buildImage(t, "e2e/recreated:local", "hello", 20)
+	image, lost := buildImage(t, "e2e/recreated:local", "hello", 20), buildImage(t, "e2e/lost:local", "lost", 5)
 	createDeployment(t, deployment("recreated", image, 2))
-	first := awaitPods(t, "recreated", 2, "")[0]
-	want := first.Spec.Containers[0].Image
-	eventually(t, time.Minute, "the registry gets the image", func(ctx context.Context) string { return inRegistry(ctx, &first) })
+	createPod(t, "lost", namespace, podSpec(lost))
+	pods := []*corev1.Pod{&awaitPods(t, "recreated", 2, "")[0], awaitRunning(t, "lost", time.Minute)}
+	for _, pod := range pods {
+		eventually(t, time.Minute, "the registry gets the image", func(ctx context.Context) string { return inRegistry(ctx, pod) })
+	}
+	want, wantLost := pods[0].Spec.Containers[0].Image, pods[1].Spec.Containers[0].Image
+	removeImage(t, lost)
 	uploads := blobUploads(t)
 
 	provider := cluster.NewProvider(cluster.ProviderWithDocker())
@@ -103,8 +111,32 @@ func TestRecreatedCluster_RunsTheSamePodsAndUploadsNoBlob(t *testing.T) {
 			t.Errorf("image of pod %s = %s, want %s as before", pod.Name, got, want)
 		}
 	}
+	runLost(t, lost, wantLost)
 	if got := blobUploads(t); got != uploads {
 		t.Errorf("%d blob uploads, want still %d", got, uploads)
+	}
+}
+
+// runLost runs an image that only the registry has: one node pulls it, and the linker gives it to the other node.
+func runLost(t *testing.T, image, want string) {
+	t.Helper()
+	for i, node := range []string{worker, controlPlane} {
+		begin, name := time.Now(), fmt.Sprintf("lost-%d", i)
+		createPod(t, name, namespace, onNode(node, image))
+		if got := awaitRunning(t, name, time.Minute).Spec.Containers[0].Image; got != want {
+			t.Errorf("image of pod %s = %s, want %s as before", name, got, want)
+		}
+		if !linking() {
+			continue
+		}
+		if i > 0 {
+			wantLinked(t, begin, node)
+			continue
+		}
+		pulled := fmt.Sprintf(`"msg":"layers not linked, the node pulls them","node":%q`, node)
+		if log := linkerLog(t, begin); !strings.Contains(log, pulled) {
+			t.Errorf("the linker's log has no %s:\n%s", pulled, log)
+		}
 	}
 }
 

@@ -45,7 +45,7 @@ func All() map[string][][]File {
 		"an empty layer":                          {{Regular("a", "x")}, {}},
 		"a file size in binary, as from 8 GiB on": {{Regular("a", "x"), binarySize("b", "content"), Regular("c", "y")}},
 		"empty files":                             {{Regular("a", ""), Regular("b", "")}},
-		"hard links":                              {{Regular("a", "x"), {Header: tar.Header{Name: "b", Linkname: "a", Typeflag: tar.TypeLink}}}},
+		"hard links":                              {{Regular("a", "x"), hard("b", "a")}},
 		"symbolic links out of the image":         {{{Header: tar.Header{Name: "a", Linkname: "../../../../etc/passwd", Typeflag: tar.TypeSymlink}}, Regular("b", "x")}},
 		"extended attributes": {{{Header: tar.Header{
 			Name: "a", Typeflag: tar.TypeReg, Mode: 0o755, Size: 1, Format: tar.FormatPAX,
@@ -89,18 +89,29 @@ func changes() map[string][][]File {
 			{Directory("d"), Directory("d/e"), Regular("d/e/.wh..wh..opq", ""), Regular("d/e/b", "y")},
 			{Directory("d"), Regular("d/.wh..wh..opq", ""), Regular("d/c", "z")},
 		},
-		"a file replaced by a device": {{Regular("a", "x")}, {{Header: tar.Header{Name: "a", Typeflag: tar.TypeChar, Mode: 0o600, Devmajor: 1, Devminor: 5}}}},
-		"hard links that an upper layer breaks": {
-			{Regular("a", "x"), {Header: tar.Header{Name: "b", Linkname: "a", Typeflag: tar.TypeLink}}}, {Regular("b", "y")},
+		"a file replaced by a device":           {{Regular("a", "x")}, {{Header: tar.Header{Name: "a", Typeflag: tar.TypeChar, Mode: 0o600, Devmajor: 1, Devminor: 5}}}},
+		"hard links that an upper layer breaks": {{Regular("a", "x"), hard("b", "a")}, {Regular("b", "y")}},
+		"hard links that an upper layer adds":   {{Regular("a", "x")}, {Regular("a", "x"), hard("b", "a")}},
+		"hard links moved by an upper layer": {
+			{Regular("a", "x"), hard("b", "a")}, {Regular(".wh.a", ""), Directory("d"), Regular("d/a", "x"), hard("b", "d/a")},
 		},
+		"empty layers below and above others":     {{}, {}, {Regular("a", "x")}, {}, {}, {Regular("b", "x")}, {}},
+		"directories that an upper layer implies": {{Directory("d"), Directory("d/e")}, {Regular("d/e/a", "x")}},
+		"private directories that a layer implies": {
+			{with(Directory("d"), func(h *tar.Header) { h.Mode, h.Uid, h.Gid = 0o700, 7, 8 })}, {Regular("d/a", "x")},
+		},
+		"a root directory changed by a lower layer": {{with(Directory("."), func(h *tar.Header) { h.Mode, h.Uid = 0o711, 5 })}, {Regular("a", "x")}},
 	}
 }
 
 // attributes returns images with unusual names, owners, modes, times and extended attributes.
 func attributes() map[string][][]File {
-	deep, wide := []File{}, []File{Directory("wide")}
+	deep, long, wide := []File{}, []File{}, []File{Directory("wide")}
 	for i, path := 0, "deep"; i < 100; i, path = i+1, path+"/d" {
 		deep = append(deep, Directory(path))
+	}
+	for i, path := 0, strings.Repeat("n", 250); i < 12; i, path = i+1, path+"/"+strings.Repeat("n", 250) {
+		long = append(long, Directory(path), Regular(path+"/a", "x"))
 	}
 	for i := range 3000 {
 		wide = append(wide, Regular(fmt.Sprintf("wide/%04d", i), "x"))
@@ -110,6 +121,8 @@ func attributes() map[string][][]File {
 		"\x04\x00\x04\x00\xff\xff\xff\xff" + "\x10\x00\x04\x00\xff\xff\xff\xff" + "\x20\x00\x00\x00\xff\xff\xff\xff"
 	return map[string][][]File{
 		"a deep directory":                         {deep},
+		"paths of 3,000 bytes":                     {long},
+		"names with every byte":                    {{Regular(everyByte(), "x"), Directory("d" + everyByte()), Regular("d"+everyByte()+"/a", "x")}},
 		"many files in a directory":                {wide},
 		"access control lists":                     {{extended(Regular("a", "x"), "system.posix_acl_access", acl), extended(Directory("d"), "system.posix_acl_default", acl)}},
 		"extended attributes of directories":       {{extended(Directory("d"), "user.note", "kept"), Regular("d/a", "x")}},
@@ -118,8 +131,8 @@ func attributes() map[string][][]File {
 		"names with spaces, dashes and dots":       {{Regular("-rf", "x"), Regular(" a ", "x"), Regular("...", "x"), Directory("..d")}},
 		"names that differ in case only":           {{Regular("a", "x"), Regular("A", "y")}},
 		"long symbolic links":                      {{symbolic("a", strings.Repeat("n/", 900)+"end")}},
-		"configuration files with two names":       {{Directory("etc"), Regular("etc/crontab", "x"), {Header: tar.Header{Name: "etc/other", Linkname: "etc/crontab", Typeflag: tar.TypeLink}}}},
-		"configuration linked to a program":        {{Directory("etc"), Directory("usr"), Regular("usr/a", "x"), {Header: tar.Header{Name: "etc/a", Linkname: "usr/a", Typeflag: tar.TypeLink}}}},
+		"configuration files with two names":       {{Directory("etc"), Regular("etc/crontab", "x"), hard("etc/other", "etc/crontab")}},
+		"configuration linked to a program":        {{Directory("etc"), Directory("usr"), Regular("usr/a", "x"), hard("etc/a", "usr/a")}},
 		"files of cron":                            {{Directory("var"), Directory("var/spool"), Directory("var/spool/cron"), with(Regular("var/spool/cron/root", "x"), func(h *tar.Header) { h.Mode = 0o600 })}},
 		"files without permissions":                {{with(Regular("a", "x"), func(h *tar.Header) { h.Mode = 0 }), with(Directory("d"), func(h *tar.Header) { h.Mode = 0 })}},
 		"set-group-ID directories":                 {{with(Directory("d"), func(h *tar.Header) { h.Mode, h.Gid = 0o2775, 50 }), Regular("d/a", "x")}},
@@ -127,6 +140,22 @@ func attributes() map[string][][]File {
 		"a root directory with attributes":         {{with(Directory("."), func(h *tar.Header) { h.Mode, h.Uid, h.ModTime = 0o711, 5, time.Unix(1e9, 0) }), Regular("a", "x")}},
 		"times with nanoseconds and in the future": {{with(Regular("a", "x"), func(h *tar.Header) { h.ModTime, h.Format = time.Unix(4102444800, 123456789), tar.FormatPAX })}},
 	}
+}
+
+// everyByte returns a name that contains every byte that a file name may contain.
+func everyByte() string {
+	var name []byte
+	for b := 1; b < 256; b++ {
+		if b != '/' {
+			name = append(name, byte(b))
+		}
+	}
+	return string(name)
+}
+
+// hard returns a hard link to a file in the same layer.
+func hard(name, target string) File {
+	return File{Header: tar.Header{Name: name, Linkname: target, Typeflag: tar.TypeLink}}
 }
 
 // symbolic returns a symbolic link.

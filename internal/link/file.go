@@ -74,6 +74,15 @@ func copyAttributes(from, to *os.File) error {
 	if err := copyExtended(int(from.Fd()), int(to.Fd())); err != nil {
 		return err
 	}
+	return copyTimes(from, to)
+}
+
+// copyTimes copies the times of the last access and modification.
+func copyTimes(from, to *os.File) error {
+	var status unix.Stat_t
+	if err := unix.Fstat(int(from.Fd()), &status); err != nil {
+		return err
+	}
 	// This needs a path, because package unix has no futimens, and AT_EMPTY_PATH would need Linux 5.8.
 	times := []unix.Timespec{status.Atim, status.Mtim}
 	return unix.UtimesNanoAt(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", to.Fd()), times, 0)

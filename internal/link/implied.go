@@ -3,6 +3,7 @@ package link
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"slices"
@@ -16,26 +17,14 @@ import (
 var errImplied = errors.New("possibly the layer does not list this directory, and a pull gives it other attributes")
 
 // checkImplied returns errImplied unless every directory of source, a layer in Docker, has the attributes that it has after a pull.
-// prepared is the snapshot for the layer. checkImplied visits only directories that lower layers have too.
-func checkImplied(source string, prepared prepared) (err error) {
+// below are the directories of the layers below, uppermost first. checkImplied visits only directories that these layers have too.
+func checkImplied(source string, below []string) (err error) {
 	root, err := openDirectory(unix.AT_FDCWD, source)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, root.Close()) }()
-	// containerd gives a root directory that the layer does not list the owner of the lower layer's, but not its mode.
-	var target unix.Stat_t
-	if err := unix.Lstat(prepared.directory, &target); err != nil {
-		return err
-	}
-	attributes, err := attributesOf(root)
-	if err != nil {
-		return err
-	}
-	if attributes.isDefault() && (target.Uid != 0 || target.Gid != 0) {
-		return fmt.Errorf("directory /: %w", errImplied)
-	}
-	lowers, err := openAll(prepared.lowers)
+	lowers, err := openAll(below)
 	defer func() { err = errors.Join(err, closeAll(lowers)) }()
 	if err != nil {
 		return err
@@ -53,7 +42,7 @@ func checkSubdirectories(directory *os.File, lowers []*os.File, name string) err
 		return fmt.Errorf("reading directory /%s: %w", name, err)
 	}
 	for _, e := range entries {
-		if !e.directory {
+		if e.kind != fs.ModeDir {
 			continue
 		}
 		if err := checkDirectory(directory, lowers, e.name, path.Join(name, e.name)); err != nil {

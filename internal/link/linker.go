@@ -132,7 +132,7 @@ func (l *Linker) layer(ctx context.Context, target *node, chain, parent digest.D
 	key := "kind-local-registry-" + rand.Text()
 	snapshot, err := target.prepare(ctx, key, parent)
 	if err == nil && from.byDocker {
-		err = checkImplied(from.directory, snapshot)
+		err = checkImplied(from.directory, snapshot.lowers)
 	}
 	if err == nil {
 		err = fill(ctx, from, snapshot.directory, report)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path"
@@ -36,7 +37,8 @@ type tree struct {
 
 // linkTree makes target, an empty directory, a copy of the directory source. It adds the number of files to files. The owners,
 // modes, times and extended attributes of directories are copied. On an error, target is incomplete. The directory target itself
-// is changed last, once the content of copied files is on the disk; makeDurable depends on this.
+// is changed last, once the content of copied files is on the disk; makeDurable depends on this. It keeps its owner and mode,
+// because a pull does not change them either.
 func linkTree(ctx context.Context, source, target string, files *atomic.Int64) (err error) {
 	from, err := openDirectory(unix.AT_FDCWD, source)
 	if err != nil {
@@ -56,7 +58,7 @@ func linkTree(ctx context.Context, source, target string, files *atomic.Int64) (
 	if err := t.awaitWrites(); err != nil {
 		return err
 	}
-	if err := copyAttributes(from, to); err != nil {
+	if err := errors.Join(copyExtended(int(from.Fd()), int(to.Fd())), copyTimes(from, to)); err != nil {
 		return fmt.Errorf("copying the attributes of directory /: %w", err)
 	}
 	return nil
@@ -107,10 +109,12 @@ func (t *tree) entries(from, to *os.File, name string) error {
 			return err
 		}
 		below := path.Join(name, e.name)
-		if !e.directory {
-			err = t.file(from, to, e.name, below)
-		} else {
+		switch e.kind {
+		case fs.ModeDir:
 			err = t.subdirectory(from, to, e.name, below)
+		case fs.ModeSocket: // a build has left it; a tar cannot contain it
+		default:
+			err = t.file(from, to, e.name, below)
 		}
 		if err != nil {
 			return err
@@ -205,8 +209,8 @@ func (t *tree) copy(from, to *os.File, name, below string, maxLinks uint64) (don
 
 // entry is an entry of a directory.
 type entry struct {
-	name      string
-	directory bool
+	name string
+	kind fs.FileMode // the bits of fs.ModeType
 }
 
 // readEntries returns the entries of the directory.
@@ -215,7 +219,7 @@ func readEntries(directory *os.File) ([]entry, error) {
 	for {
 		some, err := directory.ReadDir(1024)
 		for _, e := range some {
-			entries = append(entries, entry{e.Name(), e.IsDir()})
+			entries = append(entries, entry{e.Name(), e.Type()})
 		}
 		if errors.Is(err, io.EOF) {
 			return entries, nil

@@ -111,6 +111,41 @@ func TestLinkTree_CopiesAttributesOfRoot(t *testing.T) {
 	wantInode(t, source, target, "etc/inner/program", false)
 }
 
+// TestLinkTree_KeepsOwnerAndModeOfTarget links to a directory with other attributes than the layer. containerd ignores the root
+// directory that a tar lists, so a pull does not change them either.
+func TestLinkTree_KeepsOwnerAndModeOfTarget(t *testing.T) {
+	t.Parallel()
+	needRoot(t, "change owners")
+	source, target := t.TempDir(), t.TempDir()
+	put(t, filepath.Join(source, "file"), "")
+	must(t, errors.Join(os.Chmod(source, 0o711), os.Lchown(source, 1, 2), os.Chmod(target, 0o750), os.Lchown(target, 3, 4)))
+	must(t, linkTree(t.Context(), source, target, new(atomic.Int64)))
+	if got := stat(t, target); got.Mode&0o7777 != 0o750 || got.Uid != 3 || got.Gid != 4 {
+		t.Errorf("target: mode %o, owner %d:%d, want 750, 3:4", got.Mode&0o7777, got.Uid, got.Gid)
+	}
+	wantSame(t, source, target)
+}
+
+// TestLinkTree_LeavesOutSockets has a socket that a build left in a layer. No tar can contain it, so a node that pulls does not have
+// it.
+func TestLinkTree_LeavesOutSockets(t *testing.T) {
+	t.Parallel()
+	source := t.TempDir()
+	put(t, filepath.Join(source, "etc/file"), "")
+	for _, name := range []string{"socket", "etc/socket"} {
+		must(t, unix.Mknod(filepath.Join(source, name), unix.S_IFSOCK|0o700, 0))
+	}
+	target, files := linked(t, source)
+	if files != 1 {
+		t.Errorf("files = %d, want 1", files)
+	}
+	for _, name := range []string{"socket", "etc/socket"} {
+		if _, err := os.Lstat(filepath.Join(target, name)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("file %s in the target: error %v, want %v", name, err, fs.ErrNotExist)
+		}
+	}
+}
+
 // capability is the value of security.capability of a program with CAP_NET_BIND_SERVICE (struct vfs_cap_data, revision 2).
 var capability = []byte{1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0} //nolint:gochecknoglobals // a constant
 

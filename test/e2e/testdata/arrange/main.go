@@ -30,7 +30,7 @@ func create() error {
 	}
 	errs = append(errs,
 		os.Remove("/data/empty/file"), os.Link("/data/a", "/data/b"), os.Link("/data/a", "/data/mode/a"), os.Symlink("../a", "/data/mode/symbolic"),
-		unix.Mkfifo("/data/fifo", 0o622), unix.Mknod("/data/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))),
+		unix.Mkfifo("/data/fifo", 0o622), unix.Mknod("/data/socket", unix.S_IFSOCK|0o700, 0), unix.Mknod("/data/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))),
 		os.WriteFile("/data/sparse", []byte("start"), 0o600), os.Truncate("/data/sparse", 1<<20))
 	return errors.Join(errs...)
 }
@@ -50,7 +50,7 @@ func change() error {
 		os.Chmod("/data/mode", 0o1770), os.Chmod("/data/mode-only", 0o4755), os.Chown("/data/owner-only", 7, 8),
 		os.Chtimes("/data/time-only", past, past), unix.Setxattr("/data/attribute-only", "user.note", []byte("kept"), 0),
 		os.Link("/data/a", "/data/c"), // a and b are one file, but b is only in the lower layer
-		os.Rename("/data/sparse", "/data/moved"))
+		os.Rename("/data/sparse", "/data/moved"), os.Chmod("/", 0o711))
 }
 
 // restore changes back what change replaced.

@@ -26,6 +26,16 @@ type Promiser interface {
 	Promise(ctx context.Context, image string) (digest string, err error)
 }
 
+// BrokenPromise is a promise that was broken after pods may have relied on it.
+type BrokenPromise struct {
+	// Image is the original reference, and Digest is the digest of the promised image manifest.
+	Image, Digest string
+	// Reason is the reason of the Events about the pods with the image. Detail describes the consequence and the cause.
+	Reason, Detail string
+	// At is when the promise was broken.
+	At time.Time
+}
+
 // Promises promises images at admission, so that their pods need no gate. Concurrent requests for one image share a promise.
 type Promises struct {
 	// Promiser promises each image.

@@ -6,6 +6,7 @@ import (
 	"github.com/opencontainers/go-digest"
 
 	"kind-local-registry/internal/push"
+	"kind-local-registry/internal/pusher"
 	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/lookup"
 )
@@ -14,6 +15,7 @@ import (
 type pusherAPI interface {
 	lookup.Looker
 	Promise(ctx context.Context, image string) (digest.Digest, error)
+	BrokenPromises(ctx context.Context) ([]pusher.BrokenPromise, error)
 	Deliver(ctx context.Context, image string, progress func(push.Progress)) (push.Result, error)
 }
 
@@ -34,4 +36,16 @@ func (p webhookPusher) Push(ctx context.Context, image string, progress func(web
 func (p webhookPusher) Promise(ctx context.Context, image string) (string, error) {
 	d, err := p.pusherAPI.Promise(ctx, image)
 	return d.String(), err
+}
+
+// BrokenPromises implements delivery.BrokenPromises.
+func (p webhookPusher) BrokenPromises(ctx context.Context) ([]webhook.BrokenPromise, error) {
+	all, err := p.pusherAPI.BrokenPromises(ctx)
+	broken := make([]webhook.BrokenPromise, 0, len(all))
+	for _, b := range all {
+		broken = append(broken, webhook.BrokenPromise{
+			Image: b.Image, Digest: b.Digest.String(), Reason: b.Reason, Detail: b.Detail, At: b.At,
+		})
+	}
+	return broken, err
 }

@@ -98,6 +98,14 @@ func (c *Client) NodeLayers(ctx context.Context, image string) (nodes []linkapi.
 	return nodes, nil
 }
 
+// BrokenPromises does the same as Service.BrokenPromises, through the server. Only ctx limits how long it takes.
+func (c *Client) BrokenPromises(ctx context.Context) (broken []BrokenPromise, err error) {
+	if err := c.get(ctx, brokenPath, &broken); err != nil {
+		return nil, fmt.Errorf("listing broken promises through the pusher: %w", err)
+	}
+	return broken, nil
+}
+
 // Promise does the same as Service.Promise, through the server. Only ctx limits how long it takes.
 func (c *Client) Promise(ctx context.Context, image string) (digest.Digest, error) {
 	body, err := json.Marshal(pushRequest{Name: image})

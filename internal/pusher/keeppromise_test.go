@@ -61,6 +61,7 @@ func TestPromise_IsWithdrawnWhenItsImageIsRemoved(t *testing.T) {
 	e.wantRegistry(t, "after the image was removed", d.String(), "")
 	e.wantMetrics(t, `promises_total{outcome="Promised"} 1`, "promises_withdrawn_total 1")
 	e.wantLogged(t, 1, "promise withdrawn: pods can no longer pull the image")
+	e.wantBroken(t, d, "PromiseWithdrawn")
 	if !strings.Contains(e.log.String(), d.String()) {
 		t.Errorf("the log does not name the digest %s:\n%s", d, e.log)
 	}
@@ -200,6 +201,7 @@ func TestPromise_IsKeptAfterTemporaryErrors(t *testing.T) {
 	e.wantPromised(t, "after the push")
 	e.wantRegistry(t, "after the push", "1", d)
 	e.wantMetrics(t, "promises_withdrawn_total 0")
+	e.wantBroken(t, d)
 }
 
 func TestPromise_OfOtherContentBreaksTheImageOnce(t *testing.T) {
@@ -242,9 +244,11 @@ func TestPromise_OfOtherContentBreaksTheImageOnce(t *testing.T) {
 			if test.kept {
 				e.wantRegistry(t, "after the push", "1", d)
 				e.wantMetrics(t, "promises_withdrawn_total 0")
+				e.wantBroken(t, d, "LayersChanged")
 			} else {
 				e.wantRegistry(t, "after the push", d.String(), "")
 				e.wantMetrics(t, "promises_withdrawn_total 1")
+				e.wantBroken(t, d, "LayersChanged", "PromiseWithdrawn")
 			}
 		})
 	}

@@ -189,10 +189,10 @@ func (s *Service) fulfil(p promise.Promise) bool {
 	key := p.Repository + "@" + p.Digest().String()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.promised[key] || s.ctx.Err() != nil {
+	if _, queued := s.promised[key]; queued || s.ctx.Err() != nil {
 		return false
 	}
-	s.promised[key] = true
+	s.promised[key] = p
 	s.background.Go(func() {
 		s.keepPromise(s.ctx, p)
 		s.mu.Lock()
@@ -260,6 +260,7 @@ func isFinal(err error) bool {
 // withdraw ends a promise that cannot be kept.
 func (s *Service) withdraw(ctx context.Context, p promise.Promise, cause error) {
 	s.metrics.withdrawn.Inc()
+	s.noteBroken(p, reasonWithdrawn, "the image cannot be pushed, so no further node can pull it: "+cause.Error())
 	s.log.LogAttrs(ctx, slog.LevelWarn, "promise withdrawn: pods can no longer pull the image", slog.String("image", p.Name),
 		slog.String("digest", p.Digest().String()), slog.String("error", cause.Error()))
 	if err := s.registry.Withdraw(ctx, p.Repository, p.Digest()); err != nil {
@@ -271,6 +272,9 @@ func (s *Service) withdraw(ctx context.Context, p promise.Promise, cause error) 
 func (s *Service) breakLayers(ctx context.Context, image docker.Image, cause error) {
 	s.log.LogAttrs(ctx, slog.LevelWarn, "layers do not match their digests, the image is not linked again",
 		slog.String("imageID", image.ID.String()), slog.String("error", cause.Error()))
+	for _, p := range s.promisesOf(image.ID) {
+		s.noteBroken(p, reasonChanged, "files below Docker's data directory have changed, and containers may see the changes: "+cause.Error())
+	}
 	if err := s.linker.Break(ctx, image.Layers); err != nil {
 		s.log.LogAttrs(ctx, slog.LevelWarn, "broken layers not reported to the linker", slog.String("error", err.Error()))
 	}

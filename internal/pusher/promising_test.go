@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
@@ -163,6 +164,32 @@ func (e promising) wantPromised(t *testing.T, when string, want ...digest.Digest
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("%s: promises (-want +got):\n%s", when, diff)
+	}
+}
+
+// wantBroken fails the test unless the service, and a client of its server, report that the promise was broken for these reasons.
+func (e promising) wantBroken(t *testing.T, d digest.Digest, reasons ...string) {
+	t.Helper()
+	var want []pusher.BrokenPromise
+	for _, reason := range reasons {
+		want = append(want, pusher.BrokenPromise{Image: "a/b:1", Digest: d, Reason: reason})
+	}
+	for how, asked := range map[string]interface {
+		BrokenPromises(ctx context.Context) ([]pusher.BrokenPromise, error)
+	}{"in the process": e.service, "over the network": e.env.client(t, e.credentials)} {
+		got, err := asked.BrokenPromises(t.Context())
+		if err != nil {
+			t.Errorf("BrokenPromises %s: %v", how, err)
+		}
+		for i := range got {
+			if got[i].Detail == "" || got[i].At.IsZero() {
+				t.Errorf("broken promise %s = %+v, want a detail and a time", how, got[i])
+			}
+			got[i].Detail, got[i].At = "", time.Time{}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("broken promises %s (-want +got):\n%s", how, diff)
+		}
 	}
 }
 

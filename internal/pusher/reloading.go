@@ -71,6 +71,15 @@ func (r *ReloadingClient) Promise(ctx context.Context, image string) (digest.Dig
 	return client.Promise(ctx, image)
 }
 
+// BrokenPromises does the same as Client.BrokenPromises.
+func (r *ReloadingClient) BrokenPromises(ctx context.Context) ([]BrokenPromise, error) {
+	client, err := r.connect()
+	if err != nil {
+		return nil, err
+	}
+	return client.BrokenPromises(ctx)
+}
+
 // Deliver does the same as Client.Deliver. Concurrent callers share one request, because a Deployment may have hundreds of pods.
 // A caller that joins a running request also waits for a second request, because the tag may have moved to another image since
 // the first request began. If the tag has not moved, the second request takes almost no time.

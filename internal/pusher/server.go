@@ -20,6 +20,7 @@ import (
 //	GET  /v1/lookup?name=NAME                    rewrite.Presence
 //	GET  /v1/nodes                               [linkapi.Node…]
 //	GET  /v1/nodelayers?name=NAME                [linkapi.NodeLayers…]
+//	GET  /v1/broken-promises                     [BrokenPromise…]
 //	POST /v1/promise {"name":IMAGE}              {"digest":…}
 //	POST /v1/push {"name":IMAGE,"deliver":BOOL}  lines: {"progress":{…}}, and last {"result":{…}} or {"error":{…}}
 //	GET  /metrics                                Prometheus metrics
@@ -60,6 +61,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET "+lookupPath, s.lookup)
 	mux.HandleFunc("GET "+nodesPath, s.nodes)
 	mux.HandleFunc("GET "+nodeLayersPath, s.nodeLayers)
+	mux.HandleFunc("GET "+brokenPath, s.brokenPromises)
 	mux.HandleFunc("POST "+promisePath, s.promise)
 	mux.HandleFunc("POST "+pushPath, s.push)
 	mux.Handle("GET /metrics", s.service.metrics.page)
@@ -98,6 +100,16 @@ func (s *Server) nodeLayers(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	answer(w, http.StatusOK, nodes)
+}
+
+// brokenPromises handles GET /v1/broken-promises.
+func (s *Server) brokenPromises(w http.ResponseWriter, r *http.Request) {
+	broken, err := s.service.BrokenPromises(r.Context())
+	if err != nil {
+		answerError(w, err)
+		return
+	}
+	answer(w, http.StatusOK, broken)
 }
 
 // promise handles POST /v1/promise.

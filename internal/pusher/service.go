@@ -16,6 +16,7 @@ import (
 
 	"kind-local-registry/internal/coalesce"
 	"kind-local-registry/internal/docker"
+	"kind-local-registry/internal/promise"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/internal/rules"
@@ -43,8 +44,9 @@ type Service struct {
 	cancel     context.CancelFunc
 	background sync.WaitGroup
 	mu         sync.Mutex
-	promised   map[string]bool     // the promised images that have not arrived, by repository and digest
-	turns      *semaphore.Weighted // limits the pushes of promised images
+	promised   map[string]promise.Promise // the promised images that have not arrived, by repository and digest
+	broken     []BrokenPromise            // the oldest first
+	turns      *semaphore.Weighted        // limits the pushes of promised images
 }
 
 // NewService returns a service that pushes the daemon's images into the registry. registryHost is the registry's host in image
@@ -56,7 +58,7 @@ func NewService(
 	measured := newMetrics()
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Service{
-		ctx: ctx, cancel: cancel, pauses: defaultPauses(), promised: map[string]bool{}, turns: semaphore.NewWeighted(maxConcurrentPushes),
+		ctx: ctx, cancel: cancel, pauses: defaultPauses(), promised: map[string]promise.Promise{}, turns: semaphore.NewWeighted(maxConcurrentPushes),
 		docker: daemon, registry: registry, host: registryHost, rules: inForce,
 		slots: semaphore.NewWeighted(maxConcurrentPushes),
 		log:   log, metrics: measured, fallbacks: &fallbacks{log: log, metrics: measured},

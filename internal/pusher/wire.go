@@ -19,6 +19,8 @@ const (
 	nodesPath = "/v1/nodes"
 	// nodeLayersPath is the path of a request for how many layers of an image each node has.
 	nodeLayersPath = "/v1/nodelayers"
+	// brokenPath is the path of a request for the promises that were broken.
+	brokenPath = "/v1/broken-promises"
 
 	// heartbeat is the maximum time between two lines in the response to a push.
 	heartbeat = 5 * time.Second

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"kind-local-registry/internal/rewrite"
@@ -38,6 +39,21 @@ type host struct {
 	images map[string]*image
 	begun  map[string]int // number of pushes that have begun, by image
 	done   map[string]int // number of successful pushes, by image
+	broken []webhook.BrokenPromise
+}
+
+// breakPromise makes the pusher report that a promise was broken.
+func (h *host) breakPromise(broken webhook.BrokenPromise) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.broken = append(h.broken, broken)
+}
+
+// BrokenPromises implements app.Pusher.
+func (h *host) BrokenPromises(context.Context) ([]webhook.BrokenPromise, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.broken), nil
 }
 
 // Promise implements app.Pusher. The fake host has no linker, so every image is pushed.

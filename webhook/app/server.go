@@ -39,6 +39,7 @@ type Pusher interface {
 	lookup.Looker
 	webhook.Pusher
 	webhook.Promiser
+	delivery.BrokenPromises
 }
 
 // Run serves until ctx ends, and then drains. It fails if an option is invalid or a port is in use.
@@ -73,6 +74,9 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 		RegistryHost: options.RegistryHost,
 		Deadline:     options.PushDeadline,
 	}
+	promises := &delivery.PromiseWatcher{
+		Reader: mgr.GetClient(), Promises: pusher, Events: mgr.GetEventRecorder(config.Name), Log: log,
+	}
 	unexpose, err := exposeExpiry(keeper)
 	if err != nil {
 		return err
@@ -81,7 +85,8 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 	port := &endpoint.Port{
 		Number: options.WebhookPort, Handler: endpoint.New(admitting.handler, keeper.Token), Certificates: keeper, Log: log,
 	}
-	err = errors.Join(keeper.SetupWithManager(mgr), deliverer.SetupWithManager(mgr), addUninstall(mgr, options), addPort(mgr, port))
+	err = errors.Join(keeper.SetupWithManager(mgr), deliverer.SetupWithManager(mgr), addUninstall(mgr, options), addPort(mgr, port),
+		mgr.Add(promises))
 	if err != nil {
 		return err
 	}

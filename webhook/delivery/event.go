@@ -22,6 +22,8 @@ const (
 	push   = "Push"
 	giveUp = "GiveUp"
 	heal   = "Heal"
+	// deliver is the action in Events about broken promises.
+	deliver = "Deliver"
 )
 
 // event writes an Event about one of the pod's fields.

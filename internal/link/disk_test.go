@@ -20,11 +20,8 @@ func run(t *testing.T, name string, args ...string) {
 // disk is a file system in a file, mounted on a directory. Its journal commits only when it is told to.
 type disk struct{ kind, image, directory string }
 
-// diskSize is the size of a disk in bytes. xfs needs at least 300 MB. The file is sparse.
-const diskSize = 320 << 20
-
-// newDisk mounts an empty disk until the test ends. kind is ext4, xfs or btrfs.
-func newDisk(t *testing.T, kind string) disk {
+// newDisk mounts an empty disk until the test ends. kind is ext4, xfs or btrfs. The options are those of mkfs.
+func newDisk(t *testing.T, kind string, options ...string) disk {
 	t.Helper()
 	needRoot(t, "mount file systems")
 	program := "mkfs." + kind
@@ -33,8 +30,9 @@ func newDisk(t *testing.T, kind string) disk {
 	}
 	image := filepath.Join(t.TempDir(), kind)
 	put(t, image, "")
-	must(t, os.Truncate(image, diskSize))
-	run(t, program, "-q", image)
+	sizes := map[string]int64{"ext4": 64 << 20, "btrfs": 256 << 20, "xfs": 320 << 20} // in bytes; no smaller xfs can be made
+	must(t, os.Truncate(image, sizes[kind]))
+	run(t, program, append(options, "-q", image)...)
 	return mount(t, kind, image)
 }
 

@@ -32,7 +32,7 @@ func newEnv(t *testing.T) *env {
 	return newEnvIn(t, t.TempDir())
 }
 
-// newEnvIn returns a host whose daemon has its data below a directory.
+// newEnvIn returns a host without nodes or images, whose daemon has its data in a directory.
 func newEnvIn(t *testing.T, directory string) *env {
 	t.Helper()
 	proc, err := os.MkdirTemp("", "proc") //nolint:usetesting // t.TempDir may be too long for a socket's address

@@ -66,7 +66,7 @@ func (b *broken) add(chains []digest.Digest) error {
 	return nil
 }
 
-// Break makes sure that the layers with those diffIDs are never linked again.
+// Break makes sure that the layers with those diffIDs are never linked again. Unlink removes them from nodes.
 func (l *Linker) Break(diffIDs []digest.Digest) error {
 	return l.broken.add(identity.ChainIDs(slices.Clone(diffIDs))) // ChainIDs overwrites its argument
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	contentapi "github.com/containerd/containerd/api/services/content/v1"
+	imagesapi "github.com/containerd/containerd/api/services/images/v1"
 	leasesapi "github.com/containerd/containerd/api/services/leases/v1"
 	snapshotsapi "github.com/containerd/containerd/api/services/snapshots/v1"
 	"github.com/containerd/containerd/api/types"
@@ -26,17 +28,21 @@ const (
 	snapshotter = "overlayfs"
 	// leaseTime is how long a linked layer is kept if no pull uses it.
 	leaseTime = 15 * time.Minute
+	// linkedLabel is the label of a snapshot that the linker committed.
+	linkedLabel = "kind-local-registry/linked"
 )
 
 // expireLabel is a label for containerd's garbage collector
 // (https://github.com/containerd/containerd/blob/main/docs/garbage-collection.md).
 const expireLabel = "containerd.io/gc.expire"
 
-// containerd is a client for a containerd's snapshots in one namespace.
+// containerd is a client for a containerd's snapshots and images in one namespace.
 type containerd struct {
 	connection *grpc.ClientConn
 	snapshots  snapshotsapi.SnapshotsClient
 	leases     leasesapi.LeasesClient
+	images     imagesapi.ImagesClient
+	content    contentapi.ContentClient
 	namespace  string
 }
 
@@ -49,6 +55,7 @@ func connect(socket, namespace string) (*containerd, error) {
 	return &containerd{
 		connection: connection, namespace: namespace,
 		snapshots: snapshotsapi.NewSnapshotsClient(connection), leases: leasesapi.NewLeasesClient(connection),
+		images: imagesapi.NewImagesClient(connection), content: contentapi.NewContentClient(connection),
 	}, nil
 }
 
@@ -75,14 +82,20 @@ func (c *containerd) lease(ctx context.Context) (context.Context, error) {
 
 // has reports whether there is a committed snapshot with that name.
 func (c *containerd) has(ctx context.Context, name string) (bool, error) {
+	found, err := c.stat(ctx, name)
+	return found.GetKind() == snapshotsapi.Kind_COMMITTED, err
+}
+
+// stat returns what containerd knows about a snapshot, or nil if there is none.
+func (c *containerd) stat(ctx context.Context, name string) (*snapshotsapi.Info, error) {
 	found, err := c.snapshots.Stat(c.in(ctx), &snapshotsapi.StatSnapshotRequest{Snapshotter: snapshotter, Key: name})
 	switch {
 	case status.Code(err) == codes.NotFound:
-		return false, nil
+		return nil, nil
 	case err != nil:
-		return false, fmt.Errorf("looking up snapshot %s: %w", name, err)
+		return nil, fmt.Errorf("looking up snapshot %s: %w", name, err)
 	}
-	return found.GetInfo().GetKind() == snapshotsapi.Kind_COMMITTED, nil
+	return found.GetInfo(), nil
 }
 
 // usesOverlay reports whether the node keeps its images in the overlayfs snapshotter. A kind node always has images.
@@ -143,7 +156,7 @@ func (c *containerd) view(ctx context.Context, name string) (directory string, r
 // commit commits a prepared snapshot under that name. It also succeeds if another client has just committed one.
 func (c *containerd) commit(ctx context.Context, key string, name digest.Digest) error {
 	_, err := c.snapshots.Commit(c.in(ctx), &snapshotsapi.CommitSnapshotRequest{
-		Snapshotter: snapshotter, Key: key, Name: name.String(),
+		Snapshotter: snapshotter, Key: key, Name: name.String(), Labels: map[string]string{linkedLabel: "true"},
 	})
 	if status.Code(err) == codes.AlreadyExists {
 		return c.remove(ctx, key)

@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	contentapi "github.com/containerd/containerd/api/services/content/v1"
+	imagesapi "github.com/containerd/containerd/api/services/images/v1"
 	leasesapi "github.com/containerd/containerd/api/services/leases/v1"
 	snapshotsapi "github.com/containerd/containerd/api/services/snapshots/v1"
 	"github.com/containerd/containerd/api/types"
@@ -40,6 +42,7 @@ type fakeNode struct {
 	mu        sync.Mutex
 	snapshots map[string]fakeSnapshot // by key, or by name if committed
 	leases    map[string]time.Time    // the end of each lease by ID; zero if it has none
+	images    map[string]fakeImage    // by name
 	made      int
 	before    func(ctx context.Context, method string) error // runs before each request, unless it is nil
 }
@@ -50,6 +53,7 @@ type fakeSnapshot struct {
 	kind   snapshotsapi.Kind
 	parent string
 	lease  string
+	labels map[string]string
 }
 
 // startNode starts a node that ends with the test. In the directory proc, the node's first process has the ID pid.
@@ -57,7 +61,7 @@ func startNode(t *testing.T, daemon *enginetest.Daemon, proc string, pid int, vo
 	t.Helper()
 	n := &fakeNode{
 		name: fmt.Sprintf("kind-worker%d", pid), address: fmt.Sprintf("172.18.0.%d", pid), volume: volume,
-		snapshots: map[string]fakeSnapshot{}, leases: map[string]time.Time{},
+		snapshots: map[string]fakeSnapshot{}, leases: map[string]time.Time{}, images: map[string]fakeImage{},
 	}
 	must(t, os.MkdirAll(n.hostPath(nodeSnapshots), 0o755))
 	socket := fmt.Sprintf("%s/%d/root%s", proc, pid, nodeSocket)
@@ -79,6 +83,8 @@ func startNode(t *testing.T, daemon *enginetest.Daemon, proc string, pid int, vo
 		}))
 	snapshotsapi.RegisterSnapshotsServer(n.server, fakeSnapshots{fakeNode: n})
 	leasesapi.RegisterLeasesServer(n.server, fakeLeases{fakeNode: n})
+	imagesapi.RegisterImagesServer(n.server, fakeImages{fakeNode: n})
+	contentapi.RegisterContentServer(n.server, fakeContent{fakeNode: n})
 	served := make(chan struct{})
 	go func() { defer close(served); _ = n.server.Serve(listener) }() // it ends when the test stops the server
 	t.Cleanup(func() { n.server.Stop(); <-served })
@@ -247,7 +253,7 @@ func (n fakeSnapshots) Commit(_ context.Context, r *snapshotsapi.CommitSnapshotR
 	if !exists {
 		return nil, status.Error(codes.NotFound, r.GetKey())
 	}
-	committed.kind = snapshotsapi.Kind_COMMITTED
+	committed.kind, committed.labels = snapshotsapi.Kind_COMMITTED, r.GetLabels()
 	delete(n.snapshots, r.GetKey())
 	n.snapshots[r.GetName()] = committed
 	return &emptypb.Empty{}, nil
@@ -261,6 +267,11 @@ func (n fakeSnapshots) Remove(_ context.Context, r *snapshotsapi.RemoveSnapshotR
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	for _, other := range n.snapshots {
+		if other.parent == r.GetKey() {
+			return nil, status.Error(codes.FailedPrecondition, "cannot remove snapshot with child")
+		}
+	}
 	delete(n.snapshots, r.GetKey())
 	return &emptypb.Empty{}, os.RemoveAll(filepath.Dir(directory))
 }
@@ -271,7 +282,7 @@ func (n fakeSnapshots) Stat(_ context.Context, r *snapshotsapi.StatSnapshotReque
 	if !exists {
 		return nil, status.Error(codes.NotFound, r.GetKey())
 	}
-	return &snapshotsapi.StatSnapshotResponse{Info: &snapshotsapi.Info{Name: r.GetKey(), Kind: found.kind}}, nil
+	return &snapshotsapi.StatSnapshotResponse{Info: &snapshotsapi.Info{Name: r.GetKey(), Kind: found.kind, Labels: found.labels}}, nil
 }
 
 // List implements snapshotsapi.SnapshotsServer. It supports only the filter for committed snapshots.
@@ -287,25 +298,4 @@ func (n fakeSnapshots) List(r *snapshotsapi.ListSnapshotsRequest, s snapshotsapi
 		return nil
 	}
 	return s.Send(&snapshotsapi.ListSnapshotsResponse{Info: found})
-}
-
-// fakeLeases is the leases service of a node.
-type fakeLeases struct {
-	leasesapi.UnimplementedLeasesServer
-	*fakeNode
-}
-
-// Create implements leasesapi.LeasesServer.
-func (n fakeLeases) Create(_ context.Context, r *leasesapi.CreateRequest) (*leasesapi.CreateResponse, error) {
-	var end time.Time
-	if text, has := r.GetLabels()["containerd.io/gc.expire"]; has {
-		var err error
-		if end, err = time.Parse(time.RFC3339, text); err != nil {
-			return nil, status.Error(codes.InvalidArgument, err.Error())
-		}
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.leases[r.GetID()] = end
-	return &leasesapi.CreateResponse{Lease: &leasesapi.Lease{ID: r.GetID()}}, nil
 }

@@ -2,13 +2,8 @@ package link
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
-	"path"
-	"path/filepath"
 	"slices"
 
 	"github.com/opencontainers/go-digest"
@@ -141,7 +136,7 @@ func (l *Linker) examine(ctx context.Context, n *node) linkapi.State {
 	}
 	target, err := n.hostPath(nodeSnapshots)
 	if err == nil {
-		err = testLink(root, target)
+		err = l.tester.testLink(root, target)
 	}
 	switch {
 	case err == nil:
@@ -150,23 +145,4 @@ func (l *Linker) examine(ctx context.Context, n *node) linkapi.State {
 		return linkapi.State{Unlinkable: linkapi.OtherFileSystem, Detail: err.Error()}
 	}
 	return linkapi.State{Unlinkable: linkapi.LinkRefused, Detail: err.Error()}
-}
-
-// testLink links a new file in one directory to another directory, and removes both.
-func testLink(from, to string) (err error) {
-	name := ".kind-local-registry-" + rand.Text()
-	source, target := filepath.Join(from, name), path.Join(to, name)
-	file, err := os.OpenFile(source, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // #nosec G304 -- in Docker's own directory
-	if err != nil {
-		return fmt.Errorf("testing a link: %w", err)
-	}
-	err = errors.Join(file.Close(), os.Link(source, target))
-	_ = os.Remove(target)
-	if removed := os.Remove(source); err == nil {
-		err = removed
-	}
-	if err != nil {
-		return fmt.Errorf("testing a link: %w", err)
-	}
-	return nil
 }

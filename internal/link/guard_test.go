@@ -2,57 +2,16 @@ package link
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc/codes"
 
 	"kind-local-registry/internal/link/linkapi"
 )
-
-func TestTestLink_RemovesBothFiles(t *testing.T) {
-	t.Parallel()
-	from, to := t.TempDir(), t.TempDir()
-	if err := testLink(from, to); err != nil {
-		t.Errorf("testLink: %v", err)
-	}
-	wantEmpty(t, from, to)
-}
-
-func TestTestLink_ReturnsErrorOfKernel(t *testing.T) {
-	t.Parallel()
-	for what, test := range map[string]struct {
-		to   func(t *testing.T) string
-		want error
-	}{
-		"another file system": {elsewhere, unix.EXDEV},
-		"no directory":        {func(t *testing.T) string { t.Helper(); return filepath.Join(t.TempDir(), "missing") }, fs.ErrNotExist},
-		"a refusal": {func(t *testing.T) string {
-			t.Helper()
-			directory := t.TempDir()
-			setImmutable(t, directory)
-			return directory
-		}, unix.EPERM},
-	} {
-		t.Run(what, func(t *testing.T) {
-			t.Parallel()
-			from := t.TempDir()
-			if err := testLink(from, test.to(t)); !errors.Is(err, test.want) {
-				t.Errorf("testLink to %s = %v, want %v", what, err, test.want)
-			}
-			wantEmpty(t, from)
-		})
-	}
-	if err := testLink(filepath.Join(t.TempDir(), "missing"), t.TempDir()); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("testLink from no directory = %v, want %v", err, fs.ErrNotExist)
-	}
-}
 
 // wantEmpty fails the test unless the directories are empty.
 func wantEmpty(t *testing.T, directories ...string) {

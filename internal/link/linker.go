@@ -26,6 +26,7 @@ type Linker struct {
 	docker *docker.Client
 	nodes  *nodes
 	broken *broken
+	tester tester
 	layers coalesce.Group[struct{}, int64] // by node and chainID; the progress is the number of files since the last report
 }
 
@@ -36,7 +37,7 @@ func NewLinker(daemon *docker.Client, brokenFile string) (*Linker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Linker{docker: daemon, nodes: newNodes(daemon), broken: known}, nil
+	return &Linker{docker: daemon, nodes: newNodes(daemon), broken: known, tester: newTester()}, nil
 }
 
 // Close ends all work and closes the connections to the nodes.
@@ -95,7 +96,8 @@ func (l *Linker) link(
 	chains := identity.ChainIDs(slices.Clone(diffIDs)) // ChainIDs overwrites its argument
 	result := linkapi.Result{Node: target.Name, Layers: len(chains)}
 	if l.broken.any(chains) {
-		return result, errBroken
+		_, err := target.unlink(ctx, chains) // the node may have linked them before the push, and may now pull them
+		return result, errors.Join(errBroken, err)
 	}
 	var err error
 	if result.Present, err = target.present(ctx, chains); err != nil || result.Complete() {

@@ -119,7 +119,7 @@ func (s *Server) prelink(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// breakLayers answers POST /v1/break.
+// breakLayers answers POST /v1/break before the layers are removed from the nodes.
 func (s *Server) breakLayers(w http.ResponseWriter, r *http.Request) {
 	request, ok := readRequest(w, r)
 	if !ok {
@@ -127,7 +127,16 @@ func (s *Server) breakLayers(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := s.linker.Break(request.Layers); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
 	}
+	ctx := context.WithoutCancel(r.Context())
+	go s.linker.Unlink(ctx, request.Layers, func(node string, removed int, err error) {
+		attributes := []slog.Attr{slog.String("node", node), slog.Int("layers", removed)}
+		if err != nil {
+			attributes = append(attributes, slog.String("error", err.Error()))
+		}
+		s.log.LogAttrs(ctx, slog.LevelInfo, "broken layers removed", attributes...)
+	})
 }
 
 // present answers POST /v1/present.

@@ -14,7 +14,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	snapshotsapi "github.com/containerd/containerd/api/services/snapshots/v1"
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -208,6 +210,23 @@ func TestServer_BreaksAndChecksLayers(t *testing.T) {
 	}
 	if got, err := s.client.Link(t.Context(), node.address, diffIDs); err == nil || !strings.Contains(err.Error(), errBroken.Error()) {
 		t.Errorf("Link of broken layers = %+v, %v, want %v", got, err, errBroken)
+	}
+	wantSnapshots(t, node)
+}
+
+func TestServer_RemovesBrokenLayersFromNodes(t *testing.T) {
+	t.Parallel()
+	s := serve(t, newEnv(t))
+	node := s.addNode(t, 2)
+	diffIDs, _ := s.image(t, "a", "b")
+	if _, err := s.client.Link(t.Context(), node.address, diffIDs); err != nil {
+		t.Fatalf("Link: %v", err)
+	}
+	if err := s.client.Break(t.Context(), diffIDs); err != nil {
+		t.Fatalf("Break: %v", err)
+	}
+	for len(node.keys(snapshotsapi.Kind_COMMITTED)) > 1 { // the response does not wait for the nodes
+		time.Sleep(time.Millisecond)
 	}
 	wantSnapshots(t, node)
 }

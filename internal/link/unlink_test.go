@@ -1,0 +1,119 @@
+package link
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	snapshotsapi "github.com/containerd/containerd/api/services/snapshots/v1"
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// unlink breaks the layers, and removes them from the nodes. It returns the number of layers removed by node, and the last error.
+func (e *env) unlink(t *testing.T, diffIDs []digest.Digest) (removed map[string]int, err error) {
+	t.Helper()
+	must(t, e.linker.Break(diffIDs))
+	removed = map[string]int{}
+	e.linker.Unlink(t.Context(), diffIDs, func(node string, layers int, failed error) { removed[node], err = layers, failed })
+	return removed, err
+}
+
+func TestUnlink_RemovesLinkedLayersAndTheirImages(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	node, other, without := e.addNode(t, 2), e.addNode(t, 3), e.addNode(t, 4)
+	diffIDs, chains := e.image(t, "a", "b", "c")
+	_, kept := e.image(t, "b")
+	for _, n := range []*fakeNode{node, other} {
+		if _, err := e.linker.Link(t.Context(), n.address, diffIDs, ignore); err != nil {
+			t.Fatalf("Link: %v", err)
+		}
+		n.addImage("localhost:5001/image@sha256:1", chains[2])
+		n.addImage("localhost:5001/base@sha256:2", chains[0])
+		n.addImage("localhost:5001/other@sha256:3", kept[0])
+	}
+	removed, err := e.unlink(t, diffIDs)
+	want := map[string]int{node.name: 3, other.name: 3}
+	if diff := cmp.Diff(want, removed); diff != "" || err != nil {
+		t.Errorf("Unlink: error %v, layers removed (-want +got):\n%s", err, diff)
+	}
+	for _, n := range []*fakeNode{node, other, without} {
+		wantSnapshots(t, n)
+	}
+	if got, want := node.imageNames(), []string{"localhost:5001/other@sha256:3"}; !slices.Equal(got, want) {
+		t.Errorf("images = %q, want %q", got, want)
+	}
+}
+
+// TestUnlink_KeepsPulledLayers has two layers that the node pulled, and one that was linked on top of them.
+func TestUnlink_KeepsPulledLayers(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	node := e.addNode(t, 2)
+	diffIDs, chains := e.image(t, "a", "b", "c")
+	node.add(chains[0].String(), "", fakeSnapshot{kind: snapshotsapi.Kind_COMMITTED})
+	node.add(chains[1].String(), chains[0].String(), fakeSnapshot{kind: snapshotsapi.Kind_COMMITTED})
+	node.addImage("localhost:5001/base@sha256:1", chains[1])
+	if _, err := e.linker.Link(t.Context(), node.address, diffIDs, ignore); err != nil {
+		t.Fatalf("Link: %v", err)
+	}
+	for range 2 { // the second time, nothing is left to do
+		if _, err := e.unlink(t, diffIDs); err != nil {
+			t.Errorf("Unlink: %v", err)
+		}
+		wantSnapshots(t, node, chains[:2]...)
+		if got := node.imageNames(); len(got) != 1 {
+			t.Errorf("images = %q, want the pulled one", got)
+		}
+	}
+}
+
+// TestLink_RemovesBrokenLayersThatAreNoLongerUsed covers layers that a container uses when they break.
+func TestLink_RemovesBrokenLayersThatAreNoLongerUsed(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	node := e.addNode(t, 2)
+	diffIDs, chains := e.image(t, "a", "b")
+	if _, err := e.linker.Link(t.Context(), node.address, diffIDs, ignore); err != nil {
+		t.Fatalf("Link: %v", err)
+	}
+	node.addImage("localhost:5001/image@sha256:1", chains[1])
+	node.add("container", chains[1].String(), fakeSnapshot{kind: snapshotsapi.Kind_ACTIVE})
+	removed, err := e.unlink(t, diffIDs)
+	if status.Code(errors.Unwrap(err)) != codes.FailedPrecondition || removed[node.name] != 0 {
+		t.Errorf("Unlink = %v, %v, want no layer removed and %v", removed, err, codes.FailedPrecondition)
+	}
+	if _, _, has := node.find(chains[1].String()); !has || len(node.imageNames()) != 0 {
+		t.Errorf("layer of the container is on the node: %v, images %q; want the layer, and no image", has, node.imageNames())
+	}
+	_, err = fakeSnapshots{fakeNode: node}.Remove(t.Context(), &snapshotsapi.RemoveSnapshotRequest{Key: "container"})
+	must(t, err)
+	if _, err := e.linker.Link(t.Context(), node.address, diffIDs, ignore); !errors.Is(err, errBroken) {
+		t.Errorf("Link = %v, want %v", err, errBroken)
+	}
+	wantSnapshots(t, node)
+}
+
+func TestUnlink_ReturnsErrorsOfNodes(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	node := e.addNode(t, 2)
+	diffIDs, chains := e.image(t, "a")
+	if _, err := e.linker.Link(t.Context(), node.address, diffIDs, ignore); err != nil {
+		t.Fatalf("Link: %v", err)
+	}
+	node.addImage("localhost:5001/image@sha256:1", chains[0])
+	for _, method := range []string{"Stat", "List", "Delete", "Remove"} {
+		node.refuse(method, codes.Internal)
+		if _, err := e.unlink(t, diffIDs); status.Code(errors.Unwrap(err)) != codes.Internal {
+			t.Errorf("Unlink if the node refuses %s = %v, want %v", method, err, codes.Internal)
+		}
+	}
+	wantSnapshots(t, node, chains...)
+	if names := node.imageNames(); len(names) != 0 { // so that the kubelet does not use an image without its layers
+		t.Errorf("images when its layers could not be removed = %q, want none", names)
+	}
+}

@@ -71,3 +71,19 @@ func TestPromises_LimitTheWaitForALayer(t *testing.T) {
 		})
 	}
 }
+
+func TestPromises_EndTheWaitForALayerOfNoPromise(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		handler, layer := layered(t, time.Hour)
+		start := time.Now()
+		for i, withdrawn := range handler.list() { // the images share the layer, so only the last withdrawal ends the wait
+			time.AfterFunc(time.Duration(i+1)*time.Second, func() { handler.remove(withdrawn.Repository, withdrawn.Digest()) })
+		}
+		answer := httptest.NewRecorder()
+		handler.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v2/a/b/blobs/"+layer.String(), nil))
+		if took, want := time.Since(start), 2*time.Second; took < want || took > want+layerInterval || answer.Code != http.StatusNotFound {
+			t.Errorf("status %d after %s, want %d after %s", answer.Code, took, http.StatusNotFound, want)
+		}
+	})
+}

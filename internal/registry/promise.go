@@ -214,14 +214,19 @@ func (p *promises) serveBlob(w http.ResponseWriter, r *http.Request, of []promis
 			return
 		}
 	}
-	if slices.ContainsFunc(of, func(promised promise.Promise) bool { return slices.Contains(promised.Layers(), d) }) {
-		p.awaitLayer(r)
+	if hasLayer(of, d) {
+		p.awaitLayer(r, d)
 	}
 	p.next.ServeHTTP(w, r)
 }
 
-// awaitLayer waits until the registry has the layer, but no longer than layerTimeout.
-func (p *promises) awaitLayer(r *http.Request) {
+// hasLayer reports whether one of the promised images has the layer.
+func hasLayer(all []promise.Promise, d digest.Digest) bool {
+	return slices.ContainsFunc(all, func(one promise.Promise) bool { return slices.Contains(one.Layers(), d) })
+}
+
+// awaitLayer waits until the registry has the layer or no promise includes it, but no longer than layerTimeout.
+func (p *promises) awaitLayer(r *http.Request, d digest.Digest) {
 	timeout := time.After(layerTimeout)
 	tick := time.NewTicker(layerInterval)
 	defer tick.Stop()
@@ -230,7 +235,7 @@ func (p *promises) awaitLayer(r *http.Request) {
 	for {
 		answer := &recorder{header: http.Header{}}
 		p.next.ServeHTTP(answer, head)
-		if answer.status != http.StatusNotFound {
+		if answer.status != http.StatusNotFound || !hasLayer(p.list(), d) {
 			return
 		}
 		select {

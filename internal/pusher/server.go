@@ -19,7 +19,7 @@ import (
 //
 //	GET  /v1/lookup?name=NAME                    rewrite.Presence
 //	GET  /v1/nodes                               [linkapi.Node…]
-//	GET  /v1/nodelayers?name=NAME                [linkapi.NodeLayers…]
+//	GET  /v1/node-layers?name=NAME               [linkapi.NodeLayers…]
 //	GET  /v1/broken-promises                     [BrokenPromise…]
 //	POST /v1/promise {"name":IMAGE}              {"digest":…}
 //	POST /v1/push {"name":IMAGE,"deliver":BOOL}  lines: {"progress":{…}}, and last {"result":{…}} or {"error":{…}}
@@ -92,7 +92,7 @@ func (s *Server) nodes(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, nodes)
 }
 
-// nodeLayers handles GET /v1/nodelayers.
+// nodeLayers handles GET /v1/node-layers.
 func (s *Server) nodeLayers(w http.ResponseWriter, r *http.Request) {
 	nodes, err := s.service.NodeLayers(r.Context(), r.URL.Query().Get("name"))
 	if err != nil {

@@ -18,7 +18,7 @@ const (
 	// nodesPath is the path of a request for the nodes that can get layers as hard links.
 	nodesPath = "/v1/nodes"
 	// nodeLayersPath is the path of a request for how many layers of an image each node has.
-	nodeLayersPath = "/v1/nodelayers"
+	nodeLayersPath = "/v1/node-layers"
 	// brokenPath is the path of a request for the promises that were broken.
 	brokenPath = "/v1/broken-promises"
 

@@ -202,8 +202,9 @@ func describeTree(t *testing.T, root string) map[string]string {
 		if err := unix.Lstat(path, &status); err != nil {
 			return err
 		}
-		if time.Since(time.Unix(status.Mtim.Unix())) < time.Hour {
-			status.Mtim = unix.Timespec{} // a directory that the layer does not list has the time when the layer was unpacked
+		// The root directory, and a directory that the layer does not list, have the time when the layer was unpacked.
+		if name == "" || time.Since(time.Unix(status.Mtim.Unix())) < time.Hour {
+			status.Mtim = unix.Timespec{}
 		}
 		all[name] = fmt.Sprintf("mode %o owner %d:%d rdev %d time %d.%09d xattrs %q", status.Mode, status.Uid, status.Gid, status.Rdev,
 			status.Mtim.Sec, status.Mtim.Nsec, extendedAttributes(t, path))

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 
 	"github.com/opencontainers/go-digest"
+	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // containerd is the source that reads the files of the containerd image store. Each file is named after its blob's digest.
@@ -58,6 +60,40 @@ func (c containerd) path(d digest.Digest) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("blob %s: %w", d, fs.ErrNotExist)
+}
+
+// sizes returns the sizes of the image's config and layers. It returns an error if a blob's file is missing or has another size.
+func (c containerd) sizes(ctx context.Context, id digest.Digest) (map[digest.Digest]int64, error) {
+	if err := id.Validate(); err != nil {
+		return nil, fmt.Errorf("image manifest %q: %w", id, err)
+	}
+	content, err := c.document(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("reading image manifest %s: %w", id, err)
+	}
+	var manifest v1.Manifest
+	if err := json.Unmarshal(content, &manifest); err != nil {
+		return nil, fmt.Errorf("parsing image manifest %s: %w", id, err)
+	}
+	sizes := map[digest.Digest]int64{}
+	for _, blob := range append(manifest.Layers, manifest.Config) {
+		if err := blob.Digest.Validate(); err != nil {
+			return nil, fmt.Errorf("image manifest %s: blob %q: %w", id, blob.Digest, err)
+		}
+		path, err := c.path(blob.Digest)
+		if err != nil {
+			return nil, err
+		}
+		file, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		if file.Size() != blob.Size {
+			return nil, fmt.Errorf("blob %s has %d bytes, and not %d", blob.Digest, file.Size(), blob.Size)
+		}
+		sizes[blob.Digest] = blob.Size
+	}
+	return sizes, nil
 }
 
 // readDocument reads a small blob and verifies it.

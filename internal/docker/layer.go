@@ -12,25 +12,37 @@ import (
 
 // LayerDirectory returns the directory that contains the files of the layer with that chainID, in overlayfs's format. Docker may
 // remove the directory at any time; as long as LayerDirectory still returns it, the directory is complete. The error wraps
-// fs.ErrNotExist if the daemon has no such layer, or the error of Shared if no layer can be shared.
+// fs.ErrNotExist if the daemon has no such layer, or the error of Shared if no layer can be shared. In the containerd image store,
+// only the daemon's Store knows the directory.
 func (c *Client) LayerDirectory(ctx context.Context, chain digest.Digest) (string, error) {
-	layout, err := c.layout(ctx)
+	layout, err := c.overlay2(ctx)
 	if err != nil {
 		return "", err
-	}
-	if layout.unshared != nil {
-		return "", layout.unshared
 	}
 	return layerDirectory(layout.root, chain)
 }
 
-// LayersDirectory returns the directory that contains the directories of all layers. Its error is that of Shared.
+// LayersDirectory returns the directory that contains the directories of all layers. Its error is that of LayerDirectory.
 func (c *Client) LayersDirectory(ctx context.Context) (string, error) {
-	layout, err := c.layout(ctx)
+	layout, err := c.overlay2(ctx)
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(layout.root, "overlay2"), layout.unshared
+	return filepath.Join(layout.root, "overlay2"), nil
+}
+
+// overlay2 returns the layout of a daemon with the overlay2 driver. It returns an error if no layer can be shared.
+func (c *Client) overlay2(ctx context.Context) (Layout, error) {
+	layout, err := c.layout(ctx)
+	switch {
+	case err != nil:
+		return Layout{}, err
+	case layout.unshared != nil:
+		return Layout{}, layout.unshared
+	case layout.driver != "overlay2":
+		return Layout{}, wrongDriver(layout.driver)
+	}
+	return layout, nil
 }
 
 // layerDirectory returns a layer's directory of the overlay2 driver. The daemon registers a layer only when its directory

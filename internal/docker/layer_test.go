@@ -94,6 +94,23 @@ func TestLayerDirectory_ReturnsWhyLayersCannotBeShared(t *testing.T) {
 	}
 }
 
+func TestLayerDirectory_IgnoresOverlay2InContainerdStore(t *testing.T) {
+	t.Parallel()
+	o := newOverlaid(t, dockertest.Layer("one"))
+	o.engine.UseContainerd()
+	client := newClient(t, o.engine)
+	_, layer := client.LayerDirectory(t.Context(), o.chain(0))
+	_, layers := client.LayersDirectory(t.Context())
+	for name, err := range map[string]error{"LayerDirectory": layer, "LayersDirectory": layers} {
+		if !errors.Is(err, docker.ErrStorageDriver) {
+			t.Errorf("%s with the containerd image store = %v, want %v", name, err, docker.ErrStorageDriver)
+		}
+	}
+	if err := client.Shared(t.Context()); err != nil {
+		t.Errorf("Shared with the containerd image store = %v, want nil", err)
+	}
+}
+
 func TestLayout_ReportsWhyLayersCannotBeShared(t *testing.T) {
 	t.Parallel()
 	native, plain := [2]string{"Native Overlay Diff", "true"}, [2]string{"Using metacopy", "false"}
@@ -110,10 +127,13 @@ func TestLayout_ReportsWhyLayersCannotBeShared(t *testing.T) {
 		"rootless with more after a comma": {
 			system.Info{Driver: "overlay2", SecurityOptions: []string{"name=rootless,x=y"}}, docker.ErrRemappedUsers,
 		},
-		"metacopy":     {system.Info{Driver: "overlay2", DriverStatus: [][2]string{native, {"Using metacopy", "true"}}}, docker.ErrOverlayFeature},
-		"redirect_dir": {system.Info{Driver: "overlay2", DriverStatus: [][2]string{{"Native Overlay Diff", "false"}, plain}}, docker.ErrOverlayFeature},
-		"containerd": {
-			system.Info{Driver: "overlayfs", DriverStatus: [][2]string{{"driver-type", "io.containerd.snapshotter.v1"}}}, docker.ErrStorageDriver,
+		"metacopy":                      {system.Info{Driver: "overlay2", DriverStatus: [][2]string{native, {"Using metacopy", "true"}}}, docker.ErrOverlayFeature},
+		"redirect_dir":                  {system.Info{Driver: "overlay2", DriverStatus: [][2]string{{"Native Overlay Diff", "false"}, plain}}, docker.ErrOverlayFeature},
+		"containerd":                    {containerdInfo("overlayfs", "/var/lib/docker", ""), nil},
+		"another snapshotter":           {containerdInfo("native", "/var/lib/docker", ""), docker.ErrStorageDriver},
+		"containerd in separate places": {containerdInfo("overlayfs", "/data/docker", "/run/containerd/containerd.sock"), docker.ErrSeparateDirectories},
+		"containerd with remapped users": {
+			remapped(containerdInfo("overlayfs", "/var/lib/docker", "")), docker.ErrRemappedUsers,
 		},
 		"vfs":              {system.Info{Driver: "vfs"}, docker.ErrStorageDriver},
 		"fuse-overlayfs":   {system.Info{Driver: "fuse-overlayfs"}, docker.ErrStorageDriver},

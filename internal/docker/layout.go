@@ -18,31 +18,42 @@ type Layout struct {
 	root       string // Docker's data directory, such as /var/lib/docker
 	driver     string // a graph driver such as overlay2, or a containerd snapshotter
 	containerd bool   // the daemon has the containerd image store
+	store      Store  // the containerd that keeps the layers, if containerd is true
+	shared     string // the directory that contains both the layers and the volumes
 	unshared   error  // why the layers' directories cannot be shared; nil if they can
 }
 
 // NewLayout derives the layout from the daemon's info.
 func NewLayout(info system.Info) Layout {
-	return Layout{
-		root: info.DockerRootDir, driver: info.Driver,
+	l := Layout{
+		root: info.DockerRootDir, shared: info.DockerRootDir, driver: info.Driver,
 		// https://docs.docker.com/engine/storage/containerd
 		containerd: slices.Contains(info.DriverStatus, [2]string{"driver-type", "io.containerd.snapshotter.v1"}),
-		unshared:   unshared(info),
 	}
+	if l.containerd {
+		l.store = storeOf(info)
+		l.shared = sharedDirectory(l.root, l.store)
+	}
+	l.unshared = unshared(l, info)
+	return l
 }
 
 // The reasons why another overlayfs cannot share the directories of the daemon's layers.
 var (
 	// ErrStorageDriver means that the daemon does not store layers as directories that overlayfs can use.
-	ErrStorageDriver = errors.New("the Docker daemon does not store layers with overlay2")
+	ErrStorageDriver = errors.New("the Docker daemon does not store layers as overlayfs directories")
 	// ErrOverlayFeature means that a directory may depend on the directories of lower layers.
 	ErrOverlayFeature = errors.New("the Docker daemon uses overlayfs's metacopy or redirect_dir")
 	// ErrRemappedUsers means that the files' owners differ from those in the image.
 	ErrRemappedUsers = errors.New("the Docker daemon runs containers in a user namespace")
+	// ErrSeparateDirectories means that no mount can contain both the layers and the volumes.
+	ErrSeparateDirectories = errors.New("only the root directory contains both the Docker daemon's layers and its volumes")
 )
 
-// unshared returns why another overlayfs cannot share the directories of the daemon's layers, or nil.
-func unshared(info system.Info) error {
+// unshared returns why another overlayfs cannot share the directories of the daemon's layers, or nil. The overlayfs features do not
+// matter to the containerd image store: containerd unpacks each layer into the layer's directory, and not into a mounted overlayfs
+// (https://github.com/containerd/containerd/blob/v2.3.4/core/diff/apply/apply_linux.go).
+func unshared(l Layout, info system.Info) error {
 	// Each option is "name=rootless" or "name=userns", possibly with more after a comma.
 	remapped := func(option string) bool {
 		name, _, _ := strings.Cut(option, ",")
@@ -51,13 +62,22 @@ func unshared(info system.Info) error {
 	switch {
 	case slices.ContainsFunc(info.SecurityOptions, remapped):
 		return ErrRemappedUsers
-	case info.Driver != "overlay2":
-		return fmt.Errorf("%w but with %s", ErrStorageDriver, info.Driver)
+	case l.containerd && l.driver == "overlayfs" && l.shared == "/":
+		return ErrSeparateDirectories
+	case l.containerd && l.driver == "overlayfs":
+		return nil
+	case l.driver != "overlay2":
+		return wrongDriver(l.driver)
 	case slices.Contains(info.DriverStatus, [2]string{"Using metacopy", "true"}),
 		slices.Contains(info.DriverStatus, [2]string{"Native Overlay Diff", "false"}): // as with redirect_dir
 		return ErrOverlayFeature
 	}
 	return nil
+}
+
+// wrongDriver returns an ErrStorageDriver that names the driver.
+func wrongDriver(driver string) error {
+	return fmt.Errorf("%w: its storage driver is %s", ErrStorageDriver, driver)
 }
 
 // Shared returns nil if another overlayfs can share the directories of the daemon's layers, and otherwise the error of
@@ -70,11 +90,12 @@ func (c *Client) Shared(ctx context.Context) error {
 	return layout.unshared
 }
 
-// Root returns the daemon's data directory, such as /var/lib/docker.
-func (l Layout) Root() string { return l.root }
+// SharedDirectory returns the directory on the daemon's host that contains both the layers and the volumes, such as /var/lib/docker.
+// It is never / if Unshared returns nil.
+func (l Layout) SharedDirectory() string { return l.shared }
 
 // Unshared returns why another overlayfs cannot share the directories of the daemon's layers: ErrStorageDriver,
-// ErrOverlayFeature or ErrRemappedUsers, or nil if it can.
+// ErrOverlayFeature, ErrRemappedUsers or ErrSeparateDirectories, or nil if it can.
 func (l Layout) Unshared() error { return l.unshared }
 
 // Directories returns the directories on the daemon's host that contain the files of the images' layers. Some of the
@@ -84,7 +105,7 @@ func (l Layout) Directories() []string {
 	case l.containerd:
 		const plugin = "io.containerd.content.v1.content"
 		// These are the content stores of the containerd that the daemon runs, and of the system's containerd.
-		return []string{filepath.Join(l.root, "containerd/daemon", plugin), filepath.Join("/var/lib/containerd", plugin)}
+		return []string{filepath.Join(l.root, "containerd/daemon", plugin), filepath.Join(systemRoot, plugin)}
 	case l.driver == "overlay2":
 		return []string{filepath.Join(l.root, "image/overlay2"), filepath.Join(l.root, "overlay2")}
 	}

@@ -17,19 +17,19 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Sizes returns the sizes of the image's config and uncompressed layers in bytes. It does not read the layers' files, but adds up
-// the sizes that Docker recorded for each layer's tar. For an image in the containerd image store it returns nil, because the
-// image's manifest has the sizes.
+// Sizes returns the sizes in bytes of the blobs that a push of the image uploads. It does not read the layers' files, but adds up
+// the sizes that Docker recorded for each layer's tar. In the containerd image store, the blobs are files, and the error wraps
+// fs.ErrNotExist if one of them is missing.
 func (c *Client) Sizes(ctx context.Context, image Image) (map[digest.Digest]int64, error) {
-	if image.Containerd {
-		return nil, nil
-	}
 	layout, err := c.layout(ctx)
 	if err != nil {
 		return nil, err
 	}
+	if image.Containerd {
+		return containerd{layout.Directories()}.sizes(ctx, image.Manifest)
+	}
 	if layout.driver != "overlay2" {
-		return nil, fmt.Errorf("%w but with %s", ErrStorageDriver, layout.driver)
+		return nil, wrongDriver(layout.driver)
 	}
 	config, err := os.Stat(filepath.Join(layout.root, "image/overlay2/imagedb/content/sha256", image.ID.Encoded()))
 	if err != nil {

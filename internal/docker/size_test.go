@@ -148,11 +148,6 @@ func TestSizes_DependOnTheStore(t *testing.T) {
 	if sizes, err := client.Sizes(ctx, image); !errors.Is(err, context.Canceled) {
 		t.Errorf("Sizes after the end of its context = %v, %v, want %v", sizes, err, context.Canceled)
 	}
-	image.Containerd = true
-	if sizes, err := client.Sizes(t.Context(), image); err != nil || sizes != nil {
-		t.Errorf("Sizes of an image of the containerd store = %v, %v, want none", sizes, err)
-	}
-	image.Containerd = false
 	o.engine.SetDriver("btrfs")
 	if sizes, err := newClient(t, o.engine).Sizes(t.Context(), image); !errors.Is(err, docker.ErrStorageDriver) {
 		t.Errorf("Sizes with the driver btrfs = %v, %v, want %v", sizes, err, docker.ErrStorageDriver)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -46,11 +47,12 @@ type containerd struct {
 	namespace  string
 }
 
-// connect returns a client of the containerd at a Unix socket. It does not connect yet.
-func connect(socket, namespace string) (*containerd, error) {
-	connection, err := grpc.NewClient("unix://"+socket, grpc.WithTransportCredentials(insecure.NewCredentials()))
+// connect returns a client of the containerd at a gRPC target. It does not connect yet.
+func connect(target, namespace string, options ...grpc.DialOption) (*containerd, error) {
+	options = append(options, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	connection, err := grpc.NewClient(target, options...)
 	if err != nil {
-		return nil, fmt.Errorf("connecting to containerd at %s: %w", socket, err)
+		return nil, fmt.Errorf("connecting to containerd at %s: %w", target, err)
 	}
 	return &containerd{
 		connection: connection, namespace: namespace,
@@ -66,6 +68,9 @@ func (c *containerd) in(ctx context.Context) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "containerd-namespace", c.namespace)
 }
 
+// leaseHeader is the header of a request that contains the ID of the lease.
+const leaseHeader = "containerd-lease"
+
 // lease returns a context for requests. Snapshots that they create are kept for leaseTime, whether they are used or not. A lease
 // of another containerd comes second in the context, because containerd uses only the first.
 func (c *containerd) lease(ctx context.Context) (context.Context, error) {
@@ -77,25 +82,34 @@ func (c *containerd) lease(ctx context.Context) (context.Context, error) {
 		return nil, fmt.Errorf("creating a lease: %w", err)
 	}
 	sent, _ := metadata.FromOutgoingContext(ctx)
-	return metadata.NewOutgoingContext(ctx, metadata.Join(metadata.Pairs("containerd-lease", id), sent)), nil
+	return metadata.NewOutgoingContext(ctx, metadata.Join(metadata.Pairs(leaseHeader, id), sent)), nil
+}
+
+// endLease ends the lease of a context that lease returned. On an error, the lease ends after leaseTime.
+func (c *containerd) endLease(leased context.Context) {
+	sent, _ := metadata.FromOutgoingContext(leased)
+	_, _ = c.leases.Delete(c.in(leased), &leasesapi.DeleteRequest{ID: sent.Get(leaseHeader)[0]})
+}
+
+// committed returns the committed snapshot with that name. The error wraps fs.ErrNotExist if there is none.
+func (c *containerd) committed(ctx context.Context, name string) (*snapshotsapi.Info, error) {
+	found, err := c.snapshots.Stat(c.in(ctx), &snapshotsapi.StatSnapshotRequest{Snapshotter: snapshotter, Key: name})
+	if status.Code(err) == codes.NotFound || err == nil && found.GetInfo().GetKind() != snapshotsapi.Kind_COMMITTED {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
+		return nil, fmt.Errorf("looking up snapshot %s: %w", name, err)
+	}
+	return found.GetInfo(), nil
 }
 
 // has reports whether there is a committed snapshot with that name.
 func (c *containerd) has(ctx context.Context, name string) (bool, error) {
-	found, err := c.stat(ctx, name)
-	return found.GetKind() == snapshotsapi.Kind_COMMITTED, err
-}
-
-// stat returns what containerd knows about a snapshot, or nil if there is none.
-func (c *containerd) stat(ctx context.Context, name string) (*snapshotsapi.Info, error) {
-	found, err := c.snapshots.Stat(c.in(ctx), &snapshotsapi.StatSnapshotRequest{Snapshotter: snapshotter, Key: name})
-	switch {
-	case status.Code(err) == codes.NotFound:
-		return nil, nil
-	case err != nil:
-		return nil, fmt.Errorf("looking up snapshot %s: %w", name, err)
+	_, err := c.committed(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
-	return found.GetInfo(), nil
+	return err == nil, err
 }
 
 // usesOverlay reports whether the node keeps its images in the overlayfs snapshotter. A kind node always has images.
@@ -131,26 +145,33 @@ func (c *containerd) prepare(ctx context.Context, key, parent string) (prepared,
 	if err != nil || parent == "" {
 		return prepared{directory: upper}, err
 	}
-	lowers, err := mountDirectory(mounts, "lowerdir=")
-	return prepared{upper, strings.Split(lowers, ":")}, err
+	lowers, err := lowerDirectories(mounts)
+	return prepared{upper, lowers}, err
 }
 
-// view keeps a committed snapshot until release is called, and returns the path of the snapshot's directory on the node.
-func (c *containerd) view(ctx context.Context, name string) (directory string, release func(), err error) {
-	key := "kind-local-registry-view-" + rand.Text()
-	viewed, err := c.snapshots.View(c.in(ctx), &snapshotsapi.ViewSnapshotRequest{Snapshotter: snapshotter, Key: key, Parent: name})
+// view keeps a committed snapshot until release is called. It returns the directories of the snapshot and of all snapshots below it,
+// uppermost first.
+func (c *containerd) view(ctx context.Context, name string) (directories []string, release func(), err error) {
+	leased, err := c.lease(ctx)
 	if err != nil {
-		return "", nil, err
+		return nil, nil, err
 	}
+	key := "kind-local-registry-view-" + rand.Text()
 	release = func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
+		leased, cancel := context.WithTimeout(context.WithoutCancel(leased), removeTimeout)
 		defer cancel()
-		_ = c.remove(ctx, key) // on an error, the view is removed when the lease ends
+		_ = c.remove(leased, key) // on an error, the view is removed when the lease ends
+		c.endLease(leased)
 	}
-	if directory, err = lowestDirectory(viewed.GetMounts()); err != nil {
+	viewed, err := c.snapshots.View(c.in(leased), &snapshotsapi.ViewSnapshotRequest{Snapshotter: snapshotter, Key: key, Parent: name})
+	if err == nil {
+		directories, err = lowerDirectories(viewed.GetMounts())
+	}
+	if err != nil {
 		release()
+		return nil, nil, fmt.Errorf("viewing snapshot %s: %w", name, err)
 	}
-	return directory, release, err
+	return directories, release, nil
 }
 
 // commit commits a prepared snapshot under that name. It also succeeds if another client has just committed one.
@@ -185,12 +206,11 @@ func upperDirectory(mounts []*types.Mount) (string, error) {
 	return mountDirectory(mounts, "upperdir=")
 }
 
-// lowestDirectory returns a snapshot's own directory, given the mounts of a view of it. For a lowest layer, this is the source of
-// the bind mount; for any other, it is the first lowerdir.
-func lowestDirectory(mounts []*types.Mount) (string, error) {
+// lowerDirectories returns the directories below the mounts of a snapshot, uppermost first. The mounts of a view have the viewed
+// snapshot's own directory, too. If there is only one directory, it is the source of the bind mount; otherwise, they are lowerdir.
+func lowerDirectories(mounts []*types.Mount) ([]string, error) {
 	found, err := mountDirectory(mounts, "lowerdir=")
-	first, _, _ := strings.Cut(found, ":")
-	return first, err
+	return strings.Split(found, ":"), err
 }
 
 func mountDirectory(mounts []*types.Mount, option string) (string, error) {

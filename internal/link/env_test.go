@@ -23,6 +23,7 @@ type env struct {
 	daemon *enginetest.Daemon
 	root   string // the daemon's data directory
 	proc   string
+	store  *fakeContainerd // the daemon's containerd; nil if the daemon uses overlay2
 	linker *Linker
 }
 
@@ -52,7 +53,7 @@ func (e *env) newLinker(t *testing.T) *Linker {
 	must(t, err)
 	linker, err := NewLinker(daemon, filepath.Join(e.root, "broken"))
 	must(t, err)
-	linker.nodes.proc = e.proc
+	linker.nodes.proc, linker.daemon.proc = e.proc, e.proc
 	t.Cleanup(func() { linker.Close(); _ = daemon.Close() })
 	return linker
 }
@@ -71,12 +72,26 @@ func (e *env) image(t *testing.T, layers ...string) (diffIDs, chains []digest.Di
 	}
 	chains = identity.ChainIDs(slices.Clone(diffIDs))
 	for i, chain := range chains {
-		put(t, e.cacheID(chain), chain.Encoded()[:12])
+		e.register(t, chains[:i], chain)
 		put(t, filepath.Join(e.layer(chain), "usr/share", layers[i]), layers[i])
 		put(t, filepath.Join(e.layer(chain), "etc/passwd"), layers[i])
 		put(t, filepath.Join(e.layer(chain), "app"), layers[i])
 	}
 	return diffIDs, chains
+}
+
+// register makes the daemon know a layer on top of others.
+func (e *env) register(t *testing.T, below []digest.Digest, chain digest.Digest) {
+	t.Helper()
+	if e.store == nil {
+		put(t, e.cacheID(chain), chain.Encoded()[:12])
+		return
+	}
+	parent := ""
+	if len(below) > 0 {
+		parent = below[len(below)-1].String()
+	}
+	e.store.add(chain.String(), parent, fakeSnapshot{kind: snapshotsapi.Kind_COMMITTED})
 }
 
 // filesPerLayer is the number of files in each layer of an image.
@@ -89,6 +104,10 @@ func (e *env) cacheID(chain digest.Digest) string {
 
 // layer returns the directory with the files of a layer.
 func (e *env) layer(chain digest.Digest) string {
+	if e.store != nil {
+		_, directory, _ := e.store.find(chain.String())
+		return directory
+	}
 	return filepath.Join(e.root, "overlay2", chain.Encoded()[:12], "diff")
 }
 
@@ -96,6 +115,10 @@ func (e *env) layer(chain digest.Digest) string {
 func (e *env) remove(chains ...digest.Digest) error {
 	var err error
 	for _, chain := range slices.Backward(chains) {
+		if e.store != nil {
+			err = errors.Join(err, e.store.removeUnused(chain.String()))
+			continue
+		}
 		registered := filepath.Dir(e.cacheID(chain))
 		err = errors.Join(err, os.Rename(registered, registered+"-removing"), os.RemoveAll(e.layer(chain)), os.RemoveAll(registered+"-removing"))
 	}

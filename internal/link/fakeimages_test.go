@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	contentapi "github.com/containerd/containerd/api/services/content/v1"
 	imagesapi "github.com/containerd/containerd/api/services/images/v1"
-	leasesapi "github.com/containerd/containerd/api/services/leases/v1"
 	"github.com/containerd/containerd/api/types"
 	"github.com/opencontainers/go-digest"
 	"google.golang.org/grpc/codes"
@@ -17,28 +15,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// fakeLeases is the leases service of a node.
-type fakeLeases struct {
-	leasesapi.UnimplementedLeasesServer
-	*fakeNode
-}
-
-// Create implements leasesapi.LeasesServer.
-func (n fakeLeases) Create(_ context.Context, r *leasesapi.CreateRequest) (*leasesapi.CreateResponse, error) {
-	var end time.Time
-	if text, has := r.GetLabels()["containerd.io/gc.expire"]; has {
-		var err error
-		if end, err = time.Parse(time.RFC3339, text); err != nil {
-			return nil, status.Error(codes.InvalidArgument, err.Error())
-		}
-	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.leases[r.GetID()] = end
-	return &leasesapi.CreateResponse{Lease: &leasesapi.Lease{ID: r.GetID()}}, nil
-}
-
-// fakeImage is one name of an image of a fakeNode.
+// fakeImage is one name of an image of a fakeContainerd.
 type fakeImage struct {
 	manifest string
 	config   string
@@ -46,7 +23,7 @@ type fakeImage struct {
 }
 
 // addImage adds an image as the kubelet's pull does: under its reference and under its config's digest.
-func (n *fakeNode) addImage(reference string, top digest.Digest) {
+func (n *fakeContainerd) addImage(reference string, top digest.Digest) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	added := fakeImage{
@@ -56,16 +33,16 @@ func (n *fakeNode) addImage(reference string, top digest.Digest) {
 }
 
 // imageNames returns the sorted names of the images, without the digests.
-func (n *fakeNode) imageNames() []string {
+func (n *fakeContainerd) imageNames() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(n.images)), func(name string) bool { return n.images[name].config == name })
 }
 
-// fakeImages is the images service of a node.
+// fakeImages is the images service of a containerd.
 type fakeImages struct {
 	imagesapi.UnimplementedImagesServer
-	*fakeNode
+	*fakeContainerd
 }
 
 // List implements imagesapi.ImagesServer.
@@ -90,10 +67,10 @@ func (n fakeImages) Delete(_ context.Context, r *imagesapi.DeleteImageRequest) (
 	return &emptypb.Empty{}, nil
 }
 
-// fakeContent is the content service of a node.
+// fakeContent is the content service of a containerd.
 type fakeContent struct {
 	contentapi.UnimplementedContentServer
-	*fakeNode
+	*fakeContainerd
 }
 
 // List implements contentapi.ContentServer. It supports only filters for the configs of images with a topmost layer.

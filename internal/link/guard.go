@@ -27,8 +27,9 @@ func (l *Linker) Check(ctx context.Context, diffIDs []digest.Digest) linkapi.Sta
 	if l.broken.any(chains) {
 		return linkapi.State{Unlinkable: linkapi.Broken, Detail: errBroken.Error()}
 	}
+	l.daemon.learn(ctx, chains)
 	for _, chain := range chains {
-		if _, err := l.docker.LayerDirectory(ctx, chain); err != nil {
+		if _, err := l.daemon.layer(ctx, chain); err != nil {
 			return linkapi.State{Unlinkable: linkapi.LayerMissing, Detail: err.Error()}
 		}
 	}
@@ -93,14 +94,23 @@ func (l *Linker) describe(ctx context.Context, n *node, general linkapi.State) l
 
 // daemonState returns why no layer of the daemon can be linked.
 func (l *Linker) daemonState(ctx context.Context) linkapi.State {
-	err := l.docker.Shared(ctx)
+	if err := l.daemon.shared(ctx); err != nil {
+		return unlinkable(err)
+	}
+	return linkapi.State{}
+}
+
+// unlinkable returns the state for an error of the daemon.
+func unlinkable(err error) linkapi.State {
 	switch {
-	case err == nil:
-		return linkapi.State{}
 	case errors.Is(err, docker.ErrRemappedUsers):
 		return linkapi.State{Unlinkable: linkapi.RemappedUsers, Detail: err.Error()}
 	case errors.Is(err, docker.ErrOverlayFeature):
 		return linkapi.State{Unlinkable: linkapi.OverlayFeature, Detail: err.Error()}
+	case errors.Is(err, docker.ErrSeparateDirectories):
+		return linkapi.State{Unlinkable: linkapi.OtherFileSystem, Detail: err.Error()}
+	case errors.Is(err, errNoStore):
+		return linkapi.State{Unlinkable: linkapi.StoreUnreachable, Detail: err.Error()}
 	}
 	return linkapi.State{Unlinkable: linkapi.StorageDriver, Detail: err.Error()}
 }
@@ -130,9 +140,9 @@ func (l *Linker) examine(ctx context.Context, n *node) linkapi.State {
 			Unlinkable: linkapi.OtherSnapshotter, Detail: "containerd on the node has no images in the snapshotter " + snapshotter,
 		}
 	}
-	root, err := l.docker.LayersDirectory(ctx)
+	root, err := l.daemon.directory(ctx)
 	if err != nil {
-		return linkapi.State{Unlinkable: linkapi.StorageDriver, Detail: err.Error()}
+		return unlinkable(err)
 	}
 	target, err := n.hostPath(nodeSnapshots)
 	if err == nil {

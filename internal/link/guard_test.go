@@ -71,13 +71,13 @@ func TestNodes_GiveReason(t *testing.T) {
 		change func(t *testing.T, e *env, n *fakeNode)
 		want   linkapi.Reason
 	}{
-		"overlay2":                   {setInfo("overlay2", [2]string{"Using metacopy", "false"}, "name=seccomp,profile=builtin"), ""},
-		"another storage driver":     {setInfo("vfs", [2]string{}), linkapi.StorageDriver},
-		"the containerd image store": {setInfo("overlayfs", [2]string{"driver-type", "io.containerd.snapshotter.v1"}), linkapi.StorageDriver},
-		"metacopy":                   {setInfo("overlay2", [2]string{"Using metacopy", "true"}), linkapi.OverlayFeature},
-		"redirect_dir":               {setInfo("overlay2", [2]string{"Native Overlay Diff", "false"}), linkapi.OverlayFeature},
-		"userns-remap":               {setInfo("overlay2", [2]string{}, "name=userns"), linkapi.RemappedUsers},
-		"rootless":                   {setInfo("overlay2", [2]string{}, "name=seccomp", "name=rootless,x=y"), linkapi.RemappedUsers},
+		"overlay2":               {setInfo("overlay2", [2]string{"Using metacopy", "false"}, "name=seccomp,profile=builtin"), ""},
+		"another storage driver": {setInfo("vfs", [2]string{}), linkapi.StorageDriver},
+		"another snapshotter":    {setInfo("native", [2]string{"driver-type", "io.containerd.snapshotter.v1"}), linkapi.StorageDriver},
+		"metacopy":               {setInfo("overlay2", [2]string{"Using metacopy", "true"}), linkapi.OverlayFeature},
+		"redirect_dir":           {setInfo("overlay2", [2]string{"Native Overlay Diff", "false"}), linkapi.OverlayFeature},
+		"userns-remap":           {setInfo("overlay2", [2]string{}, "name=userns"), linkapi.RemappedUsers},
+		"rootless":               {setInfo("overlay2", [2]string{}, "name=seccomp", "name=rootless,x=y"), linkapi.RemappedUsers},
 		"/var on another file system": {func(t *testing.T, _ *env, n *fakeNode) {
 			t.Helper()
 			n.container.Mounts[0].Source = elsewhere(t)

@@ -18,6 +18,7 @@ var errImplied = errors.New("possibly the layer does not list this directory, an
 
 // checkImplied returns errImplied unless every directory of source, a layer in Docker, has the attributes that it has after a pull.
 // below are the directories of the layers below, uppermost first. checkImplied visits only directories that these layers have too.
+// It is not meant for layers in Docker's containerd image store: there, containerd has unpacked them, as it does on a node.
 func checkImplied(source string, below []string) (err error) {
 	root, err := openDirectory(unix.AT_FDCWD, source)
 	if err != nil {

@@ -103,3 +103,32 @@ func TestLink_LinksImpliedDirectoriesOfAnotherNode(t *testing.T) {
 	}
 	wantSnapshots(t, node, chains...)
 }
+
+// TestLink_LinksDefaultDirectoriesOfStore has a layer whose directory /usr has the default attributes, but not those of /usr in the
+// layer below. With overlay2, the second layer possibly does not list this directory. In the containerd image store, the layer does
+// list it: otherwise, containerd would have copied the attributes of the layer below.
+func TestLink_LinksDefaultDirectoriesOfStore(t *testing.T) {
+	t.Parallel()
+	for what, test := range map[string]struct {
+		newEnv func(*testing.T) *env
+		linked int
+		want   error
+	}{
+		"overlay2":               {newEnv, 1, errImplied},
+		"containerd image store": {newStoreEnv, 3, nil},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			e := test.newEnv(t)
+			node := e.addNode(t, 2)
+			diffIDs, chains := e.image(t, "a", "b", "c")
+			must(t, os.Chmod(filepath.Join(e.layer(chains[0]), "usr"), 0o700))
+			got, err := e.linker.Link(t.Context(), node.address, diffIDs, ignore)
+			if !errors.Is(err, test.want) || got.Linked != test.linked {
+				t.Errorf("Link = %+v, %v, want %d linked layers and error %v", got, err, test.linked, test.want)
+			}
+			wantSnapshots(t, node, chains[:test.linked]...)
+			e.wantLayers(t, node, chains[:test.linked]...)
+		})
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -23,27 +22,30 @@ const removeTimeout = 10 * time.Second
 
 // Linker gives nodes the layers of images. It is safe for concurrent use.
 type Linker struct {
-	docker *docker.Client
+	daemon *daemon
 	nodes  *nodes
 	broken *broken
 	tester tester
 	layers coalesce.Group[struct{}, int64] // by node and chainID; the progress is the number of files since the last report
 }
 
-// NewLinker returns a linker that gives the daemon's layers to the daemon's kind nodes. brokenFile is the path of the file in
+// NewLinker returns a linker that gives the client's daemon's layers to that daemon's kind nodes. brokenFile is the path of the file in
 // which it remembers layers that are never linked. The file need not exist.
-func NewLinker(daemon *docker.Client, brokenFile string) (*Linker, error) {
+func NewLinker(client *docker.Client, brokenFile string) (*Linker, error) {
 	known, err := readBroken(brokenFile)
 	if err != nil {
 		return nil, err
 	}
-	return &Linker{docker: daemon, nodes: newNodes(daemon), broken: known, tester: newTester()}, nil
+	return &Linker{
+		daemon: &daemon{docker: client, proc: "/proc"}, nodes: newNodes(client), broken: known, tester: newTester(),
+	}, nil
 }
 
-// Close ends all work and closes the connections to the nodes.
+// Close ends all work and closes the connections to the nodes and to the daemon's containerd.
 func (l *Linker) Close() {
 	l.layers.Close()
 	l.nodes.close()
+	l.daemon.close()
 }
 
 // ErrNoNode is the error for an address that no running kind node has.
@@ -63,6 +65,7 @@ func (l *Linker) Link(
 	result, err := l.link(ctx, target, diffIDs, progress)
 	if err != nil {
 		l.nodes.forget() // the node may have restarted
+		l.daemon.forget()
 		if left := ctx.Err(); left != nil {
 			err = left // gRPC's error does not wrap it
 		}
@@ -103,6 +106,7 @@ func (l *Linker) link(
 	if result.Present, err = target.present(ctx, chains); err != nil || result.Complete() {
 		return result, err
 	}
+	l.daemon.learn(ctx, chains)
 	if ctx, err = target.containerd.lease(ctx); err != nil {
 		return result, err
 	}
@@ -177,7 +181,7 @@ func fill(ctx context.Context, from source, directory string, report func(files 
 // source is a directory on the host that contains a complete layer.
 type source struct {
 	directory string
-	byDocker  bool // Docker has unpacked the layer, not containerd
+	byDocker  bool // Docker has unpacked the layer itself, not containerd
 	// stillThere returns an error if the directory may have been removed, partly or completely, since the source was found.
 	stillThere func(ctx context.Context) error
 	release    func()
@@ -185,15 +189,9 @@ type source struct {
 
 // source returns the Docker daemon's directory of the layer, or another node's.
 func (l *Linker) source(ctx context.Context, target *node, chain digest.Digest) (source, error) {
-	directory, err := l.docker.LayerDirectory(ctx, chain)
+	from, err := l.daemon.layer(ctx, chain)
 	if err == nil {
-		return source{directory: directory, byDocker: true, release: func() {}, stillThere: func(ctx context.Context) error {
-			again, err := l.docker.LayerDirectory(ctx, chain)
-			if err == nil && again != directory {
-				err = fmt.Errorf("layer %s: %w", chain, fs.ErrNotExist)
-			}
-			return err
-		}}, nil
+		return from, nil
 	}
 	if other, found := l.nodes.with(ctx, chain, target); found {
 		return other, nil

@@ -23,27 +23,28 @@ import (
 
 func TestLink_LinksWholeImage(t *testing.T) {
 	t.Parallel()
-	e := newEnv(t)
-	node, other := e.addNode(t, 2), e.addNode(t, 3)
-	diffIDs, chains := e.image(t, "a", "b", "c")
-	kept := slices.Clone(diffIDs)
-	var progress []int64
-	got, err := e.linker.Link(t.Context(), node.address, diffIDs, func(files int64) { progress = append(progress, files) })
-	want := linkapi.Result{Node: node.name, Layers: 3, Linked: 3, Files: 3 * filesPerLayer}
-	if err != nil || got != want || !got.Complete() {
-		t.Errorf("Link = %+v, %v, want %+v", got, err, want)
-	}
-	if !slices.IsSorted(progress) || len(progress) == 0 || progress[len(progress)-1] != want.Files {
-		t.Errorf("progress = %v, want it to rise to %d", progress, want.Files)
-	}
-	if !slices.Equal(diffIDs, kept) {
-		t.Errorf("Link changed its argument to %q", diffIDs)
-	}
-	wantSnapshots(t, node, chains...)
-	e.wantLayers(t, node, chains...)
-	wantLeases(t, node, 1)
-	wantSnapshots(t, other)
-	wantLeases(t, other, 0)
+	eachStore(t, func(t *testing.T, e *env) {
+		node, other := e.addNode(t, 2), e.addNode(t, 3)
+		diffIDs, chains := e.image(t, "a", "b", "c")
+		kept := slices.Clone(diffIDs)
+		var progress []int64
+		got, err := e.linker.Link(t.Context(), node.address, diffIDs, func(files int64) { progress = append(progress, files) })
+		want := linkapi.Result{Node: node.name, Layers: 3, Linked: 3, Files: 3 * filesPerLayer}
+		if err != nil || got != want || !got.Complete() {
+			t.Errorf("Link = %+v, %v, want %+v", got, err, want)
+		}
+		if !slices.IsSorted(progress) || len(progress) == 0 || progress[len(progress)-1] != want.Files {
+			t.Errorf("progress = %v, want it to rise to %d", progress, want.Files)
+		}
+		if !slices.Equal(diffIDs, kept) {
+			t.Errorf("Link changed its argument to %q", diffIDs)
+		}
+		wantSnapshots(t, node, chains...)
+		e.wantLayers(t, node, chains...)
+		wantLeases(t, node, 1)
+		wantSnapshots(t, other)
+		wantLeases(t, other, 0)
+	})
 }
 
 func TestLink_LinksOnlyLayersThatAreAbsent(t *testing.T) {
@@ -85,16 +86,17 @@ func TestPresent_CountsOnlyCommittedSnapshots(t *testing.T) {
 
 func TestLink_LinksLowerLayersIfDockerHasNoOther(t *testing.T) {
 	t.Parallel()
-	e := newEnv(t)
-	node := e.addNode(t, 2)
-	diffIDs, chains := e.image(t, "a", "b", "c")
-	must(t, e.remove(chains[1]))
-	got, err := e.linker.Link(t.Context(), node.address, diffIDs, ignore)
-	want := linkapi.Result{Node: node.name, Layers: 3, Linked: 1, Files: filesPerLayer}
-	if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "layer 2 of 3") || got != want {
-		t.Errorf("Link = %+v, %v, want %+v and %v of layer 2", got, err, want, fs.ErrNotExist)
-	}
-	wantSnapshots(t, node, chains[0])
+	eachStore(t, func(t *testing.T, e *env) {
+		node := e.addNode(t, 2)
+		diffIDs, chains := e.image(t, "a", "b", "c")
+		must(t, e.remove(chains[1:]...))
+		got, err := e.linker.Link(t.Context(), node.address, diffIDs, ignore)
+		want := linkapi.Result{Node: node.name, Layers: 3, Linked: 1, Files: filesPerLayer}
+		if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "layer 2 of 3") || got != want {
+			t.Errorf("Link = %+v, %v, want %+v and %v of layer 2", got, err, want, fs.ErrNotExist)
+		}
+		wantSnapshots(t, node, chains[0])
+	})
 }
 
 func TestLink_CommitsNoLayerThatDockerRemoves(t *testing.T) {
@@ -124,48 +126,49 @@ func TestLink_CommitsNoLayerThatDockerRemoves(t *testing.T) {
 // TestLink_CommitsOnlyCompleteLayers makes Docker remove the layers at any moment.
 func TestLink_CommitsOnlyCompleteLayers(t *testing.T) {
 	t.Parallel()
-	e := newEnv(t)
-	node := e.addNode(t, 2)
-	committed := 0
-	for round := range 12 {
-		diffIDs, chains := e.image(t, fmt.Sprint("round", round))
-		for i := range 200 {
-			put(t, filepath.Join(e.layer(chains[0]), fmt.Sprintf("usr/%d/%d", i%20, i)), "content")
-		}
-		want := describe(t, e.layer(chains[0]))
-		var removing sync.WaitGroup
-		at := make(chan struct{})
-		var once sync.Once
-		node.onRequest(func(_ context.Context, method string) error {
-			if method == "Prepare" && round%2 == 0 || method == "Commit" {
-				once.Do(func() { close(at) })
+	eachStore(t, func(t *testing.T, e *env) {
+		node := e.addNode(t, 2)
+		committed := 0
+		for round := range 12 {
+			diffIDs, chains := e.image(t, fmt.Sprint("round", round))
+			for i := range 200 {
+				put(t, filepath.Join(e.layer(chains[0]), fmt.Sprintf("usr/%d/%d", i%20, i)), "content")
 			}
-			return nil
-		})
-		removing.Go(func() {
-			<-at
-			if err := e.remove(chains[0]); err != nil {
-				t.Error(err)
+			want := describe(t, e.layer(chains[0]))
+			var removing sync.WaitGroup
+			at := make(chan struct{})
+			var once sync.Once
+			node.onRequest(func(_ context.Context, method string) error {
+				if method == "Prepare" && round%2 == 0 || method == "Commit" {
+					once.Do(func() { close(at) })
+				}
+				return nil
+			})
+			removing.Go(func() {
+				<-at
+				if err := e.remove(chains[0]); err != nil {
+					t.Error(err)
+				}
+			})
+			_, err := e.linker.Link(t.Context(), node.address, diffIDs, ignore)
+			once.Do(func() { close(at) })
+			removing.Wait()
+			found, directory, has := node.find(chains[0].String())
+			if has != (err == nil) {
+				t.Errorf("round %d: Link = %v, and the layer is on the node: %t (%v)", round, err, has, found)
 			}
-		})
-		_, err := e.linker.Link(t.Context(), node.address, diffIDs, ignore)
-		once.Do(func() { close(at) })
-		removing.Wait()
-		found, directory, has := node.find(chains[0].String())
-		if has != (err == nil) {
-			t.Errorf("round %d: Link = %v, and the layer is on the node: %t (%v)", round, err, has, found)
-		}
-		if has {
-			committed++
-			if diff := cmp.Diff(want, describe(t, directory)); diff != "" {
-				t.Fatalf("round %d: an incomplete layer was committed (-want +got):\n%s", round, diff)
+			if has {
+				committed++
+				if diff := cmp.Diff(want, describe(t, directory)); diff != "" {
+					t.Fatalf("round %d: an incomplete layer was committed (-want +got):\n%s", round, diff)
+				}
 			}
+			wantNoneLeft(t, node)
 		}
-		wantNoneLeft(t, node)
-	}
-	if committed < 6 {
-		t.Errorf("layers committed = %d, want at least the 6 that were removed after Commit began", committed)
-	}
+		if committed < 6 {
+			t.Errorf("layers committed = %d, want at least the 6 that were removed after Commit began", committed)
+		}
+	})
 }
 
 func TestLink_SucceedsIfLayerWasCommittedMeanwhile(t *testing.T) {
@@ -190,59 +193,61 @@ func TestLink_SucceedsIfLayerWasCommittedMeanwhile(t *testing.T) {
 
 func TestLink_TakesConcurrentCallers(t *testing.T) {
 	t.Parallel()
-	e := newEnv(t)
-	node := e.addNode(t, 2)
-	diffIDs, chains := e.image(t, "a", "b", "c")
-	const callers = 8
-	var present atomic.Int64
-	all := make(chan struct{})
-	node.onRequest(func(_ context.Context, method string) error {
-		if method == "Create" {
-			if present.Add(1) == callers {
-				close(all)
+	eachStore(t, func(t *testing.T, e *env) {
+		node := e.addNode(t, 2)
+		diffIDs, chains := e.image(t, "a", "b", "c")
+		const callers = 8
+		var present atomic.Int64
+		all := make(chan struct{})
+		node.onRequest(func(_ context.Context, method string) error {
+			if method == "Create" {
+				if present.Add(1) == callers {
+					close(all)
+				}
+				<-all // every caller has found that the node has no layer
 			}
-			<-all // every caller has found that the node has no layer
-		}
-		return nil
-	})
-	var linking sync.WaitGroup
-	for range callers {
-		linking.Go(func() {
-			got, err := e.linker.Link(t.Context(), node.address, diffIDs, ignore)
-			if err != nil || !got.Complete() {
-				t.Errorf("Link = %+v, %v, want a complete image", got, err)
-			}
+			return nil
 		})
-	}
-	linking.Wait()
-	wantSnapshots(t, node, chains...)
-	e.wantLayers(t, node, chains...)
+		var linking sync.WaitGroup
+		for range callers {
+			linking.Go(func() {
+				got, err := e.linker.Link(t.Context(), node.address, diffIDs, ignore)
+				if err != nil || !got.Complete() {
+					t.Errorf("Link = %+v, %v, want a complete image", got, err)
+				}
+			})
+		}
+		linking.Wait()
+		wantSnapshots(t, node, chains...)
+		e.wantLayers(t, node, chains...)
+	})
 }
 
 func TestLink_TakesLayersFromOtherNode(t *testing.T) {
 	t.Parallel()
-	e := newEnv(t)
-	first, second := e.addNode(t, 2), e.addNode(t, 3)
-	diffIDs, chains := e.image(t, "a", "b", "c")
-	if _, err := e.linker.Link(t.Context(), first.address, diffIDs, ignore); err != nil {
-		t.Fatalf("Link to the first node: %v", err)
-	}
-	must(t, e.remove(chains...))
-	got, err := e.linker.Link(t.Context(), second.address, diffIDs, ignore)
-	want := linkapi.Result{Node: second.name, Layers: 3, Linked: 3, Files: 3 * filesPerLayer}
-	if err != nil || got != want {
-		t.Errorf("Link to the second node = %+v, %v, want %+v", got, err, want)
-	}
-	for _, chain := range chains {
-		_, from, _ := first.find(chain.String())
-		_, to, _ := second.find(chain.String())
-		wantSame(t, from, to)
-		wantInode(t, from, to, "app", true)
-	}
-	wantSnapshots(t, first, chains...) // no view is left
-	wantSnapshots(t, second, chains...)
-	wantLeases(t, first, 1+len(chains))
-	wantLeases(t, second, 1)
+	eachStore(t, func(t *testing.T, e *env) {
+		first, second := e.addNode(t, 2), e.addNode(t, 3)
+		diffIDs, chains := e.image(t, "a", "b", "c")
+		if _, err := e.linker.Link(t.Context(), first.address, diffIDs, ignore); err != nil {
+			t.Fatalf("Link to the first node: %v", err)
+		}
+		must(t, e.remove(chains...))
+		got, err := e.linker.Link(t.Context(), second.address, diffIDs, ignore)
+		want := linkapi.Result{Node: second.name, Layers: 3, Linked: 3, Files: 3 * filesPerLayer}
+		if err != nil || got != want {
+			t.Errorf("Link to the second node = %+v, %v, want %+v", got, err, want)
+		}
+		for _, chain := range chains {
+			_, from, _ := first.find(chain.String())
+			_, to, _ := second.find(chain.String())
+			wantSame(t, from, to)
+			wantInode(t, from, to, "app", true)
+		}
+		wantSnapshots(t, first, chains...) // no view is left
+		wantSnapshots(t, second, chains...)
+		wantLeases(t, first, 1) // no lease of a view is left
+		wantLeases(t, second, 1)
+	})
 }
 
 func TestLink_PassesOverNodesWithoutTheLayer(t *testing.T) {

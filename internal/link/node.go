@@ -149,7 +149,7 @@ func (n *nodes) list(ctx context.Context) ([]*node, error) {
 			continue
 		}
 		// containerd's socket is on a tmpfs that is mounted only in the node's own mount namespace.
-		connected, err := connect(fmt.Sprintf("%s/%d/root%s", n.proc, running.PID, nodeSocket), kubernetesNamespace)
+		connected, err := connect(fmt.Sprintf("unix://%s/%d/root%s", n.proc, running.PID, nodeSocket), kubernetesNamespace)
 		if err != nil {
 			return nil, err
 		}
@@ -185,14 +185,11 @@ func (n *node) source(ctx context.Context, chain digest.Digest) (source, error) 
 	if err != nil || !has {
 		return source{}, errors.Join(err, errors.New("the node does not have the layer"))
 	}
-	if ctx, err = n.containerd.lease(ctx); err != nil {
-		return source{}, err
-	}
-	directory, release, err := n.containerd.view(ctx, chain.String())
+	directories, release, err := n.containerd.view(ctx, chain.String())
 	if err != nil {
 		return source{}, err
 	}
-	path, err := n.hostPath(directory)
+	path, err := n.hostPath(directories[0])
 	if err != nil {
 		release()
 		return source{}, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 
 	contentapi "github.com/containerd/containerd/api/services/content/v1"
@@ -56,7 +57,10 @@ func (n *node) unlink(ctx context.Context, chains []digest.Digest) (removed int,
 // lowestLinked returns the index of the lowest layer that was linked to the node, or -1 if there is none.
 func (n *node) lowestLinked(ctx context.Context, chains []digest.Digest) (int, error) {
 	for i, chain := range chains {
-		found, err := n.containerd.stat(ctx, chain.String())
+		found, err := n.containerd.committed(ctx, chain.String())
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
 		if err != nil {
 			return -1, err
 		}

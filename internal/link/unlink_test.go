@@ -89,8 +89,7 @@ func TestLink_RemovesBrokenLayersThatAreNoLongerUsed(t *testing.T) {
 	if _, _, has := node.find(chains[1].String()); !has || len(node.imageNames()) != 0 {
 		t.Errorf("layer of the container is on the node: %v, images %q; want the layer, and no image", has, node.imageNames())
 	}
-	_, err = fakeSnapshots{fakeNode: node}.Remove(t.Context(), &snapshotsapi.RemoveSnapshotRequest{Key: "container"})
-	must(t, err)
+	must(t, node.remove("container"))
 	if _, err := e.linker.Link(t.Context(), node.address, diffIDs, ignore); !errors.Is(err, errBroken) {
 		t.Errorf("Link = %v, want %v", err, errBroken)
 	}

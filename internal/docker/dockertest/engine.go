@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client/pkg/versions"
 )
 
@@ -27,6 +28,7 @@ type Engine struct {
 	driver string
 	root   string
 	status [][2]string
+	store  *system.ContainerdInfo
 }
 
 // NewEngine starts a daemon without images. The daemon stops when the test ends.
@@ -85,6 +87,13 @@ func (e *Engine) UseContainerd() {
 	e.driver, e.status = "overlayfs", [][2]string{{"driver-type", "io.containerd.snapshotter.v1"}}
 }
 
+// ReportContainerd makes the daemon report its containerd. By default it reports none, like Docker 26.
+func (e *Engine) ReportContainerd(store *system.ContainerdInfo) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.store = store
+}
+
 // SaveAsBefore25 makes the daemon save images in the layout of Docker 20.10.
 func (e *Engine) SaveAsBefore25() {
 	e.mu.Lock()
@@ -120,7 +129,7 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request) {
 		e.mu.Lock()
 		defer e.mu.Unlock()
 		_ = json.NewEncoder(w).Encode(map[string]any{
-			"DockerRootDir": e.root, "Driver": e.driver, "DriverStatus": e.status,
+			"DockerRootDir": e.root, "Driver": e.driver, "DriverStatus": e.status, "Containerd": e.store,
 		})
 	case path == "/images/get":
 		e.save(w, r.URL.Query().Get("names"))

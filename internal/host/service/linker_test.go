@@ -6,8 +6,10 @@ import (
 	"testing"
 
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/system"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/docker"
 )
 
 // openLinker opens the linker beside a pusher with the given choice of --link.
@@ -37,6 +39,30 @@ func TestLinker_HasNoNetworkAndFewPrivileges(t *testing.T) {
 	}
 }
 
+func TestLinker_MountsLayersAndVolumesTogether(t *testing.T) {
+	t.Parallel()
+	for socket, want := range map[string]string{
+		"/var/run/docker/containerd/containerd.sock": "/var/lib/docker", "/run/containerd/containerd.sock": "/var/lib",
+	} {
+		w := newWorld(t)
+		w.useContainerd("/var/lib/docker", socket)
+		mustApply(t, w.openLinker(t, "", "").Step())
+		got := w.daemon.Containers[config.LinkerContainer].HostConfig.Mounts
+		if len(got) != 1 || got[0].Source != want || got[0].Target != want || got[0].ReadOnly {
+			t.Errorf("mounts with the containerd at %s = %+v, want %s, writable, at the same path", socket, got, want)
+		}
+	}
+}
+
+// useContainerd makes the daemon keep its layers in the containerd at a socket.
+func (w *world) useContainerd(root, socket string) {
+	info := system.Info{
+		DockerRootDir: root, Driver: "overlayfs", DriverStatus: [][2]string{{"driver-type", "io.containerd.snapshotter.v1"}},
+		Containerd: &system.ContainerdInfo{Address: socket},
+	}
+	w.engine.Layout = docker.NewLayout(info)
+}
+
 func TestLinker_IsRemovedIfNothingIsLinked(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -47,6 +73,9 @@ func TestLinker_IsRemovedIfNothingIsLinked(t *testing.T) {
 		"switched off":     {"", linkOff, func(*world) {}, "--link=off"},
 		"another registry": {"registry:2", "", func(*world) {}, "only the registry that setup carries"},
 		"virtual machine":  {"", "", func(w *world) { w.engine.Virtual = true }, "virtual machine"},
+		"only / contains layers and volumes": {"", "", func(w *world) {
+			w.useContainerd("/data/docker", "/run/containerd/containerd.sock")
+		}, docker.ErrSeparateDirectories.Error()},
 	} {
 		w := newWorld(t)
 		mustApply(t, w.openLinker(t, "", "auto").Step())

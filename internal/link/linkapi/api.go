@@ -102,6 +102,8 @@ const (
 	// RemappedUsers means that the daemon runs containers in a user namespace (userns-remap or rootless), so the files'
 	// owners differ from those in the image.
 	RemappedUsers Reason = "RemappedUsers"
+	// StoreUnreachable means that the containerd in which the daemon keeps its layers does not answer.
+	StoreUnreachable Reason = "StoreUnreachable"
 	// OtherFileSystem means that the node's files are on another file system or mount than the daemon's.
 	OtherFileSystem Reason = "OtherFileSystem"
 	// OtherSnapshotter means that the node's containerd does not use the overlayfs snapshotter.

@@ -1,0 +1,67 @@
+package link
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/api/types/system"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// ownSocket is the socket of the containerd that a daemon with the default directories runs.
+const ownSocket = "/run/docker/containerd/containerd.sock"
+
+// newStoreEnv returns a host whose daemon keeps its layers in its own containerd, without nodes or images.
+func newStoreEnv(t *testing.T) *env {
+	t.Helper()
+	e := newEnv(t)
+	e.useContainerd(ownSocket)
+	e.startStore(t, ownSocket, filepath.Join(e.root, "containerd/daemon"))
+	return e
+}
+
+// eachStore runs a test with each image store of the daemon.
+func eachStore(t *testing.T, test func(t *testing.T, e *env)) {
+	t.Helper()
+	for name, newEnv := range map[string]func(*testing.T) *env{"overlay2": newEnv, "containerd image store": newStoreEnv} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, newEnv(t))
+		})
+	}
+}
+
+// useContainerd makes the daemon report the containerd image store, and the socket of its containerd. A daemon older than Docker 27
+// does not report the socket; it is then "".
+func (e *env) useContainerd(socket string) {
+	e.daemon.Info.Driver = "overlayfs"
+	e.daemon.Info.DriverStatus = [][2]string{{"driver-type", "io.containerd.snapshotter.v1"}}
+	if socket != "" {
+		e.daemon.Info.Containerd = &system.ContainerdInfo{Address: socket, Namespaces: system.ContainerdNamespaces{Containers: "moby"}}
+	}
+}
+
+// startStore starts a containerd of the host, and makes it the one from which e's images are. Its data directory is root.
+func (e *env) startStore(t *testing.T, socket, root string) {
+	t.Helper()
+	e.store = &fakeContainerd{
+		name: "Docker", namespace: "moby", directories: filepath.Join(root, "io.containerd.snapshotter.v1.overlayfs/snapshots"),
+		hostPath: func(name string) string { return name },
+	}
+	e.store.start(t, e.socket(socket))
+}
+
+// socket returns the path of a socket of the host.
+func (e *env) socket(path string) string { return filepath.Join(e.proc, "1/root", path) }
+
+// removeUnused removes a snapshot when no view uses it any longer. A view that is left makes it return an error after a minute.
+func (n *fakeContainerd) removeUnused(key string) error {
+	for start := time.Now(); ; time.Sleep(time.Millisecond) {
+		err := n.remove(key)
+		if status.Code(err) != codes.FailedPrecondition || time.Since(start) > time.Minute {
+			return err
+		}
+	}
+}

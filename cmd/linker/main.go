@@ -1,9 +1,9 @@
 // Command linker gives kind nodes the layers of the Docker daemon's images as hard links. The registry and the pusher send it
 // requests through a Unix socket.
 //
-// It runs on the host, in a container that setup creates, without a network. It needs the Docker socket, write access to
-// Docker's data directory at the same path as on the host, the host's PID namespace, and the capabilities CHOWN, DAC_OVERRIDE,
-// FOWNER, FSETID, SETFCAP, SYS_ADMIN and SYS_PTRACE.
+// It runs on the host, in a container that setup creates, without a network. It needs the Docker socket, the host's PID
+// namespace, write access to the directory that contains Docker's layers and volumes, at the same path as on the host, and the
+// capabilities CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SETFCAP, SYS_ADMIN and SYS_PTRACE.
 package main
 
 import (

@@ -131,7 +131,7 @@ func TestLayout_ReportsWhyLayersCannotBeShared(t *testing.T) {
 		"redirect_dir":                  {system.Info{Driver: "overlay2", DriverStatus: [][2]string{{"Native Overlay Diff", "false"}, plain}}, docker.ErrOverlayFeature},
 		"containerd":                    {containerdInfo("overlayfs", "/var/lib/docker", ""), nil},
 		"another snapshotter":           {containerdInfo("native", "/var/lib/docker", ""), docker.ErrStorageDriver},
-		"containerd in separate places": {containerdInfo("overlayfs", "/data/docker", "/run/containerd/containerd.sock"), docker.ErrSeparateDirectories},
+		"containerd in separate places": {containerdInfo("overlayfs", "/data/docker", systemSocket), docker.ErrSeparateDirectories},
 		"containerd with remapped users": {
 			remapped(containerdInfo("overlayfs", "/var/lib/docker", "")), docker.ErrRemappedUsers,
 		},

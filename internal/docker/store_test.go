@@ -53,12 +53,14 @@ func TestLayout_SharedDirectoryContainsLayersAndVolumes(t *testing.T) {
 		"the system's containerd by its old path":      {containerdInfo("overlayfs", "/var/lib/docker", "/var"+systemSocket), "/var/lib"},
 		"the system's containerd by its address":       {containerdInfo("overlayfs", "/var/lib/docker", "unix://"+systemSocket), "/var/lib"},
 		"a data directory beside one of a longer name": {containerdInfo("overlayfs", "/var/lib/contain", systemSocket), "/var/lib"},
-		"a data directory in containerd's":             {containerdInfo("overlayfs", "/var/lib/containerd/docker", systemSocket), "/var/lib/containerd"},
-		"a data directory in /var":                     {containerdInfo("overlayfs", "/var/docker", systemSocket), "/var"},
-		"only / contains both":                         {containerdInfo("overlayfs", "/data/docker", systemSocket), "/"},
-		"an unknown containerd":                        {containerdInfo("overlayfs", "/var/lib/docker", ""), "/var/lib"},
-		"an unknown containerd and other directories":  {containerdInfo("overlayfs", "/data/docker", ""), "/data/docker"},
-		"no directory":                                 {containerdInfo("overlayfs", "", systemSocket), ""},
+		"a data directory in containerd's": {
+			containerdInfo("overlayfs", "/var/lib/containerd/docker", systemSocket), "/var/lib/containerd",
+		},
+		"a data directory in /var":                    {containerdInfo("overlayfs", "/var/docker", systemSocket), "/var"},
+		"only / contains both":                        {containerdInfo("overlayfs", "/data/docker", systemSocket), "/"},
+		"an unknown containerd":                       {containerdInfo("overlayfs", "/var/lib/docker", ""), "/var/lib"},
+		"an unknown containerd and other directories": {containerdInfo("overlayfs", "/data/docker", ""), "/data/docker"},
+		"no directory":                                {containerdInfo("overlayfs", "", systemSocket), ""},
 	} {
 		layout := docker.NewLayout(test.info)
 		if got := layout.SharedDirectory(); got != test.want {

@@ -63,5 +63,6 @@ func (n fakeIntrospection) Plugins(
 	if n.directories == "" {
 		return &introspectionapi.PluginsResponse{}, nil
 	}
-	return &introspectionapi.PluginsResponse{Plugins: []*introspectionapi.Plugin{{Exports: map[string]string{"root": path.Dir(n.directories)}}}}, nil
+	exports := map[string]string{"root": path.Dir(n.directories)}
+	return &introspectionapi.PluginsResponse{Plugins: []*introspectionapi.Plugin{{Exports: exports}}}, nil
 }

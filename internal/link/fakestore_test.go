@@ -1,10 +1,13 @@
 package link
 
 import (
+	"context"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	snapshotsapi "github.com/containerd/containerd/api/services/snapshots/v1"
 	"github.com/moby/moby/api/types/system"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -64,4 +67,32 @@ func (n *fakeContainerd) removeUnused(key string) error {
 			return err
 		}
 	}
+}
+
+// wantUntouched fails the test if a view, a lease or another snapshot is left in the daemon's containerd.
+func (e *env) wantUntouched(t *testing.T, layers int) {
+	t.Helper()
+	if got := e.store.keys(snapshotsapi.Kind_COMMITTED); len(got) != layers {
+		t.Errorf("committed snapshots in the daemon's containerd = %q, want %d", got, layers)
+	}
+	if got := append(e.store.keys(snapshotsapi.Kind_ACTIVE), e.store.keys(snapshotsapi.Kind_VIEW)...); len(got) > 0 {
+		t.Errorf("uncommitted snapshots in the daemon's containerd = %q, want none", got)
+	}
+	e.store.mu.Lock()
+	defer e.store.mu.Unlock()
+	if len(e.store.leases) > 0 {
+		t.Errorf("leases in the daemon's containerd = %v, want none", e.store.leases)
+	}
+}
+
+// count returns a counter of the requests of a method.
+func (n *fakeContainerd) count(counted string) *atomic.Int64 {
+	var requests atomic.Int64
+	n.onRequest(func(_ context.Context, method string) error {
+		if method == counted {
+			requests.Add(1)
+		}
+		return nil
+	})
+	return &requests
 }

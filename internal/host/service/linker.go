@@ -41,8 +41,8 @@ func (l *Linker) container(ctx context.Context) (engine.Container, error) {
 		Mounts:  []string{registrySocketMount, l.engine.Socket + ":" + dockerSocket},
 		// The daemon's layers and the nodes' volumes must be on the same mount, because a hard link cannot cross mounts.
 		Writes: l.engine.Layout.SharedDirectory(),
-		// The linker reaches containerd's socket through the first process of the node or host (SYS_PTRACE). It sets directories' owners,
-		// modes and trusted.overlay.* attributes.
+		// The linker reaches containerd's socket through the first process of the node or host (SYS_PTRACE). It sets directories'
+		// owners, modes and trusted.overlay.* attributes.
 		HostProcesses: true, HostUsers: true,
 		Capabilities: []string{"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETFCAP", "SYS_ADMIN", "SYS_PTRACE"},
 	}, nil

@@ -35,6 +35,9 @@ func New(host string) (*Client, error) {
 	return &Client{api: api, manifests: map[digest.Digest]digest.Digest{}, sizes: map[digest.Digest]int64{}}, nil
 }
 
+// Address returns the daemon's address, such as unix:///var/run/docker.sock.
+func (c *Client) Address() string { return c.api.DaemonHost() }
+
 // Close closes idle connections.
 func (c *Client) Close() error { return c.api.Close() }
 

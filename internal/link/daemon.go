@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
 	"sync"
 	"time"
@@ -126,8 +125,11 @@ func (d *daemon) store(ctx context.Context) (*store, error) {
 		d.known.close()
 		d.known = nil
 	}
-	// The first process of the host is in the host's mount namespace.
-	root := path.Join(d.proc, "1/root")
+	process, err := listenerProcess(ctx, d.docker.Address())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNoStore, err)
+	}
+	root := fmt.Sprintf("%s/%d/root", d.proc, process)
 	var faults []error
 	for _, socket := range found.Sockets {
 		opened, err := openStore(ctx, root, socket, found.Namespace)

@@ -100,11 +100,11 @@ func (h *realHost) startNode(t *testing.T) {
 	must(t, err)
 	file := testimage.Regular("hello", string(content))
 	file.Mode = 0o755
-	h.load(t, "node:1", []testimage.File{file})
+	h.load(t, "link/node:1", []testimage.File{file})
 	data := filepath.Join(h.Root, "containerd/daemon")
 	created, err := h.API.ContainerCreate(t.Context(), client.ContainerCreateOptions{
 		Name:   "kind-worker",
-		Config: &container.Config{Image: "node:1", Cmd: []string{"/hello"}, Labels: map[string]string{"io.x-k8s.kind.cluster": "kind"}},
+		Config: &container.Config{Image: "link/node:1", Cmd: []string{"/hello"}, Labels: map[string]string{"io.x-k8s.kind.cluster": "kind"}},
 		HostConfig: &container.HostConfig{Binds: []string{
 			data + ":/var/lib/containerd", data + ":" + data, filepath.Dir(h.socket()) + ":" + filepath.Dir(nodeSocket),
 		}},
@@ -140,7 +140,9 @@ func (h *realHost) showSockets(t *testing.T) {
 	proc, err := os.MkdirTemp("", "proc") //nolint:usetesting // t.TempDir may be too long for a socket's address
 	must(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(proc) })
-	shown := filepath.Join(proc, "1/root", found.Sockets[0])
+	process, err := listenerProcess(t.Context(), h.Host)
+	must(t, err)
+	shown := filepath.Join(proc, fmt.Sprint(process), "root", found.Sockets[0])
 	must(t, os.MkdirAll(filepath.Dir(shown), 0o755))
 	must(t, os.Link(h.socket(), shown))
 	must(t, os.Symlink(fmt.Sprintf("/proc/%d", h.node.PID), filepath.Join(proc, fmt.Sprint(h.node.PID))))
@@ -223,15 +225,15 @@ func TestStore_LinksImagesOfRealDaemon(t *testing.T) {
 // TestStore_LinksNoImageThatRealDaemonRemoved removes an image before and after it was linked.
 func TestStore_LinksNoImageThatRealDaemonRemoved(t *testing.T) {
 	h := newRealHost(t)
-	linked := h.load(t, "linked:1", []testimage.File{testimage.Regular("a", "linked")})
-	removed := h.load(t, "removed:1", []testimage.File{testimage.Regular("a", "removed")})
+	linked := h.load(t, "link/linked:1", []testimage.File{testimage.Regular("a", "linked")})
+	removed := h.load(t, "link/removed:1", []testimage.File{testimage.Regular("a", "removed")})
 	if got, err := h.linker.Link(t.Context(), h.node.Addresses[0], linked.Layers, ignore); err != nil || !got.Complete() {
 		t.Fatalf("Link = %+v, %v, want a complete image", got, err)
 	}
 	if got := h.linker.Check(t.Context(), removed.Layers); got != (linkapi.State{}) { // the linker knows the directories
 		t.Fatalf("Check = %+v, want no reason", got)
 	}
-	for _, reference := range []string{"linked:1", "removed:1"} {
+	for _, reference := range []string{"link/linked:1", "link/removed:1"} {
 		_, err := h.API.ImageRemove(t.Context(), reference, client.ImageRemoveOptions{Force: true})
 		must(t, err)
 	}

@@ -2,6 +2,8 @@ package link
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -56,8 +58,10 @@ func (e *env) startStore(t *testing.T, socket, root string) {
 	e.store.start(t, e.socket(socket))
 }
 
-// socket returns the path of a socket of the host.
-func (e *env) socket(path string) string { return filepath.Join(e.proc, "1/root", path) }
+// socket returns the path of a socket that the daemon sees. The daemon's process is the test.
+func (e *env) socket(path string) string {
+	return filepath.Join(e.proc, fmt.Sprint(os.Getpid()), "root", path)
+}
 
 // removeUnused removes a snapshot when no view uses it any longer. A view that is left makes it return an error after a minute.
 func (n *fakeContainerd) removeUnused(key string) error {

@@ -35,7 +35,7 @@ type location struct {
 	created   time.Time // when the snapshot was created; a snapshot that replaces it has another time
 }
 
-// openStore connects to the containerd that listens at a socket. root is the host's root directory.
+// openStore connects to the containerd that listens at a socket. root is the root directory of a process that sees the socket at that path.
 func openStore(ctx context.Context, root, socket, namespace string) (*store, error) {
 	connected, err := connect("passthrough:///containerd", namespace, grpc.WithContextDialer(
 		func(ctx context.Context, _ string) (net.Conn, error) { return dialBelow(ctx, root, socket) }))

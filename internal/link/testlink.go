@@ -24,8 +24,8 @@ func (t tester) testLink(from, to string) (err error) {
 		return fmt.Errorf("testing a link: %w", err)
 	}
 	name := t.prefix + rand.Text()
-	source, target := filepath.Join(from, name), filepath.Join(to, name)
-	file, err := os.OpenFile(source, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // #nosec G304 -- in Docker's own directory
+	source, target := filepath.Join(from, name), filepath.Join(to, name+"-link") // the two directories may be the same
+	file, err := os.OpenFile(source, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)   // #nosec G304 -- in Docker's own directory
 	if err != nil {
 		return fmt.Errorf("testing a link: %w", err)
 	}

@@ -19,6 +19,15 @@ func TestTestLink_RemovesBothFiles(t *testing.T) {
 	wantEmpty(t, from, to)
 }
 
+func TestTestLink_LinksWithinOneDirectory(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	if err := newTester().testLink(directory, directory); err != nil {
+		t.Errorf("testLink: %v", err)
+	}
+	wantEmpty(t, directory)
+}
+
 func TestTestLink_ReturnsErrorOfKernel(t *testing.T) {
 	t.Parallel()
 	for what, test := range map[string]struct {

@@ -125,19 +125,27 @@ func (d *daemon) store(ctx context.Context) (*store, error) {
 		d.known.close()
 		d.known = nil
 	}
+	if d.known, err = d.open(ctx, found); err != nil {
+		return nil, fmt.Errorf("%w: %w", errNoStore, err)
+	}
+	d.fetched = time.Now()
+	return d.known, nil
+}
+
+// open connects to the first containerd that answers.
+func (d *daemon) open(ctx context.Context, found docker.Store) (*store, error) {
 	process, err := listenerProcess(ctx, d.docker.Address())
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errNoStore, err)
+		return nil, err
 	}
 	root := fmt.Sprintf("%s/%d/root", d.proc, process)
 	var faults []error
 	for _, socket := range found.Sockets {
 		opened, err := openStore(ctx, root, socket, found.Namespace)
 		if err == nil {
-			d.known, d.fetched = opened, time.Now()
 			return opened, nil
 		}
 		faults = append(faults, err)
 	}
-	return nil, fmt.Errorf("%w: %w", errNoStore, errors.Join(faults...))
+	return nil, errors.Join(faults...)
 }

@@ -25,7 +25,7 @@ func listenerProcess(ctx context.Context, address string) (int, error) {
 		return 0, err
 	}
 	defer func() { _ = connection.Close() }()
-	raw, err := connection.(*net.UnixConn).SyscallConn() //nolint:errcheck // a dialer of Unix sockets returns no other type
+	raw, err := connection.(*net.UnixConn).SyscallConn()
 	if err != nil {
 		return 0, err
 	}

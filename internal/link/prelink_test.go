@@ -22,7 +22,7 @@ func TestServer_LogsNodesThatArePrelinked(t *testing.T) {
 	if err := s.client.Prelink(t.Context(), diffIDs); err != nil {
 		t.Errorf("Prelink: %v", err)
 	}
-	s.server.prelinks.Wait()
+	s.server.background.Wait()
 	wantSnapshots(t, earlier, chains...)
 	wantSnapshots(t, failing, chains[0])
 	wantSnapshots(t, without)

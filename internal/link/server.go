@@ -20,9 +20,9 @@ type Server struct {
 	log     *slog.Logger
 	metrics *metrics
 
-	ctx      context.Context //nolint:containedctx // of the layers that are linked in advance; Serve cancels it
-	cancel   context.CancelFunc
-	prelinks sync.WaitGroup
+	ctx        context.Context //nolint:containedctx // of the work in the background; Serve cancels it
+	cancel     context.CancelFunc
+	background sync.WaitGroup // requests whose response does not wait for the work
 }
 
 // NewServer returns a server of the linker. It logs each request to link layers.
@@ -34,7 +34,7 @@ func NewServer(linker *Linker, log *slog.Logger) *Server {
 // Serve serves clients on listener until ctx ends. It then waits a while for running requests, and returns nil. It may be called
 // only once.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
-	defer s.prelinks.Wait()
+	defer s.background.Wait()
 	defer s.cancel()
 	server := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute}
 	if err := httpserver.Until(ctx, server, listener); err != nil {
@@ -111,7 +111,7 @@ func (s *Server) prelink(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	s.prelinks.Go(func() {
+	s.background.Go(func() {
 		s.linker.Prelink(s.ctx, request.Layers, func(result linkapi.Result, took time.Duration, err error) {
 			s.metrics.linked(result, took, err)
 			logLink(s.ctx, s.log, "", result, took, err)
@@ -129,13 +129,14 @@ func (s *Server) breakLayers(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	ctx := context.WithoutCancel(r.Context())
-	go s.linker.Unlink(ctx, request.Layers, func(node string, removed int, err error) {
-		attributes := []slog.Attr{slog.String("node", node), slog.Int("layers", removed)}
-		if err != nil {
-			attributes = append(attributes, slog.String("error", err.Error()))
-		}
-		s.log.LogAttrs(ctx, slog.LevelInfo, "broken layers removed", attributes...)
+	s.background.Go(func() {
+		s.linker.Unlink(s.ctx, request.Layers, func(node string, removed int, err error) {
+			attributes := []slog.Attr{slog.String("node", node), slog.Int("layers", removed)}
+			if err != nil {
+				attributes = append(attributes, slog.String("error", err.Error()))
+			}
+			s.log.LogAttrs(s.ctx, slog.LevelInfo, "broken layers removed", attributes...)
+		})
 	})
 }
 

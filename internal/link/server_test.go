@@ -14,9 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	snapshotsapi "github.com/containerd/containerd/api/services/snapshots/v1"
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 	"golang.org/x/sys/unix"
@@ -225,9 +223,7 @@ func TestServer_RemovesBrokenLayersFromNodes(t *testing.T) {
 	if err := s.client.Break(t.Context(), diffIDs); err != nil {
 		t.Fatalf("Break: %v", err)
 	}
-	for len(node.keys(snapshotsapi.Kind_COMMITTED)) > 1 { // the response does not wait for the nodes
-		time.Sleep(time.Millisecond)
-	}
+	s.server.background.Wait() // the response does not wait for the nodes
 	wantSnapshots(t, node)
 }
 

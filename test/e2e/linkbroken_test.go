@@ -146,7 +146,8 @@ func withdrawals(t *testing.T) float64 {
 	}
 	transport := &http.Transport{TLSClientConfig: security}
 	defer transport.CloseIdleConnections()
-	address := net.JoinHostPort(addresses(t)[config.PusherContainer], strconv.Itoa(config.PusherPort))
+	ip, _, _ := strings.Cut(addresses(t)[config.PusherContainer], "/")
+	address := net.JoinHostPort(ip, strconv.Itoa(config.PusherPort))
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+address+"/metrics", nil)
 	if err != nil {
 		t.Fatal(err)

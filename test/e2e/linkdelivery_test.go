@@ -166,7 +166,7 @@ func wantNoRemnants(t *testing.T, chains []string) {
 
 // remnants returns what the linker has left on a node.
 func remnants(ctx context.Context, node string, chains []string) string {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute) // so that the last attempt has a result
 	defer cancel()
 	const script = `set -e
 		for lease in $(ctr -n k8s.io leases ls -q | grep ^kind-local-registry-); do ctr -n k8s.io leases rm --sync "$lease"; done
@@ -174,9 +174,9 @@ func remnants(ctx context.Context, node string, chains []string) string {
 		ctr -n k8s.io snapshots ls | tail -n +2 | cut -d' ' -f1
 		echo directories
 		ls -A /var/lib/containerd/io.containerd.snapshotter.v1.overlayfs/snapshots`
-	out, err := exec.CommandContext(ctx, "docker", "exec", node, "sh", "-c", script).CombinedOutput()
+	out, err := exec.CommandContext(ctx, "docker", "exec", node, "sh", "-c", script).Output()
 	if err != nil {
-		return fmt.Sprintf("%v: %s", err, out)
+		return fmt.Sprintf("reading the snapshots: %v", err)
 	}
 	known, directories, _ := strings.Cut(string(out), "directories\n")
 	snapshots, present := strings.Fields(known), strings.Fields(directories)

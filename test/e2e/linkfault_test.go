@@ -4,10 +4,10 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -110,7 +110,7 @@ func (d *linkDelivery) survive(t *testing.T, fault linkFault) (took time.Duratio
 	spec.Containers[0].ImagePullPolicy = d.policy
 	t.Cleanup(func() { d.removeFromNodes(t) })
 	d.created, _ = createPod(t, d.name, namespace, spec)
-	moment := time.Duration(d.random.Int64N(int64(2 * time.Second)))
+	moment := time.Duration(d.random.Int64N(int64(1500 * time.Millisecond)))
 	time.Sleep(moment) // until the moment of the fault
 	if pod, err := suite.kube.CoreV1().Pods(namespace).Get(t.Context(), d.name, metav1.GetOptions{}); err == nil {
 		before = pod.Status.Phase != corev1.PodRunning
@@ -163,8 +163,8 @@ func killLinker(t *testing.T) {
 	kill(t, docker(t, "inspect", "--format", "{{.State.Pid}}", config.LinkerContainer))
 }
 
-// kill kills a process of this host.
-func kill(t *testing.T, text string) {
+// kill kills a process of this host and returns its ID.
+func kill(t *testing.T, text string) int {
 	t.Helper()
 	pid, err := strconv.Atoi(strings.TrimSpace(text))
 	if err != nil || pid <= 1 {
@@ -173,6 +173,7 @@ func kill(t *testing.T, text string) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatalf("killing process %d: %v", pid, err)
 	}
+	return pid
 }
 
 // killDockerd kills dockerd and starts another one. All containers stop. Docker restarts ours; a user restarts the nodes.
@@ -182,10 +183,10 @@ func killDockerd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kill(t, string(pid))
+	id := kill(t, string(pid))
 	eventually(t, time.Minute, "dockerd ends", func(context.Context) string {
-		if err := exec.Command("pidof", "dockerd").Run(); err == nil {
-			return "it runs"
+		if err := syscall.Kill(id, 0); !errors.Is(err, syscall.ESRCH) { // dockerd does not start while its pid file names a process
+			return fmt.Sprintf("process %d exists (%v)", id, err)
 		}
 		return ""
 	})

@@ -9,6 +9,7 @@ import (
 	"io"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/go-digest"
@@ -64,13 +65,19 @@ func (s save) Blobs(
 	return nil
 }
 
+// unreproducible returns the texts with which daemons report that a layer's files have changed. tar-split finds a changed file by
+// its checksum, and the daemon then compares the digest of the whole layer.
+func unreproducible() []string {
+	return []string{"could not verify layer data", "file integrity checksum failed"}
+}
+
 // read reads one stream of the image.
 func (s save) read(ctx context.Context, w *walk) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // makes the daemon stop saving if the stream is not read to its end
 	// For a reference without a tag, the daemon would save all tags. An ID prevents that.
 	stream, err := s.client.api.ImageSave(ctx, []string{s.image.ID.String()})
-	if err != nil && strings.Contains(err.Error(), "could not verify layer data") {
+	if err != nil && slices.ContainsFunc(unreproducible(), func(text string) bool { return strings.Contains(err.Error(), text) }) {
 		return &rewrite.Refusal{Reason: rewrite.Unservable, Detail: "the Docker daemon cannot reproduce the image: " + err.Error()}
 	}
 	if err != nil {

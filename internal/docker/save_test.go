@@ -5,6 +5,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -109,6 +110,24 @@ func TestBlobs_RefusesABlobThatTheDaemonOmits(t *testing.T) {
 	err := saveOf(t, engine).
 		Blobs(t.Context(), []digest.Digest{digest.FromString("another blob")}, discard)
 	wantRefusal(t, err, rewrite.Unservable)
+}
+
+func TestBlobs_RefusesLayersWhoseFilesHaveChanged(t *testing.T) {
+	t.Parallel()
+	for message, want := range map[string]rewrite.Reason{
+		"file integrity checksum failed for etc/passwd": rewrite.Unservable, // Docker 26 with overlay2
+		"could not verify layer data for: sha256:0123":  rewrite.Unservable,
+		"no space left on device":                       "",
+	} {
+		engine := dockertest.NewEngine(t)
+		layer := dockertest.Layer("app")
+		engine.Tag("x:1", dockertest.NewImage("a", layer))
+		engine.FailSaves(message)
+		err := saveOf(t, engine).Blobs(t.Context(), []digest.Digest{layer.Digest}, discard)
+		if got := rewrite.ReasonOf(err); err == nil || got != want || !strings.Contains(err.Error(), message) {
+			t.Errorf("Blobs = %v, want reason %q and the message %s", err, want, message)
+		}
+	}
 }
 
 // saveOf returns the last source of the daemon's image x:1.

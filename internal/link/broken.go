@@ -37,22 +37,26 @@ func readBroken(file string) (*broken, error) {
 	return b, nil
 }
 
-// any reports whether one of the layers is broken.
-func (b *broken) any(chains []digest.Digest) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return slices.ContainsFunc(chains, func(chain digest.Digest) bool { return slices.Contains(b.chains, chain) })
-}
-
-// add adds layers, and writes the file.
-func (b *broken) add(chains []digest.Digest) error {
+// among returns the layers that are broken.
+func (b *broken) among(chains []digest.Digest) (found []digest.Digest) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, chain := range chains {
-		if !slices.Contains(b.chains, chain) {
-			b.chains = append(b.chains, chain)
+		if slices.Contains(b.chains, chain) {
+			found = append(found, chain)
 		}
 	}
+	return found
+}
+
+// add adds a layer, and writes the file.
+func (b *broken) add(added digest.Digest) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if slices.Contains(b.chains, added) {
+		return nil
+	}
+	b.chains = append(b.chains, added)
 	var content strings.Builder
 	for _, chain := range b.chains {
 		fmt.Fprintln(&content, chain)
@@ -66,7 +70,8 @@ func (b *broken) add(chains []digest.Digest) error {
 	return nil
 }
 
-// Break makes sure that the layers with those diffIDs are never linked again. Unlink removes them from nodes.
+// Break makes sure that the last of the layers with those diffIDs is never linked again on top of the others. The others can still
+// be linked. Unlink removes the layer from nodes.
 func (l *Linker) Break(diffIDs []digest.Digest) error {
-	return l.broken.add(identity.ChainIDs(slices.Clone(diffIDs))) // ChainIDs overwrites its argument
+	return l.broken.add(identity.ChainID(diffIDs))
 }

@@ -97,7 +97,8 @@ func (n fakeSnapshots) List(r *snapshotsapi.ListSnapshotsRequest, s snapshotsapi
 	}
 	var found []*snapshotsapi.Info
 	for _, key := range n.keys(snapshotsapi.Kind_COMMITTED) {
-		found = append(found, &snapshotsapi.Info{Name: key, Kind: snapshotsapi.Kind_COMMITTED})
+		snapshot, _, _ := n.find(key)
+		found = append(found, &snapshotsapi.Info{Name: key, Parent: snapshot.parent, Kind: snapshotsapi.Kind_COMMITTED})
 	}
 	if len(found) == 0 {
 		return nil

@@ -24,7 +24,7 @@ func (l *Linker) Check(ctx context.Context, diffIDs []digest.Digest) linkapi.Sta
 		return state
 	}
 	chains := identity.ChainIDs(slices.Clone(diffIDs)) // ChainIDs overwrites its argument
-	if l.broken.any(chains) {
+	if len(l.broken.among(chains)) > 0 {
 		return linkapi.State{Unlinkable: linkapi.Broken, Detail: errBroken.Error()}
 	}
 	l.daemon.learn(ctx, chains)
@@ -69,7 +69,7 @@ func (l *Linker) Present(ctx context.Context, diffIDs []digest.Digest) ([]linkap
 	}
 	chains := identity.ChainIDs(slices.Clone(diffIDs)) // ChainIDs overwrites its argument
 	image := l.daemonState(ctx)
-	if image.Unlinkable == "" && l.broken.any(chains) {
+	if image.Unlinkable == "" && len(l.broken.among(chains)) > 0 {
 		image = linkapi.State{Unlinkable: linkapi.Broken, Detail: errBroken.Error()}
 	}
 	found := make([]linkapi.NodeLayers, 0, len(all))

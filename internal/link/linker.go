@@ -98,8 +98,8 @@ func (l *Linker) link(
 ) (linkapi.Result, error) {
 	chains := identity.ChainIDs(slices.Clone(diffIDs)) // ChainIDs overwrites its argument
 	result := linkapi.Result{Node: target.Name, Layers: len(chains)}
-	if l.broken.any(chains) {
-		_, err := target.unlink(ctx, chains) // the node may have linked them before the push, and may now pull them
+	if broken := l.broken.among(chains); len(broken) > 0 {
+		_, err := target.unlink(ctx, broken) // the node may have linked them before they were broken, and now pulls them
 		return result, errors.Join(errBroken, err)
 	}
 	var err error

@@ -216,7 +216,7 @@ func TestServer_RemovesBrokenLayersFromNodes(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newEnv(t))
 	node := s.addNode(t, 2)
-	diffIDs, _ := s.image(t, "a", "b")
+	diffIDs, chains := s.image(t, "a", "b")
 	if _, err := s.client.Link(t.Context(), node.address, diffIDs); err != nil {
 		t.Fatalf("Link: %v", err)
 	}
@@ -224,7 +224,7 @@ func TestServer_RemovesBrokenLayersFromNodes(t *testing.T) {
 		t.Fatalf("Break: %v", err)
 	}
 	s.server.background.Wait() // the response does not wait for the nodes
-	wantSnapshots(t, node)
+	wantSnapshots(t, node, chains[0])
 }
 
 func TestServer_ReportsNodes(t *testing.T) {

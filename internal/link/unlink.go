@@ -10,6 +10,7 @@ import (
 
 	contentapi "github.com/containerd/containerd/api/services/content/v1"
 	imagesapi "github.com/containerd/containerd/api/services/images/v1"
+	snapshotsapi "github.com/containerd/containerd/api/services/snapshots/v1"
 	"github.com/opencontainers/go-digest"
 	"github.com/opencontainers/image-spec/identity"
 	"google.golang.org/grpc/codes"
@@ -19,9 +20,9 @@ import (
 // topLayerLabel is the label of an image's config in the content store whose value is the chainID of the image's topmost layer.
 const topLayerLabel = "containerd.io/gc.ref.snapshot." + snapshotter
 
-// Unlink removes linked layers from all nodes, for example because they are broken. The next pull of an image with these layers
-// fetches them from the registry. A layer that a container or another image uses stays until a later pull of the image. Unlink
-// calls done after each node from which it removed a layer or could not.
+// Unlink removes a broken layer, the last of those with these diffIDs, from the nodes that have linked it. The next pull of an
+// image with the layer fetches it from the registry. A layer that a container uses stays until a later pull. Unlink calls done
+// after each node from which it removed layers or could not.
 func (l *Linker) Unlink(ctx context.Context, diffIDs []digest.Digest, done func(node string, removed int, err error)) {
 	all, err := l.nodes.list(ctx)
 	if err != nil {
@@ -29,50 +30,79 @@ func (l *Linker) Unlink(ctx context.Context, diffIDs []digest.Digest, done func(
 		return
 	}
 	for _, n := range all {
-		if removed, err := n.unlink(ctx, identity.ChainIDs(slices.Clone(diffIDs))); removed > 0 || err != nil {
+		if removed, err := n.unlink(ctx, []digest.Digest{identity.ChainID(diffIDs)}); removed > 0 || err != nil {
 			done(n.Name, removed, err)
 		}
 	}
 }
 
-// unlink removes the lowest linked layer, and the layers above it, because they cannot exist without it. It first removes the
-// images with these layers from containerd's list. Otherwise, the kubelet would not pull them again.
+// unlink removes those of the layers that were linked, and all layers above them, because these cannot exist without them. It first
+// removes the images with these layers from containerd's list. Otherwise, the kubelet would not pull them again.
 func (n *node) unlink(ctx context.Context, chains []digest.Digest) (removed int, err error) {
-	lowest, err := n.lowestLinked(ctx, chains)
-	if err != nil || lowest < 0 {
-		return 0, err
-	}
-	if err := n.containerd.removeImages(ctx, chains[lowest:]); err != nil {
-		return 0, err
-	}
-	for _, chain := range slices.Backward(chains[lowest:]) {
-		if err := n.containerd.remove(ctx, chain.String()); err != nil {
-			return removed, err // the layer has a child
-		}
-		removed++
-	}
-	return removed, nil
-}
-
-// lowestLinked returns the index of the lowest layer that was linked to the node, or -1 if there is none.
-func (n *node) lowestLinked(ctx context.Context, chains []digest.Digest) (int, error) {
-	for i, chain := range chains {
+	for _, chain := range chains {
 		found, err := n.containerd.committed(ctx, chain.String())
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return -1, err
+			return removed, err
 		}
-		if found.GetLabels()[linkedLabel] != "" {
-			return i, nil
+		if found.GetLabels()[linkedLabel] == "" {
+			continue // the node does not have it, or has pulled it
+		}
+		above, err := n.containerd.withAbove(ctx, chain.String())
+		if err == nil {
+			err = n.containerd.removeImages(ctx, above)
+		}
+		if err != nil {
+			return removed, err
+		}
+		for _, name := range slices.Backward(above) {
+			if failed := n.containerd.remove(ctx, name); failed != nil {
+				err = errors.Join(err, failed) // the layer has a child, such as the snapshot of a container
+			} else {
+				removed++
+			}
+		}
+		if err != nil {
+			return removed, err
 		}
 	}
-	return -1, nil
+	return removed, nil
+}
+
+// withAbove returns a committed snapshot and all committed snapshots above it, lower ones first.
+func (c *containerd) withAbove(ctx context.Context, name string) ([]string, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	list, err := c.snapshots.List(c.in(ctx), &snapshotsapi.ListSnapshotsRequest{
+		Snapshotter: snapshotter, Filters: []string{"kind==committed"},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listing snapshots: %w", err)
+	}
+	children := map[string][]string{}
+	for {
+		some, err := list.Recv()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return nil, fmt.Errorf("listing snapshots: %w", err)
+		}
+		for _, info := range some.GetInfo() {
+			children[info.GetParent()] = append(children[info.GetParent()], info.GetName())
+		}
+	}
+	found := []string{name}
+	for i := 0; i < len(found); i++ {
+		found = append(found, children[found[i]]...)
+	}
+	return found, nil
 }
 
 // removeImages removes all images whose topmost layer is one of these layers. Running containers are not affected.
-func (c *containerd) removeImages(ctx context.Context, tops []digest.Digest) error {
+func (c *containerd) removeImages(ctx context.Context, tops []string) error {
 	configs, err := c.configs(ctx, tops)
 	if err != nil || len(configs) == 0 {
 		return err
@@ -100,7 +130,7 @@ func (c *containerd) removeImages(ctx context.Context, tops []digest.Digest) err
 }
 
 // configs returns the digests of the configs of all images whose topmost layer is one of these layers.
-func (c *containerd) configs(ctx context.Context, tops []digest.Digest) (digests []string, err error) {
+func (c *containerd) configs(ctx context.Context, tops []string) (digests []string, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var filters []string

@@ -3,6 +3,7 @@ package push
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -42,6 +43,31 @@ type Result struct {
 // ErrMismatch is returned if the last source provided a blob that does not match its digest. A retry cannot succeed, because
 // that source has no other copy of the blob.
 var ErrMismatch = errors.New("content does not match its digest")
+
+// mismatch is the error for a blob of a source that does not match its digest. It wraps ErrMismatch.
+type mismatch struct {
+	digest digest.Digest
+	err    error
+}
+
+func (e *mismatch) Error() string { return fmt.Sprintf("blob %s: %v", e.digest, e.err) }
+func (e *mismatch) Unwrap() error { return e.err }
+
+// Mismatched returns the digests of the blobs that a source provided with other content. err is an error that a fallback was
+// called with.
+func Mismatched(err error) (digests []digest.Digest) {
+	switch e := err.(type) { //nolint:errorlint // it unwraps each error itself, because errors.As finds only the first
+	case *mismatch:
+		return []digest.Digest{e.digest}
+	case interface{ Unwrap() error }:
+		return Mismatched(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			digests = append(digests, Mismatched(one)...)
+		}
+	}
+	return digests
+}
 
 // Push uploads the image to the target, and returns when the image is present there. It tries the sources in order, each for
 // the blobs that are still missing. If the registry fails, Push retries for some seconds and uploads only the blobs that the

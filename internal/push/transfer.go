@@ -166,7 +166,11 @@ func (t *transfer) uploadFrom(ctx context.Context, source Source, missing []dige
 		if fault, ok := errors.AsType[*sourceError](err); ok && watched.Err() == nil {
 			mu.Lock()
 			defer mu.Unlock()
-			faults = append(faults, fmt.Errorf("blob %s: %w", d, fault.err))
+			if errors.Is(fault.err, ErrMismatch) {
+				faults = append(faults, &mismatch{d, fault.err})
+			} else {
+				faults = append(faults, fmt.Errorf("blob %s: %w", d, fault.err))
+			}
 			return nil
 		}
 		if err != nil {

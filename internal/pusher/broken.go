@@ -45,10 +45,14 @@ func (s *Service) BrokenPromises(context.Context) ([]BrokenPromise, error) {
 	return slices.Clone(s.broken), nil
 }
 
-// noteBroken records a broken promise.
+// noteBroken records a broken promise. It records changed layers only once, although every attempt to push the image finds them.
 func (s *Service) noteBroken(p promise.Promise, reason, detail string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	known := func(b BrokenPromise) bool { return b.Digest == p.Digest() && b.Reason == reason }
+	if reason == reasonChanged && slices.ContainsFunc(s.broken, known) {
+		return
+	}
 	s.broken = append(s.broken, BrokenPromise{Image: p.Name, Digest: p.Digest(), Reason: reason, Detail: detail, At: time.Now().UTC()})
 	s.expireBroken()
 }

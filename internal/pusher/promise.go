@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/opencontainers/go-digest"
@@ -40,7 +41,7 @@ type Linker interface {
 	Nodes(ctx context.Context) ([]linkapi.Node, error)
 	// Present reports how many of the layers with those diffIDs each node has.
 	Present(ctx context.Context, diffIDs []digest.Digest) ([]linkapi.NodeLayers, error)
-	// Break makes sure that those layers are never linked again.
+	// Break makes sure that the last of those layers is never linked again on top of the others.
 	Break(ctx context.Context, diffIDs []digest.Digest) error
 }
 
@@ -268,14 +269,30 @@ func (s *Service) withdraw(ctx context.Context, p promise.Promise, cause error) 
 	}
 }
 
-// breakLayers tells the linker never to link the image again, because a layer's content did not match its digest.
+// breakLayers tells the linker never to link the layers again whose content did not match their digests.
 func (s *Service) breakLayers(ctx context.Context, image docker.Image, cause error) {
-	s.log.LogAttrs(ctx, slog.LevelWarn, "layers do not match their digests, the image is not linked again",
+	s.log.LogAttrs(ctx, slog.LevelWarn, "layers do not match their digests, they are not linked again",
 		slog.String("imageID", image.ID.String()), slog.String("error", cause.Error()))
 	for _, p := range s.promisesOf(image.ID) {
 		s.noteBroken(p, reasonChanged, "files below Docker's data directory have changed, and containers may see the changes: "+cause.Error())
 	}
-	if err := s.linker.Break(ctx, image.Layers); err != nil {
-		s.log.LogAttrs(ctx, slog.LevelWarn, "broken layers not reported to the linker", slog.String("error", err.Error()))
+	for _, layers := range brokenLayers(image.Layers, push.Mismatched(cause)) {
+		if err := s.linker.Break(ctx, layers); err != nil {
+			s.log.LogAttrs(ctx, slog.LevelWarn, "broken layers not reported to the linker", slog.String("error", err.Error()))
+		}
 	}
+}
+
+// brokenLayers returns each broken layer of an image with the layers below it. If the blobs are compressed, it is unknown which
+// layers they contain, and the lowest layer is returned, which breaks the whole image.
+func brokenLayers(diffIDs, blobs []digest.Digest) (broken [][]digest.Digest) {
+	for i, diffID := range diffIDs {
+		if slices.Contains(blobs, diffID) {
+			broken = append(broken, diffIDs[:i+1])
+		}
+	}
+	if len(broken) == 0 && len(diffIDs) > 0 {
+		return [][]digest.Digest{diffIDs[:1]}
+	}
+	return broken
 }

@@ -2,6 +2,7 @@ package dockertest
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -23,6 +24,7 @@ type Engine struct {
 	images map[string]Image
 	saves  int
 	limit  int64
+	fails  string
 	api    string
 	old    bool
 	driver string
@@ -56,6 +58,13 @@ func (e *Engine) Truncate(bytes int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.limit = bytes
+}
+
+// FailSaves makes the daemon answer every request for a saved image with an error.
+func (e *Engine) FailSaves(message string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.fails = message
 }
 
 // SetDriver sets the graph driver that the daemon reports. The default is vfs, for which save is the only source. The files of
@@ -189,11 +198,15 @@ func (e *Engine) save(w http.ResponseWriter, name string) {
 	}
 	e.mu.Lock()
 	e.saves++
-	limit, layout := e.limit, save
+	limit, layout, fails := e.limit, save, e.fails
 	if e.old {
 		layout = saveAsBefore25
 	}
 	e.mu.Unlock()
+	if fails != "" {
+		http.Error(w, fmt.Sprintf(`{"message":%q}`, fails), http.StatusInternalServerError)
+		return
+	}
 	var stream io.Writer = w
 	if limit > 0 {
 		stream = &limited{w, limit}

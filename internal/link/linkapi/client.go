@@ -119,7 +119,8 @@ func (c *Client) Prelink(ctx context.Context, diffIDs []digest.Digest) error {
 	return nil
 }
 
-// Break tells the linker never to link the layers with those diffIDs again, because the content of one does not match its digest.
+// Break tells the linker never to link the last of the layers with those diffIDs again on top of the others, because its content
+// does not match its digest.
 func (c *Client) Break(ctx context.Context, diffIDs []digest.Digest) error {
 	if err := c.tell(ctx, BreakPath, diffIDs); err != nil {
 		return fmt.Errorf("reporting broken layers to the linker: %w", err)

@@ -204,6 +204,23 @@ func TestPromise_IsKeptAfterTemporaryErrors(t *testing.T) {
 	e.wantBroken(t, d)
 }
 
+// changeFiles changes the files of the layers of the image from build, from the given layer on.
+func (e promising) changeFiles(t *testing.T, lowest int) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(e.root, "overlay2/*/diff/file"))
+	if err != nil || len(files) != 2 {
+		t.Fatalf("files = %v (error %v), want 2", files, err)
+	}
+	for _, file := range files {
+		if content, err := os.ReadFile(file); err != nil || lowest == 1 && string(content) == "base" {
+			continue
+		}
+		if err := os.WriteFile(file, []byte("BASE?"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestPromise_OfOtherContentBreaksLayersOnce(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -222,18 +239,7 @@ func TestPromise_OfOtherContentBreaksLayersOnce(t *testing.T) {
 			image := e.build(t, "first")
 			letGo := e.occupy(t, 1)
 			d := e.mustPromise(t)
-			files, err := filepath.Glob(filepath.Join(e.root, "overlay2/*/diff/file"))
-			if err != nil || len(files) != 2 {
-				t.Fatalf("files = %v (error %v), want 2", files, err)
-			}
-			for _, file := range files {
-				if content, err := os.ReadFile(file); err != nil || test.lowest == 1 && string(content) == "base" {
-					continue
-				}
-				if err := os.WriteFile(file, []byte("BASE?"), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
+			e.changeFiles(t, test.lowest)
 			if test.corrupt {
 				for i := range image.Layers {
 					image.Layers[i].Open = dockertest.Noise(image.Layers[i].Size, 9).Open

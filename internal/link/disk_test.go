@@ -1,10 +1,12 @@
 package link
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -46,7 +48,12 @@ func mount(t *testing.T, kind, image string) disk {
 		t.Skipf("SKIP: mounting %s is refused: %v: %s", kind, err, output)
 	}
 	t.Cleanup(func() {
-		if err := unix.Unmount(directory, 0); err != nil {
+		err := unix.Unmount(directory, 0)
+		// Until it runs its program, a process that a parallel test starts has all open files of this process.
+		for end := time.Now().Add(10 * time.Second); errors.Is(err, unix.EBUSY) && time.Now().Before(end); err = unix.Unmount(directory, 0) {
+			time.Sleep(time.Millisecond)
+		}
+		if err != nil {
 			t.Errorf("unmounting %s: %v", directory, err)
 		}
 	})

@@ -75,7 +75,7 @@ func (d *linkDelivery) rebuilt(t *testing.T) {
 func (d *linkDelivery) layers(build int) (layers [][]testimage.File, content map[string]string) {
 	content = map[string]string{}
 	for layer := range faultLayers {
-		var files []testimage.File
+		files := folders(layer)
 		add := func(path, text string) {
 			files, content[path] = append(files, testimage.Regular(path, text)), text
 		}
@@ -93,6 +93,22 @@ func (d *linkDelivery) layers(build int) (layers [][]testimage.File, content map
 		layers = append(layers, files)
 	}
 	return layers, content
+}
+
+// folders returns the directories of a layer. If a layer did not list its directories, the node would pull it.
+func folders(layer int) []testimage.File {
+	paths := []string{"data", fmt.Sprintf("data/%d", layer), "etc", "etc/app"}
+	if layer > 0 {
+		paths = append(paths, fmt.Sprintf("data/%d", layer-1), fmt.Sprintf("data/%d/0", layer-1))
+	}
+	for i := range filesPerLayer / filesPerFolder {
+		paths = append(paths, fmt.Sprintf("data/%d/%d", layer, i))
+	}
+	var files []testimage.File
+	for _, path := range paths {
+		files = append(files, testimage.Directory(path))
+	}
+	return files
 }
 
 // load loads the image that has the tag into Docker.

@@ -167,7 +167,8 @@ func containerFiles(ctx context.Context, pod *corev1.Pod) (map[string]string, er
 	return found, nil
 }
 
-// wantNoRemnants ends the linker's leases and makes the nodes collect garbage. It fails the test unless the nodes then have none of
+// wantNoRemnants ends the leases of the linker and of pulls, and makes the nodes collect garbage. If containerd is killed during a
+// pull, it keeps the lease of the pull, and so the layers, for 24 hours. wantNoRemnants fails the test unless the nodes then have none of
 // the layers, no incomplete snapshot, and no directory of a snapshot that containerd does not know, and no test file is left.
 func wantNoRemnants(t *testing.T, chains []string) {
 	t.Helper()
@@ -185,7 +186,7 @@ func remnants(ctx context.Context, node string, chains []string) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute) // so that the last attempt has a result
 	defer cancel()
 	const script = `set -e
-		for lease in $(ctr -n k8s.io leases ls -q | grep ^kind-local-registry-); do ctr -n k8s.io leases rm --sync "$lease"; done
+		for lease in $(ctr -n k8s.io leases ls -q | grep -E '^(kind-local-registry|[0-9]+)-'); do ctr -n k8s.io leases rm --sync "$lease"; done
 		` + collectGarbage + `
 		ctr -n k8s.io snapshots ls | tail -n +2 | cut -d' ' -f1
 		echo directories
@@ -201,7 +202,10 @@ func remnants(ctx context.Context, node string, chains []string) string {
 	})
 	strange := slices.DeleteFunc(slices.Clone(present), func(name string) bool { return strings.Trim(name, "0123456789") == "" })
 	if len(left) > 0 || len(strange) > 0 || len(present) != len(snapshots) {
-		return fmt.Sprintf("snapshots %q, unexpected files %q, %d directories of %d snapshots", left, strange, len(present), len(snapshots))
+		holders, _ := exec.CommandContext(ctx, "docker", "exec", node, "sh", "-c",
+			"ctr -n k8s.io leases ls; ctr -n k8s.io images ls -q; crictl ps -a").CombinedOutput() // only for the message
+		return fmt.Sprintf("snapshots %q, unexpected files %q, %d directories of %d snapshots; leases, images and containers:\n%s",
+			left, strange, len(present), len(snapshots), holders)
 	}
 	return ""
 }

@@ -74,6 +74,7 @@ func linkFaults(t *testing.T) []linkFault {
 func TestLink_FaultsLoseNoPodAndLeaveNothing(t *testing.T) {
 	needLinker(t)
 	t.Cleanup(func() { removeFaultImages(t) })
+	begin := time.Now()
 	random, faults, rounds := newRandom(t), linkFaults(t), count(9, 180)
 	var chains []string
 	var longest time.Duration
@@ -96,6 +97,9 @@ func TestLink_FaultsLoseNoPodAndLeaveNothing(t *testing.T) {
 	t.Logf("%d faults, %d of them before the pod ran; all pods ran at most %.1f s later", rounds, cut, longest.Seconds())
 	if cut == 0 {
 		t.Error("no fault came before its pod ran, want at least one")
+	}
+	if linked := strings.Count(linkerLog(t, begin), `"msg":"layers linked"`); linked < rounds/2 {
+		t.Errorf("layers were linked %d times, want it for at least half of the %d images", linked, rounds)
 	}
 	wantNoRemnants(t, chains)
 }

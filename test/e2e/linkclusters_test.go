@@ -155,6 +155,7 @@ func addNode(t *testing.T) string {
 	})
 	join := docker(t, "exec", controlPlane, "kubeadm", "token", "create", "--print-join-command")
 	docker(t, append([]string{"exec", name}, append(strings.Fields(join), "--ignore-preflight-errors", "all")...)...)
+	kubectl(t, "wait", "node", name, "--for", "create", "--timeout", "2m") // the kubelet registers it after kubeadm join has returned
 	kubectl(t, "wait", "node", name, "--for", "condition=Ready", "--timeout", "2m")
 	t.Logf("node %s Ready after %s", name, time.Since(start).Round(time.Second))
 	return name

@@ -71,7 +71,7 @@ func buildSetup(t *testing.T, version string) string {
 	t.Helper()
 	out := t.TempDir()
 	command(t, "env", "VERSION="+version, "OUT="+out, "../../hack/build.sh")
-	for _, image := range []string{config.WebhookImage, config.RegistryImage} {
+	for _, image := range []string{config.WebhookImage, config.RegistryImage, config.LinkerImage} {
 		t.Cleanup(func() { removeImage(t, image+":"+version) })
 	}
 	return filepath.Join(out, "setup")

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -134,9 +135,15 @@ func (d *linkDelivery) rebuild(t *testing.T) {
 // removeFromNodes removes all images of the delivery from the nodes.
 func (d *linkDelivery) removeFromNodes(t *testing.T) {
 	t.Helper()
-	script := "for image in $(ctr -n k8s.io images ls -q | grep '/" + strings.TrimSuffix(d.image, ":local") + `[:@]'); do crictl rmi "$image"; done`
+	script := "all=$(ctr -n k8s.io images ls -q) && " +
+		"for image in $(echo \"$all\" | grep '/" + strings.TrimSuffix(d.image, ":local") + `[:@]'); do crictl --timeout 30s rmi "$image" || exit; done`
 	for _, node := range []string{worker, controlPlane} {
-		if out, err := backgroundCommand("docker", "exec", node, "sh", "-c", script); err != nil {
+		var out string
+		err := errors.New("not tried")
+		for begin := time.Now(); err != nil && time.Since(begin) < recoveryTimeout; { // containerd may still be starting
+			out, err = backgroundCommand("docker", "exec", node, "sh", "-c", script)
+		}
+		if err != nil {
 			t.Logf("removing %s from %s: %v\n%s", d.image, node, err, out) // wantNoRemnants finds what is left
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -44,9 +43,6 @@ type Daemon struct {
 	process *exec.Cmd
 	bridge  string
 }
-
-// number is the number of the most recently created network.
-var number atomic.Int32 //nolint:gochecknoglobals // networks belong to the machine
 
 // Program returns the path of the dockerd program that Start runs.
 func Program() (string, error) { return exec.LookPath(cmp.Or(os.Getenv("DOCKERD"), "dockerd")) }
@@ -100,18 +96,24 @@ func (d *Daemon) Restart() error {
 }
 
 // addBridge creates a network bridge for the daemon. The option --bridge=none is no alternative, because it would remove docker0,
-// which the host's daemon uses.
+// which the host's daemon uses. The tests of several packages may run at the same time, so addBridge takes the first free name.
 func (d *Daemon) addBridge() error {
-	n := number.Add(1)
-	bridge := fmt.Sprintf("klr-test%d", n)
-	if out, err := exec.Command("ip", "link", "add", "name", bridge, "type", "bridge").CombinedOutput(); err != nil {
-		return fmt.Errorf("creating bridge %s: %w: %s", bridge, err, out)
+	for n := 1; n < 255; n++ {
+		bridge := fmt.Sprintf("klr-test%d", n)
+		out, err := exec.Command("ip", "link", "add", "name", bridge, "type", "bridge").CombinedOutput()
+		if strings.Contains(string(out), "File exists") {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("creating bridge %s: %w: %s", bridge, err, out)
+		}
+		d.bridge = bridge
+		if out, err := exec.Command("ip", "address", "add", fmt.Sprintf("10.213.%d.1/24", n), "dev", bridge).CombinedOutput(); err != nil {
+			return fmt.Errorf("adding an address to bridge %s: %w: %s", bridge, err, out)
+		}
+		return nil
 	}
-	d.bridge = bridge
-	if out, err := exec.Command("ip", "address", "add", fmt.Sprintf("10.213.%d.1/24", n), "dev", bridge).CombinedOutput(); err != nil {
-		return fmt.Errorf("adding an address to bridge %s: %w: %s", bridge, err, out)
-	}
-	return nil
+	return errors.New("creating a bridge: the names klr-test1 to klr-test254 are all in use; remove them with ip link delete")
 }
 
 // configure writes the daemon's configuration.

@@ -120,7 +120,8 @@ func TestPush_PushesCompleteImagesWhileTheTagMoves(t *testing.T) {
 		moving.Go(func() { retag(ctx, d) })
 		defer moving.Wait()
 		defer cancel()
-		for i := range 200 {
+		pushed := map[string]bool{}
+		for i := 0; i < 200 || len(pushed) < len(images) && i < 20_000; i++ {
 			result, err := s.Push(t.Context(), "race/moving:1", nil)
 			if err != nil {
 				if rewrite.ReasonOf(err) != rewrite.NotOnHost {
@@ -131,6 +132,7 @@ func TestPush_PushesCompleteImagesWhileTheTagMoves(t *testing.T) {
 			if images[result.Digest.String()] == "" {
 				t.Errorf("race %d: pushed %s, want one of %v", i, result.Digest, images)
 			}
+			pushed[result.Digest.String()] = true
 			s.wantComplete(t, "race/moving", "1")
 		}
 		for digest := range images {

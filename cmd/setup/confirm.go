@@ -17,18 +17,32 @@ func confirm(ctx context.Context, in io.Reader, w io.Writer, question string) er
 	if _, err := fmt.Fprintf(w, "%s [y/N] ", question); err != nil {
 		return err
 	}
-	answer := make(chan string, 1)
-	go func() { // a read cannot be cancelled; the goroutine ends with the process
-		line, _ := bufio.NewReader(in).ReadString('\n') // on an error, line is empty or incomplete
-		answer <- line
+	line, err := readLine(ctx, bufio.NewReader(in))
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if line = strings.ToLower(line); line != "y" && line != "yes" {
+		return errNotConfirmed
+	}
+	return nil
+}
+
+// readLine returns the next line of in without the white space around it. The error is io.EOF if the line has no end. When ctx
+// ends, readLine returns ctx's error; the goroutine that reads in then ends only with the process.
+func readLine(ctx context.Context, in *bufio.Reader) (string, error) {
+	type result struct {
+		line string
+		err  error
+	}
+	read := make(chan result, 1)
+	go func() { // a read cannot be cancelled
+		line, err := in.ReadString('\n')
+		read <- result{strings.TrimSpace(line), err}
 	}()
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
-	case line := <-answer:
-		if line = strings.ToLower(strings.TrimSpace(line)); line != "y" && line != "yes" {
-			return errNotConfirmed
-		}
-		return nil
+		return "", ctx.Err()
+	case r := <-read:
+		return r.line, r.err
 	}
 }

@@ -32,7 +32,10 @@ func newDownCommand() *cobra.Command {
 
 If up created the cluster, down deletes it. If up adopted the cluster, down keeps it and removes only our components from it. The
 registry and its images are kept for the next up. --registry removes them too: on a terminal, down first asks for
-confirmation; elsewhere, it requires --yes.`,
+confirmation; elsewhere, it requires --yes.
+
+If neither --cluster nor KIND_CLUSTER_NAME names a cluster, down takes the only one that exists, or else the only one that uses the
+registry. If several use it, down fails and lists them.`,
 		Example: `  setup down
   setup down --cluster dev
   setup down --registry      # also the registry and its images
@@ -40,6 +43,7 @@ confirmation; elsewhere, it requires --yes.`,
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			options.output.to(command.ErrOrStderr())
+			options.Select = &host.Selection{PreferUser: true} // never asks, because a wrong answer deletes a cluster
 			return options.run(command.Context(), command.InOrStdin(), command.OutOrStdout())
 		},
 	}

@@ -12,7 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"kind-local-registry/config"
 	"kind-local-registry/internal/host"
 	"kind-local-registry/internal/podmanifest"
 )
@@ -24,6 +23,7 @@ type explainOptions struct {
 	apply   bool
 	rules   string
 	cluster string
+	choice  *host.Selection
 }
 
 func newExplainCommand() *cobra.Command {
@@ -54,6 +54,7 @@ installed webhook could remove it. Push the images with setup push before you ap
 			if err := options.check(images); err != nil {
 				return err
 			}
+			options.choice = selection(command, true)
 			return options.run(command.Context(), images, command.InOrStdin(), command.OutOrStdout())
 		},
 	}
@@ -62,7 +63,7 @@ installed webhook could remove it. Push the images with setup push before you ap
 	flags.StringVarP(&options.format, "output", "o", "", "output format: json or yaml (default a table)")
 	flags.BoolVar(&options.apply, "apply", false, "with -o yaml, print the manifests with the rewritten images")
 	flags.StringVar(&options.rules, "rules", "", "file that contains the rules to try (default the rules in force)")
-	flags.StringVar(&options.cluster, "cluster", "", "kind cluster to read namespace labels from (default \""+config.Cluster+"\")")
+	flags.StringVar(&options.cluster, "cluster", "", "kind cluster to read namespace labels from (default $KIND_CLUSTER_NAME, or the cluster that uses the registry)")
 	return command
 }
 
@@ -111,7 +112,7 @@ func (o *explainOptions) run(ctx context.Context, images []string, stdin io.Read
 		return faults
 	}
 	given.labels = podmanifest.NamespaceLabels(wanted.documents)
-	system, err := host.Open(ctx, host.Options{Cluster: o.cluster})
+	system, err := host.Open(ctx, host.Options{Cluster: o.cluster, Select: o.choice})
 	if err == nil {
 		err = o.explain(ctx, hostExplainer{system}, wanted, given, stdout)
 	}

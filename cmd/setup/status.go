@@ -25,6 +25,7 @@ func newStatusCommand() *cobra.Command {
 			if format != "" && format != "json" {
 				return fmt.Errorf("--output %q is unknown: use json, or leave --output out for a table", format)
 			}
+			options.Select = selection(command, true)
 			system, err := host.Open(command.Context(), options)
 			if err != nil {
 				return err

@@ -21,7 +21,10 @@ func newUpCommand() *cobra.Command {
 		Short: "Create or repair the registry, cluster, pusher and webhook",
 		Long: `Create or repair the registry, cluster, pusher and webhook.
 
-If the kind cluster exists, up adopts it; otherwise, up creates it. You can repeat up at any time: it changes only what fails a check.`,
+If the kind cluster exists, up adopts it; otherwise, up creates it. You can repeat up at any time: it changes only what fails a check.
+
+If neither --cluster, KIND_CLUSTER_NAME nor the kind configuration names a cluster, up adopts the only cluster that exists. If there
+are several, up asks which one to adopt, or fails without a terminal. If there is none, up creates "` + config.Cluster + `".`,
 		Example: `  setup up
   setup up --cluster dev --config kind.yaml
   setup up --node-image kindest/node:v1.35.0
@@ -32,13 +35,14 @@ If the kind cluster exists, up adopts it; otherwise, up creates it. You can repe
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
 			output.to(command.ErrOrStderr())
+			options.Select = selection(command, false)
 			return up(command.Context(), options, &output, command.OutOrStdout())
 		},
 	}
 	addClusterFlags(command, &options)
 	addOutputFlags(command, &output)
 	flags := command.Flags()
-	flags.Lookup("cluster").Usage = "name of the kind cluster (default \"" + config.Cluster + "\", or the one in --config)"
+	flags.Lookup("cluster").Usage = "name of the kind cluster (default $KIND_CLUSTER_NAME, the name in --config, or the only cluster)"
 	flags.Lookup("kubeconfig").Usage = "kubeconfig file to update (default $KUBECONFIG or ~/.kube/config)"
 	flags.StringVar(&options.ConfigFile, "config", "", "kind configuration for a new cluster")
 	flags.StringVar(&options.NodeImage, "node-image", "", "node image for a new cluster (default kind's)")

@@ -12,8 +12,11 @@ import (
 
 // Options are the user's choices.
 type Options struct {
-	// Cluster is the kind cluster's name. "" means the name in ConfigFile, or config.Cluster if there is none.
+	// Cluster is the kind cluster's name. "" means the name in KIND_CLUSTER_NAME or else in ConfigFile. If neither has one, Select
+	// decides.
 	Cluster string
+	// Select describes how to select a cluster if the user names none. nil means that the command needs no cluster.
+	Select *Selection
 	// ConfigFile is a kind configuration for a new cluster. "" means kind's default.
 	ConfigFile string
 	// NodeImage is the node image for a new cluster. "" means kind's default.
@@ -37,6 +40,9 @@ type Options struct {
 	// Ungate is called when the chart is uninstalled. It is required only for StepsDown.
 	Ungate chart.Ungate
 }
+
+// Selection describes how to select one of the existing clusters.
+type Selection = cluster.Selection
 
 // Validate reports every invalid option and combination of options. It reads no files.
 func (o Options) Validate() error {

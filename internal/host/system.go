@@ -78,14 +78,35 @@ func connect(ctx context.Context, options Options) (*connection, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &connection{options, chosen, docker, in}, nil
+	connected := &connection{options, chosen, docker, in}
+	if options.Select == nil {
+		return connected, nil
+	}
+	if err := in.Select(ctx, *options.Select, connected.registryHost); err != nil { // before locking, because the user may be asked
+		return nil, err
+	}
+	return connected, nil
+}
+
+// registry opens the registry.
+func (c *connection) registry(ctx context.Context) (*service.Registry, error) {
+	return service.OpenRegistry(ctx, c.engine, service.RegistryOptions{
+		Image: c.options.RegistryImage, Port: c.options.RegistryPort,
+	}, c.cluster.Others)
+}
+
+// registryHost returns the registry's host in image references.
+func (c *connection) registryHost(ctx context.Context) (string, error) {
+	registry, err := c.registry(ctx)
+	if err != nil {
+		return "", err
+	}
+	return registry.Host(), nil
 }
 
 // open opens the registry and the pusher. If the options leave a setting open, it takes the setting from the existing containers.
 func (c *connection) open(ctx context.Context) (*System, error) {
-	registry, err := service.OpenRegistry(ctx, c.engine, service.RegistryOptions{
-		Image: c.options.RegistryImage, Port: c.options.RegistryPort,
-	}, c.cluster.Others)
+	registry, err := c.registry(ctx)
 	if err != nil {
 		return nil, err
 	}

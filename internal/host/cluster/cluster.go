@@ -27,7 +27,8 @@ const labelsTimeout = time.Second
 
 // Options describe the cluster.
 type Options struct {
-	// Name is the cluster's name. "" means the name in the kind configuration, or config.Cluster if there is none.
+	// Name is the cluster's name. "" means the name in KIND_CLUSTER_NAME or else in the kind configuration, or config.Cluster if
+	// neither has one.
 	Name string
 	// ConfigFile is a kind configuration for a new cluster. "" means kind's default.
 	ConfigFile string
@@ -42,6 +43,7 @@ type Options struct {
 // Cluster is a kind cluster that may not exist yet.
 type Cluster struct {
 	options    Options
+	named      bool // false if the name is only the default; see Select
 	kindConfig *v1alpha4.Cluster
 	engine     *engine.Engine
 	access     *rest.Config // to the API server; nil before the first RESTConfig
@@ -53,13 +55,12 @@ func New(docker *engine.Engine, options Options) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if options.Name == "" {
-		options.Name = kindConfig.Name
-	}
-	if options.Name == "" {
+	options.Name = nameOf(options.Name, kindConfig.Name)
+	named := options.Name != ""
+	if !named {
 		options.Name = config.Cluster
 	}
-	return &Cluster{options: options, kindConfig: kindConfig, engine: docker}, nil
+	return &Cluster{options: options, named: named, kindConfig: kindConfig, engine: docker}, nil
 }
 
 // Name returns the cluster's name.

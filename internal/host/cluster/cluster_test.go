@@ -18,12 +18,19 @@ import (
 	"kind-local-registry/internal/host/node"
 )
 
-func TestNew_NamesTheCluster(t *testing.T) {
-	t.Parallel()
+// writeKindConfig writes a kind configuration to a file and returns the file's path.
+func writeKindConfig(t *testing.T, document string) string {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "kind.yaml")
-	if err := os.WriteFile(file, []byte("name: configured\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(document), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return file
+}
+
+func TestNew_NamesTheCluster(t *testing.T) {
+	t.Setenv(nameVariable, "")
+	file := writeKindConfig(t, "name: configured\n")
 	for _, test := range []struct {
 		options Options
 		want    string
@@ -41,10 +48,7 @@ func TestNew_NamesTheCluster(t *testing.T) {
 
 func TestNew_RejectsConfigurationWithRemedy(t *testing.T) {
 	t.Parallel()
-	file := filepath.Join(t.TempDir(), "kind.yaml")
-	if err := os.WriteFile(file, []byte("ndoes: []\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	file := writeKindConfig(t, "ndoes: []\n")
 	for path, want := range map[string]string{file: "see https://kind.sigs.k8s.io", file + ".none": "name a readable file with --config"} {
 		if _, err := New(&engine.Engine{}, Options{ConfigFile: path}); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), want) {
 			t.Errorf("New with %s = %v, want %q", path, err, want)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/kind/pkg/cluster/nodes"
@@ -43,24 +44,35 @@ func (c *Cluster) Others(ctx context.Context, registryHost string) ([]string, er
 	if err != nil {
 		return nil, fmt.Errorf("listing kind clusters: %w", err)
 	}
-	var others []string
-	for _, name := range all {
-		if name == c.Name() {
-			continue
-		}
-		members, err := c.members(name)
+	return c.users(ctx, slices.DeleteFunc(all, func(name string) bool { return name == c.Name() }), registryHost)
+}
+
+// users returns the clusters among names whose nodes pull from the registry.
+func (c *Cluster) users(ctx context.Context, names []string, registryHost string) ([]string, error) {
+	var users []string
+	for _, name := range names {
+		uses, err := c.uses(ctx, name, registryHost)
 		if err != nil {
 			return nil, err
 		}
-		pulls, err := anyPulls(ctx, c.engine, members, registryHost)
-		if err != nil {
-			return nil, fmt.Errorf("checking whether kind cluster %s uses %s: %w", name, config.RegistryContainer, err)
-		}
-		if pulls {
-			others = append(others, name)
+		if uses {
+			users = append(users, name)
 		}
 	}
-	return others, nil
+	return users, nil
+}
+
+// uses reports whether any node of a kind cluster pulls from the registry.
+func (c *Cluster) uses(ctx context.Context, name, registryHost string) (bool, error) {
+	members, err := c.members(name)
+	if err != nil {
+		return false, err
+	}
+	pulls, err := anyPulls(ctx, c.engine, members, registryHost)
+	if err != nil {
+		return false, fmt.Errorf("checking whether kind cluster %s uses %s: %w", name, config.RegistryContainer, err)
+	}
+	return pulls, nil
 }
 
 // anyPulls reports whether any of the nodes pulls from the registry. It copies each node's hosts.toml, which also works if the

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/kind/pkg/cluster"
 	"sigs.k8s.io/kind/pkg/exec"
 
@@ -129,12 +130,40 @@ func (c *Cluster) create(ctx context.Context, progress step.Progress) error {
 	}
 	err = c.provider(progress).Create(c.Name(), options...)
 	if err == nil {
-		return nil
+		return c.mark(context.WithoutCancel(ctx)) // even if setup is interrupted, because kind has created the cluster
 	}
 	if createdNetwork { // kind removes only its own nodes
 		err = errors.Join(err, c.engine.Network.Delete(context.WithoutCancel(ctx)))
 	}
 	return createError(c.Name(), err)
+}
+
+// mark labels every node, so that setup recognises the cluster as its own. The kind configuration has the label too, but a kubeadm
+// patch that sets node-labels replaces it.
+func (c *Cluster) mark(ctx context.Context) error {
+	kube, err := c.Kube()
+	if err != nil {
+		return err
+	}
+	patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:"true"}}}`, config.CreatedLabel)
+	err = step.Poll(ctx, answerTimeout, func(ctx context.Context) error {
+		list, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: "!" + config.CreatedLabel})
+		if err != nil {
+			return err
+		}
+		for i := range list.Items {
+			_, err := kube.CoreV1().Nodes().Patch(ctx, list.Items[i].Name, types.MergePatchType, patch, metav1.PatchOptions{})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return step.Remedy(fmt.Errorf("labelling the nodes of kind cluster %s: %w", c.Name(), err),
+			"setup down would keep this cluster: delete it with kind delete cluster --name "+c.Name())
+	}
+	return nil
 }
 
 // createError wraps kind's error from creating the cluster and adds a remedy.

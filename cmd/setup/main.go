@@ -49,6 +49,8 @@ func newCommand() *cobra.Command {
   setup down                # remove everything; the registry keeps its images`,
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newUpCommand(), newPushCommand(), newExplainCommand(), newStatusCommand(), newDownCommand())
+	root.AddCommand(
+		newUpCommand(), newPushCommand(), newExplainCommand(), newStatusCommand(), newDownCommand(), newKindConfigCommand(),
+	)
 	return root
 }

@@ -8,6 +8,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/host/kindconfig"
 	"kind-local-registry/internal/host/step"
 )
 
@@ -42,6 +43,9 @@ func parseKindConfig(document []byte, cgroupV1 bool) (*v1alpha4.Cluster, error) 
 	}
 	if kind := cluster.Kind; kind != "" && kind != "Cluster" {
 		return nil, fmt.Errorf("parsing kind configuration: kind %q, want Cluster", kind)
+	}
+	if err := kindconfig.CheckContainerd(cluster); err != nil { // before a cluster exists that no node can pull in
+		return nil, err
 	}
 	if len(cluster.Nodes) == 0 {
 		cluster.Nodes = []v1alpha4.Node{{Role: v1alpha4.ControlPlaneRole}}

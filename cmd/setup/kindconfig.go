@@ -41,7 +41,8 @@ setup up works without this command: it configures the nodes of any cluster. Wit
 		},
 	}
 	flags := command.Flags()
-	flags.StringVarP(&options.file, "filename", "f", "", "`FILE` that contains the kind configuration, or - for stdin (default kind's default configuration)")
+	flags.StringVarP(&options.file, "filename", "f", "",
+		"`FILE` that contains the kind configuration, or - for stdin (default kind's default configuration)")
 	flags.BoolVarP(&options.write, "write", "w", false, "write the result to FILE instead of stdout")
 	return command
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,12 +14,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/host/kindcli"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	err := run(ctx, arguments(os.Args), os.Stdout, os.Stderr)
 	stop()
+	if kind, failed := errors.AsType[*kindcli.ExitError](err); failed {
+		os.Exit(kind.Code) // kind has printed its error
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "setup:", err)
 		os.Exit(1)
@@ -50,7 +55,7 @@ func newCommand() *cobra.Command {
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		newUpCommand(), newPushCommand(), newExplainCommand(), newStatusCommand(), newDownCommand(), newKindConfigCommand(),
+		newUpCommand(), newPushCommand(), newExplainCommand(), newStatusCommand(), newDownCommand(), newKindConfigCommand(), newKindCommand(),
 	)
 	return root
 }

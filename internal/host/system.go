@@ -9,7 +9,6 @@ import (
 	"kind-local-registry/internal/host/cluster"
 	"kind-local-registry/internal/host/engine"
 	"kind-local-registry/internal/host/images"
-	"kind-local-registry/internal/host/node"
 	"kind-local-registry/internal/host/service"
 	"kind-local-registry/internal/host/step"
 	"kind-local-registry/internal/pusher"
@@ -173,9 +172,8 @@ func (s *System) Preflight(ctx context.Context) error {
 
 // Steps returns all steps, in the order that setup up applies them.
 func (s *System) Steps() []step.Step {
-	nodes := node.Nodes{Cluster: s.Cluster(), RegistryHost: s.RegistryHost(), List: s.cluster.Nodes}
 	return []step.Step{
-		s.cluster.Step(), service.ImagesStep(s.engine), s.registry.Step(), s.pusher.Step(), s.linker.Step(), nodes.Step(),
+		s.cluster.Step(), service.ImagesStep(s.engine), s.registry.Step(), s.pusher.Step(), s.linker.Step(), s.nodes().Step(),
 		s.cluster.HostingStep(s.RegistryHost()),
 		s.chart.ImageStep(), s.chart.CredentialsStep(), s.chart.Step(), s.chart.AdmissionStep(),
 	}

@@ -83,8 +83,8 @@ func (s Selection) from(ctx context.Context, all []string, users func() ([]strin
 		}
 	}
 	if s.Ask == nil {
-		return "", step.Remedy(fmt.Errorf("%w, and there are %s: %s", errAmbiguous, step.Count(len(all), "kind cluster"), strings.Join(all, ", ")),
-			"name one with --cluster, for example --cluster "+all[0])
+		err := fmt.Errorf("%w, and there are %s: %s", errAmbiguous, step.Count(len(all), "kind cluster"), strings.Join(all, ", "))
+		return "", step.Remedy(err, "name one with --cluster, for example --cluster "+all[0])
 	}
 	return s.Ask(ctx, all)
 }

@@ -43,8 +43,8 @@ func readsCertsDir(cluster *v1alpha4.Cluster) (bool, error) {
 	if registry, err = registryOf(slices.Insert(slices.Clone(patches), 0, certsDirPatch), patches6902); err != nil || hasCertsDir(registry) {
 		return false, err
 	}
-	return false, step.Remedy(fmt.Errorf("a containerd patch sets registry.config_path to %q, where the registry's hosts.toml is not", registry["config_path"]),
-		fmt.Sprintf("append :%s to it", certsDir))
+	err = fmt.Errorf("a containerd patch sets registry.config_path to %q, where our hosts.toml is not", registry["config_path"])
+	return false, step.Remedy(err, fmt.Sprintf("append :%s to it", certsDir))
 }
 
 // hasCertsDir reports whether a registry table's config_path contains CertsDir.

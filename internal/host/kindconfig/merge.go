@@ -23,7 +23,7 @@ const reference = "see https://kind.sigs.k8s.io/docs/user/configuration/"
 
 // The patches that Merge adds. Their comments tell the reader who added them, and why.
 const (
-	cgroupPatch = "# Added by setup kind-config: this host has cgroup v1, with which the kubelet of Kubernetes 1.35 and later does not start.\n" +
+	cgroupPatch = "# Added by setup kind-config: on a host with cgroup v1, the kubelet of Kubernetes 1.35 and later needs this to start.\n" +
 		"kind: KubeletConfiguration\nfailCgroupV1: false\n"
 	certsDirPatch = "# Added by setup kind-config: containerd before 2.2 reads hosts.toml only if it is told where.\n" +
 		"[plugins.\"" + criPlugin + "\".registry]\n  config_path = \"" + certsDir + "\"\n"

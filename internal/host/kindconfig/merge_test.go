@@ -83,7 +83,7 @@ apiVersion: kind.x-k8s.io/v1alpha4
 
 kubeadmConfigPatches: # for the kubelet
   - |
-    # Added by setup kind-config: this host has cgroup v1, with which the kubelet of Kubernetes 1.35 and later does not start.
+    # Added by setup kind-config: on a host with cgroup v1, the kubelet of Kubernetes 1.35 and later needs this to start.
     kind: KubeletConfiguration
     failCgroupV1: false
   # many pods

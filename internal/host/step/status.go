@@ -1,11 +1,27 @@
 package step
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+)
 
 // Status is a step's name and state, which setup status prints.
 type Status struct {
 	Step string `json:"step"`
 	State
+}
+
+// Verify returns an error if the step's check fails.
+func Verify(ctx context.Context, step Step) error {
+	state, err := step.Check(ctx)
+	if err == nil && !state.OK {
+		err = errors.New(state.Detail)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", step.Name, err)
+	}
+	return nil
 }
 
 // CheckAll checks every step. If a check fails with an error, the step is not OK and its detail is the error.

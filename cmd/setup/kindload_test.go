@@ -1,0 +1,133 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"sigs.k8s.io/kind/pkg/log"
+
+	"kind-local-registry/internal/host/images"
+	"kind-local-registry/internal/host/kindcli"
+	"kind-local-registry/internal/push"
+)
+
+// loadHost is a host with one kind cluster that has two nodes.
+type loadHost struct {
+	ids         map[string]string // of the images in Docker
+	copied      map[string]int64  // bytes that pushing an image copies
+	refused     map[string]error  // why an image cannot be pushed
+	undelivered error
+	unreachable error
+	pushed      []string
+}
+
+func (h *loadHost) ImageID(_ context.Context, reference string) (string, error) {
+	return h.ids[reference], nil
+}
+func (h *loadHost) NodeNames() ([]string, error) {
+	return []string{"dev-control-plane", "dev-worker"}, nil
+}
+func (h *loadHost) CheckDelivery(context.Context) error { return h.undelivered }
+
+func (h *loadHost) Push(_ context.Context, references []string, observer images.Observer) ([]images.Pushed, error) {
+	if h.unreachable != nil {
+		return nil, h.unreachable
+	}
+	var outcomes []images.Pushed
+	for i, reference := range references {
+		outcome := images.Pushed{Image: reference, Err: h.refused[reference], Result: push.Result{Bytes: h.copied[reference]}}
+		observer.Pushing(i, push.Progress{Total: 100})
+		if outcome.Err == nil && h.copied[reference] > 0 {
+			observer.Pushing(i, push.Progress{Total: 100, Bytes: 50})
+		}
+		observer.Pushed(i, outcome)
+		outcomes, h.pushed = append(outcomes, outcome), append(h.pushed, reference)
+	}
+	return outcomes, nil
+}
+
+// lines is a logger that records what it is told to print.
+type lines struct{ printed []string }
+
+func (l *lines) Warn(message string)              { l.printed = append(l.printed, "W "+message) }
+func (l *lines) Warnf(format string, args ...any) { l.Warn(fmt.Sprintf(format, args...)) }
+func (l *lines) Error(message string)             { l.printed = append(l.printed, "E "+message) }
+func (l *lines) Errorf(format string, args ...any) {
+	l.Error(fmt.Sprintf(format, args...))
+}
+func (l *lines) V(log.Level) log.InfoLogger { return infoLines{l} }
+
+type infoLines struct{ *lines }
+
+func (l infoLines) Info(message string)              { l.printed = append(l.printed, message) }
+func (l infoLines) Infof(format string, args ...any) { l.Info(fmt.Sprintf(format, args...)) }
+func (l infoLines) Enabled() bool                    { return true }
+
+func TestPushInstead_PrintsALineForEachImage(t *testing.T) {
+	t.Parallel()
+	host := &loadHost{ids: map[string]string{"app:1": "sha256:a", "old:1": "sha256:b"}, copied: map[string]int64{"app:1": 50}}
+	printed := &lines{}
+	left, err := pushInstead(t.Context(), host, kindcli.Images{Cluster: "dev", Names: []string{"app:1", "old:1"}, Nodes: []string{"dev-worker"}, Log: printed})
+	if len(left) > 0 || err != nil {
+		t.Errorf("pushInstead = %q, %v; want nothing left to load", left, err)
+	}
+	want := []string{
+		`Image: "app:1" with ID "sha256:a" not yet present in the registry, pushing...`,
+		`Image: "old:1" with ID "sha256:b" found to be already present in the registry.`,
+	}
+	if diff := cmp.Diff(want, printed.printed); diff != "" {
+		t.Errorf("printed (-want +got):\n%s", diff)
+	}
+}
+
+func TestPushInstead_LeavesToKindWhatCannotBeDelivered(t *testing.T) {
+	t.Parallel()
+	ids := map[string]string{"app:1": "sha256:a", "big:1": "sha256:b", "6aeef4c549da": "sha256:c"}
+	broken := errors.New("it is broken")
+	for name, test := range map[string]struct {
+		host   loadHost
+		names  []string
+		left   []string
+		pushed []string
+		reason string
+	}{
+		"the cluster is not set up":  {host: loadHost{undelivered: broken}, left: []string{"app:1", "big:1"}, reason: broken.Error()},
+		"the pusher does not answer": {host: loadHost{unreachable: broken}, left: []string{"app:1", "big:1"}, reason: broken.Error()},
+		"one image cannot be pushed": {
+			host: loadHost{refused: map[string]error{"big:1": broken}}, left: []string{"big:1"}, pushed: []string{"app:1", "big:1"}, reason: "big:1 is loaded, not pushed: it is broken",
+		},
+		"an image is named by its ID": {names: []string{"6aeef4c549da"}, left: []string{"6aeef4c549da"}, reason: "is an image ID"},
+	} {
+		if test.names == nil {
+			test.names = []string{"app:1", "big:1"}
+		}
+		test.host.ids = ids
+		printed := &lines{}
+		left, err := pushInstead(t.Context(), &test.host, kindcli.Images{Cluster: "dev", Names: test.names, Log: printed})
+		if err != nil || !slices.Equal(left, test.left) || !slices.Equal(test.host.pushed, test.pushed) {
+			t.Errorf("%s: pushInstead = %q, %v, pushed %q; want %q left, %q pushed", name, left, err, test.host.pushed, test.left, test.pushed)
+		}
+		if !slices.ContainsFunc(printed.printed, func(line string) bool { return strings.HasPrefix(line, "W ") && strings.Contains(line, test.reason) }) {
+			t.Errorf("%s: printed %q, want a warning with %q", name, printed.printed, test.reason)
+		}
+	}
+}
+
+func TestPushInstead_FailsLikeKind(t *testing.T) {
+	t.Parallel()
+	host := &loadHost{ids: map[string]string{"app:1": "sha256:a"}, undelivered: errors.New("checked too early")}
+	for want, wanted := range map[string]kindcli.Images{
+		`image: "none:1" not present locally`: {Cluster: "dev", Names: []string{"app:1", "none:1"}},
+		`unknown node: "dev-worker2"`:         {Cluster: "dev", Names: []string{"app:1"}, Nodes: []string{"dev-worker", "dev-worker2"}},
+	} {
+		wanted.Log = log.NoopLogger{}
+		if left, err := pushInstead(t.Context(), host, wanted); err == nil || err.Error() != want || len(left) > 0 {
+			t.Errorf("pushInstead = %q, %v; want the error %s", left, err, want)
+		}
+	}
+}

@@ -1,0 +1,166 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// second is a second kind cluster that a test creates beside the suite's cluster.
+type second struct{ name, kubeconfig string }
+
+// newSecond returns a second cluster that does not exist yet. It is deleted when the test ends.
+func newSecond(t *testing.T, name string) second {
+	t.Helper()
+	s := second{name, filepath.Join(t.TempDir(), "kubeconfig")}
+	t.Cleanup(func() {
+		if out, err := backgroundCommand(suite.setup, "kind", "delete", "cluster", "--name", name, "--kubeconfig", s.kubeconfig); err != nil {
+			t.Errorf("kind delete cluster: %v\n%s", err, out)
+		}
+	})
+	return s
+}
+
+// run runs setup and returns its stdout and stderr.
+func (s second) run(ctx context.Context, args ...string) (stdout, stderr string, err error) {
+	var out, messages bytes.Buffer
+	cmd := exec.CommandContext(ctx, suite.setup, args...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+s.kubeconfig)
+	cmd.Stdout, cmd.Stderr = &out, &messages
+	err = cmd.Run()
+	return out.String(), messages.String(), err
+}
+
+// mustRun is like run, and fails the test if setup fails.
+func (s second) mustRun(t *testing.T, args ...string) (stdout, stderr string) {
+	t.Helper()
+	stdout, stderr, err := s.run(t.Context(), args...)
+	if err != nil {
+		t.Fatalf("setup %s: %v\n%s%s", strings.Join(args, " "), err, stdout, stderr)
+	}
+	return stdout, stderr
+}
+
+// kubectl runs kubectl on the cluster and returns its stdout.
+func (s second) kubectl(t *testing.T, args ...string) string {
+	t.Helper()
+	return command(t, "kubectl", append([]string{"--kubeconfig", s.kubeconfig}, args...)...)
+}
+
+// hasImage reports whether the cluster's node has the image under that name.
+func (s second) hasImage(t *testing.T, image string) bool {
+	t.Helper()
+	names := docker(t, "exec", s.name+"-control-plane", "ctr", "-n", "k8s.io", "images", "list", "-q")
+	return slices.Contains(strings.Fields(names), "docker.io/"+image)
+}
+
+// clusters returns the names of all kind clusters.
+func clusters(t *testing.T) []string {
+	t.Helper()
+	return strings.Fields(command(t, suite.setup, "kind", "get", "clusters", "-q"))
+}
+
+func TestUp_KnowsItsClusterAlthoughKubeadmPatchesSetLabels(t *testing.T) {
+	s := newSecond(t, "e2e-labels")
+	s.mustRun(t, "up", "--cluster", s.name, "--config", "testdata/labels.yaml", "--node-image", suite.nodeImage)
+	if labels := s.kubectl(t, "get", "nodes", "--show-labels"); !strings.Contains(labels, "ingress-ready=true") {
+		t.Fatalf("the patch did not set the node's labels:\n%s", labels)
+	}
+	out, stderr := s.mustRun(t, "up", "--cluster", s.name)
+	if !strings.Contains(stderr, "created by setup") || !strings.Contains(out, "Nothing to change") {
+		t.Errorf("a second setup up prints\n%s%s\nwant \"created by setup\" and \"Nothing to change\"", stderr, out)
+	}
+	s.mustRun(t, "down", "--cluster", s.name)
+	if got := clusters(t); !slices.Equal(got, []string{clusterName}) {
+		t.Errorf("kind clusters after setup down = %q, want only %s", got, clusterName)
+	}
+}
+
+func TestKind_CreatesAndLoadsThroughSetup(t *testing.T) {
+	up(t)
+	image := buildImage(t, "e2e/instead-of-loading:local", "hello", 5)
+	s := newSecond(t, "e2e-kind")
+	s.create(t)
+
+	stdout, stderr := s.mustRun(t, "kind", "load", "docker-image", image, image, "--name", s.name)
+	if want := `Image: "` + image + `" with ID "sha256:`; stdout != "" || strings.Count(stderr, want) != 1 || !strings.HasSuffix(stderr, "not yet present in the registry, pushing...\n") {
+		t.Errorf("kind load prints %q to stdout and %q to stderr; want one line, on stderr", stdout, stderr)
+	}
+	if s.hasImage(t, image) {
+		t.Errorf("the node has %s under its own name, want it in the registry only", image)
+	}
+	if _, stderr = s.mustRun(t, "kind", "load", "docker-image", image, "-n", s.name, "--nodes", s.name+"-control-plane"); !strings.HasSuffix(stderr, "already present in the registry.\n") {
+		t.Errorf("a second kind load prints %q", stderr)
+	}
+	s.wantRuns(t, image)
+	s.wantNoGuess(t)
+
+	s.mustRun(t, "down", "--cluster", s.name)
+	if got := clusters(t); !slices.Contains(got, s.name) {
+		t.Fatalf("kind clusters after setup down = %q, want still %s, which kind created", got, s.name)
+	}
+	if out, stderr, err := s.run(t.Context(), "status"); !strings.Contains(out, clusterName+", ") {
+		t.Errorf("setup status without --cluster prints\n%s%s(error %v)\nwant that of %s, the only user of the registry", out, stderr, err, clusterName)
+	}
+	s.mustRun(t, "kind", "load", "docker-image", image, "--name", s.name)
+	if !s.hasImage(t, image) {
+		t.Errorf("kind load into a cluster that is not set up did not load %s", image)
+	}
+}
+
+// create creates the cluster through setup kind, from a configuration that setup kind-config has merged.
+func (s second) create(t *testing.T) {
+	t.Helper()
+	merged, _ := s.mustRun(t, "kind-config", "-f", "testdata/labels.yaml")
+	config := filepath.Join(t.TempDir(), "kind.yaml")
+	if err := os.WriteFile(config, []byte(merged), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stdout, stderr := s.mustRun(t, "kind", "create", "cluster", "--name", s.name, "--config", config, "--image", suite.nodeImage)
+	if stdout != "" || !strings.Contains(stderr, `Creating cluster "`+s.name+`"`) || !strings.Contains(stderr, `now run in kind cluster "`+s.name+`"`) {
+		t.Errorf("kind create cluster prints %q to stdout, and to stderr\n%s\nwant kind's output, and then that of setup up", stdout, stderr)
+	}
+}
+
+// wantRuns fails the test unless a pod runs the image from the registry.
+func (s second) wantRuns(t *testing.T, image string) {
+	t.Helper()
+	s.kubectl(t, "run", "loaded", "--image", image, "--image-pull-policy", "IfNotPresent")
+	s.kubectl(t, "wait", "--for", "condition=Ready", "pod/loaded", "--timeout", "60s")
+	running := s.kubectl(t, "get", "pod", "loaded", "-o", "jsonpath={.spec.containers[0].image}")
+	if !strings.HasPrefix(running, registry+"/"+image+"@sha256:") {
+		t.Errorf("the pod runs %s, want %s from the registry", running, image)
+	}
+}
+
+// wantNoGuess fails the test unless setup asks for a name while two clusters use the registry.
+func (s second) wantNoGuess(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{"up", "status", "down", "explain"} {
+		args := []string{name}
+		if name == "explain" {
+			args = append(args, "example/app:local")
+		}
+		_, stderr, err := s.run(t.Context(), args...)
+		if want := "2 kind clusters: " + clusterName + ", " + s.name + "; name one with --cluster"; err == nil || !strings.Contains(stderr, want) {
+			t.Errorf("setup %s prints %q (error %v), want %q", name, stderr, err, want)
+		}
+	}
+	t.Setenv("KIND_CLUSTER_NAME", s.name)
+	eventually(t, time.Minute, "the cluster in KIND_CLUSTER_NAME is healthy", func(ctx context.Context) string {
+		out, stderr, err := s.run(ctx, "status")
+		if err != nil || !strings.Contains(out, s.name+", 1 node, adopted") {
+			return out + stderr
+		}
+		return ""
+	})
+	t.Setenv("KIND_CLUSTER_NAME", "")
+}

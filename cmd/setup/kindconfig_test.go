@@ -29,7 +29,8 @@ func TestKindConfig_PrintsWhatTheHostNeeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, got := range []string{fromDefault.String(), fromStdin.String()} {
-		if !strings.HasPrefix(got, "kind: Cluster\n") || !strings.Contains(got, "failCgroupV1: false") || !strings.Contains(got, "config_path = ") {
+		adds := strings.Contains(got, "failCgroupV1: false") && strings.Contains(got, "config_path = ")
+		if !strings.HasPrefix(got, "kind: Cluster\n") || !adds {
 			t.Errorf("setup kind-config prints\n%s\nwant a configuration with both patches", got)
 		}
 	}
@@ -64,7 +65,8 @@ func TestKindConfig_WritesTheFileOnce(t *testing.T) {
 func TestKindConfig_ErrorNamesFileAndLine(t *testing.T) {
 	newCgroupV1Host(t)
 	options := kindConfigOptions{file: filepath.Join(t.TempDir(), "kind.yaml")}
-	if err := os.WriteFile(options.file, []byte("a: 1\n---\nkind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nndoes: []\n"), 0o600); err != nil {
+	document := "a: 1\n---\nkind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nndoes: []\n"
+	if err := os.WriteFile(options.file, []byte(document), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	err := options.run(t.Context(), nil, &bytes.Buffer{})

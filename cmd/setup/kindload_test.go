@@ -29,6 +29,7 @@ type loadHost struct {
 func (h *loadHost) ImageID(_ context.Context, reference string) (string, error) {
 	return h.ids[reference], nil
 }
+
 func (h *loadHost) NodeNames() ([]string, error) {
 	return []string{"dev-control-plane", "dev-worker"}, nil
 }
@@ -72,7 +73,8 @@ func TestPushInstead_PrintsALineForEachImage(t *testing.T) {
 	t.Parallel()
 	host := &loadHost{ids: map[string]string{"app:1": "sha256:a", "old:1": "sha256:b"}, copied: map[string]int64{"app:1": 50}}
 	printed := &lines{}
-	left, err := pushInstead(t.Context(), host, kindcli.Images{Cluster: "dev", Names: []string{"app:1", "old:1"}, Nodes: []string{"dev-worker"}, Log: printed})
+	wanted := kindcli.Images{Cluster: "dev", Names: []string{"app:1", "old:1"}, Nodes: []string{"dev-worker"}, Log: printed}
+	left, err := pushInstead(t.Context(), host, wanted)
 	if len(left) > 0 || err != nil {
 		t.Errorf("pushInstead = %q, %v; want nothing left to load", left, err)
 	}
@@ -99,7 +101,8 @@ func TestPushInstead_LeavesToKindWhatCannotBeDelivered(t *testing.T) {
 		"the cluster is not set up":  {host: loadHost{undelivered: broken}, left: []string{"app:1", "big:1"}, reason: broken.Error()},
 		"the pusher does not answer": {host: loadHost{unreachable: broken}, left: []string{"app:1", "big:1"}, reason: broken.Error()},
 		"one image cannot be pushed": {
-			host: loadHost{refused: map[string]error{"big:1": broken}}, left: []string{"big:1"}, pushed: []string{"app:1", "big:1"}, reason: "big:1 is loaded, not pushed: it is broken",
+			host: loadHost{refused: map[string]error{"big:1": broken}}, left: []string{"big:1"}, pushed: []string{"app:1", "big:1"},
+			reason: "big:1 is loaded, not pushed: it is broken",
 		},
 		"an image is named by its ID": {names: []string{"6aeef4c549da"}, left: []string{"6aeef4c549da"}, reason: "is an image ID"},
 	} {
@@ -112,7 +115,8 @@ func TestPushInstead_LeavesToKindWhatCannotBeDelivered(t *testing.T) {
 		if err != nil || !slices.Equal(left, test.left) || !slices.Equal(test.host.pushed, test.pushed) {
 			t.Errorf("%s: pushInstead = %q, %v, pushed %q; want %q left, %q pushed", name, left, err, test.host.pushed, test.left, test.pushed)
 		}
-		if !slices.ContainsFunc(printed.printed, func(line string) bool { return strings.HasPrefix(line, "W ") && strings.Contains(line, test.reason) }) {
+		warns := func(line string) bool { return strings.HasPrefix(line, "W ") && strings.Contains(line, test.reason) }
+		if !slices.ContainsFunc(printed.printed, warns) {
 			t.Errorf("%s: printed %q, want a warning with %q", name, printed.printed, test.reason)
 		}
 	}

@@ -63,7 +63,8 @@ var setupCall = regexp.MustCompile(`(?m)^ *(?:\$ )?(?:bin/)?setup +([^#\n|]*)`)
 // TestDocumentation_ShowsValidCommands checks that every setup command in the README and the documentation is valid.
 func TestDocumentation_ShowsValidCommands(t *testing.T) {
 	t.Parallel()
-	for _, path := range []string{"../../README.md", "../../docs/operations.md", "../../docs/reasons.md", "../../docs/debugging.md", "../../docs/rules.md",
+	for _, path := range []string{
+		"../../README.md", "../../docs/operations.md", "../../docs/reasons.md", "../../docs/debugging.md", "../../docs/rules.md",
 		"../../docs/stack-orchestrator.md",
 	} {
 		page, err := os.ReadFile(path)

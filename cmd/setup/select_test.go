@@ -15,7 +15,7 @@ import (
 func TestChooseCluster_TakesNumberOrName(t *testing.T) {
 	t.Parallel()
 	for answers, want := range map[string]string{
-		"1\n": "dev", "2\n": "laconic-1", " laconic-1 \r\n": "laconic-1", "2": "laconic-1", "\n0\n1\n": "dev", "3\nx\ndev\n": "dev",
+		"1\n": "dev", "2\n": "laconic-1", "laconic-1\r\n": "laconic-1", "2": "laconic-1", "\n0\n1\n": "dev", "3\nx\ndev\n": "dev",
 	} {
 		got, err := chooseCluster(t.Context(), strings.NewReader(answers), io.Discard, []string{"dev", "laconic-1"})
 		if got != want || err != nil {

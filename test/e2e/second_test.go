@@ -91,13 +91,15 @@ func TestKind_CreatesAndLoadsThroughSetup(t *testing.T) {
 	s.create(t)
 
 	stdout, stderr := s.mustRun(t, "kind", "load", "docker-image", image, image, "--name", s.name)
-	if want := `Image: "` + image + `" with ID "sha256:`; stdout != "" || strings.Count(stderr, want) != 1 || !strings.HasSuffix(stderr, "not yet present in the registry, pushing...\n") {
+	line := `Image: "` + image + `" with ID "sha256:`
+	if stdout != "" || strings.Count(stderr, line) != 1 || !strings.HasSuffix(stderr, "not yet present in the registry, pushing...\n") {
 		t.Errorf("kind load prints %q to stdout and %q to stderr; want one line, on stderr", stdout, stderr)
 	}
 	if s.hasImage(t, image) {
 		t.Errorf("the node has %s under its own name, want it in the registry only", image)
 	}
-	if _, stderr = s.mustRun(t, "kind", "load", "docker-image", image, "-n", s.name, "--nodes", s.name+"-control-plane"); !strings.HasSuffix(stderr, "already present in the registry.\n") {
+	_, stderr = s.mustRun(t, "kind", "load", "docker-image", image, "-n", s.name, "--nodes", s.name+"-control-plane")
+	if !strings.HasSuffix(stderr, "already present in the registry.\n") {
 		t.Errorf("a second kind load prints %q", stderr)
 	}
 	s.wantRuns(t, image)
@@ -108,7 +110,8 @@ func TestKind_CreatesAndLoadsThroughSetup(t *testing.T) {
 		t.Fatalf("kind clusters after setup down = %q, want still %s, which kind created", got, s.name)
 	}
 	if out, stderr, err := s.run(t.Context(), "status"); !strings.Contains(out, clusterName+", ") {
-		t.Errorf("setup status without --cluster prints\n%s%s(error %v)\nwant that of %s, the only user of the registry", out, stderr, err, clusterName)
+		t.Errorf("setup status without --cluster prints\n%s%s(error %v)\nwant the status of %s, the only user of the registry",
+			out, stderr, err, clusterName)
 	}
 	s.mustRun(t, "kind", "load", "docker-image", image, "--name", s.name)
 	if !s.hasImage(t, image) {
@@ -125,7 +128,8 @@ func (s second) create(t *testing.T) {
 		t.Fatal(err)
 	}
 	stdout, stderr := s.mustRun(t, "kind", "create", "cluster", "--name", s.name, "--config", config, "--image", suite.nodeImage)
-	if stdout != "" || !strings.Contains(stderr, `Creating cluster "`+s.name+`"`) || !strings.Contains(stderr, `now run in kind cluster "`+s.name+`"`) {
+	created, after, _ := strings.Cut(stderr, `Creating cluster "`+s.name+`"`)
+	if stdout != "" || created != "" || !strings.Contains(after, `now run in kind cluster "`+s.name+`"`) {
 		t.Errorf("kind create cluster prints %q to stdout, and to stderr\n%s\nwant kind's output, and then that of setup up", stdout, stderr)
 	}
 }
@@ -150,7 +154,8 @@ func (s second) wantNoGuess(t *testing.T) {
 			args = append(args, "example/app:local")
 		}
 		_, stderr, err := s.run(t.Context(), args...)
-		if want := "2 kind clusters: " + clusterName + ", " + s.name + "; name one with --cluster"; err == nil || !strings.Contains(stderr, want) {
+		want := "2 kind clusters: " + clusterName + ", " + s.name + "; name one with --cluster"
+		if err == nil || !strings.Contains(stderr, want) {
 			t.Errorf("setup %s prints %q (error %v), want %q", name, stderr, err, want)
 		}
 	}

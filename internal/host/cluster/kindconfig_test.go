@@ -55,7 +55,7 @@ func TestParseKindConfig_RejectsWhatKindRejects(t *testing.T) {
 		"another kind":        "kind: Deployment\n",
 		"another version":     "kind: Cluster\napiVersion: kind.sigs.k8s.io/v1alpha3\n",
 		"not YAML":            "{",
-		"registry.mirrors":    "containerdConfigPatches: [\"[plugins.'io.containerd.grpc.v1.cri'.registry.mirrors.'docker.io']\\nendpoint = []\"]\n",
+		"registry.mirrors":    "containerdConfigPatches: [\"[plugins.'io.containerd.grpc.v1.cri'.registry.mirrors.'docker.io']\"]\n",
 		"a list, not an item": "- role: worker\n",
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 func TestSelection_TakesTheClusterThatIsMeant(t *testing.T) {
 	t.Parallel()
 	last := func(_ context.Context, names []string) (string, error) { return names[len(names)-1], nil }
+	prefers, asks := Selection{PreferUser: true}, Selection{PreferUser: true, Ask: last}
 	for name, test := range map[string]struct {
 		how        Selection
 		all, users []string
@@ -21,12 +22,12 @@ func TestSelection_TakesTheClusterThatIsMeant(t *testing.T) {
 		"several, and the user chooses":                    {how: Selection{Ask: last}, all: []string{"a", "b", "kind"}, want: "kind"},
 		"several, and the user cannot be asked":            {all: []string{"kind", "b"}},
 		"several, although only one uses the registry":     {all: []string{"a", "b"}, users: []string{"b"}},
-		"the only user of the registry":                    {how: Selection{PreferUser: true}, all: []string{"a", "b"}, users: []string{"b"}, want: "b"},
-		"the only user of the registry, nothing to ask":    {how: Selection{PreferUser: true, Ask: last}, all: []string{"a", "b", "c"}, users: []string{"b"}, want: "b"},
-		"several users of the registry":                    {how: Selection{PreferUser: true}, all: []string{"a", "b", "c"}, users: []string{"a", "b"}},
-		"several users, of which the user chooses":         {how: Selection{PreferUser: true, Ask: last}, all: []string{"a", "b", "c"}, users: []string{"a", "b"}, want: "b"},
-		"no user of the registry":                          {how: Selection{PreferUser: true}, all: []string{"a", "kind"}},
-		"no user of the registry, and the user can choose": {how: Selection{PreferUser: true, Ask: last}, all: []string{"a", "kind"}, want: "kind"},
+		"the only user of the registry":                    {how: prefers, all: []string{"a", "b"}, users: []string{"b"}, want: "b"},
+		"the only user of the registry, nothing to ask":    {how: asks, all: []string{"a", "b", "c"}, users: []string{"b"}, want: "b"},
+		"several users of the registry":                    {how: prefers, all: []string{"a", "b", "c"}, users: []string{"a", "b"}},
+		"several users, of which the user chooses":         {how: asks, all: []string{"a", "b", "c"}, users: []string{"a", "b"}, want: "b"},
+		"no user of the registry":                          {how: prefers, all: []string{"a", "kind"}},
+		"no user of the registry, and the user can choose": {how: asks, all: []string{"a", "kind"}, want: "kind"},
 	} {
 		got, err := test.how.from(t.Context(), test.all, func() ([]string, error) { return test.users, nil })
 		if got != test.want || (test.want == "") != errors.Is(err, errAmbiguous) {

@@ -26,9 +26,9 @@ func TestFind_SkipsItselfAndWhatRanIt(t *testing.T) {
 	if err := os.Symlink(self, link); err != nil {
 		t.Fatal(err)
 	}
-	data, script, real := program(t, 0o600), program(t, 0o700), program(t, 0o700)
-	directories := []string{"", "relative", t.TempDir(), filepath.Dir(data), filepath.Dir(link), filepath.Dir(script), filepath.Dir(real)}
-	for skip, want := range map[string]string{"": script, script: real, real: "", "/not/on/the/PATH": script} {
+	data, script, next := program(t, 0o600), program(t, 0o700), program(t, 0o700)
+	directories := []string{"", "relative", t.TempDir(), filepath.Dir(data), filepath.Dir(link), filepath.Dir(script), filepath.Dir(next)}
+	for skip, want := range map[string]string{"": script, script: next, next: "", "/not/on/the/PATH": script} {
 		if got := find(directories, skip); got != want {
 			t.Errorf("find without %q = %q, want %q", skip, got, want)
 		}

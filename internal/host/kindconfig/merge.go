@@ -63,12 +63,12 @@ func (p part) merge(cgroupV1 bool) (text string, found bool, err error) {
 	if err := yaml.Unmarshal([]byte(p.text), &document); err != nil {
 		return "", false, fmt.Errorf("parsing YAML: %w", err)
 	}
-	var object struct{ Kind, APIVersion string }
-	if sigsyaml.Unmarshal([]byte(p.text), &object) != nil || object.Kind != "Cluster" || !strings.HasPrefix(object.APIVersion, "kind.") {
+	switch version := p.kindVersion(); version {
+	case "":
 		return p.text, false, nil
-	}
-	if object.APIVersion != APIVersion {
-		return "", false, step.Remedy(fmt.Errorf("apiVersion %s, want %s", object.APIVersion, APIVersion), reference)
+	case APIVersion:
+	default:
+		return "", false, step.Remedy(fmt.Errorf("apiVersion %s, want %s", version, APIVersion), reference)
 	}
 	before, err := parse(p.text)
 	if err != nil {
@@ -78,14 +78,7 @@ func (p part) merge(cgroupV1 bool) (text string, found bool, err error) {
 	if err != nil || len(added) == 0 {
 		return p.text, true, err
 	}
-	want := before.DeepCopy()
-	for _, one := range added {
-		patches := &want.KubeadmConfigPatches
-		if one.field == containerdField {
-			patches = &want.ContainerdConfigPatches
-		}
-		*patches = slices.Insert(*patches, 0, one.patch)
-	}
+	want := with(before, added)
 	for _, write := range []func(*yaml.Node, []addition) (string, error){p.insert, p.encode} {
 		if text, err = write(document.Content[0], added); err != nil {
 			continue
@@ -96,6 +89,29 @@ func (p part) merge(cgroupV1 bool) (text string, found bool, err error) {
 	}
 	return "", true, step.Remedy(fmt.Errorf("the patches cannot be added to this text: %w", errText),
 		"write "+kubeadmField+" and "+containerdField+" as block sequences, one entry a line")
+}
+
+// with returns the configuration with the patches.
+func with(cluster *v1alpha4.Cluster, added []addition) *v1alpha4.Cluster {
+	changed := cluster.DeepCopy()
+	for _, one := range added {
+		patches := &changed.KubeadmConfigPatches
+		if one.field == containerdField {
+			patches = &changed.ContainerdConfigPatches
+		}
+		*patches = slices.Insert(*patches, 0, one.patch)
+	}
+	return changed
+}
+
+// kindVersion returns the apiVersion of a kind configuration, or "" if the part is another document.
+func (p part) kindVersion() string {
+	var object struct{ Kind, APIVersion string }
+	err := sigsyaml.Unmarshal([]byte(p.text), &object)
+	if err != nil || object.Kind != "Cluster" || !strings.HasPrefix(object.APIVersion, "kind.") {
+		return ""
+	}
+	return object.APIVersion
 }
 
 // parse parses a kind configuration and rejects unknown fields.

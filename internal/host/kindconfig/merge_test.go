@@ -127,38 +127,49 @@ func TestMerge_AddsNoCgroupPatchOnCgroupV2(t *testing.T) {
 	}
 }
 
+// The registry settings in containerd's file: their table in TOML, and their path in a JSON patch.
+const (
+	containerdJSONField = "containerdConfigPatchesJSON6902"
+	registryTable       = "plugins.\"io.containerd.grpc.v1.cri\".registry"
+	registryPath        = "/plugins/io.containerd.grpc.v1.cri/registry"
+)
+
 func TestMerge_RejectsWhatKeepsNodesFromTheRegistry(t *testing.T) {
 	t.Parallel()
-	const cri = `plugins."io.containerd.grpc.v1.cri"`
 	for name, test := range map[string]struct {
 		field, patch string
 		want         error // nil for any error
 		words        []string
 	}{
 		"a mirror": {
-			containerdField, "[" + cri + ".registry.mirrors.\"docker.io\"]\n  endpoint = [\"http://mirror:5000\"]", node.ErrMirrors,
+			containerdField, "[" + registryTable + ".mirrors.\"docker.io\"]\n  endpoint = [\"http://mirror:5000\"]", node.ErrMirrors,
 			[]string{"line 1: ", "describe docker.io in /etc/containerd/certs.d/docker.io/hosts.toml"},
 		},
 		"a mirror in version 3": {
-			containerdField, "version = 3\n[plugins.\"io.containerd.cri.v1.images\".registry.mirrors.\"docker.io\"]\n  endpoint = []", node.ErrMirrors, nil,
+			containerdField, "version = 3\n[plugins.\"io.containerd.cri.v1.images\".registry.mirrors.\"docker.io\"]\n  endpoint = []",
+			node.ErrMirrors, nil,
 		},
 		"a mirror in a JSON patch": {
-			"containerdConfigPatchesJSON6902", `[{"op": "add", "path": "/plugins/io.containerd.grpc.v1.cri/registry", "value": {"mirrors": {"a": {"endpoint": []}}}}]`,
-			node.ErrMirrors, []string{"certs.d/a/hosts.toml"},
+			containerdJSONField, `[{"op": "add", "path": "` + registryPath + `", "value": {"mirrors": {"a": {"endpoint": []}}}}]`,
+			node.ErrMirrors,
+			[]string{"certs.d/a/hosts.toml"},
 		},
 		"a certificate of a registry": {
-			containerdField, "[" + cri + ".registry.configs.\"registry.example\".tls]\n  ca_file = \"/ca.crt\"", ErrTLS, []string{"describe registry.example"},
+			containerdField, "[" + registryTable + ".configs.\"registry.example\".tls]\n  ca_file = \"/ca.crt\"",
+			ErrTLS,
+			[]string{"describe registry.example"},
 		},
 		"another config_path": {
-			containerdField, "[" + cri + ".registry]\n  config_path = \"/etc/mine\"", nil,
+			containerdField, "[" + registryTable + "]\n  config_path = \"/etc/mine\"", nil,
 			[]string{`registry.config_path to "/etc/mine"`, "append :/etc/containerd/certs.d to it"},
 		},
 		"another config_path in a JSON patch": {
-			"containerdConfigPatchesJSON6902", `[{"op": "add", "path": "/plugins/io.containerd.grpc.v1.cri/registry/config_path", "value": "/etc/mine"}]`,
-			nil, []string{"append :/etc/containerd/certs.d"},
+			containerdJSONField, `[{"op": "add", "path": "` + registryPath + `/config_path", "value": "/etc/mine"}]`,
+			nil,
+			[]string{"append :/etc/containerd/certs.d"},
 		},
-		"a patch that is not TOML":        {containerdField, "plugins: {}", nil, []string{"parsing an entry of containerdConfigPatches", "write it in TOML"}},
-		"a JSON patch that is not JSON":   {"containerdConfigPatchesJSON6902", "- op: add", nil, []string{"parsing an entry of containerdConfigPatchesJSON6902", "RFC 6902"}},
+		"a patch that is not TOML":        {containerdField, "plugins: {}", nil, []string{"an entry of " + containerdField, "write it in TOML"}},
+		"a JSON patch that is not JSON":   {containerdJSONField, "- op: add", nil, []string{"an entry of " + containerdJSONField, "RFC 6902"}},
 		"a field that kind does not know": {"kubeadmConfigPatch", "x", nil, []string{"kubeadmConfigPatch", "https://kind.sigs.k8s.io"}},
 	} {
 		document, err := json.Marshal(map[string]any{"kind": "Cluster", "apiVersion": APIVersion, test.field: []string{test.patch}})
@@ -181,12 +192,12 @@ func TestMerge_RejectsWhatKeepsNodesFromTheRegistry(t *testing.T) {
 func TestMerge_AcceptsOtherRegistrySettings(t *testing.T) {
 	t.Parallel()
 	for name, fields := range map[string]map[string]any{
-		"several directories": {containerdField: []string{"[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = \"/etc/mine:/etc/containerd/certs.d\""}},
+		"several directories": {containerdField: []string{"[" + registryTable + "]\n  config_path = \"/etc/mine:/etc/containerd/certs.d\""}},
 		"an empty table of mirrors": {containerdField: []string{
-			"[plugins.\"io.containerd.grpc.v1.cri\".registry.mirrors]\n[plugins.\"io.containerd.grpc.v1.cri\".registry]\n  config_path = \"/etc/containerd/certs.d\"",
+			"[" + registryTable + ".mirrors]\n[" + registryTable + "]\n  config_path = \"/etc/containerd/certs.d\"",
 		}},
-		"a JSON patch with our directory": {"containerdConfigPatchesJSON6902": []string{
-			`[{"op": "add", "path": "/plugins/io.containerd.grpc.v1.cri/registry", "value": {"config_path": "/etc/containerd/certs.d"}}]`,
+		"a JSON patch with our directory": {containerdJSONField: []string{
+			`[{"op": "add", "path": "` + registryPath + `", "value": {"config_path": "/etc/containerd/certs.d"}}]`,
 		}},
 	} {
 		fields["kind"], fields["apiVersion"] = "Cluster", APIVersion

@@ -45,14 +45,7 @@ func (p part) insert(root *yaml.Node, added []addition) (string, error) {
 	if root.Kind != yaml.MappingNode || root.Style&yaml.FlowStyle != 0 {
 		return "", errText
 	}
-	lines := slices.Collect(strings.Lines(p.text))
-	newline := "\n"
-	if strings.HasSuffix(lines[0], "\r\n") {
-		newline = "\r\n"
-	}
-	if last := len(lines) - 1; !strings.HasSuffix(lines[last], "\n") {
-		lines[last] += newline
-	}
+	lines, newline := p.lines()
 	var atEnd []string
 	inserted := map[int][]string{} // keyed by the number of the line before
 	for _, one := range added {
@@ -77,6 +70,18 @@ func (p part) insert(root *yaml.Node, added []addition) (string, error) {
 	}
 	text.WriteString(strings.Join(atEnd, ""))
 	return text.String(), nil
+}
+
+// lines returns the part's lines, each with a line end, and that line end.
+func (p part) lines() (lines []string, newline string) {
+	lines, newline = slices.Collect(strings.Lines(p.text)), "\n"
+	if strings.HasSuffix(lines[0], "\r\n") {
+		newline = "\r\n"
+	}
+	if last := len(lines) - 1; !strings.HasSuffix(lines[last], "\n") {
+		lines[last] += newline
+	}
+	return lines, newline
 }
 
 // item returns the lines of a sequence's entry that contains a patch.

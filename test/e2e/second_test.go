@@ -109,9 +109,8 @@ func TestKind_CreatesAndLoadsThroughSetup(t *testing.T) {
 	if got := clusters(t); !slices.Contains(got, s.name) {
 		t.Fatalf("kind clusters after setup down = %q, want still %s, which kind created", got, s.name)
 	}
-	if out, stderr, err := s.run(t.Context(), "status"); !strings.Contains(out, clusterName+", ") {
-		t.Errorf("setup status without --cluster prints\n%s%s(error %v)\nwant the status of %s, the only user of the registry",
-			out, stderr, err, clusterName)
+	if out, err := suite.run(t.Context(), "status"); err != nil || !strings.Contains(out, clusterName+", 2 nodes") {
+		t.Errorf("setup status without --cluster prints\n%s(error %v)\nwant the status of %s, the only user of the registry", out, err, clusterName)
 	}
 	s.mustRun(t, "kind", "load", "docker-image", image, "--name", s.name)
 	if !s.hasImage(t, image) {
@@ -128,8 +127,8 @@ func (s second) create(t *testing.T) {
 		t.Fatal(err)
 	}
 	stdout, stderr := s.mustRun(t, "kind", "create", "cluster", "--name", s.name, "--config", config, "--image", suite.nodeImage)
-	created, after, _ := strings.Cut(stderr, `Creating cluster "`+s.name+`"`)
-	if stdout != "" || created != "" || !strings.Contains(after, `now run in kind cluster "`+s.name+`"`) {
+	_, after, created := strings.Cut(stderr, `Creating cluster "`+s.name+`"`)
+	if stdout != "" || !created || !strings.Contains(after, `now run in kind cluster "`+s.name+`"`) {
 		t.Errorf("kind create cluster prints %q to stdout, and to stderr\n%s\nwant kind's output, and then that of setup up", stdout, stderr)
 	}
 }

@@ -41,16 +41,20 @@ skip() {
 step() { printf '\n== %s\n' "$*"; }
 ok() { printf 'ok: %s\n' "$*"; }
 
-# fail WHAT: prints the pods' state and exits
+# fail WHAT: prints the pods and their warnings, and exits. It prints to stderr, because functions that fail have a result on stdout.
 fail() {
-  printf 'failed: %s\n' "$*"
-  kubectl get pods --all-namespaces -o wide || true
+  printf 'failed: %s\n' "$*" >&2
+  kubectl get pods --all-namespaces -o wide >&2 || true
+  kubectl get events --all-namespaces --field-selector type=Warning >&2 || true
   exit 1
 }
 
 clean_up() {
   if [[ $WORK && -z ${KEEP-} ]]; then
-    [[ ! $ID ]] || bin/setup kind delete cluster --name "$ID" --quiet || true
+    if [[ $ID ]]; then
+      bin/setup down --cluster "$ID" --quiet || true
+      bin/setup kind delete cluster --name "$ID" --quiet || true
+    fi
     rm -rf "$WORK"
   fi
 }
@@ -58,10 +62,15 @@ clean_up() {
 so() { "$LACONIC_SO" "$@"; }
 deployment() { so deployment --dir "$WORK/deployment" "$@"; }
 
+# docker_build IMAGE DIRECTORY: builds an image with the legacy builder, which every Docker has
+docker_build() {
+  DOCKER_BUILDKIT=0 docker build -q -t "$1" "$2" >"$WORK/build.log" 2>&1 || fail "docker build -t $1: $(<"$WORK/build.log")"
+}
+
 # build GREETING: builds the stack's image; each greeting is another build
 build() {
   printf 'FROM scratch\nCOPY hello /hello\nENV BUILD=%s\nEXPOSE 8080\nENTRYPOINT ["/hello"]\n' "$1" >"$WORK/image/Dockerfile"
-  DOCKER_BUILDKIT=0 docker build -q -t "$IMAGE" "$WORK/image" >/dev/null
+  docker_build "$IMAGE" "$WORK/image"
 }
 
 # build_caddy: builds a stand-in for Caddy's image if Docker can neither find nor pull it. It answers the Deployment's probes.
@@ -80,7 +89,7 @@ func main() {
 GO
   CGO_ENABLED=0 go build -o "$WORK/caddy/caddy" "$WORK/caddy/main.go"
   printf 'FROM scratch\nCOPY caddy /caddy\nENTRYPOINT ["/caddy"]\n' >"$WORK/caddy/Dockerfile"
-  DOCKER_BUILDKIT=0 docker build -q -t "$CADDY" "$WORK/caddy" >/dev/null
+  docker_build "$CADDY" "$WORK/caddy"
 }
 
 # prepare: creates the stack's directories and the programs that laconic-so finds on the PATH

@@ -20,7 +20,7 @@ func newKindCommand() *cobra.Command {
 
 The command is for scripts and programs that call kind, such as laconic-so. Install it under the name kind, in a directory that comes
 before kind's own on the PATH, as the examples show. Every command is passed on to the next kind on the PATH, with its output and exit
-status. If there is none, setup's built-in kind ` + "`setup kind version`" + ` runs. Two commands differ:
+status. If there is none, setup runs the kind that is built into it. Two commands differ:
 
 kind load docker-image pushes the images to the registry. If pods in the cluster would not run a pushed image, kind loads it: if the
 cluster is not set up, if a rule excludes the image, or if the push fails.

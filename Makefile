@@ -56,5 +56,5 @@ microbench: ## Run the Go benchmarks of individual functions
 	go test -run '^$$' -bench . -benchmem ./webhook/... ./internal/...
 
 .PHONY: generate
-generate: ## Regenerate docs/cli.md and the golden files of cmd/setup and webhook
+generate: ## Regenerate docs/cli.md, docs/json.md and the golden files of cmd/setup and webhook
 	go test ./cmd/setup ./webhook -count 1 -update

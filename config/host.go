@@ -4,6 +4,8 @@ package config
 const (
 	// Cluster is the default name of the kind cluster. It is also kind's own default.
 	Cluster = "kind"
+	// ClusterLabel is the label that kind puts on every container that it creates. Its value is the cluster's name.
+	ClusterLabel = "io.x-k8s.kind.cluster"
 	// Network is the Docker network of kind's nodes.
 	Network = "kind"
 

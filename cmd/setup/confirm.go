@@ -19,6 +19,7 @@ func confirm(ctx context.Context, in io.Reader, w io.Writer, question string) er
 	}
 	line, err := readLine(ctx, bufio.NewReader(in))
 	if err != nil && !errors.Is(err, io.EOF) {
+		_, _ = fmt.Fprintln(w) // the error is printed below the question
 		return err
 	}
 	if line = strings.ToLower(line); line != "y" && line != "yes" {
@@ -28,21 +29,32 @@ func confirm(ctx context.Context, in io.Reader, w io.Writer, question string) er
 }
 
 // readLine returns the next line of in without the white space around it. The error is io.EOF if the line has no end. When ctx
-// ends, readLine returns ctx's error; the goroutine that reads in then ends only with the process.
+// ends, readLine returns ctx's error.
 func readLine(ctx context.Context, in *bufio.Reader) (string, error) {
 	type result struct {
 		line string
 		err  error
 	}
-	read := make(chan result, 1)
-	go func() { // a read cannot be cancelled
+	read, err := await(ctx, func() result {
 		line, err := in.ReadString('\n')
-		read <- result{strings.TrimSpace(line), err}
-	}()
+		return result{strings.TrimSpace(line), err}
+	})
+	if err != nil {
+		return "", err
+	}
+	return read.line, read.err
+}
+
+// await returns the result of read, or the context's error if ctx ends first. A read cannot be cancelled: its goroutine ends with
+// the process.
+func await[T any](ctx context.Context, read func() T) (T, error) {
+	result := make(chan T, 1)
+	go func() { result <- read() }()
 	select {
 	case <-ctx.Done():
-		return "", ctx.Err()
-	case r := <-read:
-		return r.line, r.err
+		var none T
+		return none, ctx.Err()
+	case value := <-result:
+		return value, nil
 	}
 }

@@ -7,27 +7,30 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kind-local-registry/internal/host"
+	"kind-local-registry/internal/host/step"
 	"kind-local-registry/internal/podmanifest"
 )
 
 // explainOptions contains the flags of setup explain.
 type explainOptions struct {
+	output  *printer
 	files   []string
-	format  string
+	format  *format
 	apply   bool
 	rules   string
 	cluster string
 	choice  *host.Selection
 }
 
-func newExplainCommand() *cobra.Command {
-	var options explainOptions
+func newExplainCommand(output *printer) *cobra.Command {
+	options := explainOptions{output: output}
 	command := &cobra.Command{
 		Use:   "explain [-f FILE|DIR|-]... [IMAGE...]",
 		Short: "Show which image each container in the manifests would run, and why",
@@ -50,6 +53,7 @@ installed webhook could remove it. Push the images with setup push before you ap
   setup explain -f deployment.yaml --rules rules.yaml           # try rules before setup up --rules rules.yaml
   setup explain -f deployment.yaml -o yaml --apply | kubectl diff -f -
   setup explain -f . -o json | jq -r '.[] | select(.reason == "NotOnHost") | .image'`,
+		ValidArgsFunction: localImages(),
 		RunE: func(command *cobra.Command, images []string) error {
 			if err := options.check(images); err != nil {
 				return err
@@ -58,12 +62,15 @@ installed webhook could remove it. Push the images with setup push before you ap
 			return options.run(command.Context(), images, command.InOrStdin(), command.OutOrStdout())
 		},
 	}
+	options.format = newFormat(command, "a table", "json", "yaml")
 	flags := command.Flags()
 	flags.StringArrayVarP(&options.files, "filename", "f", nil, "`FILE` or directory that contains manifests, or - for stdin; can be repeated")
-	flags.StringVarP(&options.format, "output", "o", "", "output format: json or yaml (default a table)")
 	flags.BoolVar(&options.apply, "apply", false, "with -o yaml, print the manifests with the rewritten images")
 	flags.StringVar(&options.rules, "rules", "", "file that contains the rules to try (default the rules in force)")
 	flags.StringVar(&options.cluster, "cluster", "", "kind cluster to read namespace labels from (default $KIND_CLUSTER_NAME, or the cluster that uses the registry)")
+	completeFiles(command, "filename", "yaml", "yml", "json")
+	completeFiles(command, "rules", "yaml", "yml", "json")
+	completeClusters(command, "cluster")
 	return command
 }
 
@@ -75,9 +82,10 @@ func (o *explainOptions) check(images []string) error {
 	file := slices.IndexFunc(images, func(image string) bool {
 		return image == "-" || slices.Contains(manifestExtensions, filepath.Ext(image))
 	})
+	if err := o.format.check(); err != nil {
+		return err
+	}
 	switch {
-	case o.format != "" && o.format != "json" && o.format != "yaml":
-		return fmt.Errorf("--output %q is unknown: use json or yaml, or leave --output out for a table", o.format)
 	case file >= 0:
 		return fmt.Errorf("%s is not an image: give manifests with -f, for example setup explain -f %[1]s", images[file])
 	case o.apply:
@@ -91,7 +99,7 @@ func (o *explainOptions) check(images []string) error {
 // checkApply returns an error if the other arguments do not fit --apply.
 func (o *explainOptions) checkApply(images []string) error {
 	switch {
-	case o.format != "yaml":
+	case o.format.value != "yaml":
 		return errors.New("--apply prints manifests in YAML: add -o yaml")
 	case len(images) > 0:
 		return fmt.Errorf("--apply prints manifests, and %s is an image: leave one of them out", images[0])
@@ -107,7 +115,15 @@ func (o *explainOptions) run(ctx context.Context, images []string, stdin io.Read
 	if err != nil {
 		return err
 	}
-	wanted, faults := readExplainable(images, o.files, stdin)
+	var faults error
+	wanted, err := await(ctx, func() explainable {
+		var read explainable
+		read, faults = readExplainable(images, o.files, stdin)
+		return read
+	})
+	if err != nil {
+		return err
+	}
 	if faults != nil && len(wanted.templates) == 0 {
 		return faults
 	}
@@ -132,12 +148,15 @@ func (o *explainOptions) assumptions() (assumptions, error) {
 func (o *explainOptions) explain(
 	ctx context.Context, by explainer, wanted explainable, given assumptions, stdout io.Writer,
 ) error {
+	o.output.Begin("lookup")
+	start := time.Now()
 	explained, err := by.Explain(ctx, wanted.pods(), given)
+	o.output.Checked(step.Status{Step: "lookup", Duration: time.Since(start)})
 	if err != nil {
 		return err
 	}
 	if !o.apply {
-		return printExplained(stdout, newExplainEntries(wanted.templates, explained), o.format)
+		return o.print(stdout, newExplainEntries(wanted.templates, explained))
 	}
 	for i, template := range wanted.templates {
 		patch, err := explained[i].Patch()

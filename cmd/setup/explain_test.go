@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/host/report"
 	"kind-local-registry/internal/podmanifest"
 	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/internal/rules"
@@ -59,6 +61,7 @@ func (p presences) Explain(ctx context.Context, pods []*corev1.Pod, given assump
 // explainApp returns the output of setup explain for the manifests in testdata/explain/app.yaml and the images.
 func explainApp(t *testing.T, options explainOptions, images ...string) string {
 	t.Helper()
+	options.output = &printer{w: io.Discard}
 	options.files = []string{filepath.FromSlash("testdata/explain/app.yaml")}
 	wanted, err := readExplainable(images, options.files, nil)
 	if err != nil {
@@ -92,7 +95,7 @@ func compareGolden(t *testing.T, name, got string) {
 
 func TestExplain_PrintsARowForEachImageField(t *testing.T) {
 	t.Parallel()
-	got := explainApp(t, explainOptions{}, "example/worker:local", "redis:7", "Example/App")
+	got := explainApp(t, explainOptions{format: &format{}}, "example/worker:local", "redis:7", "Example/App")
 	compareGolden(t, "explain.txt", got)
 	for line := range strings.Lines(got) {
 		if line = strings.TrimSuffix(line, "\n"); line != strings.TrimRight(line, " ") {
@@ -105,9 +108,9 @@ func TestExplain_PrintsARowForEachImageField(t *testing.T) {
 
 func TestExplain_PrintsTheSameInJSONAndYAML(t *testing.T) {
 	t.Parallel()
-	inJSON := explainApp(t, explainOptions{format: "json"}, "redis:7")
+	inJSON := explainApp(t, explainOptions{format: &format{value: "json"}}, "redis:7")
 	compareGolden(t, "explain.json", inJSON)
-	inYAML, err := yaml.YAMLToJSON([]byte(explainApp(t, explainOptions{format: "yaml"}, "redis:7")))
+	inYAML, err := yaml.YAMLToJSON([]byte(explainApp(t, explainOptions{format: &format{value: "yaml"}}, "redis:7")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +125,7 @@ func TestExplain_PrintsTheSameInJSONAndYAML(t *testing.T) {
 
 func TestExplain_AppliesDecisionsWithoutGate(t *testing.T) {
 	t.Parallel()
-	got := explainApp(t, explainOptions{format: "yaml", apply: true})
+	got := explainApp(t, explainOptions{format: &format{value: "yaml"}, apply: true})
 	compareGolden(t, "explain-apply.yaml", got)
 	if strings.Contains(got, config.Gate) {
 		t.Errorf("the manifests have a gate:\n%s", got)
@@ -135,34 +138,34 @@ func TestExplain_AppliesDecisionsWithoutGate(t *testing.T) {
 
 func TestExplain_PrintsEmptyArrayForNoImages(t *testing.T) {
 	t.Parallel()
-	for format, want := range map[string]string{"": "No images found.\n", "json": "[]\n", "yaml": "[]\n"} {
-		options := explainOptions{format: format}
+	for chosen, want := range map[string]string{"": "No images found.\n", "json": "[]\n", "yaml": "[]\n"} {
+		options := explainOptions{output: &printer{w: io.Discard}, format: &format{value: chosen}}
 		var out bytes.Buffer
 		err := options.explain(t.Context(), presences{}, explainable{}, assumptions{}, &out)
 		if err != nil || out.String() != want {
-			t.Errorf("-o %q prints %q, %v; want %q", format, out.String(), err, want)
+			t.Errorf("-o %q prints %q, %v; want %q", chosen, out.String(), err, want)
 		}
 	}
 }
 
 func TestExplainTable_PutsNotesBesideOrBelowBlock(t *testing.T) {
 	t.Parallel()
-	at := place{File: "f", Line: 3, Kind: "Pod", Namespace: "default", Name: "p"}
-	short := explainEntry{
-		place: at, Field: "spec.containers{a}", Image: "a", Outcome: "rewritten", Reason: rewrite.Rewritten, Rewritten: "localhost:5001/a:1",
+	at := report.Place{File: "f", Line: 3, Kind: "Pod", Namespace: "default", Name: "p"}
+	short := report.Explained{
+		Place: at, Field: "spec.containers{a}", Image: "a", Outcome: "rewritten", Reason: string(rewrite.Rewritten), Rewritten: "localhost:5001/a:1",
 	}
-	long := explainEntry{
-		place: at, Field: "spec.containers{bb}", Image: "b", Outcome: "left alone", Reason: rewrite.LookupUnavailable,
+	long := report.Explained{
+		Place: at, Field: "spec.containers{bb}", Image: "b", Outcome: "left alone", Reason: string(rewrite.LookupUnavailable),
 		Detail: strings.Repeat("no answer ", 6) + "\n",
 	}
 	for name, test := range map[string]struct {
-		entries []explainEntry
+		entries []report.Explained
 		want    string
 	}{
-		"all fit": {[]explainEntry{short}, `Pod default/p (f:3)
+		"all fit": {[]report.Explained{short}, `Pod default/p (f:3)
   spec.containers{a}  a  rewritten  Rewritten  localhost:5001/a:1
 `},
-		"one does not fit": {[]explainEntry{short, long}, `Pod default/p (f:3)
+		"one does not fit": {[]report.Explained{short, long}, `Pod default/p (f:3)
   spec.containers{a}   a  rewritten   Rewritten
                        localhost:5001/a:1
   spec.containers{bb}  b  left alone  LookupUnavailable
@@ -194,7 +197,7 @@ func TestReadExplainable_ReturnsValidTemplatesWithError(t *testing.T) {
 func TestExplain_PrintsNothingOnError(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	options := explainOptions{format: "json"}
+	options := explainOptions{output: &printer{w: io.Discard}, format: &format{value: "json"}}
 	err := options.explain(t.Context(), noExplainer{}, explainable{}, assumptions{}, &out)
 	if !errors.Is(err, errNoExplainer) || out.Len() > 0 {
 		t.Errorf("printed %q, error %v; want the error alone", out.String(), err)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"path"
@@ -11,6 +10,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"kind-local-registry/internal/host/report"
 	"kind-local-registry/internal/podmanifest"
 	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/webhook/explain"
@@ -19,35 +19,16 @@ import (
 // explainWidth is the maximum width of the table in characters. If a block would be wider, its notes are on separate lines.
 const explainWidth = 100
 
-// explainEntry describes the decision about one image field, or about an IMAGE argument, which has no place.
-type explainEntry struct {
-	place
-	Field     string         `json:"field,omitempty"`
-	Image     string         `json:"image"`
-	Outcome   string         `json:"outcome"`
-	Reason    rewrite.Reason `json:"reason"`
-	Detail    string         `json:"detail,omitempty"`
-	Rewritten string         `json:"rewritten,omitempty"` // "" if the image is left alone
-	Digest    string         `json:"digest,omitempty"`
-}
-
-// place locates a pod in the manifests: its object, file and first line.
-type place struct {
-	File      string `json:"file,omitempty"`
-	Line      int    `json:"line,omitempty"`
-	Kind      string `json:"kind,omitempty"`
-	Namespace string `json:"namespace,omitempty"`
-	Name      string `json:"name,omitempty"`
-}
-
 // newExplainEntries returns an entry for each image field of the templates. explained[i] belongs to templates[i].
-func newExplainEntries(templates []*podmanifest.Template, explained []explain.Explanation) []explainEntry {
-	entries := []explainEntry{} // an empty array in JSON, not null
+func newExplainEntries(templates []*podmanifest.Template, explained []explain.Explanation) []report.Explained {
+	entries := []report.Explained{} // an empty array in JSON, not null
 	for i, template := range templates {
-		at := place{template.File, template.Line, template.Kind, template.Namespace, template.Name}
+		at := report.Place{
+			File: template.File, Line: template.Line, Kind: template.Kind, Namespace: template.Namespace, Name: template.Name,
+		}
 		for _, outcome := range explained[i].Outcomes {
 			entry := newExplainEntry(outcome.Decision)
-			if entry.place = at; at != (place{}) {
+			if entry.Place = at; at != (report.Place{}) {
 				entry.Field = outcome.Field.Path
 			}
 			entries = append(entries, entry)
@@ -57,9 +38,9 @@ func newExplainEntries(templates []*podmanifest.Template, explained []explain.Ex
 }
 
 // newExplainEntry returns a decision's entry, without the place.
-func newExplainEntry(decision rewrite.Decision) explainEntry {
-	entry := explainEntry{
-		Image: decision.Image, Outcome: outcomeOf(decision), Reason: decision.Reason, Detail: decision.Detail,
+func newExplainEntry(decision rewrite.Decision) report.Explained {
+	entry := report.Explained{
+		Image: decision.Image, Outcome: outcomeOf(decision), Reason: string(decision.Reason), Detail: decision.Detail,
 		Digest: decision.Digest,
 	}
 	if decision.Changed() {
@@ -79,34 +60,34 @@ func outcomeOf(decision rewrite.Decision) string {
 	return "left alone"
 }
 
-// printExplained prints the entries in the format: json, yaml, or "" for a table.
-func printExplained(w io.Writer, entries []explainEntry, format string) error {
-	switch format {
-	case "json":
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(entries)
-	case "yaml":
+// print prints the entries in the chosen format.
+func (o *explainOptions) print(w io.Writer, entries []report.Explained) error {
+	switch {
+	case o.format.json():
+		return printJSON(w, entries)
+	case o.format.value == "yaml":
 		text, err := yaml.Marshal(entries)
 		if err != nil {
 			return err
 		}
 		_, err = w.Write(text)
 		return err
+	case o.output.quiet:
+		return nil
 	}
 	_, err := io.WriteString(w, explainTable(entries))
 	return err
 }
 
 // explainTable returns one block for the IMAGE arguments, and one block for each pod.
-func explainTable(entries []explainEntry) string {
+func explainTable(entries []report.Explained) string {
 	if len(entries) == 0 {
 		return "No images found.\n"
 	}
 	var blocks []string
 	for len(entries) > 0 {
 		end := 1
-		for end < len(entries) && entries[end].place == entries[0].place {
+		for end < len(entries) && entries[end].Place == entries[0].Place {
 			end++
 		}
 		blocks = append(blocks, explainBlock(entries[:end]))
@@ -117,17 +98,17 @@ func explainTable(entries []explainEntry) string {
 
 // explainBlock returns a line that names the place, and then a row for each entry at that place. The notes are at the end of the
 // rows. If that would make the block too wide, each note is on its own line below its image.
-func explainBlock(entries []explainEntry) string {
+func explainBlock(entries []report.Explained) string {
 	lines := align(explainRows(entries, true))
 	if slices.ContainsFunc(lines, func(line string) bool { return utf8.RuneCountInString(line) > explainWidth }) {
 		lines = align(explainRows(entries, false))
 		for i, entry := range entries {
-			if note := entry.note(); note != "" {
-				lines[i] += "\n" + strings.Repeat(" ", noteColumn(entries)) + note
+			if text := note(entry); text != "" {
+				lines[i] += "\n" + strings.Repeat(" ", noteColumn(entries)) + text
 			}
 		}
 	}
-	if at := entries[0].place; at != (place{}) {
+	if at := entries[0].Place; at != (report.Place{}) {
 		title := fmt.Sprintf("%s %s (%s:%d)", at.Kind, path.Join(at.Namespace, at.Name), at.File, at.Line)
 		lines = slices.Insert(lines, 0, title)
 	}
@@ -135,15 +116,15 @@ func explainBlock(entries []explainEntry) string {
 }
 
 // explainRows returns a row of cells for each entry, with or without the entry's note.
-func explainRows(entries []explainEntry, notes bool) [][]string {
+func explainRows(entries []report.Explained, notes bool) [][]string {
 	rows := make([][]string, 0, len(entries))
 	for _, entry := range entries {
-		row := []string{entry.Image, entry.Outcome, string(entry.Reason)}
-		if entry.place != (place{}) {
+		row := []string{entry.Image, entry.Outcome, entry.Reason}
+		if entry.Place != (report.Place{}) {
 			row = slices.Insert(row, 0, "  "+entry.Field)
 		}
 		if notes {
-			row = append(row, entry.note())
+			row = append(row, note(entry))
 		}
 		rows = append(rows, row)
 	}
@@ -151,10 +132,10 @@ func explainRows(entries []explainEntry, notes bool) [][]string {
 }
 
 // noteColumn returns the column where notes on their own lines begin: the images' column, or 2 if the entries have no place.
-func noteColumn(entries []explainEntry) int {
+func noteColumn(entries []report.Explained) int {
 	column := 2
 	for _, entry := range entries {
-		if entry.place != (place{}) {
+		if entry.Place != (report.Place{}) {
 			column = max(column, utf8.RuneCountInString(entry.Field)+4)
 		}
 	}
@@ -162,7 +143,7 @@ func noteColumn(entries []explainEntry) int {
 }
 
 // note returns the rewritten image, or the decision's detail if the image is left alone.
-func (e explainEntry) note() string {
+func note(e report.Explained) string {
 	if e.Rewritten != "" {
 		return shortDigest(e.Rewritten)
 	}

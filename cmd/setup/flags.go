@@ -17,10 +17,6 @@ func addClusterFlags(command *cobra.Command, options *host.Options) {
 	flags.IntVar(&options.RegistryPort, "registry-port", 0, fmt.Sprintf(
 		"port of the registry on 127.0.0.1 (default %d, or the port of the existing registry)", config.RegistryPort))
 	flags.StringVar(&options.Kubeconfig, "kubeconfig", "", "kubeconfig file (default $KUBECONFIG or ~/.kube/config)")
-}
-
-// addOutputFlags adds the flags that control how much is printed.
-func addOutputFlags(command *cobra.Command, output *printer) {
-	command.Flags().BoolVarP(&output.quiet, "quiet", "q", false, "print errors only")
-	command.Flags().BoolVarP(&output.verbose, "verbose", "v", false, "print the progress of each step")
+	completeClusters(command, "cluster")
+	complete(command, "registry-port")
 }

@@ -37,6 +37,8 @@ environment, or with kind's Podman or nerdctl provider, every command is passed 
   setup kind load docker-image example/app:local --name dev
   ` + kindcli.Variable + `=off kind load docker-image example/app:local --name dev`,
 		DisableFlagParsing: true, // the flags are kind's
+		ValidArgsFunction:  cobra.NoFileCompletions,
+		Annotations:        map[string]string{interrupted: "run the same kind command again"},
 		RunE: func(command *cobra.Command, args []string) error {
 			kind := kindcli.Command{
 				Stdin: command.InOrStdin(), Stdout: command.OutOrStdout(), Stderr: command.ErrOrStderr(), Push: pushForKind,
@@ -60,8 +62,14 @@ func arguments(words []string) []string {
 // setUpForKind runs setup up on a cluster that kind has created. If that fails, it prints a warning that says what to run.
 func setUpForKind(ctx context.Context, created kindcli.Cluster, stderr io.Writer) error {
 	output := printer{quiet: created.Quiet}
-	output.to(stderr)
-	err := up(ctx, host.Options{Cluster: created.Name, Kubeconfig: created.Kubeconfig, AdoptOnly: true}, &output, stderr)
+	err := output.open(stderr)
+	if err == nil {
+		options := upOptions{
+			Options: host.Options{Cluster: created.Name, Kubeconfig: created.Kubeconfig, AdoptOnly: true},
+			output:  &output, format: &format{},
+		}
+		err = options.run(ctx, strings.NewReader(""), stderr) // without a terminal, because callers of kind expect no question
+	}
 	if err != nil {
 		command := "setup up --adopt-only --cluster " + created.Name
 		if created.Kubeconfig != "" {

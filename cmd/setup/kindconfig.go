@@ -35,7 +35,8 @@ setup up works without this command: it configures the nodes of any cluster. Wit
 		Example: `  setup kind-config -f kind.yaml | kind create cluster --config -
   setup kind-config -f deployment/kind-config.yml --write
   setup kind-config > kind.yaml`,
-		Args: cobra.NoArgs,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(command *cobra.Command, _ []string) error {
 			return options.run(command.Context(), command.InOrStdin(), command.OutOrStdout())
 		},
@@ -44,6 +45,7 @@ setup up works without this command: it configures the nodes of any cluster. Wit
 	flags.StringVarP(&options.file, "filename", "f", "",
 		"`FILE` that contains the kind configuration, or - for stdin (default kind's default configuration)")
 	flags.BoolVarP(&options.write, "write", "w", false, "write the result to FILE instead of stdout")
+	completeFiles(command, "filename", "yaml", "yml", "json")
 	return command
 }
 

@@ -4,43 +4,38 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"kind-local-registry/config"
-	"kind-local-registry/internal/host/kindcli"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := run(ctx, arguments(os.Args), os.Stdout, os.Stderr)
-	stop()
-	if kind, failed := errors.AsType[*kindcli.ExitError](err); failed {
-		os.Exit(kind.Code) // kind has printed its error
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "setup:", err)
-		os.Exit(1)
-	}
+	caught := catch(context.Background(), os.Stderr, os.Exit)
+	command, err := run(caught.ctx, arguments(os.Args), os.Stdout, os.Stderr)
+	os.Exit(caught.end(command, err))
 }
 
-// run executes setup with the given arguments and streams.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+// run executes setup with the given arguments and streams. It returns the command that ran.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (*cobra.Command, error) {
 	root := newCommand() //nolint:contextcheck // cobra passes the context to the commands
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	return root.ExecuteContext(ctx)
+	command, err := root.ExecuteContextC(ctx)
+	if err != nil && strings.HasPrefix(err.Error(), "unknown command") && !strings.Contains(err.Error(), "\n") {
+		err = fmt.Errorf("%w; see %s --help", err, command.CommandPath())
+	}
+	return command, err
 }
 
 // newCommand returns the command setup with its subcommands.
 func newCommand() *cobra.Command {
+	output := &printer{}
 	root := &cobra.Command{
 		Use:           "setup",
 		Short:         "Run images from the host's Docker daemon in kind clusters, with unchanged manifests",
@@ -52,10 +47,13 @@ func newCommand() *cobra.Command {
   setup explain -f app.yaml # which image each container would run, and why
   setup status              # check every step, and show how to repair what fails
   setup down                # remove everything; the registry keeps its images`,
+		PersistentPreRunE: func(command *cobra.Command, _ []string) error { return output.open(command.ErrOrStderr()) },
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(
-		newUpCommand(), newPushCommand(), newExplainCommand(), newStatusCommand(), newDownCommand(), newKindConfigCommand(), newKindCommand(),
-	)
+	output.addFlags(root)
+	root.SetFlagErrorFunc(func(command *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see %s --help", err, command.CommandPath())
+	})
+	root.AddCommand(newUpCommand(output), newPushCommand(output), newExplainCommand(output), newStatusCommand(output),
+		newDownCommand(output), newKindConfigCommand(), newKindCommand(), newVersionCommand(output))
 	return root
 }

@@ -9,7 +9,11 @@ import (
 	"strings"
 	"testing"
 
+	"kind-local-registry/config"
+	"kind-local-registry/internal/host/engine/enginetest"
+
 	"github.com/google/go-cmp/cmp"
+	"github.com/moby/moby/api/types/container"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 )
@@ -21,6 +25,68 @@ func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"setup": main
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{Dir: "testdata/script"})
+}
+
+// TestScriptsWithDocker runs scripts against a fake Docker daemon. The scripts change the daemon with the commands of fakeHost.
+func TestScriptsWithDocker(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/docker",
+		Setup: func(env *testscript.Env) error {
+			host := fakeHost{enginetest.New(t)}
+			env.Values[fakeHost{}] = host
+			env.Setenv("DOCKER_HOST", host.Host())
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"cluster": func(script *testscript.TestScript, _ bool, args []string) {
+				hostOf(script).addCluster(args[0], args[1])
+			},
+			"container": func(script *testscript.TestScript, _ bool, args []string) {
+				hostOf(script).addContainer(args[0], args[1])
+			},
+			"volume": func(script *testscript.TestScript, _ bool, args []string) { hostOf(script).Volumes[args[0]] = true },
+			"image": func(script *testscript.TestScript, _ bool, args []string) {
+				hostOf(script).AddImage(args[0], "sha256:"+args[0])
+			},
+			"unchanged": func(script *testscript.TestScript, negated bool, _ []string) {
+				hostOf(script).unchanged(script, negated)
+			},
+		},
+	})
+}
+
+// fakeHost is a host with a fake Docker daemon.
+type fakeHost struct{ *enginetest.Daemon }
+
+// hostOf returns the host on which the script runs.
+func hostOf(script *testscript.TestScript) fakeHost { return script.Value(fakeHost{}).(fakeHost) }
+
+// addCluster adds a stopped kind cluster that was created by setup or by another tool.
+func (h fakeHost) addCluster(name, creator string) {
+	node := h.AddContainer(name+"-control-plane", map[string]string{config.ClusterLabel: name})
+	node.State = &container.State{Status: container.StateExited}
+	node.Files["/kind/kubeadm.conf"] = []byte("node-labels: \"\"\n")
+	if creator == "setup" {
+		node.Files["/kind/kubeadm.conf"] = []byte("node-labels: \"" + config.CreatedLabel + "=true\"\n")
+	}
+}
+
+// addContainer adds a stopped container that was created by setup or by another tool.
+func (h fakeHost) addContainer(name, creator string) {
+	var labels map[string]string
+	if creator == "setup" {
+		labels = map[string]string{config.Label: name}
+	}
+	h.AddContainer(name, labels).State = &container.State{Status: container.StateExited}
+}
+
+// unchanged fails the script if the daemon was changed, or if negated, was not changed, since the last call.
+func (h fakeHost) unchanged(script *testscript.TestScript, negated bool) {
+	if changed := len(h.Requests) > 0; changed != negated {
+		script.Fatalf("requests that change the daemon: %q", h.Requests)
+	}
+	h.Requests = nil
 }
 
 // TestReference_MatchesHelp checks that docs/cli.md contains the current output of --help.
@@ -50,7 +116,7 @@ func reference(t *testing.T) []byte {
 	for _, command := range append([]*cobra.Command{newCommand()}, newCommand().Commands()...) {
 		args := append([]string{"help"}, strings.Fields(command.CommandPath())[1:]...) // kind --help would print kind's help
 		var help bytes.Buffer
-		if err := run(t.Context(), args, &help, &help); err != nil {
+		if _, err := run(t.Context(), args, &help, &help); err != nil {
 			t.Fatalf("setup %s: %v", strings.Join(args, " "), err)
 		}
 		fmt.Fprintf(&page, "\n## %s\n\n```text\n%s```\n", command.CommandPath(), help.String())

@@ -15,13 +15,13 @@ import (
 
 // pushOptions contains the flags of setup push.
 type pushOptions struct {
-	output   printer
+	output   *printer
 	allLocal bool
-	format   string
+	format   *format
 }
 
-func newPushCommand() *cobra.Command {
-	var options pushOptions
+func newPushCommand(output *printer) *cobra.Command {
+	options := pushOptions{output: output}
 	command := &cobra.Command{
 		Use:   "push IMAGE... | --all-local",
 		Short: "Push images from the Docker daemon to the registry before a pod needs them",
@@ -37,26 +37,26 @@ them when they pull the image. With -v, there is a line for each node.`,
   setup push example/app:local example/worker:local   # both concurrently
   setup push --all-local                              # every image that has a tag
   setup push -o json example/app:local | jq -r '.[].rewritten'`,
+		ValidArgsFunction: localImages(),
+		Annotations:       map[string]string{interrupted: "run `setup push` again: it copies only what is missing"},
 		RunE: func(command *cobra.Command, images []string) error {
 			if err := options.check(images); err != nil {
 				return err
 			}
-			options.output.to(command.ErrOrStderr())
 			return options.run(command.Context(), images, command.OutOrStdout())
 		},
 	}
-	addOutputFlags(command, &options.output)
-	flags := command.Flags()
-	flags.BoolVar(&options.allLocal, "all-local", false, "push every tagged image, except node images and setup's own images")
-	flags.StringVarP(&options.format, "output", "o", "", "output format: json (default one line per image)")
+	options.format = newFormat(command, "one line per image", "json")
+	command.Flags().BoolVar(&options.allLocal, "all-local", false, "push every tagged image, except node images and setup's own images")
 	return command
 }
 
 // check returns an error if the arguments are invalid. It sends no request to Docker.
 func (o *pushOptions) check(references []string) error {
+	if err := o.format.check(); err != nil {
+		return err
+	}
 	switch {
-	case o.format != "" && o.format != "json":
-		return fmt.Errorf("--output %q is unknown: use json, or leave --output out for one line per image", o.format)
 	case o.allLocal && len(references) > 0:
 		return fmt.Errorf("--all-local pushes every image, and %s is given too: leave one of them out", references[0])
 	case !o.allLocal && len(references) == 0:
@@ -79,8 +79,8 @@ func (o *pushOptions) run(ctx context.Context, references []string, stdout io.Wr
 			o.output.printf("Found %d tagged images.\n", len(references))
 		}
 	}
-	results := &pushResults{w: stdout, format: o.format, quiet: o.output.quiet, skips: o.allLocal, images: references}
-	view := newPushView(&o.output, results)
+	results := &pushResults{w: stdout, format: o.format.value, quiet: o.output.quiet, skips: o.allLocal, images: references}
+	view := newPushView(o.output, results)
 	pushed, err := system.Push(ctx, references, view)
 	view.close()
 	if err != nil {

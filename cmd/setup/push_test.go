@@ -71,7 +71,7 @@ func TestPushResults_SkipUnpushableImagesOfAllLocal(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	broken := images.Pushed{Image: "z", Err: errors.New("the registry is gone")}
-	options := pushOptions{allLocal: true}
+	options := pushOptions{output: &printer{}, allLocal: true}
 	results := &pushResults{w: &out, skips: true, images: []string{"x/none:1", "z"}}
 	results.add(&out, 0, notOnHost())
 	results.add(&out, 1, broken)
@@ -101,7 +101,7 @@ func TestVerdict_IsErrorUnlessAllArePushed(t *testing.T) {
 		"quiet, so no line says which":      {quiet: true, pushed: []images.Pushed{pushedApp(), notOnHost()}, want: "x/none:1: NotOnHost: the Docker daemon has no image docker.io/x/none:1; build it first"},
 		"one was cancelled, another failed": {pushed: []images.Pushed{notOnHost(), cancelled}, want: "interrupted: pushing z was cancelled; the registry shows no incomplete image, and the next push copies only what is missing"},
 	} {
-		options := pushOptions{output: printer{quiet: test.quiet}}
+		options := pushOptions{output: &printer{quiet: test.quiet}}
 		var got string
 		if err := options.verdict(test.pushed); err != nil {
 			got = err.Error()
@@ -156,7 +156,7 @@ func TestPushState_ShowsProgressAndRate(t *testing.T) {
 	}{
 		{0, push.Progress{}, "waiting"},
 		{3 * time.Second, push.Progress{Total: 858_000_000, Present: 27_000_000}, "0 B of 858 MB, 27 MB already present"},
-		{5 * time.Second, push.Progress{Bytes: 312_000_000, Total: 858_000_000, Present: 27_000_000}, "312 MB of 858 MB, 156 MB/s, 27 MB already present"},
+		{5 * time.Second, push.Progress{Bytes: 312_000_000, Total: 858_000_000, Present: 27_000_000}, "312 MB of 858 MB, 156 MB/s, 4 s left, 27 MB already present"},
 	} {
 		state.update(step.now, start.Add(step.at))
 		if got := state.text(); got != step.want {
@@ -213,7 +213,7 @@ func TestPushView_PrintsLinesForSlowPush(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		progress, results := drive(t, &printer{}, 9)
-		want := "  example/app:local  200 MB of 900 MB, 100 MB/s\n  example/app:local  700 MB of 900 MB, 100 MB/s\n"
+		want := "  example/app:local  200 MB of 900 MB, 100 MB/s, 7 s left\n  example/app:local  700 MB of 900 MB, 100 MB/s, 2 s left\n"
 		if diff := cmp.Diff(want, progress); diff != "" {
 			t.Error(diff)
 		}
@@ -242,7 +242,7 @@ func TestPushView_DrawsAndRemovesBarOnTerminal(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		progress, results := drive(t, &printer{terminal: true}, 2)
-		if !strings.Contains(progress, "… example/app:local  [==========>           ]  100 MB of 200 MB, 100 MB/s") {
+		if !strings.Contains(progress, "… example/app:local  [=========>         ]  100 MB of 200 MB, 100 MB/s, 1 s left") {
 			t.Errorf("no bar half-way in %q", progress)
 		}
 		if strings.Count(results, "\n") != 1 {

@@ -1,20 +1,17 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"strconv"
 	"strings"
 
 	"github.com/docker/go-units"
 
 	"kind-local-registry/internal/host/images"
-	"kind-local-registry/internal/link/linkapi"
+	"kind-local-registry/internal/host/report"
 	"kind-local-registry/internal/push"
-	"kind-local-registry/internal/rewrite"
 )
 
 // pushResults prints the outcomes of pushes in the order of the image arguments.
@@ -53,13 +50,11 @@ func (r *pushResults) end(pushed []images.Pushed) error {
 	if r.format == "" {
 		return nil
 	}
-	entries := make([]pushEntry, 0, len(pushed))
+	entries := make([]report.Push, 0, len(pushed))
 	for _, p := range pushed {
 		entries = append(entries, newPushEntry(p))
 	}
-	encoder := json.NewEncoder(r.w)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(entries)
+	return printJSON(r.w, entries)
 }
 
 // line returns the line about one image.
@@ -117,31 +112,21 @@ func humanSize(size int64) string {
 	return units.CustomSize("%.3g %s", rounded, 1000, []string{"B", "kB", "MB", "GB", "TB"})
 }
 
-// pushEntry describes the outcome of one push in JSON.
-type pushEntry struct {
-	Image        string         `json:"image"`
-	Rewritten    string         `json:"rewritten,omitempty"`
-	Digest       string         `json:"digest,omitempty"`
-	Bytes        int64          `json:"bytes"`
-	PresentBytes int64          `json:"presentBytes"`
-	Uploaded     int            `json:"uploaded"`
-	Present      int            `json:"present"`
-	Duration     float64        `json:"duration"` // in seconds
-	Reason       rewrite.Reason `json:"reason,omitempty"`
-	Error        string         `json:"error,omitempty"`
-	// Nodes is absent if linking is off.
-	Nodes []linkapi.NodeLayers `json:"nodes,omitempty"`
-}
-
-func newPushEntry(p images.Pushed) pushEntry {
-	entry := pushEntry{
+// newPushEntry returns the outcome of one push as an element of setup push's document.
+func newPushEntry(p images.Pushed) report.Push {
+	entry := report.Push{
 		Image: p.Image, Rewritten: p.Rewritten, Digest: p.Result.Digest.String(),
 		Bytes: p.Result.Bytes, PresentBytes: p.Result.PresentBytes, Uploaded: p.Result.Uploaded, Present: p.Result.Present,
-		Duration: math.Round(p.Duration.Seconds()*1000) / 1000, Reason: p.Reason(),
-		Nodes: p.Nodes,
+		Duration: report.Duration(p.Duration), Reason: string(p.Reason()),
 	}
 	if p.Err != nil {
 		entry.Error = p.Err.Error()
+	}
+	for _, node := range p.Nodes {
+		entry.Nodes = append(entry.Nodes, report.NodeLayers{
+			Name: node.Name, Cluster: node.Cluster, Unlinkable: string(node.Unlinkable), Detail: node.Detail,
+			Layers: node.Layers, Present: node.Present,
+		})
 	}
 	return entry
 }

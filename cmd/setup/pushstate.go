@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -52,7 +53,8 @@ func (s *pushState) text() string {
 	}
 	text := fmt.Sprintf("%s of %s", humanSize(s.now.Bytes), humanSize(s.now.Total))
 	if took := s.at.Sub(s.moving).Seconds(); took > 0 && s.now.Bytes > 0 {
-		text += fmt.Sprintf(", %s/s", humanSize(int64(float64(s.now.Bytes)/took)))
+		rate := float64(s.now.Bytes) / took
+		text += fmt.Sprintf(", %s/s, %.0f s left", humanSize(int64(rate)), math.Ceil(float64(s.now.Total-s.now.Bytes)/rate))
 	}
 	if s.now.Present > 0 {
 		text += fmt.Sprintf(", %s already present", humanSize(s.now.Present))

@@ -25,7 +25,7 @@ const maxQuestions = 3
 func selection(command *cobra.Command, preferUser bool) *host.Selection {
 	in, w := command.InOrStdin(), command.ErrOrStderr()
 	selected := &host.Selection{PreferUser: preferUser}
-	if isTerminal(in) && isTerminal(w) {
+	if canAnswer(in) && isTerminal(w) {
 		selected.Ask = func(ctx context.Context, names []string) (string, error) { return chooseCluster(ctx, in, w, names) }
 	}
 	return selected
@@ -57,6 +57,7 @@ func chooseCluster(ctx context.Context, in io.Reader, w io.Writer, names []strin
 			break
 		}
 		if err != nil {
+			_, _ = fmt.Fprintln(w) // the error is printed below the question
 			return "", err
 		}
 	}

@@ -1,45 +1,68 @@
 package main
 
 import (
-	"encoding/json"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
 	"kind-local-registry/internal/host"
+	"kind-local-registry/internal/host/report"
 	"kind-local-registry/internal/host/step"
 )
 
-func newStatusCommand() *cobra.Command {
-	var options host.Options
-	var format string
+// statusOptions contains the flags of setup status.
+type statusOptions struct {
+	host.Options
+
+	output *printer
+	format *format
+}
+
+func newStatusCommand(output *printer) *cobra.Command {
+	options := statusOptions{output: output}
 	command := &cobra.Command{
 		Use:   "status",
 		Short: "Check every step, and show how to repair what fails",
 		Long:  "Check every step, and show how to repair what fails. The exit status is 1 if any check fails.",
 		Example: `  setup status
-  setup status -o json | jq -r '.[] | select(.ok | not) | .step'`,
-		Args: cobra.NoArgs,
+  setup status -o json | jq -r '.checks[] | select(.ok | not) | .step'
+  setup status -o json | jq -r .cluster.kubernetes`,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(command *cobra.Command, _ []string) error {
-			if format != "" && format != "json" {
-				return fmt.Errorf("--output %q is unknown: use json, or leave --output out for a table", format)
-			}
 			options.Select = selection(command, true)
-			system, err := host.Open(command.Context(), options)
-			if err != nil {
-				return err
-			}
-			all := step.CheckAll(command.Context(), system.Steps())
-			if err := printStatus(command.OutOrStdout(), all, format); err != nil {
-				return err
-			}
-			return statusError(all)
+			return options.run(command.Context(), command.OutOrStdout())
 		},
 	}
-	addClusterFlags(command, &options)
-	command.Flags().StringVarP(&format, "output", "o", "", "output format: json (default a table)")
+	addClusterFlags(command, &options.Options)
+	options.format = newFormat(command, "a table", "json")
 	return command
+}
+
+// run checks every step and prints the outcomes to stdout.
+func (o *statusOptions) run(ctx context.Context, stdout io.Writer) error {
+	if err := o.format.check(); err != nil {
+		return err
+	}
+	system, err := host.Open(ctx, o.Options)
+	if err != nil {
+		return err
+	}
+	all := step.CheckAll(ctx, system.Steps(), o.output)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	failed := statusError(all)
+	switch {
+	case o.format.json():
+		err = printJSON(stdout, report.Status{Facts: system.Facts(ctx), OK: failed == nil, Checks: report.Checks(all)})
+	case !o.output.quiet:
+		err = printStatus(stdout, all)
+	}
+	return errors.Join(err, failed)
 }
 
 // statusError returns the error with which setup status exits. It gives only the number of failed checks; the table names them.
@@ -56,13 +79,8 @@ func statusError(all []step.Status) error {
 	return fmt.Errorf("%d of %d checks failed; run `setup up` to repair", failed, len(all))
 }
 
-// printStatus prints the checks in the format: json, or "" for a table.
-func printStatus(w io.Writer, all []step.Status, format string) error {
-	if format == "json" {
-		encoder := json.NewEncoder(w)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(all)
-	}
+// printStatus prints the checks as a table.
+func printStatus(w io.Writer, all []step.Status) error {
 	for _, one := range all {
 		if _, err := fmt.Fprintf(w, "%s %-14s %s\n", mark(w, one.OK), one.Step, one.Detail); err != nil {
 			return err

@@ -15,33 +15,16 @@ func TestStatus_PrintsChecksAndRemedies(t *testing.T) {
 		{Step: "cluster", State: step.State{OK: true, Detail: "kind, 1 node, adopted"}},
 		{Step: "pusher", State: step.State{Detail: "no container kind-registry-pusher", Remedy: "run setup up"}},
 	}
-	for format, want := range map[string]string{
-		"": `✓ cluster        kind, 1 node, adopted
+	want := `✓ cluster        kind, 1 node, adopted
 ✗ pusher         no container kind-registry-pusher
                  -> run setup up
-`,
-		"json": `[
-  {
-    "step": "cluster",
-    "ok": true,
-    "detail": "kind, 1 node, adopted"
-  },
-  {
-    "step": "pusher",
-    "ok": false,
-    "detail": "no container kind-registry-pusher",
-    "remedy": "run setup up"
-  }
-]
-`,
-	} {
-		var out bytes.Buffer
-		if err := printStatus(&out, all, format); err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(want, out.String()); diff != "" {
-			t.Errorf("-o %q (-want +got):\n%s", format, diff)
-		}
+`
+	var out bytes.Buffer
+	if err := printStatus(&out, all); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("the table (-want +got):\n%s", diff)
 	}
 }
 

@@ -5,17 +5,27 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/host"
+	"kind-local-registry/internal/host/report"
 	"kind-local-registry/internal/host/step"
 )
 
-func newUpCommand() *cobra.Command {
-	var options host.Options
-	var output printer
+// upOptions contains the flags of setup up.
+type upOptions struct {
+	host.Options
+
+	output *printer
+	format *format
+	yes    bool
+}
+
+func newUpCommand(output *printer) *cobra.Command {
+	options := upOptions{output: output}
 	command := &cobra.Command{
 		Use:   "up",
 		Short: "Create or repair the registry, cluster, pusher and webhook",
@@ -24,38 +34,61 @@ func newUpCommand() *cobra.Command {
 If the kind cluster exists, up adopts it; otherwise, up creates it. You can repeat up at any time: it changes only what fails a check.
 
 If neither --cluster, KIND_CLUSTER_NAME nor the kind configuration names a cluster, up adopts the only cluster that exists. If there
-are several, up asks which one to adopt, or fails without a terminal. If there is none, up creates "` + config.Cluster + `".`,
+are several, up asks which one to adopt, or fails without a terminal. If there is none, up creates "` + config.Cluster + `".
+
+Before up changes anything that it did not create, such as another tool's kind-registry container or a node's containerd
+configuration, it prints what it will change and how that is undone. On a terminal, it asks for confirmation, unless --yes is given.
+Without a terminal, it continues, but fails if setup down could not undo the change.`,
 		Example: `  setup up
   setup up --cluster dev --config kind.yaml
   setup up --node-image kindest/node:v1.35.0
   setup up --adopt-only --cluster dev          # never create a cluster
   setup up --registry-image registry:2         # instead of the registry that is built into setup
   setup up --link=off                          # nodes pull every layer
-  setup up --rules rules.yaml                  # exclude images, namespaces or pods from rewriting`,
-		Args: cobra.NoArgs,
+  setup up --rules rules.yaml                  # exclude images, namespaces or pods from rewriting
+  setup up -o json | jq -r .registry.host`,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		Annotations: map[string]string{
+			interrupted: "run `setup up` again: it continues where this run stopped, and repairs what is incomplete",
+		},
 		RunE: func(command *cobra.Command, _ []string) error {
-			output.to(command.ErrOrStderr())
 			options.Select = selection(command, false)
-			return up(command.Context(), options, &output, command.OutOrStdout())
+			return options.run(command.Context(), command.InOrStdin(), command.OutOrStdout())
 		},
 	}
-	addClusterFlags(command, &options)
-	addOutputFlags(command, &output)
-	flags := command.Flags()
-	flags.Lookup("cluster").Usage = "name of the kind cluster (default $KIND_CLUSTER_NAME, the name in --config, or the only cluster)"
-	flags.Lookup("kubeconfig").Usage = "kubeconfig file to update (default $KUBECONFIG or ~/.kube/config)"
-	flags.StringVar(&options.ConfigFile, "config", "", "kind configuration for a new cluster")
-	flags.StringVar(&options.NodeImage, "node-image", "", "node image for a new cluster (default kind's)")
-	flags.StringVar(&options.RegistryImage, "registry-image", "", "registry image to run, such as registry:2 (default the image of the existing registry, or the one built into setup)")
-	flags.StringVar(&options.RulesFile, "rules", "", "file with rules that exclude images, namespaces and pods from rewriting; see docs/rules.md (default the rules in force)")
-	flags.StringVar(&options.Link, "link", "", "auto: nodes get layers as hard links where possible; off: nodes pull every layer (default the current setting, or auto)")
-	flags.BoolVar(&options.AdoptOnly, "adopt-only", false, "fail if the cluster does not exist")
+	addClusterFlags(command, &options.Options)
+	options.format = newFormat(command, "a sentence", "json")
+	options.addFlags(command)
 	return command
 }
 
-// up applies every step, and prints the outcome to stdout.
-func up(ctx context.Context, options host.Options, output *printer, stdout io.Writer) (err error) {
-	system, unlock, err := host.OpenToChange(ctx, options, output.waiting)
+// addFlags adds the flags that only setup up has.
+func (o *upOptions) addFlags(command *cobra.Command) {
+	flags := command.Flags()
+	flags.Lookup("cluster").Usage = "name of the kind cluster (default $KIND_CLUSTER_NAME, the name in --config, or the only cluster)"
+	flags.Lookup("kubeconfig").Usage = "kubeconfig file to update (default $KUBECONFIG or ~/.kube/config)"
+	flags.StringVar(&o.ConfigFile, "config", "", "kind configuration for a new cluster")
+	flags.StringVar(&o.NodeImage, "node-image", "", "node image for a new cluster (default kind's)")
+	flags.StringVar(&o.RegistryImage, "registry-image", "", "registry image to run, such as registry:2 (default the image of the existing registry, or the one built into setup)")
+	flags.StringVar(&o.RulesFile, "rules", "", "file with rules that exclude images, namespaces and pods from rewriting; see docs/rules.md (default the rules in force)")
+	flags.StringVar(&o.Link, "link", "", "auto: nodes get layers as hard links where possible; off: nodes pull every layer (default the current setting, or auto)")
+	flags.BoolVar(&o.AdoptOnly, "adopt-only", false, "fail if the cluster does not exist")
+	flags.BoolVarP(&o.yes, "yes", "y", false, "change what setup did not create without asking")
+	complete(command, "link", "auto", "off")
+	completeFiles(command, "config", "yaml", "yml", "json")
+	completeFiles(command, "rules", "yaml", "yml", "json")
+	completeImages(command, "node-image")
+	completeImages(command, "registry-image")
+}
+
+// run applies every step, and prints the outcome to stdout.
+func (o *upOptions) run(ctx context.Context, stdin io.Reader, stdout io.Writer) (err error) {
+	if err := o.format.check(); err != nil {
+		return err
+	}
+	start := time.Now()
+	system, unlock, err := host.OpenToChange(ctx, o.Options, o.output.waiting)
 	if err != nil {
 		return err
 	}
@@ -63,8 +96,19 @@ func up(ctx context.Context, options host.Options, output *printer, stdout io.Wr
 	if err := system.Preflight(ctx); err != nil {
 		return err
 	}
-	changed, err := step.Up(ctx, system.Steps(), output)
-	if err != nil || output.quiet {
+	foreign, err := system.Foreign(ctx)
+	if err == nil {
+		err = o.consent(ctx, foreign, stdin)
+	}
+	if err != nil {
+		return err
+	}
+	changed, err := step.Up(ctx, system.Steps(), o.output)
+	if o.format.json() {
+		facts := system.Facts(context.WithoutCancel(ctx)) // also after an interruption
+		return errors.Join(err, printJSON(stdout, o.document(facts, foreign, changed, time.Since(start), err)))
+	}
+	if err != nil || o.output.quiet {
 		return err
 	}
 	verdict := "Ready: images of this host's Docker daemon now run in kind cluster %q.\n"
@@ -73,4 +117,36 @@ func up(ctx context.Context, options host.Options, output *printer, stdout io.Wr
 	}
 	_, err = fmt.Fprintf(stdout, verdict, system.Cluster())
 	return err
+}
+
+// consent prints what up will change although setup did not create it. It returns an error if the user does not agree, or if there is
+// no terminal to ask on and setup down could not undo a change.
+func (o *upOptions) consent(ctx context.Context, foreign []step.Change, stdin io.Reader) error {
+	if len(foreign) == 0 {
+		return nil
+	}
+	ask := !o.yes && canAnswer(stdin)
+	if ask || !o.output.quiet {
+		_, _ = fmt.Fprintln(o.output.w, "setup up changes what it did not create:")
+		printChanges(o.output.w, foreign)
+	}
+	if lost := losses(foreign); lost != "" && !o.yes && !ask {
+		return fmt.Errorf("this deletes %s, and there is no terminal to ask on: rename or remove it, or confirm with --yes", lost)
+	}
+	if !ask {
+		return nil
+	}
+	return confirm(ctx, stdin, o.output.w, "Continue?")
+}
+
+// document returns the document that describes the run.
+func (o *upOptions) document(facts report.Facts, foreign []step.Change, changed bool, took time.Duration, err error) report.Up {
+	document := report.Up{
+		Facts: facts, Changed: changed, Foreign: report.Changes(foreign), Steps: report.Steps(o.output.results),
+		Duration: report.Duration(took),
+	}
+	if err != nil {
+		document.Error = err.Error()
+	}
+	return document
 }

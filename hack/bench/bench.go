@@ -59,7 +59,7 @@ func (b *bench) run(ctx context.Context, chosen []subject) (err error) {
 
 func (b *bench) cleanUp(ctx context.Context) error {
 	_, err := b.command(ctx, "", "sh", "-c", "docker image ls -q --filter label="+label+" | sort -u | xargs -r docker image rm -f")
-	return errors.Join(b.down(ctx, "--registry", "--yes"), err)
+	return errors.Join(b.down(ctx, "--registry"), err)
 }
 
 func (b *bench) measureCase(ctx context.Context, s subject) error {

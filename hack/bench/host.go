@@ -88,7 +88,7 @@ func (h *host) install(ctx context.Context) error {
 }
 
 func (h *host) down(ctx context.Context, args ...string) error {
-	_, err := h.command(ctx, "", h.setup, append([]string{"down", "--cluster", cluster, "--kubeconfig", h.kubeconfig()}, args...)...)
+	_, err := h.command(ctx, "", h.setup, append([]string{"down", "--yes", "--cluster", cluster, "--kubeconfig", h.kubeconfig()}, args...)...)
 	return err
 }
 

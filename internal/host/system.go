@@ -10,7 +10,6 @@ import (
 	"kind-local-registry/internal/host/engine"
 	"kind-local-registry/internal/host/images"
 	"kind-local-registry/internal/host/service"
-	"kind-local-registry/internal/host/step"
 	"kind-local-registry/internal/pusher"
 	"kind-local-registry/internal/rules"
 )
@@ -90,7 +89,7 @@ func connect(ctx context.Context, options Options) (*connection, error) {
 // registry opens the registry.
 func (c *connection) registry(ctx context.Context) (*service.Registry, error) {
 	return service.OpenRegistry(ctx, c.engine, service.RegistryOptions{
-		Image: c.options.RegistryImage, Port: c.options.RegistryPort,
+		Image: c.options.RegistryImage, Port: c.options.RegistryPort, Cluster: c.cluster.Name(),
 	}, c.cluster.Others)
 }
 
@@ -134,10 +133,6 @@ func (s *System) NamespaceLabels(ctx context.Context) map[string]map[string]stri
 	return s.cluster.NamespaceLabels(ctx)
 }
 
-// RegistryLoss describes what removing the registry would delete, and which other clusters use it. It returns "" if there is no
-// registry that setup may remove.
-func (s *System) RegistryLoss(ctx context.Context) (string, error) { return s.registry.Loss(ctx) }
-
 // ConnectPusher returns a client for the pusher. The error includes a remedy if the check of the registry or the pusher fails.
 func (s *System) ConnectPusher(ctx context.Context) (*pusher.Client, error) {
 	return s.pusher.Connect(ctx)
@@ -148,6 +143,9 @@ func (s *System) LocalImages(ctx context.Context) ([]string, error) {
 	return images.Local(ctx, s.engine, s.RegistryHost())
 }
 
+// Tags returns the sorted names of all tagged images in Docker.
+func (s *System) Tags(ctx context.Context) ([]string, error) { return images.Tags(ctx, s.engine) }
+
 // Push pushes the images through the pusher and returns their outcomes in the same order; see images.Push. It returns an error,
 // with a remedy, if it cannot connect to the pusher.
 func (s *System) Push(ctx context.Context, references []string, observer images.Observer) ([]images.Pushed, error) {
@@ -157,40 +155,4 @@ func (s *System) Push(ctx context.Context, references []string, observer images.
 	}
 	defer client.Close()
 	return images.Push(ctx, client, s.RegistryHost(), references, observer), nil
-}
-
-// Preflight returns an error if setup up would fail after it has already changed something.
-func (s *System) Preflight(ctx context.Context) error {
-	if err := s.cluster.Preflight(); err != nil {
-		return err
-	}
-	if _, err := s.Rules(); err != nil {
-		return err
-	}
-	return s.registry.CheckPort(ctx)
-}
-
-// Steps returns all steps, in the order that setup up applies them.
-func (s *System) Steps() []step.Step {
-	return []step.Step{
-		s.cluster.Step(), service.ImagesStep(s.engine), s.registry.Step(), s.pusher.Step(), s.linker.Step(), s.nodes().Step(),
-		s.cluster.HostingStep(s.RegistryHost()),
-		s.chart.ImageStep(), s.chart.CredentialsStep(), s.chart.Step(), s.chart.AdmissionStep(),
-	}
-}
-
-// StepsDown returns the steps to undo. It omits the steps that deleting the cluster undoes, and includes the registry only if
-// withRegistry is true.
-func (s *System) StepsDown(ctx context.Context, withRegistry bool) []step.Step {
-	deleted := s.cluster.Created(ctx)
-	var steps []step.Step
-	if withRegistry {
-		steps = append(steps, s.registry.RemoveStep())
-	}
-	for _, one := range s.Steps() {
-		if !one.InCluster || !deleted {
-			steps = append(steps, one)
-		}
-	}
-	return steps
 }

@@ -44,7 +44,7 @@ func TestSetup_RunsItsContainersOnEveryDaemon(t *testing.T) {
 			h := newHost(t, archive, test.store, test.settings)
 			h.asUser(func() { h.up(t) })
 			h.wantPushed(t, "host/first:1", 60)
-			for _, step := range step.CheckAll(t.Context(), h.steps(t)) { // as root
+			for _, step := range step.CheckAll(t.Context(), h.steps(t), silent{}) { // as root
 				if !step.OK {
 					t.Errorf("root finds that another user's step %s is not OK: %s", step.Step, step.Detail)
 				}
@@ -60,6 +60,7 @@ func TestSetup_RunsItsContainersOnEveryDaemon(t *testing.T) {
 func TestDown_LeavesThePusherToAStoppedCluster(t *testing.T) {
 	h := newHost(t, ownImages(t), dockerd.Overlay2, nil)
 	h.up(t)
+	h.wantPushed(t, "host/kept:1", 60)
 	h.addStoppedNode(t, "other")
 	steps := h.steps(t)
 	pusher := steps[slices.IndexFunc(steps, func(s step.Step) bool { return s.Name == "pusher" })]
@@ -67,9 +68,12 @@ func TestDown_LeavesThePusherToAStoppedCluster(t *testing.T) {
 	if err != nil || !strings.Contains(detail, "kind cluster other") {
 		t.Errorf("undoing the pusher: %q, %v, want the pusher kept for kind cluster other", detail, err)
 	}
-	loss, err := h.open(t).RegistryLoss(t.Context())
-	if err != nil || !strings.Contains(loss, "kind cluster other") {
-		t.Errorf("RegistryLoss = %q, %v, want it to name kind cluster other", loss, err)
+	_, plan, err := h.open(t).PlanDown(t.Context(), host.DownOptions{Registry: true})
+	isImages := func(c step.Change) bool {
+		return c.Loss && strings.Contains(c.Detail, "kind cluster other") && c.Bytes > 0
+	}
+	if err != nil || !slices.ContainsFunc(plan, isImages) {
+		t.Errorf("PlanDown = %+v, %v, want the size of the registry's images, and that kind cluster other uses them", plan, err)
 	}
 }
 
@@ -235,6 +239,7 @@ type silent struct{}
 
 func (silent) Begin(string)               {}
 func (silent) Progress(string)            {}
+func (silent) Checked(step.Status)        {}
 func (silent) End(step.Result)            {}
 func (silent) Pushing(int, push.Progress) {}
 func (silent) Pushed(int, images.Pushed)  {}

@@ -63,13 +63,24 @@ const (
 	withoutHooks hooks = false
 )
 
-// uninstall uninstalls the release. It succeeds if the release is not installed. With hooks, the chart's hook ungates pods.
-func uninstall(configuration *action.Configuration, run hooks) error {
+// uninstall uninstalls the release. It succeeds if the release is not installed. With hooks, the chart's hook ungates pods. Helm
+// cannot be cancelled here: if ctx ends first, Helm continues until the process ends.
+func uninstall(ctx context.Context, configuration *action.Configuration, run hooks) error {
 	uninstall := action.NewUninstall(configuration)
 	uninstall.IgnoreNotFound, uninstall.WaitStrategy, uninstall.Timeout = true, kube.StatusWatcherStrategy, timeout
 	uninstall.DisableHooks = !bool(run)
-	if _, err := uninstall.Run(config.Name); err != nil {
-		return fmt.Errorf("uninstalling Helm release %s: %w", config.Name, err)
+	done := make(chan error, 1)
+	go func() {
+		_, err := uninstall.Run(config.Name)
+		done <- err
+	}()
+	select {
+	case <-ctx.Done():
+		return fmt.Errorf("uninstalling Helm release %s: %w", config.Name, ctx.Err())
+	case err := <-done:
+		if err != nil {
+			return fmt.Errorf("uninstalling Helm release %s: %w", config.Name, err)
+		}
+		return nil
 	}
-	return nil
 }

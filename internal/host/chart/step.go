@@ -22,7 +22,7 @@ const fingerprintLabel = "made-from"
 
 // Step returns the step that installs the chart.
 func (c *Chart) Step() step.Step {
-	return step.Step{Name: "chart", InCluster: true, Check: c.check, Apply: c.apply, Undo: c.undo}
+	return step.Step{Name: "chart", InCluster: true, Check: c.check, Apply: c.apply, Undo: c.undo, Plan: c.planUndo}
 }
 
 // plan describes the desired release: the chart that setup carries, and its values.
@@ -115,7 +115,7 @@ func (c *Chart) apply(ctx context.Context, progress step.Progress) error {
 	case last.Status() == "deployed":
 		err = upgrade(ctx, configuration, wanted)
 	default: // Helm can neither upgrade nor install over a release that a failed or interrupted run left behind
-		if err = uninstall(configuration, withoutHooks); err == nil { // the new webhook takes over the waiting pods
+		if err = uninstall(ctx, configuration, withoutHooks); err == nil { // the new webhook takes over the waiting pods
 			err = install(ctx, configuration, wanted)
 		}
 	}
@@ -138,11 +138,13 @@ func (c *Chart) undo(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := uninstall(configuration, withHooks); err != nil {
+	err = uninstall(ctx, configuration, withHooks)
+	if err != nil && ctx.Err() == nil {
 		// The hook's pod may be unable to run in this cluster. ungatePods does the same work.
-		if err := uninstall(configuration, withoutHooks); err != nil {
-			return "", err
-		}
+		err = uninstall(ctx, configuration, withoutHooks)
+	}
+	if err != nil {
+		return "", err
 	}
 	return "release and namespace " + config.Name + " removed", errors.Join(c.ungatePods(ctx), c.deleteNamespace(ctx))
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -43,7 +42,7 @@ type Options struct {
 // Cluster is a kind cluster that may not exist yet.
 type Cluster struct {
 	options    Options
-	named      bool // false if the name is only the default; see Select
+	named      bool // whether the user named the cluster; false if Select took the only one, or if the name is the default
 	kindConfig *v1alpha4.Cluster
 	engine     *engine.Engine
 	access     *rest.Config // to the API server; nil before the first RESTConfig
@@ -67,8 +66,8 @@ func New(docker *engine.Engine, options Options) (*Cluster, error) {
 func (c *Cluster) Name() string { return c.options.Name }
 
 // Preflight returns an error if the cluster can be neither adopted nor created.
-func (c *Cluster) Preflight() error {
-	exists, err := c.exists()
+func (c *Cluster) Preflight(ctx context.Context) error {
+	exists, err := c.exists(ctx)
 	if err != nil || exists {
 		return err
 	}
@@ -79,12 +78,6 @@ func (c *Cluster) Preflight() error {
 	return checkKubeconfig(c.options.Kubeconfig)
 }
 
-// Created reports whether setup created the cluster. It returns false if the cluster does not answer.
-func (c *Cluster) Created(ctx context.Context) bool {
-	created, _, err := c.origin(ctx)
-	return err == nil && created
-}
-
 // provider returns kind's provider for Docker, which reports to progress unless progress is nil.
 func (c *Cluster) provider(progress step.Progress) *cluster.Provider {
 	if progress == nil {
@@ -93,12 +86,10 @@ func (c *Cluster) provider(progress step.Progress) *cluster.Provider {
 	return cluster.NewProvider(cluster.ProviderWithDocker(), cluster.ProviderWithLogger(progressLogger{progress}))
 }
 
-func (c *Cluster) exists() (bool, error) {
-	clusters, err := c.provider(nil).List()
-	if err != nil {
-		return false, fmt.Errorf("listing kind clusters: %w", err)
-	}
-	return slices.Contains(clusters, c.Name()), nil
+// exists reports whether the cluster has containers.
+func (c *Cluster) exists(ctx context.Context) (bool, error) {
+	containers, err := c.containers(ctx)
+	return len(containers) > 0, err
 }
 
 // RESTConfig returns the configuration for access to the cluster's API server. It reads the configuration from the cluster's node
@@ -107,11 +98,11 @@ func (c *Cluster) RESTConfig() (*rest.Config, error) {
 	if c.access != nil {
 		return c.access, nil
 	}
-	exists, err := c.exists()
+	nodes, err := c.provider(nil).ListNodes(c.Name())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("listing the nodes of kind cluster %s: %w", c.Name(), err)
 	}
-	if !exists {
+	if len(nodes) == 0 {
 		return nil, fmt.Errorf("%w %q", ErrNotFound, c.Name())
 	}
 	raw, err := c.provider(nil).KubeConfig(c.Name(), false)

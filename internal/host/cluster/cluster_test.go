@@ -89,14 +89,8 @@ func TestProgressLogger_ReportsEachStatusOnce(t *testing.T) {
 	}
 }
 
-// name is a fake node that has only a name.
-type name string
-
-func (n name) String() string { return string(n) }
-
 func TestAnyPulls_ReadsTheHostsOfStoppedNodes(t *testing.T) {
 	t.Parallel()
-	const registryHost = "localhost:5001"
 	for want, content := range map[bool]string{true: node.Hosts(), false: "server = \"http://other\"\n"} {
 		daemon := enginetest.New(t)
 		daemon.AddContainer("first", nil)

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -21,6 +22,9 @@ const (
 	hostingKey       = "localRegistryHosting.v1"
 )
 
+// beforeAnnotation is the annotation of our ConfigMap that contains another tool's ConfigMap, which ours replaced.
+const beforeAnnotation = config.Name + "/before"
+
 // ManagedBy is the recommended label for the tool that manages an object. On setup's objects its value is config.Name.
 const ManagedBy = "app.kubernetes.io/managed-by"
 
@@ -33,7 +37,7 @@ type hosting struct {
 // HostingStep returns the step that applies KEP-1755's ConfigMap for the registry at registryHost.
 func (c *Cluster) HostingStep(registryHost string) step.Step {
 	h := hosting{c, registryHost}
-	return step.Step{Name: "ConfigMap", InCluster: true, Check: h.check, Apply: h.apply, Undo: h.undo}
+	return step.Step{Name: "ConfigMap", InCluster: true, Check: h.check, Apply: h.apply, Foreign: h.foreign, Undo: h.undo, Plan: h.plan}
 }
 
 // document returns the ConfigMap's content (LocalRegistryHostingV1 in KEP-1755 of kubernetes/enhancements).
@@ -69,14 +73,33 @@ func (h hosting) apply(ctx context.Context, _ step.Progress) error {
 	if err != nil {
 		return err
 	}
+	found, err := h.get(ctx)
+	if err != nil && !apierrors.IsNotFound(err) {
+		return fmt.Errorf("reading ConfigMap %s: %w", hostingConfigMap, err)
+	}
 	object := applycorev1.ConfigMap(hostingConfigMap, hostingNamespace).
 		WithLabels(map[string]string{ManagedBy: config.Name}).
 		WithData(map[string]string{hostingKey: h.document()})
+	if before := replaced(found); err == nil && before != "" {
+		object.WithAnnotations(map[string]string{beforeAnnotation: before})
+	}
 	_, err = kube.CoreV1().ConfigMaps(hostingNamespace).Apply(ctx, object, metav1.ApplyOptions{FieldManager: config.Name, Force: true})
 	if err != nil {
 		return fmt.Errorf("applying ConfigMap %s: %w", hostingConfigMap, err)
 	}
 	return nil
+}
+
+// replaced returns the value of beforeAnnotation for the ConfigMap that replaces found. It is "" if no other tool's ConfigMap is, or
+// has been, replaced.
+func replaced(found *corev1.ConfigMap) string {
+	if found.Labels[ManagedBy] == config.Name {
+		return found.Annotations[beforeAnnotation]
+	}
+	before, _ := json.Marshal(corev1.ConfigMap{ // strings always marshal
+		ObjectMeta: metav1.ObjectMeta{Labels: found.Labels}, Data: found.Data, BinaryData: found.BinaryData,
+	})
+	return string(before)
 }
 
 func (h hosting) undo(ctx context.Context) (string, error) {
@@ -94,8 +117,29 @@ func (h hosting) undo(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := kube.CoreV1().ConfigMaps(hostingNamespace).Delete(ctx, hostingConfigMap, metav1.DeleteOptions{}); err != nil {
+	all := kube.CoreV1().ConfigMaps(hostingNamespace)
+	if before := found.Annotations[beforeAnnotation]; before != "" {
+		if err := restore(found, before); err != nil {
+			return "", err
+		}
+		if _, err := all.Update(ctx, found, metav1.UpdateOptions{FieldManager: config.Name}); err != nil {
+			return "", fmt.Errorf("restoring ConfigMap %s: %w", hostingConfigMap, err)
+		}
+		return hostingConfigMap + " of another tool restored", nil
+	}
+	if err := all.Delete(ctx, hostingConfigMap, metav1.DeleteOptions{}); err != nil {
 		return "", fmt.Errorf("deleting ConfigMap %s: %w", hostingConfigMap, err)
 	}
 	return hostingConfigMap + " removed", nil
+}
+
+// restore puts into found the labels and data of the ConfigMap that it replaced.
+func restore(found *corev1.ConfigMap, before string) error {
+	var old corev1.ConfigMap
+	if err := json.Unmarshal([]byte(before), &old); err != nil {
+		return fmt.Errorf("reading annotation %s of ConfigMap %s: %w", beforeAnnotation, hostingConfigMap, err)
+	}
+	found.Labels, found.Data, found.BinaryData = old.Labels, old.Data, old.BinaryData
+	delete(found.Annotations, beforeAnnotation)
+	return nil
 }

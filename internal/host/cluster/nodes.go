@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -17,9 +18,9 @@ import (
 
 // Nodes returns the cluster's Kubernetes nodes. It returns no nodes if the cluster does not exist.
 func (c *Cluster) Nodes() ([]node.Node, error) {
-	members, err := c.members(c.Name())
+	members, err := c.provider(nil).ListInternalNodes(c.Name())
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("listing the nodes of kind cluster %s: %w", c.Name(), err)
 	}
 	all := make([]node.Node, 0, len(members))
 	for _, member := range members {
@@ -28,51 +29,38 @@ func (c *Cluster) Nodes() ([]node.Node, error) {
 	return all, nil
 }
 
-// members returns a kind cluster's Kubernetes nodes.
-func (c *Cluster) members(name string) ([]nodes.Node, error) {
-	members, err := c.provider(nil).ListInternalNodes(name)
-	if err != nil {
-		return nil, fmt.Errorf("listing the nodes of kind cluster %s: %w", name, err)
-	}
-	return members, nil
-}
-
 // Others returns the other kind clusters whose nodes pull from the registry. registryHost is the registry's host in image
 // references.
 func (c *Cluster) Others(ctx context.Context, registryHost string) ([]string, error) {
-	all, err := c.provider(nil).List()
+	users, err := c.users(ctx, registryHost)
 	if err != nil {
-		return nil, fmt.Errorf("listing kind clusters: %w", err)
+		return nil, err
 	}
-	return c.users(ctx, slices.DeleteFunc(all, func(name string) bool { return name == c.Name() }), registryHost)
+	return slices.DeleteFunc(users, func(cluster string) bool { return cluster == c.Name() }), nil
 }
 
-// users returns the clusters among names whose nodes pull from the registry.
-func (c *Cluster) users(ctx context.Context, names []string, registryHost string) ([]string, error) {
+// users returns the sorted names of the kind clusters whose nodes pull from the registry.
+func (c *Cluster) users(ctx context.Context, registryHost string) ([]string, error) {
+	nodes, err := c.engine.Labelled(ctx, config.ClusterLabel)
+	if err != nil {
+		return nil, err
+	}
+	members := map[string][]name{}
+	for i := range nodes {
+		cluster := nodes[i].Labels[config.ClusterLabel]
+		members[cluster] = append(members[cluster], name(containerName(nodes[i])))
+	}
 	var users []string
-	for _, name := range names {
-		uses, err := c.uses(ctx, name, registryHost)
+	for _, cluster := range slices.Sorted(maps.Keys(members)) {
+		pulls, err := anyPulls(ctx, c.engine, members[cluster], registryHost)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("checking whether kind cluster %s uses %s: %w", cluster, config.RegistryContainer, err)
 		}
-		if uses {
-			users = append(users, name)
+		if pulls {
+			users = append(users, cluster)
 		}
 	}
 	return users, nil
-}
-
-// uses reports whether any node of a kind cluster pulls from the registry.
-func (c *Cluster) uses(ctx context.Context, name, registryHost string) (bool, error) {
-	members, err := c.members(name)
-	if err != nil {
-		return false, err
-	}
-	pulls, err := anyPulls(ctx, c.engine, members, registryHost)
-	if err != nil {
-		return false, fmt.Errorf("checking whether kind cluster %s uses %s: %w", name, config.RegistryContainer, err)
-	}
-	return pulls, nil
 }
 
 // anyPulls reports whether any of the nodes pulls from the registry. It copies each node's hosts.toml, which also works if the

@@ -43,48 +43,49 @@ func (c *Cluster) Select(ctx context.Context, how Selection, registryHost func(c
 	if c.named {
 		return nil
 	}
-	all, err := c.provider(nil).List()
+	all, err := Names(ctx, c.engine)
 	if err != nil {
-		return fmt.Errorf("listing kind clusters: %w", err)
+		return err
 	}
-	name, err := how.from(ctx, all, func() ([]string, error) {
+	name, asked, err := how.from(ctx, all, func() ([]string, error) {
 		host, err := registryHost(ctx)
 		if err != nil {
 			return nil, err
 		}
-		return c.users(ctx, all, host)
+		return c.users(ctx, host)
 	})
 	if err != nil {
 		return err
 	}
-	c.options.Name, c.named = name, true
+	c.options.Name, c.named = name, asked
 	return nil
 }
 
-// from selects one of all clusters. users returns those that use the registry.
-func (s Selection) from(ctx context.Context, all []string, users func() ([]string, error)) (string, error) {
+// from selects one of all clusters. users returns those that use the registry. asked reports whether the user chose the cluster.
+func (s Selection) from(ctx context.Context, all []string, users func() ([]string, error)) (name string, asked bool, err error) {
 	switch len(all) {
 	case 0:
-		return config.Cluster, nil
+		return config.Cluster, false, nil
 	case 1:
-		return all[0], nil
+		return all[0], false, nil
 	}
 	if s.PreferUser {
 		found, err := users()
 		if err != nil {
-			return "", err
+			return "", false, err
 		}
 		switch len(found) {
 		case 0: // every cluster is as likely
 		case 1:
-			return found[0], nil
+			return found[0], false, nil
 		default:
 			all = found
 		}
 	}
 	if s.Ask == nil {
 		err := fmt.Errorf("%w, and there are %s: %s", errAmbiguous, step.Count(len(all), "kind cluster"), strings.Join(all, ", "))
-		return "", step.Remedy(err, "name one with --cluster, for example --cluster "+all[0])
+		return "", false, step.Remedy(err, "name one with --cluster, for example --cluster "+all[0])
 	}
-	return s.Ask(ctx, all)
+	name, err = s.Ask(ctx, all)
+	return name, true, err
 }

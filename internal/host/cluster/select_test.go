@@ -16,22 +16,23 @@ func TestSelection_TakesTheClusterThatIsMeant(t *testing.T) {
 		how        Selection
 		all, users []string
 		want       string // "" for an error
+		asked      bool
 	}{
 		"no cluster exists":                                {want: "kind"},
 		"the only cluster":                                 {all: []string{"laconic-1"}, want: "laconic-1"},
-		"several, and the user chooses":                    {how: Selection{Ask: last}, all: []string{"a", "b", "kind"}, want: "kind"},
+		"several, and the user chooses":                    {how: Selection{Ask: last}, all: []string{"a", "b", "kind"}, want: "kind", asked: true},
 		"several, and the user cannot be asked":            {all: []string{"kind", "b"}},
 		"several, although only one uses the registry":     {all: []string{"a", "b"}, users: []string{"b"}},
 		"the only user of the registry":                    {how: prefers, all: []string{"a", "b"}, users: []string{"b"}, want: "b"},
 		"the only user of the registry, nothing to ask":    {how: asks, all: []string{"a", "b", "c"}, users: []string{"b"}, want: "b"},
 		"several users of the registry":                    {how: prefers, all: []string{"a", "b", "c"}, users: []string{"a", "b"}},
-		"several users, of which the user chooses":         {how: asks, all: []string{"a", "b", "c"}, users: []string{"a", "b"}, want: "b"},
+		"several users, of which the user chooses":         {how: asks, all: []string{"a", "b", "c"}, users: []string{"a", "b"}, want: "b", asked: true},
 		"no user of the registry":                          {how: prefers, all: []string{"a", "kind"}},
-		"no user of the registry, and the user can choose": {how: asks, all: []string{"a", "kind"}, want: "kind"},
+		"no user of the registry, and the user can choose": {how: asks, all: []string{"a", "kind"}, want: "kind", asked: true},
 	} {
-		got, err := test.how.from(t.Context(), test.all, func() ([]string, error) { return test.users, nil })
-		if got != test.want || (test.want == "") != errors.Is(err, errAmbiguous) {
-			t.Errorf("%s: from = %q, %v; want %q", name, got, err, test.want)
+		got, asked, err := test.how.from(t.Context(), test.all, func() ([]string, error) { return test.users, nil })
+		if got != test.want || asked != test.asked || (test.want == "") != errors.Is(err, errAmbiguous) {
+			t.Errorf("%s: from = %q, asked %t, %v; want %q, asked %t", name, got, asked, err, test.want, test.asked)
 		}
 	}
 }
@@ -39,7 +40,7 @@ func TestSelection_TakesTheClusterThatIsMeant(t *testing.T) {
 func TestSelection_ErrorNamesTheClustersAndTheFlag(t *testing.T) {
 	t.Parallel()
 	users := func() ([]string, error) { return []string{"b", "c"}, nil }
-	_, err := Selection{PreferUser: true}.from(t.Context(), []string{"a", "b", "c"}, users)
+	_, _, err := Selection{PreferUser: true}.from(t.Context(), []string{"a", "b", "c"}, users)
 	want := "no cluster is named, and there are 2 kind clusters: b, c; name one with --cluster, for example --cluster b"
 	if err == nil || err.Error() != want {
 		t.Errorf("from = %v, want %s", err, want)
@@ -49,7 +50,7 @@ func TestSelection_ErrorNamesTheClustersAndTheFlag(t *testing.T) {
 func TestSelection_ReportsThatUsersAreUnknown(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("docker is gone")
-	_, err := Selection{PreferUser: true}.from(t.Context(), []string{"a", "b"}, func() ([]string, error) { return nil, broken })
+	_, _, err := Selection{PreferUser: true}.from(t.Context(), []string{"a", "b"}, func() ([]string, error) { return nil, broken })
 	if !errors.Is(err, broken) {
 		t.Errorf("from = %v, want %v", err, broken)
 	}

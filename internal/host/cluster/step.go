@@ -8,36 +8,38 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-	"sigs.k8s.io/kind/pkg/cluster"
-	"sigs.k8s.io/kind/pkg/exec"
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/host/step"
 )
 
-const (
-	// readyTimeout is how long a new cluster's nodes may take to be Ready.
-	readyTimeout = 5 * time.Minute
-	// answerTimeout is how long an API server that is starting may take to answer.
-	answerTimeout = 30 * time.Second
-)
+// answerTimeout is how long an API server that is starting may take to answer.
+const answerTimeout = 30 * time.Second
 
-// Step returns the step that creates or starts the cluster, and adds it to the kubeconfig.
-func (c *Cluster) Step() step.Step {
-	return step.Step{Name: "cluster", Check: c.check, Apply: c.apply, Undo: c.undo}
+// Step returns the step that creates or starts the cluster, and adds it to the kubeconfig. registryHost is the registry's host in
+// image references.
+func (c *Cluster) Step(registryHost string) step.Step {
+	foreign := func(ctx context.Context) ([]step.Change, error) { return c.foreign(ctx, registryHost) }
+	return step.Step{Name: "cluster", Check: c.check, Apply: c.apply, Foreign: foreign, Undo: c.undo, Plan: c.plan}
 }
 
-// context returns the name that kind gives the cluster's context in a kubeconfig.
-func (c *Cluster) context() string { return "kind-" + c.Name() }
+// Context returns the name that kind gives the cluster's context in a kubeconfig.
+func (c *Cluster) Context() string { return "kind-" + c.Name() }
 
 func (c *Cluster) check(ctx context.Context) (step.State, error) {
-	exists, err := c.exists()
+	exists, err := c.exists(ctx)
 	if err != nil {
 		return step.State{}, err
 	}
 	if !exists {
 		return step.State{Detail: "no kind cluster " + c.Name()}, nil
+	}
+	unfinished, err := c.unfinished(ctx)
+	if err != nil {
+		return step.State{}, err
+	}
+	if unfinished {
+		return step.State{Detail: "setup was interrupted while it created kind cluster " + c.Name()}, nil
 	}
 	stopped, err := c.stoppedNodes(ctx)
 	if err != nil {
@@ -53,8 +55,8 @@ func (c *Cluster) check(ctx context.Context) (step.State, error) {
 			Remedy: "see docker logs " + c.Name() + "-control-plane",
 		}, nil
 	}
-	if !hasContext(c.options.Kubeconfig, c.context()) {
-		return step.State{Detail: "the kubeconfig has no context " + c.context()}, nil
+	if !hasContext(c.options.Kubeconfig, c.Context()) {
+		return step.State{Detail: "the kubeconfig has no context " + c.Context()}, nil
 	}
 	origin := "adopted"
 	if created {
@@ -104,88 +106,24 @@ func (c *Cluster) origin(ctx context.Context) (created bool, nodes int, err erro
 }
 
 func (c *Cluster) apply(ctx context.Context, progress step.Progress) error {
-	exists, err := c.exists()
+	exists, err := c.exists(ctx)
 	if err != nil {
 		return err
 	}
-	if exists {
+	unfinished, err := c.unfinished(ctx)
+	if err != nil {
+		return err
+	}
+	if exists && !unfinished {
 		return c.start(ctx)
 	}
-	return c.create(ctx, progress)
-}
-
-// create creates the cluster, and also its network if it does not exist.
-func (c *Cluster) create(ctx context.Context, progress step.Progress) error {
-	createdNetwork, err := c.engine.Network.Ensure(ctx)
-	if err != nil {
-		return err
-	}
-	options := []cluster.CreateOption{
-		cluster.CreateWithV1Alpha4Config(c.kindConfig), cluster.CreateWithWaitForReady(readyTimeout),
-		cluster.CreateWithDisplayUsage(false), cluster.CreateWithDisplaySalutation(false),
-		cluster.CreateWithKubeconfigPath(c.options.Kubeconfig),
-	}
-	if c.options.NodeImage != "" {
-		options = append(options, cluster.CreateWithNodeImage(c.options.NodeImage))
-	}
-	err = c.provider(progress).Create(c.Name(), options...)
-	if err == nil {
-		return c.mark(context.WithoutCancel(ctx)) // even if setup is interrupted, because kind has created the cluster
-	}
-	if createdNetwork { // kind removes only its own nodes
-		err = errors.Join(err, c.engine.Network.Delete(context.WithoutCancel(ctx)))
-	}
-	return createError(c.Name(), err)
-}
-
-// mark labels every node, so that setup recognises the cluster as its own. The kind configuration has the label too, but a kubeadm
-// patch that sets node-labels replaces it.
-func (c *Cluster) mark(ctx context.Context) error {
-	kube, err := c.Kube()
-	if err != nil {
-		return err
-	}
-	patch := fmt.Appendf(nil, `{"metadata":{"labels":{%q:"true"}}}`, config.CreatedLabel)
-	err = step.Poll(ctx, answerTimeout, func(ctx context.Context) error {
-		list, err := kube.CoreV1().Nodes().List(ctx, metav1.ListOptions{LabelSelector: "!" + config.CreatedLabel})
-		if err != nil {
+	if exists {
+		progress("deleting the incomplete cluster")
+		if err := c.delete(); err != nil {
 			return err
 		}
-		for i := range list.Items {
-			_, err := kube.CoreV1().Nodes().Patch(ctx, list.Items[i].Name, types.MergePatchType, patch, metav1.PatchOptions{})
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return step.Remedy(fmt.Errorf("labelling the nodes of kind cluster %s: %w", c.Name(), err),
-			"setup down would keep this cluster: delete it with kind delete cluster --name "+c.Name())
 	}
-	return nil
-}
-
-// createError wraps kind's error from creating the cluster and adds a remedy.
-func createError(name string, err error) error {
-	advice := "see https://kind.sigs.k8s.io/docs/user/known-issues/"
-	if strings.Contains(err.Error(), "failed to pull image") { // kind's error has no type
-		advice = "with --node-image, name a node image that docker image ls lists"
-	}
-	return step.Remedy(fmt.Errorf("creating kind cluster %s: %w", name, withOutput(err)), advice)
-}
-
-// withOutput adds the last line of the output of the command that kind ran, because the exit status alone explains little.
-func withOutput(err error) error {
-	failed := exec.RunErrorForError(err)
-	if failed == nil {
-		return err
-	}
-	lines := strings.Split(strings.TrimSpace(string(failed.Output)), "\n")
-	if last := lines[len(lines)-1]; last != "" {
-		return fmt.Errorf("%w: %s", err, last)
-	}
-	return err
+	return c.create(ctx, progress)
 }
 
 // start starts the stopped nodes of an existing cluster and waits until its API server answers. It adds the cluster to the
@@ -200,7 +138,7 @@ func (c *Cluster) start(ctx context.Context) error {
 			return err
 		}
 	}
-	if _, _, err := c.origin(ctx); err != nil || hasContext(c.options.Kubeconfig, c.context()) {
+	if _, _, err := c.origin(ctx); err != nil || hasContext(c.options.Kubeconfig, c.Context()) {
 		return err
 	}
 	if err := c.provider(nil).ExportKubeConfig(c.Name(), c.options.Kubeconfig, false); err != nil {
@@ -210,20 +148,18 @@ func (c *Cluster) start(ctx context.Context) error {
 }
 
 func (c *Cluster) undo(ctx context.Context) (string, error) {
-	exists, err := c.exists()
-	if err != nil || !exists {
-		return "nothing to delete", err
-	}
-	created, _, err := c.origin(ctx)
+	condition, err := c.Condition(ctx)
 	if err != nil {
-		return "", step.Remedy(err, "delete it with kind delete cluster --name "+c.Name())
+		return "", err
 	}
-	if !created {
+	switch {
+	case !condition.Exists:
+		return "nothing to delete", c.engine.RemoveVolume(ctx, c.unfinishedVolume())
+	case !condition.Created && !condition.Answers:
+		return "", step.Remedy(fmt.Errorf("kind cluster %s does not answer, so setup cannot tell whether it created the cluster", c.Name()),
+			"delete it with kind delete cluster --name "+c.Name())
+	case !condition.Created:
 		return c.Name() + " kept: setup only adopted it", nil
 	}
-	c.access = nil
-	if err := c.provider(nil).Delete(c.Name(), c.options.Kubeconfig); err != nil {
-		return "", fmt.Errorf("deleting kind cluster %s: %w", c.Name(), err)
-	}
-	return c.Name() + " deleted", nil
+	return c.Name() + " deleted", errors.Join(c.delete(), c.engine.RemoveVolume(ctx, c.unfinishedVolume()))
 }

@@ -21,6 +21,8 @@ import (
 type Engine struct {
 	// Socket is the path of the daemon's socket on the host, with symbolic links resolved.
 	Socket string
+	// Version is the daemon's version, such as 29.8.0, and Driver is its storage driver, such as overlay2.
+	Version, Driver string
 	// Virtual means that the daemon runs in a virtual machine on this host, with its own file system.
 	Virtual bool
 	// CgroupV1 means that the daemon's host uses cgroup v1.
@@ -61,6 +63,8 @@ func OpenAt(ctx context.Context, address string) (*Engine, error) {
 	}
 	return &Engine{
 		Socket:   socket,
+		Version:  info.Info.ServerVersion,
+		Driver:   info.Info.Driver,
 		Virtual:  runtime.GOOS != "linux" || info.Info.OperatingSystem == "Docker Desktop",
 		CgroupV1: info.Info.CgroupVersion == "1",
 		Layout:   docker.NewLayout(info.Info),

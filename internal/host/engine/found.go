@@ -1,15 +1,27 @@
 package engine
 
 import (
+	"context"
+	"fmt"
 	"net"
 	"strconv"
 	"strings"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/client"
 
 	"kind-local-registry/config"
 )
+
+// Labelled returns the containers with the label, whether or not they are running.
+func (e *Engine) Labelled(ctx context.Context, label string) ([]container.Summary, error) {
+	found, err := e.client.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", label)})
+	if err != nil {
+		return nil, fmt.Errorf("listing the containers with label %s: %w", label, err)
+	}
+	return found.Items, nil
+}
 
 // Found is a container that exists in Docker, whether or not setup created it.
 type Found struct{ container.InspectResponse }
@@ -40,6 +52,12 @@ func (f *Found) Variable(name string) string {
 // Endpoint returns the container's endpoint on the network, or nil if the container is not connected to it.
 func (f *Found) Endpoint(name string) *network.EndpointSettings {
 	return f.NetworkSettings.Networks[name]
+}
+
+// Connected reports whether setup connected the container to the network with Network.Connect.
+func (f *Found) Connected(name string) bool {
+	endpoint := f.Endpoint(name)
+	return endpoint != nil && endpoint.DriverOpts[config.Label] != ""
 }
 
 // Describe returns the name and address of a running container. It adds a note if the address may change when Docker restarts.

@@ -24,6 +24,12 @@ func (e *Engine) ImageLayers(ctx context.Context, reference string) ([]string, e
 	return found.RootFS.Layers, err
 }
 
+// ImageSize returns the size of an image in bytes, and whether the daemon has an image with that name.
+func (e *Engine) ImageSize(ctx context.Context, reference string) (size int64, exists bool, err error) {
+	found, err := e.inspectImage(ctx, reference)
+	return found.Size, found.ID != "", err
+}
+
 // inspectImage returns an image, or the zero value if the daemon has no image with that name.
 func (e *Engine) inspectImage(ctx context.Context, reference string) (client.ImageInspectResult, error) {
 	found, err := e.client.ImageInspect(ctx, reference)
@@ -36,18 +42,21 @@ func (e *Engine) inspectImage(ctx context.Context, reference string) (client.Ima
 	return found, nil
 }
 
-// Images returns Docker's images, except those from which a container with the label was created.
+// Images returns Docker's images, except those from which a container with the label was created. If label is "", it returns all.
 func (e *Engine) Images(ctx context.Context, label string) ([]image.Summary, error) {
 	all, err := e.client.ImageList(ctx, client.ImageListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("listing Docker's images: %w", err)
 	}
-	labelled, err := e.client.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", label)})
+	if label == "" {
+		return all.Items, nil
+	}
+	labelled, err := e.Labelled(ctx, label)
 	if err != nil {
-		return nil, fmt.Errorf("listing the containers with label %s: %w", label, err)
+		return nil, err
 	}
 	used := map[string]bool{}
-	for _, container := range labelled.Items {
+	for _, container := range labelled {
 		used[container.ImageID] = true
 	}
 	return slices.DeleteFunc(all.Items, func(i image.Summary) bool { return used[i.ID] }), nil

@@ -121,6 +121,15 @@ func ulaSubnet(name string) netip.Prefix {
 	return netip.PrefixFrom(netip.AddrFrom16(address), 64)
 }
 
+// Ours reports whether setup created the network. It returns false if there is no network.
+func (n *Network) Ours(ctx context.Context) (bool, error) {
+	seen, err := n.client.NetworkInspect(ctx, n.Name, client.NetworkInspectOptions{})
+	if err != nil && !errdefs.IsNotFound(err) {
+		return false, fmt.Errorf("inspecting Docker network %s: %w", n.Name, err)
+	}
+	return err == nil && seen.Network.Labels[config.Label] != "", nil
+}
+
 // Remove removes the network if setup created it and no container is connected to it.
 func (n *Network) Remove(ctx context.Context) error {
 	seen, err := n.client.NetworkInspect(ctx, n.Name, client.NetworkInspectOptions{})
@@ -144,8 +153,8 @@ func (n *Network) Delete(ctx context.Context) error {
 	return nil
 }
 
-// Connect connects a container to the network. If Docker assigns fixed addresses on the network, the container's address is the
-// subnet's last address minus fromTop.
+// Connect connects a container to the network, and marks the connection, so that Disconnect recognises it. If Docker assigns fixed
+// addresses on the network, the container's address is the subnet's last address minus fromTop.
 func (n *Network) Connect(ctx context.Context, container string, fromTop int) error {
 	fixed, err := n.fixedAddresses(ctx, fromTop)
 	if err != nil {
@@ -153,13 +162,24 @@ func (n *Network) Connect(ctx context.Context, container string, fromTop int) er
 	}
 	for _, addresses := range []*network.EndpointIPAMConfig{fixed, nil} {
 		_, err = n.client.NetworkConnect(ctx, n.Name, client.NetworkConnectOptions{
-			Container: container, EndpointConfig: &network.EndpointSettings{IPAMConfig: addresses},
+			Container: container, EndpointConfig: &network.EndpointSettings{
+				IPAMConfig: addresses, DriverOpts: map[string]string{config.Label: "connected"},
+			},
 		})
 		if err == nil {
 			return nil
 		}
 	}
 	return fmt.Errorf("connecting container %s to network %s: %w", container, n.Name, err)
+}
+
+// Disconnect disconnects a container from the network.
+func (n *Network) Disconnect(ctx context.Context, container string) error {
+	_, err := n.client.NetworkDisconnect(ctx, n.Name, client.NetworkDisconnectOptions{Container: container})
+	if err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("disconnecting container %s from network %s: %w", container, n.Name, err)
+	}
+	return nil
 }
 
 // fixedAddresses returns the last addresses of the network's first IPv4 and IPv6 subnets, minus fromTop.

@@ -3,10 +3,16 @@ package engine
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/client"
+
+	"kind-local-registry/config"
 )
+
+// sizeTimeout limits how long the daemon may take to measure the volumes. It reads every directory in them.
+const sizeTimeout = 8 * time.Second
 
 // VolumeExists reports whether the daemon has a volume with that name.
 func (e *Engine) VolumeExists(ctx context.Context, name string) (bool, error) {
@@ -35,4 +41,30 @@ func (e *Engine) RemoveUnusedVolume(ctx context.Context, name string) error {
 		return err
 	}
 	return nil
+}
+
+// CreateVolume creates a volume with our label. It succeeds if there already is a volume with that name.
+func (e *Engine) CreateVolume(ctx context.Context, name string) error {
+	_, err := e.client.VolumeCreate(ctx, client.VolumeCreateOptions{Name: name, Labels: map[string]string{config.Label: name}})
+	if err != nil {
+		return fmt.Errorf("creating volume %s: %w", name, err)
+	}
+	return nil
+}
+
+// VolumeSize returns the size of a volume in bytes. It returns 0 if the daemon does not know the size, or takes too long to measure
+// the volumes: setup only displays the size.
+func (e *Engine) VolumeSize(ctx context.Context, name string) int64 {
+	ctx, cancel := context.WithTimeout(ctx, sizeTimeout)
+	defer cancel()
+	usage, err := e.client.DiskUsage(ctx, client.DiskUsageOptions{Volumes: true, Verbose: true})
+	if err != nil {
+		return 0
+	}
+	for _, volume := range usage.Volumes.Items {
+		if volume.Name == name && volume.UsageData != nil && volume.UsageData.Size > 0 { // -1 if it is unknown
+			return volume.UsageData.Size
+		}
+	}
+	return 0
 }

@@ -12,17 +12,13 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
-const (
-	// kindLabel is the label that kind puts on every container that it creates. Its value is the cluster's name.
-	kindLabel = "io.x-k8s.kind.cluster"
-	// nodeRepository is the repository in which kind publishes its node images.
-	nodeRepository = "kindest/node"
-)
+// nodeRepository is the repository in which kind publishes its node images.
+const nodeRepository = "kindest/node"
 
 // Local returns the sorted names of the tagged images in Docker that a pod might use. It omits node images, this project's own
 // images, and references to the registry itself. registryHost is the registry's host in image references.
 func Local(ctx context.Context, docker *engine.Engine, registryHost string) ([]string, error) {
-	all, err := docker.Images(ctx, kindLabel)
+	all, err := docker.Images(ctx, config.ClusterLabel)
 	if err != nil {
 		return nil, err
 	}

@@ -36,7 +36,7 @@ func TestLocal_LeavesOutTheImagesOfNodes(t *testing.T) {
 	daemon := enginetest.New(t)
 	daemon.AddImage("example/app:local", "sha256:app")
 	daemon.AddImage("example/node:own", "sha256:node")
-	daemon.AddContainer("kind-control-plane", map[string]string{kindLabel: "kind"}).Image = "sha256:node"
+	daemon.AddContainer("kind-control-plane", map[string]string{config.ClusterLabel: "kind"}).Image = "sha256:node"
 	daemon.AddContainer("web", nil).Image = "sha256:app"
 	docker, err := engine.OpenAt(t.Context(), daemon.Host())
 	if err != nil {

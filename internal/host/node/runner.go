@@ -41,6 +41,18 @@ if [ -e "$3$4" ]; then
 	systemctl restart containerd
 fi`
 
+	// planScript prints what restoreScript would do with the same arguments: lines such as "restore FILE" and "restart containerd".
+	planScript = `
+if [ -e "$1$4" ]; then
+	echo "restore $1"
+elif grep -qsxF -e "$2" "$1"; then
+	echo "delete $1"
+fi
+if [ -e "$3$4" ]; then
+	echo "restore $3"
+	echo "restart containerd"
+fi`
+
 	// containerdScript prints containerd's version on the first line and its effective configuration on the following lines.
 	containerdScript = `containerd --version; containerd config dump`
 

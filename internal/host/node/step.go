@@ -20,7 +20,7 @@ type Nodes struct {
 
 // Step returns the step that configures every node.
 func (n Nodes) Step() step.Step {
-	return step.Step{Name: "nodes", InCluster: true, Check: n.check, Apply: n.apply, Undo: n.undo}
+	return step.Step{Name: "nodes", InCluster: true, Check: n.check, Apply: n.apply, Foreign: n.foreign, Undo: n.undo, Plan: n.plan}
 }
 
 func (n Nodes) check(ctx context.Context) (step.State, error) {
@@ -57,6 +57,40 @@ func (n Nodes) apply(ctx context.Context, progress step.Progress) error {
 		}
 	}
 	return nil
+}
+
+// foreign lists the files that Configure would replace on the nodes. It omits nodes that are not running: nothing on them can be
+// read, and Configure keeps a copy of each file that it replaces.
+func (n Nodes) foreign(ctx context.Context) ([]step.Change, error) {
+	nodes, err := n.List()
+	if err != nil {
+		return nil, err
+	}
+	var all []step.Change
+	for _, node := range nodes {
+		changes, err := node.Foreign(ctx, n.RegistryHost)
+		if err == nil {
+			all = append(all, changes...)
+		}
+	}
+	return all, nil
+}
+
+// plan lists what Restore would do on the nodes.
+func (n Nodes) plan(ctx context.Context) ([]step.Change, error) {
+	nodes, err := n.List()
+	if err != nil {
+		return nil, err
+	}
+	var all []step.Change
+	for _, node := range nodes {
+		changes, err := node.Plan(ctx, n.RegistryHost)
+		if err != nil {
+			return nil, fmt.Errorf("reading files on node %s: %w", node.Name, err)
+		}
+		all = append(all, changes...)
+	}
+	return all, nil
 }
 
 func (n Nodes) undo(ctx context.Context) (string, error) {

@@ -21,12 +21,15 @@ func WebhookImage() string { return config.WebhookImage + ":" + config.Version }
 func LinkerImage() string { return config.LinkerImage + ":" + config.Version }
 
 // images implements the step that loads into Docker the images that setup carries.
-type images struct{ engine *engine.Engine }
+type images struct {
+	engine   *engine.Engine
+	registry *Registry
+}
 
 // ImagesStep returns the step that loads into Docker the images that setup carries.
-func ImagesStep(docker *engine.Engine) step.Step {
-	i := images{docker}
-	return step.Step{Name: "images", Check: i.check, Apply: i.apply, Undo: i.undo}
+func ImagesStep(registry *Registry) step.Step {
+	i := images{registry.engine, registry}
+	return step.Step{Name: "images", Check: i.check, Apply: i.apply, Undo: i.undo, Plan: i.plan}
 }
 
 func (i images) check(ctx context.Context) (step.State, error) {

@@ -25,7 +25,7 @@ func NewLinker(pusher *Pusher) *Linker { return &Linker{engine: pusher.engine, p
 
 // Step returns the step that starts the linker, or removes it if it is not used.
 func (l *Linker) Step() step.Step {
-	return step.Step{Name: "linker", Check: l.check, Apply: l.apply, Undo: l.undo}
+	return step.Step{Name: "linker", Check: l.check, Apply: l.apply, Foreign: l.foreign, Undo: l.undo, Plan: l.plan}
 }
 
 // container describes the linker's container.
@@ -116,6 +116,11 @@ func (l *Linker) nodes(ctx context.Context) string {
 	return fmt.Sprintf("layers are linked to %d of %s%s", len(nodes)-len(unlinkable), step.Count(len(nodes), "node"), strings.Join(unlinkable, ""))
 }
 
+// foreign lists the replacement of a container that has the linker's name although setup did not create it.
+func (l *Linker) foreign(ctx context.Context) ([]step.Change, error) {
+	return replaced(ctx, l.engine, config.LinkerContainer)
+}
+
 func (l *Linker) apply(ctx context.Context, _ step.Progress) error {
 	unused, err := l.unused(ctx)
 	if err != nil {
@@ -131,15 +136,11 @@ func (l *Linker) apply(ctx context.Context, _ step.Progress) error {
 	return l.engine.Run(ctx, c, nil)
 }
 
-// undo removes the linker unless another kind cluster uses it.
+// undo removes the linker unless another kind cluster uses it, or setup did not create it.
 func (l *Linker) undo(ctx context.Context) (string, error) {
-	others, err := l.pusher.registry.others(ctx, l.pusher.registry.Host())
-	if err != nil {
-		return "", err
+	if why, err := l.pusher.registry.kept(ctx, config.LinkerContainer); err != nil || why != "" {
+		return "kept: " + why, err
 	}
-	if len(others) > 0 {
-		return fmt.Sprintf("kept: it serves kind cluster %s too", others[0]), nil
-	}
-	err = errors.Join(l.engine.RemoveContainer(ctx, config.LinkerContainer), l.engine.RemoveImage(ctx, LinkerImage()))
+	err := errors.Join(l.engine.RemoveContainer(ctx, config.LinkerContainer), l.engine.RemoveImage(ctx, LinkerImage()))
 	return config.LinkerContainer + " removed", err
 }

@@ -48,7 +48,7 @@ func OpenPusher(ctx context.Context, registry *Registry, rules Rules, link strin
 
 // Step returns the step that starts the pusher.
 func (p *Pusher) Step() step.Step {
-	return step.Step{Name: "pusher", Check: p.check, Apply: p.apply, Undo: p.undo}
+	return step.Step{Name: "pusher", Check: p.check, Apply: p.apply, Foreign: p.foreign, Undo: p.undo, Plan: p.plan}
 }
 
 // container describes the pusher's container.
@@ -133,6 +133,11 @@ func (p *Pusher) check(ctx context.Context) (step.State, error) {
 	return state, nil
 }
 
+// foreign lists the replacement of a container that has the pusher's name although setup did not create it.
+func (p *Pusher) foreign(ctx context.Context) ([]step.Change, error) {
+	return replaced(ctx, p.engine, config.PusherContainer)
+}
+
 func (p *Pusher) apply(ctx context.Context, _ step.Progress) error {
 	c, err := p.container(ctx)
 	if err != nil {
@@ -141,16 +146,12 @@ func (p *Pusher) apply(ctx context.Context, _ step.Progress) error {
 	return p.engine.Run(ctx, c, p.ensureCredentials)
 }
 
-// undo removes the pusher unless another kind cluster uses it.
+// undo removes the pusher unless another kind cluster uses it, or setup did not create it.
 func (p *Pusher) undo(ctx context.Context) (string, error) {
-	others, err := p.registry.others(ctx, p.registry.Host())
-	if err != nil {
-		return "", err
+	if why, err := p.registry.kept(ctx, config.PusherContainer); err != nil || why != "" {
+		return "kept: " + why, err
 	}
-	if len(others) > 0 {
-		return fmt.Sprintf("kept: it serves kind cluster %s too", others[0]), nil
-	}
-	err = errors.Join(p.engine.RemoveContainer(ctx, config.PusherContainer), p.engine.RemoveVolume(ctx, config.PusherContainer))
+	err := errors.Join(p.engine.RemoveContainer(ctx, config.PusherContainer), p.engine.RemoveVolume(ctx, config.PusherContainer))
 	return config.PusherContainer + " removed", err
 }
 

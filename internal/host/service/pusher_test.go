@@ -125,11 +125,11 @@ func TestImagesStep_UndoKeepsTheImageOfAPusher(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.daemon.AddContainer(config.PusherContainer, nil)
-	if detail, err := ImagesStep(w.engine).Undo(t.Context()); err != nil || !strings.HasPrefix(detail, "kept: ") || len(w.daemon.Images) != 2 {
+	if detail, err := ImagesStep(w.openRegistry(t, "")).Undo(t.Context()); err != nil || !strings.HasPrefix(detail, "kept: ") || len(w.daemon.Images) != 2 {
 		t.Errorf("undo of the images = %q, %v", detail, err)
 	}
 	delete(w.daemon.Containers, config.PusherContainer)
-	if detail, err := ImagesStep(w.engine).Undo(t.Context()); err != nil || detail != WebhookImage()+" removed" || len(w.daemon.Images) != 1 {
+	if detail, err := ImagesStep(w.openRegistry(t, "")).Undo(t.Context()); err != nil || detail != WebhookImage()+" removed" || len(w.daemon.Images) != 1 {
 		t.Errorf("undo of the images = %q, %v", detail, err)
 	}
 }

@@ -44,6 +44,8 @@ type RegistryOptions struct {
 	Image string
 	// Port is the port on the host's loopback. 0 means the port of the existing registry, or config.RegistryPort if there is none.
 	Port int
+	// Cluster is the name of the kind cluster that setup works on.
+	Cluster string
 }
 
 // Registry manages the registry's container.
@@ -78,16 +80,16 @@ func OpenRegistry(
 // Host returns the registry's host in image references.
 func (r *Registry) Host() string { return config.RegistryHost(r.options.Port) }
 
+// Port returns the registry's port on the host's loopback.
+func (r *Registry) Port() int { return r.options.Port }
+
 // URL returns the registry's URL on the host. It contains an address, because localhost may resolve to ::1.
 func (r *Registry) URL() string { return fmt.Sprintf("http://127.0.0.1:%d", r.options.Port) }
 
-// Step returns the step that starts the registry. It has no Undo: the registry survives setup down.
+// Step returns the step that starts the registry. It has no Undo: setup down undoes KeepStep or RemoveStep instead.
 func (r *Registry) Step() step.Step {
-	return step.Step{Name: "registry", Check: r.check, Apply: r.apply}
+	return step.Step{Name: "registry", Check: r.check, Apply: r.apply, Foreign: r.foreign}
 }
-
-// RemoveStep returns the step that removes the registry with all its images.
-func (r *Registry) RemoveStep() step.Step { return step.Step{Name: "registry", Undo: r.remove} }
 
 // container describes the registry's container. An image that the user chose runs with its own command.
 func (r *Registry) container(ctx context.Context) (engine.Container, error) {

@@ -18,19 +18,24 @@ type Step struct {
 	Check func(context.Context) (State, error)
 	// Apply changes the system so that Check returns OK. It is called only if Check does not return OK, and can be called again.
 	Apply func(context.Context, Progress) error
+	// Foreign lists what Apply would change although setup did not create it. It changes nothing. A nil Foreign means that the step
+	// changes only what setup created.
+	Foreign func(context.Context) ([]Change, error)
 	// Undo removes only what Apply created. It returns a short description of what it did. It succeeds if there is nothing to
 	// remove.
 	Undo func(context.Context) (string, error)
+	// Plan lists what Undo would do, and what it would keep. It changes nothing. A nil Plan means that there is nothing to list.
+	Plan func(context.Context) ([]Change, error)
 }
 
 // State is the state of one step.
 type State struct {
 	// OK means that there is nothing to do.
-	OK bool `json:"ok"`
+	OK bool
 	// Detail briefly describes what was found.
-	Detail string `json:"detail"`
+	Detail string
 	// Remedy tells the user what to do if the state is not OK. "" means: run setup up.
-	Remedy string `json:"remedy,omitempty"`
+	Remedy string
 }
 
 // Advice returns Remedy or its default.
@@ -46,11 +51,11 @@ type Progress func(line string)
 
 // Result is the outcome of applying or undoing one step.
 type Result struct {
-	Step     string        `json:"step"`
-	Changed  bool          `json:"changed"`
-	Detail   string        `json:"detail,omitempty"`
-	Duration time.Duration `json:"duration"`
-	Err      error         `json:"-"`
+	Step     string
+	Changed  bool
+	Detail   string
+	Duration time.Duration
+	Err      error
 }
 
 // Observer is notified of each step: Begin is called before the step, Progress while it runs, and End after it.
@@ -60,10 +65,13 @@ type Observer interface {
 	End(Result)
 }
 
-// Up applies, in order, each step whose check is not OK, and reports whether it changed anything. It stops at the first failure
-// and does not undo earlier steps, so the next run continues at the step that failed.
+// Up applies, in order, each step whose check is not OK, and reports whether it changed anything. It stops at the first failure,
+// and before the next step if ctx has ended. It does not undo earlier steps, so the next run continues where this one stopped.
 func Up(ctx context.Context, steps []Step, observer Observer) (changed bool, err error) {
 	for _, step := range steps {
+		if err := ctx.Err(); err != nil {
+			return changed, err
+		}
 		result := apply(ctx, step, observer)
 		changed = changed || result.Changed
 		observer.End(result)
@@ -97,12 +105,15 @@ func apply(ctx context.Context, step Step, observer Observer) Result {
 }
 
 // Down undoes the steps, starting with the last. It continues after a failure, so that the remaining steps are undone too, and
-// returns all errors.
+// returns all errors. It stops before the next step if ctx has ended.
 func Down(ctx context.Context, steps []Step, observer Observer) error {
 	var failed []error
 	for _, step := range slices.Backward(steps) {
 		if step.Undo == nil {
 			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return errors.Join(append(failed, err)...)
 		}
 		observer.Begin(step.Name)
 		start := time.Now()

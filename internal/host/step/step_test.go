@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // world is the set of names that the steps in these tests change.
@@ -27,8 +28,9 @@ func (w world) step(name string) Step {
 // ended is an Observer that collects results.
 type ended []string
 
-func (e *ended) Begin(string)    {}
-func (e *ended) Progress(string) {}
+func (e *ended) Begin(string)     {}
+func (e *ended) Progress(string)  {}
+func (e *ended) Checked(s Status) { *e = append(*e, s.Step) }
 func (e *ended) End(r Result) {
 	line := r.Step
 	if r.Changed {
@@ -106,13 +108,17 @@ func TestCheckAll_AddsRemedyToFailedChecks(t *testing.T) {
 	t.Parallel()
 	w := world{"a": true}
 	unclear := Step{Name: "unclear", Check: func(context.Context) (State, error) { return State{}, errors.New("no answer") }}
+	var seen ended
 	want := []Status{
 		{Step: "a", State: State{OK: true}},
 		{Step: "b", State: State{Remedy: "run setup up"}},
 		{Step: "unclear", State: State{Detail: "no answer", Remedy: "run setup up"}},
 	}
-	if diff := cmp.Diff(want, CheckAll(t.Context(), []Step{w.step("a"), w.step("b"), unclear})); diff != "" {
+	if diff := cmp.Diff(want, CheckAll(t.Context(), []Step{w.step("a"), w.step("b"), unclear}, &seen), cmpopts.IgnoreFields(Status{}, "Duration")); diff != "" {
 		t.Error(diff)
+	}
+	if diff := cmp.Diff(ended{"a", "b", "unclear"}, seen); diff != "" {
+		t.Errorf("observed checks (-want +got):\n%s", diff)
 	}
 }
 

@@ -79,16 +79,22 @@ func (d *Daemon) listContainers(w http.ResponseWriter, r *http.Request) {
 	for name, c := range d.Containers {
 		matches := true
 		for label := range filters["label"] {
-			_, has := c.Config.Labels[label]
-			matches = matches && has
+			key, want, exact := strings.Cut(label, "=")
+			value, has := c.Config.Labels[key]
+			matches = matches && has && (!exact || value == want)
 		}
 		for id := range filters["network"] {
 			_, on := c.NetworkSettings.Networks[id]
 			matches = matches && on
 		}
-		if matches {
-			summaries = append(summaries, container.Summary{ID: c.ID, Names: []string{"/" + name}, ImageID: c.Image, Labels: c.Config.Labels})
+		if !matches {
+			continue
 		}
+		summary := container.Summary{ID: c.ID, Names: []string{"/" + name}, ImageID: c.Image, Labels: c.Config.Labels}
+		if c.State != nil {
+			summary.State = c.State.Status
+		}
+		summaries = append(summaries, summary)
 	}
 	answer(w, summaries)
 }
@@ -135,6 +141,9 @@ func (d *Daemon) connect(id string, endpoint *network.EndpointSettings) (*networ
 		return nil, fmt.Errorf("network %s not found", id)
 	}
 	connected := &network.EndpointSettings{IPAddress: netip.MustParseAddr("172.18.0.9")}
+	if endpoint != nil {
+		connected.DriverOpts = endpoint.DriverOpts
+	}
 	if endpoint != nil && endpoint.IPAMConfig != nil {
 		if len(joined.Labels) == 0 {
 			return nil, errors.New("user specified IP address is supported only when connecting to networks with user configured subnets")

@@ -36,6 +36,8 @@ type Daemon struct {
 	Networks map[string]*network.Inspect
 	// Volumes are the names of the volumes.
 	Volumes map[string]bool
+	// VolumeSize is the size of each volume in bytes.
+	VolumeSize int64
 	// Info is what the daemon reports about itself.
 	Info system.Info
 	// Images are the images, keyed by reference.
@@ -133,6 +135,11 @@ func (d *Daemon) serve(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	d.route(w, r, path, body)
+}
+
+// route serves one request, which the daemon does not refuse.
+func (d *Daemon) route(w http.ResponseWriter, r *http.Request, path string, body []byte) {
 	kind, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	switch kind {
 	case "_ping":
@@ -143,7 +150,9 @@ func (d *Daemon) serve(w http.ResponseWriter, r *http.Request) {
 	case "networks":
 		d.serveNetwork(w, r, rest, body)
 	case "volumes":
-		d.serveVolume(w, r, rest)
+		d.serveVolume(w, r, rest, body)
+	case "system":
+		answer(w, d.usage())
 	case "images":
 		d.serveImage(w, r, rest)
 	default:

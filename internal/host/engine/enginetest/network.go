@@ -9,6 +9,7 @@ import (
 
 	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/volume"
 )
 
 // serveNetwork serves a request about networks. rest is the path after /networks/.
@@ -29,6 +30,8 @@ func (d *Daemon) serveNetwork(w http.ResponseWriter, r *http.Request, rest strin
 		refuse(w, http.StatusNotFound, "network "+id+" not found")
 	case action == "connect":
 		d.connectNetwork(w, id, body)
+	case action == "disconnect":
+		d.disconnectNetwork(w, id, body)
 	case r.Method == http.MethodDelete:
 		delete(d.Networks, id)
 		w.WriteHeader(http.StatusNoContent)
@@ -81,8 +84,28 @@ func (d *Daemon) connectNetwork(w http.ResponseWriter, id string, body []byte) {
 	d.Containers[name].NetworkSettings.Networks[id] = connected
 }
 
-// serveVolume serves a request about a volume.
-func (d *Daemon) serveVolume(w http.ResponseWriter, r *http.Request, name string) {
+// disconnectNetwork disconnects a container from the network.
+func (d *Daemon) disconnectNetwork(w http.ResponseWriter, id string, body []byte) {
+	var request network.DisconnectRequest
+	if err := json.Unmarshal(body, &request); err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	name, found := d.findContainer(request.Container)
+	if !found {
+		refuse(w, http.StatusNotFound, "No such container: "+request.Container)
+		return
+	}
+	delete(d.Containers[name].NetworkSettings.Networks, id)
+}
+
+// serveVolume serves a request about a volume, or a request to create one.
+func (d *Daemon) serveVolume(w http.ResponseWriter, r *http.Request, name string, body []byte) {
+	var request volume.CreateRequest
+	if err := json.Unmarshal(body, &request); err == nil && name == "create" {
+		name = request.Name
+		d.Volumes[name] = true
+	}
 	switch {
 	case !d.Volumes[name]:
 		refuse(w, http.StatusNotFound, "get "+name+": no such volume")
@@ -92,6 +115,15 @@ func (d *Daemon) serveVolume(w http.ResponseWriter, r *http.Request, name string
 	default:
 		answer(w, map[string]string{"Name": name})
 	}
+}
+
+// usage returns the sizes of the volumes.
+func (d *Daemon) usage() map[string][]volume.Volume {
+	var all []volume.Volume
+	for name := range d.Volumes {
+		all = append(all, volume.Volume{Name: name, UsageData: &volume.UsageData{Size: d.VolumeSize}})
+	}
+	return map[string][]volume.Volume{"Volumes": all}
 }
 
 // serveImage serves a request about images. rest is the path after /images/.

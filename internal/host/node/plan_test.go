@@ -1,0 +1,100 @@
+package node
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kind-local-registry/internal/host/step"
+)
+
+func TestNode_ForeignListsWhatConfigureReplaces(t *testing.T) {
+	t.Parallel()
+	hosts := HostsFile(registryHost)
+	for name, test := range map[string]struct {
+		config, hosts string
+		want          []string
+	}{
+		"nothing there":                       {config: readsIt},
+		"our own hosts.toml":                  {config: readsIt, hosts: Hosts()},
+		"another tool's hosts.toml":           {config: readsIt, hosts: "server = \"http://other\"\n", want: []string{"replace file " + hosts}},
+		"containerd does not read the folder": {config: readsNothing, want: []string{"replace file " + ContainerdConfig, "restart service containerd"}},
+	} {
+		r := newRoot(t, test.config)
+		if test.hosts != "" {
+			r.write(t, hosts, test.hosts)
+		}
+		n := Node{Name: "n", Runner: r}
+		before := r.files(t)
+		changes, err := n.Foreign(t.Context(), registryHost)
+		if diff := cmp.Diff(test.want, described(changes)); err != nil || diff != "" {
+			t.Errorf("%s: error %v, foreign (-want +got):\n%s", name, err, diff)
+		}
+		if diff := cmp.Diff(before, r.files(t)); diff != "" {
+			t.Errorf("%s: Foreign changed files (-before +after):\n%s", name, diff)
+		}
+		if err := n.Configure(t.Context(), registryHost); err != nil {
+			t.Fatal(err)
+		}
+		if changes, err := n.Foreign(t.Context(), registryHost); len(changes) > 0 || err != nil {
+			t.Errorf("%s: after Configure, foreign = %+v, %v; want nothing", name, changes, err)
+		}
+	}
+}
+
+// described returns the action, kind and name of each change, without the fake node's root. Each change must name the node.
+func described(changes []step.Change) []string {
+	var all []string
+	for _, c := range changes {
+		name := c.Name
+		if at := strings.Index(name, "/etc/"); at > 0 {
+			name = name[at:]
+		}
+		if c.Node != "n" {
+			name += " on " + c.Node
+		}
+		all = append(all, string(c.Action)+" "+string(c.Kind)+" "+name)
+	}
+	return all
+}
+
+func TestNode_PlanListsWhatRestoreDoes(t *testing.T) {
+	t.Parallel()
+	hosts := HostsFile(registryHost)
+	for name, test := range map[string]struct {
+		config, hosts string
+		configured    bool
+		want          []string
+	}{
+		"never configured":         {config: readsIt},
+		"not ours":                 {config: readsIt, hosts: "server = \"http://other\"\n"},
+		"ours alone":               {config: readsIt, configured: true, want: []string{"delete file " + hosts}},
+		"another tool's was there": {config: readsIt, hosts: "server = \"http://other\"\n", configured: true, want: []string{"restore file " + hosts}},
+		"containerd was changed too": {
+			config: readsNothing, configured: true,
+			want: []string{"delete file " + hosts, "restore file " + ContainerdConfig, "restart service containerd"},
+		},
+	} {
+		r := newRoot(t, test.config)
+		if test.hosts != "" {
+			r.write(t, hosts, test.hosts)
+		}
+		n := Node{Name: "n", Runner: r}
+		if test.configured {
+			if err := n.Configure(t.Context(), registryHost); err != nil {
+				t.Fatal(err)
+			}
+		}
+		changes, err := n.Plan(t.Context(), registryHost)
+		if diff := cmp.Diff(test.want, described(changes)); err != nil || diff != "" {
+			t.Errorf("%s: error %v, plan (-want +got):\n%s", name, err, diff)
+		}
+		if err := n.Restore(t.Context(), registryHost); err != nil {
+			t.Fatal(err)
+		}
+		if changes, err := n.Plan(t.Context(), registryHost); len(changes) > 0 || err != nil {
+			t.Errorf("%s: after Restore, plan = %+v, %v; want nothing", name, changes, err)
+		}
+	}
+}

@@ -98,3 +98,19 @@ func TestNode_PlanListsWhatRestoreDoes(t *testing.T) {
 		}
 	}
 }
+
+func TestNodes_ForeignOmitsStoppedNodes(t *testing.T) {
+	t.Parallel()
+	running := newRoot(t, readsIt)
+	running.write(t, HostsFile(registryHost), "server = \"http://other\"\n")
+	nodes := Nodes{RegistryHost: registryHost, List: func() ([]Node, error) {
+		return []Node{{Name: "stopped", Runner: stopped{}}, {Name: "n", Runner: running}}, nil
+	}}
+	changes, err := nodes.Step().Foreign(t.Context())
+	if diff := cmp.Diff([]string{"replace file " + HostsFile(registryHost)}, described(changes)); err != nil || diff != "" {
+		t.Errorf("Foreign: error %v, (-want +got):\n%s", err, diff)
+	}
+	if _, err := nodes.Step().Plan(t.Context()); err == nil || !strings.Contains(err.Error(), "reading files on node stopped") {
+		t.Errorf("Plan = %v, want an error that names the node", err)
+	}
+}

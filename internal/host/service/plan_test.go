@@ -187,7 +187,7 @@ func TestForeign_IsLossForContainersWithOurNames(t *testing.T) {
 	}
 }
 
-func TestKeepStep_DisconnectsOnlyIfNobodyElseUsesIt(t *testing.T) {
+func TestKeepStep_DisconnectsOnlyWithoutOtherUsers(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		connected bool   // by setup

@@ -99,7 +99,7 @@ func (o *downOptions) run(ctx context.Context, stdin io.Reader, stdout io.Writer
 		return err
 	}
 	if !o.dryRun {
-		err = step.Down(ctx, steps, o.output)
+		err = step.OrRemedy(step.Down(ctx, steps, o.output), "run setup down again to remove the rest")
 	}
 	if o.format.json() {
 		facts := system.Facts(context.WithoutCancel(ctx)) // also after an interruption

@@ -29,7 +29,7 @@ type hostExplainer struct{ *host.System }
 func (e hostExplainer) Explain(ctx context.Context, pods []*corev1.Pod, given assumptions) ([]explain.Explanation, error) {
 	explanations, err := e.explain(ctx, pods, given)
 	if ctx.Err() != nil {
-		return nil, fmt.Errorf("interrupted: %w", ctx.Err())
+		return nil, ctx.Err()
 	}
 	if err != nil {
 		return nil, fmt.Errorf("nothing can be explained: %w", err)

@@ -104,6 +104,7 @@ func (o *upOptions) run(ctx context.Context, stdin io.Reader, stdout io.Writer) 
 		return err
 	}
 	changed, err := step.Up(ctx, system.Steps(), o.output)
+	err = step.OrRemedy(err, "run setup up again to continue with this step, or setup status to check every step")
 	if o.format.json() {
 		facts := system.Facts(context.WithoutCancel(ctx)) // also after an interruption
 		return errors.Join(err, printJSON(stdout, o.document(facts, foreign, changed, time.Since(start), err)))

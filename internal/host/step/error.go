@@ -8,12 +8,29 @@ import (
 // ErrMissing means that an earlier step has not been applied yet. Checks report it as a state and not as an error.
 var ErrMissing = errors.New("does not exist yet")
 
+// remedied is an error with what the user can do about it.
+type remedied struct {
+	err    error
+	advice string
+}
+
+func (r *remedied) Error() string { return r.err.Error() + "; " + r.advice }
+func (r *remedied) Unwrap() error { return r.err }
+
 // Remedy adds to err what the user can do about it. If advice is "", it returns err unchanged.
 func Remedy(err error, advice string) error {
 	if advice == "" {
 		return err
 	}
-	return fmt.Errorf("%w; %s", err, advice)
+	return &remedied{err, advice}
+}
+
+// OrRemedy adds the advice to err, unless err already has a remedy or is nil.
+func OrRemedy(err error, advice string) error {
+	if _, found := errors.AsType[*remedied](err); found || err == nil {
+		return err
+	}
+	return Remedy(err, advice)
 }
 
 // Count formats a number with its noun, such as "1 node" or "2 nodes".

@@ -152,6 +152,23 @@ func TestPoll_StopsAtTheFirstSuccess(t *testing.T) {
 	})
 }
 
+func TestOrRemedy_KeepsTheFirstRemedy(t *testing.T) {
+	t.Parallel()
+	full := errors.New("disk full")
+	for want, err := range map[string]error{
+		"disk full; run it again":         Remedy(full, ""),
+		"cluster: disk full; free some":   fmt.Errorf("cluster: %w", Remedy(full, "free some")),
+		"disk full; free some\ndisk full": errors.Join(Remedy(full, "free some"), full),
+	} {
+		if got := OrRemedy(err, "run it again"); got.Error() != want || !errors.Is(got, full) {
+			t.Errorf("OrRemedy(%v) = %v, want %s", err, got, want)
+		}
+	}
+	if err := OrRemedy(nil, "run it again"); err != nil {
+		t.Errorf("OrRemedy(nil) = %v, want nil", err)
+	}
+}
+
 func TestCount_AddsAPluralS(t *testing.T) {
 	t.Parallel()
 	for n, want := range map[int]string{0: "0 nodes", 1: "1 node", 2: "2 nodes"} {

@@ -22,11 +22,13 @@ func interruptWhileWaiting(t *testing.T, signal syscall.Signal, args ...string) 
 	t.Helper()
 	daemon := enginetest.New(t)
 	requested, release := make(chan struct{}, 100), make(chan struct{})
-	daemon.Refuse = func(string, string, []byte) (int, string) {
-		requested <- struct{}{}
-		<-release
-		return 503, "the test has ended"
-	}
+	daemon.Between(func() {
+		daemon.Refuse = func(string, string, []byte) (int, string) {
+			requested <- struct{}{}
+			<-release
+			return 503, "the test has ended"
+		}
+	})
 	command := exec.CommandContext(t.Context(), "setup", args...)
 	command.Env = append(command.Environ(), "DOCKER_HOST="+daemon.Host())
 	var printed bytes.Buffer

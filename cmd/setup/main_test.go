@@ -39,28 +39,35 @@ func TestScriptsWithDocker(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"cluster": func(script *testscript.TestScript, _ bool, args []string) {
-				hostOf(script).addCluster(args[0], args[1])
-			},
-			"container": func(script *testscript.TestScript, _ bool, args []string) {
-				hostOf(script).addContainer(args[0], args[1])
-			},
-			"volume": func(script *testscript.TestScript, _ bool, args []string) { hostOf(script).Volumes[args[0]] = true },
-			"image": func(script *testscript.TestScript, _ bool, args []string) {
-				hostOf(script).AddImage(args[0], "sha256:"+args[0])
-			},
-			"unchanged": func(script *testscript.TestScript, negated bool, _ []string) {
-				hostOf(script).unchanged(script, negated)
-			},
+			"cluster":   onHost(func(h fakeHost, args []string) { h.addCluster(args[0], args[1]) }),
+			"container": onHost(func(h fakeHost, args []string) { h.addContainer(args[0], args[1]) }),
+			"volume":    onHost(func(h fakeHost, args []string) { h.Volumes[args[0]] = true }),
+			"image":     onHost(func(h fakeHost, args []string) { h.AddImage(args[0], "sha256:"+args[0]) }),
+			"unchanged": wantUnchanged,
 		},
 	})
 }
 
+// onHost returns a command that changes the script's host.
+func onHost(change func(host fakeHost, args []string)) func(*testscript.TestScript, bool, []string) {
+	return func(script *testscript.TestScript, _ bool, args []string) {
+		host := script.Value(fakeHost{}).(fakeHost)
+		host.Between(func() { change(host, args) })
+	}
+}
+
+// wantUnchanged fails the script if the host was changed since the last call or, if negated, if it was not.
+func wantUnchanged(script *testscript.TestScript, negated bool, _ []string) {
+	var requests []string
+	host := script.Value(fakeHost{}).(fakeHost)
+	host.Between(func() { requests, host.Requests = host.Requests, nil })
+	if changed := len(requests) > 0; changed != negated {
+		script.Fatalf("requests that change the daemon: %q", requests)
+	}
+}
+
 // fakeHost is a host with a fake Docker daemon.
 type fakeHost struct{ *enginetest.Daemon }
-
-// hostOf returns the host on which the script runs.
-func hostOf(script *testscript.TestScript) fakeHost { return script.Value(fakeHost{}).(fakeHost) }
 
 // addCluster adds a stopped kind cluster that was created by setup or by another tool.
 func (h fakeHost) addCluster(name, creator string) {
@@ -79,14 +86,6 @@ func (h fakeHost) addContainer(name, creator string) {
 		labels = map[string]string{config.Label: name}
 	}
 	h.AddContainer(name, labels).State = &container.State{Status: container.StateExited}
-}
-
-// unchanged fails the script if the daemon was changed, or if negated, was not changed, since the last call.
-func (h fakeHost) unchanged(script *testscript.TestScript, negated bool) {
-	if changed := len(h.Requests) > 0; changed != negated {
-		script.Fatalf("requests that change the daemon: %q", h.Requests)
-	}
-	h.Requests = nil
 }
 
 // TestReference_MatchesHelp checks that docs/cli.md contains the current output of --help.

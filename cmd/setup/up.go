@@ -96,7 +96,9 @@ func (o *upOptions) run(ctx context.Context, stdin io.Reader, stdout io.Writer) 
 	if err := system.Preflight(ctx); err != nil {
 		return err
 	}
+	o.output.Begin("plan")
 	foreign, err := system.Foreign(ctx)
+	o.output.done()
 	if err == nil {
 		err = o.consent(ctx, foreign, stdin)
 	}

@@ -82,6 +82,13 @@ func New(t testing.TB) *Daemon {
 	return d
 }
 
+// Between calls f while the daemon serves no request. Tests of other processes use it to change or read the daemon's fields.
+func (d *Daemon) Between(f func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f()
+}
+
 // Socket returns the path of the daemon's socket.
 func (d *Daemon) Socket() string { return d.socket }
 

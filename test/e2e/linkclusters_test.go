@@ -44,7 +44,7 @@ func TestLink_ServesTwoClusters(t *testing.T) {
 	second = upSecond(t)
 	image = buildImage(t, "e2e/two-again:local", "again", 5)
 	second.do(func() { wantPodLinked(t, "in-second-again", image, secondName+"-control-plane") })
-	out, err := second.run(t.Context(), "down", "--cluster", secondName)
+	out, err := second.run(t.Context(), "down", "--cluster", secondName, "--yes")
 	if err != nil || !strings.Contains(out, "kept: it serves kind cluster "+clusterName+" too") {
 		t.Errorf("setup down of the second cluster: %v, want it to keep what the first uses:\n%s", err, out)
 	}

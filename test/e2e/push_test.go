@@ -9,17 +9,11 @@ import (
 	"strings"
 	"testing"
 
-	"kind-local-registry/internal/link/linkapi"
+	"kind-local-registry/internal/host/report"
 )
 
 // pushEntry is an entry in the output of setup push -o json. It describes one image.
-type pushEntry struct {
-	Image, Rewritten, Digest, Reason, Error string
-	Bytes, PresentBytes                     int64
-	Uploaded, Present                       int
-	Duration                                float64
-	Nodes                                   []linkapi.NodeLayers
-}
+type pushEntry = report.Push
 
 // push runs setup push -o json and returns the entries, stderr and the error.
 func push(t *testing.T, args ...string) ([]pushEntry, string, error) {

@@ -78,7 +78,7 @@ func TestUp_KnowsItsClusterAlthoughKubeadmPatchesSetLabels(t *testing.T) {
 	if !strings.Contains(stderr, "created by setup") || !strings.Contains(out, "Nothing to change") {
 		t.Errorf("a second setup up prints\n%s%s\nwant \"created by setup\" and \"Nothing to change\"", stderr, out)
 	}
-	s.mustRun(t, "down", "--cluster", s.name)
+	s.mustRun(t, "down", "--cluster", s.name, "--yes")
 	if got := clusters(t); !slices.Equal(got, []string{clusterName}) {
 		t.Errorf("kind clusters after setup down = %q, want only %s", got, clusterName)
 	}

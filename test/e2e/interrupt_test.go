@@ -1,0 +1,106 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// interruptedName is the name of a second cluster, whose creation the tests interrupt.
+const interruptedName = "e2e-interrupted"
+
+// newInterrupted returns the environment of the second cluster. It has its own kubeconfig, because kind changes the current context.
+func newInterrupted(t *testing.T) environment {
+	t.Helper()
+	second := suite
+	second.kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
+	return second
+}
+
+// startCreating starts setup up for the second cluster, and waits until the cluster has a running node.
+func (e *environment) startCreating(t *testing.T) (setup *exec.Cmd, stderr *bytes.Buffer) {
+	t.Helper()
+	stderr = &bytes.Buffer{}
+	setup = exec.Command(e.setup, "up", "--cluster", interruptedName, "--node-image", e.nodeImage, "--kubeconfig", e.kubeconfig)
+	setup.Stderr = stderr
+	if err := setup.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, time.Minute, "the second cluster has a node", func(ctx context.Context) string {
+		if out, err := exec.CommandContext(ctx, "docker", "ps", "-q", "--filter", nodesFilter).Output(); err != nil || len(out) == 0 {
+			return "no node yet"
+		}
+		return ""
+	})
+	return setup, stderr
+}
+
+// nodesFilter selects the second cluster's containers.
+const nodesFilter = "label=io.x-k8s.kind.cluster=" + interruptedName
+
+// wantNothingLeft fails the test if the second cluster has left anything in Docker.
+func wantNothingLeft(t *testing.T) {
+	t.Helper()
+	if left := docker(t, "ps", "-a", "--format", "{{.Names}}", "--filter", nodesFilter); left != "" {
+		t.Errorf("nodes left: %s, want none", left)
+	}
+	if left := docker(t, "volume", "ls", "-q", "--filter", "name="+ours+"-creating"); left != "" {
+		t.Errorf("volumes left: %s, want none", left)
+	}
+}
+
+func TestUp_InterruptedWhileCreatingDeletesTheCluster(t *testing.T) {
+	second := newInterrupted(t)
+	for status, signal := range map[int]os.Signal{130: os.Interrupt, 143: syscall.SIGTERM} {
+		setup, stderr := second.startCreating(t)
+		if err := setup.Process.Signal(signal); err != nil {
+			t.Fatal(err)
+		}
+		_ = setup.Wait() // returns an error, because setup was interrupted
+		if got := setup.ProcessState.ExitCode(); got != status {
+			t.Errorf("exit status after %s = %d, want %d", signal, got, status)
+		}
+		if !strings.Contains(stderr.String(), "setup: interrupted: run `setup up` again") {
+			t.Errorf("stderr after %s = %q, want how to continue", signal, stderr.String())
+		}
+		wantNothingLeft(t)
+	}
+}
+
+func TestUp_FinishesACreationThatWasKilled(t *testing.T) {
+	before, second := snapshot(t), newInterrupted(t)
+	setup, _ := second.startCreating(t)
+	if err := setup.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = setup.Wait() // returns an error, because setup was killed
+	down := func(ctx context.Context) {
+		if out, err := second.run(ctx, "down", "--cluster", interruptedName, "--yes"); err != nil {
+			t.Errorf("setup down: %v\n%s", err, out)
+		}
+	}
+	t.Cleanup(func() { down(context.Background()) }) // also if the test fails
+	out, err := second.run(t.Context(), "status", "--cluster", interruptedName)
+	if err == nil || !strings.Contains(out, "setup was interrupted while it created kind cluster "+interruptedName) {
+		t.Errorf("setup status = %v, want that the creation was interrupted:\n%s", err, out)
+	}
+	if out, err := second.run(t.Context(), "up", "--cluster", interruptedName, "--node-image", second.nodeImage); err != nil {
+		t.Fatalf("setup up: %v\n%s", err, out)
+	}
+	if out, err := second.run(t.Context(), "status", "--cluster", interruptedName); err != nil {
+		t.Errorf("setup status after setup up: %v\n%s", err, out)
+	}
+	down(t.Context())
+	wantNothingLeft(t)
+	if after := snapshot(t); after != before {
+		t.Errorf("state of the first cluster =\n%s\nwant\n%s", after, before)
+	}
+}

@@ -57,9 +57,12 @@ func (h *setupHost) addForeignRegistry(t *testing.T) {
 		Config: &container.Config{
 			Image: config.RegistryImage + ":" + config.Version, ExposedPorts: network.PortSet{inside: {}},
 		},
-		HostConfig: &container.HostConfig{PortBindings: network.PortMap{
-			inside: {{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: strconv.Itoa(h.port)}},
-		}},
+		HostConfig: &container.HostConfig{
+			Binds: []string{"foreign:/var/lib/registry"},
+			PortBindings: network.PortMap{
+				inside: {{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: strconv.Itoa(h.port)}},
+			},
+		},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -22,7 +22,8 @@ func TestPlan_ListsLastStepFirstAndUnreadableSteps(t *testing.T) {
 	broken := func(context.Context) ([]Change, error) { return nil, errors.New("no answer") }
 	steps := []Step{{Name: "a", Plan: lists("a")}, {Name: "b"}, {Name: "c", Plan: broken}, {Name: "d", Plan: lists("d")}}
 	want := []Change{
-		{Action: Delete, Kind: Volume, Name: "d"}, {Action: Try, Kind: Parts, Name: "c", Detail: "no answer"},
+		{Action: Delete, Kind: Volume, Name: "d"},
+		{Action: Try, Kind: Parts, Name: "c", Detail: "no answer"},
 		{Action: Delete, Kind: Volume, Name: "a"},
 	}
 	got, err := Plan(t.Context(), steps)

@@ -46,6 +46,7 @@ func newCommand() *cobra.Command {
   setup push example/app    # after docker build: push before a pod needs the image
   setup explain -f app.yaml # which image each container would run, and why
   setup status              # check every step, and show how to repair what fails
+  setup doctor              # find the broken link if pods do not run
   setup down                # remove everything; the registry keeps its images`,
 		PersistentPreRunE: func(command *cobra.Command, _ []string) error { return output.open(command.ErrOrStderr()) },
 	}
@@ -54,6 +55,6 @@ func newCommand() *cobra.Command {
 		return fmt.Errorf("%w; see %s --help", err, command.CommandPath())
 	})
 	root.AddCommand(newUpCommand(output), newPushCommand(output), newExplainCommand(output), newStatusCommand(output),
-		newDownCommand(output), newKindConfigCommand(), newKindCommand(), newVersionCommand(output))
+		newDoctorCommand(output), newDownCommand(output), newKindConfigCommand(), newKindCommand(), newVersionCommand(output))
 	return root
 }

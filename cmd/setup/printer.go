@@ -68,6 +68,7 @@ func (p *printer) waiting(holder string) {
 func (p *printer) Begin(step string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.stop() // of a step that had no end
 	now := time.Now()
 	p.step, p.line, p.begun, p.last = step, "", now, now
 	if p.quiet {

@@ -1,6 +1,6 @@
-// Command webhook runs the webhook in the cluster (serve) or the pusher in a container on the host (pusher). Three more commands
-// are tools: review answers AdmissionReviews from stdin, ready waits until the API server's calls reach the webhook, and uninstall
-// removes the webhook from a cluster.
+// Command webhook runs the webhook in the cluster (serve) or the pusher in a container on the host (pusher). Four more commands
+// are tools: review answers AdmissionReviews from stdin, ready waits until the API server's calls reach the webhook, reach shows
+// whether a pod's network reaches a URL, and uninstall removes the webhook from a cluster.
 package main
 
 import (
@@ -36,7 +36,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		SilenceErrors: true,
 	}
 	root.AddCommand(newServeCommand(), newPusherCommand()) //nolint:contextcheck // cobra passes the context on
-	root.AddCommand(newReviewCommand(), newReadyCommand(), newUninstallCommand())
+	root.AddCommand(newReviewCommand(), newReadyCommand(), newUninstallCommand(), newReachCommand())
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)

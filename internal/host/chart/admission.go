@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/host/cluster"
@@ -51,13 +52,18 @@ func (c *Chart) awaitAdmission(ctx context.Context, progress step.Progress) erro
 	})
 }
 
-// admitProbe creates a pod in a server-side dry run. The pod's image is the webhook's own, which is present both on the host and
-// in the registry. It returns the image that the pod would run, and how long the API server took.
+// admitProbe creates a dry-run pod; see admit.
 func (c *Chart) admitProbe(ctx context.Context) (image string, took time.Duration, err error) {
 	kube, err := c.cluster.Kube()
 	if err != nil {
 		return "", 0, err
 	}
+	return admit(ctx, kube)
+}
+
+// admit creates a pod in a server-side dry run. The pod's image is the webhook's own, which is present both on the host and in the
+// registry. It returns the image that the pod would run, and how long the API server took.
+func admit(ctx context.Context, kube kubernetes.Interface) (image string, took time.Duration, err error) {
 	probe := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{GenerateName: config.Name + "-probe-"},
 		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "probe", Image: service.WebhookImage()}}},

@@ -96,3 +96,21 @@ func (f *Found) Published(port int) string {
 	}
 	return ""
 }
+
+// Paused reports whether the container's processes are stopped by docker pause. A paused container also counts as running.
+func (f *Found) Paused() bool { return f.State.Paused }
+
+// PublishesIPv6 reports whether a running container publishes a port at the host port on an IPv6 address.
+func (f *Found) PublishesIPv6(hostPort int) bool {
+	if f.NetworkSettings == nil {
+		return false
+	}
+	for _, bindings := range f.NetworkSettings.Ports {
+		for _, binding := range bindings {
+			if binding.HostIP.Is6() && binding.HostPort == strconv.Itoa(hostPort) {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 
 	"kind-local-registry/internal/host/step"
 )
@@ -17,19 +16,11 @@ type Node struct {
 
 // Check describes what prevents the node's pulls from reaching the registry. It returns "" if nothing does.
 func (n Node) Check(ctx context.Context, registryHost string) (missing string, err error) {
-	file := HostsFile(registryHost)
-	content, err := n.read(ctx, file)
-	if err != nil {
-		return fmt.Sprintf("node %s is not running, or its files cannot be read", n.Name), nil //nolint:nilerr // a state, not a failure
+	hosts, err := n.CheckHosts(ctx, registryHost)
+	if err != nil || hosts != "" {
+		return hosts, err
 	}
-	if content != Hosts() {
-		return fmt.Sprintf("node %s does not have our %s", n.Name, file), nil
-	}
-	reads, err := n.readsCertsDir(ctx)
-	if err == nil && !reads {
-		return fmt.Sprintf("containerd on node %s does not read %s", n.Name, CertsDir), nil
-	}
-	return "", err
+	return n.CheckCertsDir(ctx)
 }
 
 // Configure writes the node's hosts.toml and configures containerd to read it.

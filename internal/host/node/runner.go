@@ -57,4 +57,18 @@ fi`
 	containerdScript = `containerd --version; containerd config dump`
 
 	restartScript = `systemctl restart containerd`
+
+	// resolveScript prints the addresses of the host name $1, one on each line, or nothing if it does not resolve.
+	resolveScript = `getent ahosts "$1" || true`
+
+	// environmentScript prints containerd's environment, with a NUL byte after each variable.
+	environmentScript = `cat "/proc/$(systemctl show --property MainPID --value containerd)/environ"`
+
+	// pullScript pulls the image $1 and removes it again.
+	pullScript = `
+crictl pull "$1" >/dev/null
+crictl rmi "$1" >/dev/null 2>&1 || true`
+
+	// clockScript prints the node's time in seconds since 1970.
+	clockScript = `date +%s`
 )

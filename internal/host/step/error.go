@@ -3,6 +3,7 @@ package step
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // ErrMissing means that an earlier step has not been applied yet. Checks report it as a state and not as an error.
@@ -31,6 +32,21 @@ func OrRemedy(err error, advice string) error {
 		return err
 	}
 	return Remedy(err, advice)
+}
+
+// SplitRemedy returns an error's text without the advice that Remedy added, and the advice. If there is none, the advice is "".
+func SplitRemedy(err error) (fault, advice string) {
+	inner := errors.Unwrap(err)
+	if joined, ok := err.(interface{ Unwrap() []error }); ok && len(joined.Unwrap()) == 1 { //nolint:errorlint // the error itself, not one that it wraps
+		return SplitRemedy(joined.Unwrap()[0])
+	}
+	if inner == nil {
+		return err.Error(), ""
+	}
+	if advice, found := strings.CutPrefix(err.Error(), inner.Error()+"; "); found {
+		return inner.Error(), advice
+	}
+	return err.Error(), ""
 }
 
 // Count formats a number with its noun, such as "1 node" or "2 nodes".

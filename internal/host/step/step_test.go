@@ -177,3 +177,18 @@ func TestCount_AddsAPluralS(t *testing.T) {
 		}
 	}
 }
+
+func TestSplitRemedy_SeparatesTheAdvice(t *testing.T) {
+	t.Parallel()
+	fault := errors.New("no answer; or none yet")
+	for _, err := range []error{Remedy(fault, "start it"), errors.Join(Remedy(fault, "start it"), nil)} {
+		if got, advice := SplitRemedy(err); got != fault.Error() || advice != "start it" {
+			t.Errorf("SplitRemedy(%q) = %q, %q; want the fault and the advice", err, got, advice)
+		}
+	}
+	for _, err := range []error{fault, fmt.Errorf("asking: %w", fault)} {
+		if got, advice := SplitRemedy(err); got != err.Error() || advice != "" {
+			t.Errorf("SplitRemedy(%q) = %q, %q; want the error without advice", err, got, advice)
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"kind-local-registry/internal/host/step"
+)
+
+// Check examines one link of the chain.
+type Check struct {
+	// Name names the link, such as "hosts.toml".
+	Name string
+	// After lists the names of the earlier checks without which this check would only repeat their findings.
+	After []string
+	// Why tells what the link is for, and so what fails without it.
+	Why string
+	// Probe returns the link's state. An error means that the link could not be examined, which is a finding too.
+	Probe func(context.Context) (step.State, error)
+	// Fix mends the link. It must be safe to run unasked: it changes only what setup created. nil means that only the user can mend
+	// the link. The error is ErrForeign if setup did not create what is broken.
+	Fix func(context.Context, step.Progress) error
+}
+
+// ErrForeign means that a fix would change something that setup did not create.
+var ErrForeign = errors.New("setup did not create it")
+
+// Outcome is the outcome of a check.
+type Outcome string
+
+// The outcomes.
+const (
+	// Healthy means that the link works.
+	Healthy Outcome = "healthy"
+	// Broken means that the link does not work, and that the cause is here.
+	Broken Outcome = "broken"
+	// NotChecked means that an earlier link is broken.
+	NotChecked Outcome = "not checked"
+)
+
+// Finding is what a check found.
+type Finding struct {
+	// Check is the check's name.
+	Check string `json:"check"`
+	// Outcome is one of: healthy, broken, not checked.
+	Outcome Outcome `json:"outcome"`
+	// Found describes what was found. It is omitted if the link was not checked.
+	Found string `json:"found,omitempty"`
+	// Why tells why a broken link matters.
+	Why string `json:"why,omitempty"`
+	// Remedy tells what mends a broken link, usually a command.
+	Remedy string `json:"remedy,omitempty"`
+	// Fixable reports whether setup doctor --fix can mend the broken link.
+	Fixable bool `json:"fixable,omitempty"`
+	// Because names the broken check because of which the link was not checked.
+	Because string `json:"because,omitempty"`
+	// Duration is how long the check took, in seconds.
+	Duration float64 `json:"duration"`
+}
+
+// Begun is called with the name of each check before it runs.
+type Begun func(check string)
+
+// Examine runs the checks in order and returns their findings in the same order. When ctx ends, it returns ctx's error, because a
+// check that is interrupted proves nothing.
+func Examine(ctx context.Context, checks []Check, begun Begun) ([]Finding, error) {
+	causes := map[string]string{} // name of a check that is broken or was not checked -> name of the broken check
+	findings := make([]Finding, 0, len(checks))
+	for _, check := range checks {
+		if cause := causeOf(check, causes); cause != "" {
+			causes[check.Name] = cause
+			findings = append(findings, Finding{Check: check.Name, Outcome: NotChecked, Because: cause})
+			continue
+		}
+		begun(check.Name)
+		finding := check.examine(ctx)
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		if finding.Outcome == Broken {
+			causes[check.Name] = check.Name
+		}
+		findings = append(findings, finding)
+	}
+	return findings, nil
+}
+
+// causeOf returns the name of the broken check because of which the check would prove nothing, or "".
+func causeOf(check Check, causes map[string]string) string {
+	for _, name := range check.After {
+		if cause := causes[name]; cause != "" {
+			return cause
+		}
+	}
+	return ""
+}
+
+// examine runs the check.
+func (c Check) examine(ctx context.Context) Finding {
+	start := time.Now()
+	state, err := c.Probe(ctx)
+	if err != nil {
+		state.Detail, state.Remedy = step.SplitRemedy(err)
+	}
+	finding := Finding{Check: c.Name, Outcome: Healthy, Found: state.Detail, Duration: time.Since(start).Seconds()}
+	if !state.OK {
+		finding.Outcome, finding.Why, finding.Remedy, finding.Fixable = Broken, c.Why, state.Advice(), c.Fix != nil
+	}
+	return finding
+}

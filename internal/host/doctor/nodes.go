@@ -1,0 +1,185 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"kind-local-registry/config"
+	"kind-local-registry/internal/host/images"
+	"kind-local-registry/internal/host/node"
+	"kind-local-registry/internal/host/step"
+)
+
+// nodes examines the cluster's nodes.
+type nodes struct{ Parts }
+
+func (n nodes) checks() []Check {
+	pull := []string{nameCluster, namePusherAPI, nameHosts, nameCertsDir, nameNames, nameNodeProxy, nameDisk}
+	return []Check{
+		{
+			Name: nameClock, After: []string{nameCluster}, Probe: n.clock,
+			Why: "certificates are valid only if the clocks agree",
+		},
+		{
+			Name: nameHosts, After: []string{nameCluster}, Probe: n.each(func(ctx context.Context, one node.Node) (string, error) {
+				return one.CheckHosts(ctx, n.Nodes.RegistryHost)
+			}, "run setup up", "hosts.toml leads to "+config.RegistryContainer), Fix: n.writeHosts,
+			Why: "the node pulls rewritten images from itself, where nothing listens",
+		},
+		{
+			Name: nameCertsDir, After: []string{nameCluster}, Probe: n.each(func(ctx context.Context, one node.Node) (string, error) {
+				return one.CheckCertsDir(ctx)
+			}, "run setup up, which changes config_path and restarts containerd", "containerd reads "+node.CertsDir),
+			Why: "containerd ignores hosts.toml, so the node pulls rewritten images from itself",
+		},
+		{
+			Name: nameNames, After: []string{nameCluster, nameRegistry}, Probe: n.names,
+			Why: "hosts.toml leads to this name, so the node pulls from the wrong place",
+		},
+		{
+			Name: nameNodeProxy, After: []string{nameCluster}, Probe: n.proxies,
+			Why: "containerd asks the proxy for images of this host's registry, which the proxy cannot reach",
+		},
+		{
+			Name: namePull, After: pull, Probe: n.pull,
+			Why: "pods on the node stay in ImagePullBackOff",
+		},
+	}
+}
+
+// each returns a probe that examines every node concurrently. The link is broken if examine describes something wrong on any node.
+func (n nodes) each(examine func(context.Context, node.Node) (wrong string, err error), remedy, healthy string) func(context.Context) (step.State, error) {
+	return func(ctx context.Context) (step.State, error) {
+		all, err := n.Nodes.List()
+		if err != nil {
+			return step.State{}, err
+		}
+		found := make([]string, len(all))
+		group, ctx := errgroup.WithContext(ctx)
+		for i, one := range all {
+			group.Go(func() (err error) {
+				found[i], err = examine(ctx, one)
+				if errors.Is(err, node.ErrMirrors) {
+					found[i], err = fmt.Sprintf("node %s: %v", one.Name, err), nil
+				}
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return step.State{}, err
+		}
+		if wrong := slices.DeleteFunc(found, func(s string) bool { return s == "" }); len(wrong) > 0 {
+			return step.State{Detail: strings.Join(wrong, "; "), Remedy: remedy}, nil
+		}
+		return step.State{OK: true, Detail: step.Count(len(all), "node") + ": " + healthy}, nil
+	}
+}
+
+// writeHosts writes our hosts.toml on every node that lacks it.
+func (n nodes) writeHosts(ctx context.Context, _ step.Progress) error {
+	all, err := n.Nodes.List()
+	if err != nil {
+		return err
+	}
+	for _, one := range all {
+		if err := one.WriteHosts(ctx, n.Nodes.RegistryHost); err != nil {
+			return foreignHosts(err)
+		}
+	}
+	return nil
+}
+
+// names checks that the registry's name resolves to the registry on every node.
+func (n nodes) names(ctx context.Context) (step.State, error) {
+	ipv4, ipv6, err := n.Registry.Addresses(ctx)
+	if err != nil {
+		return step.State{}, err
+	}
+	return n.each(func(ctx context.Context, one node.Node) (string, error) {
+		found, err := one.Resolve(ctx, config.RegistryContainer)
+		if err != nil {
+			return "", err
+		}
+		if len(found) == 0 {
+			return fmt.Sprintf("%s does not resolve on node %s", config.RegistryContainer, one.Name), nil
+		}
+		for _, address := range found {
+			if address != ipv4 && address != ipv6 {
+				return fmt.Sprintf("%s resolves to %s on node %s, but is at %s", config.RegistryContainer, address, one.Name, ipv4), nil
+			}
+		}
+		return "", nil
+	}, "see /etc/hosts and /etc/resolv.conf on the node (docker exec NODE cat /etc/hosts)", config.RegistryContainer+" is "+ipv4)(ctx)
+}
+
+// proxies checks that containerd reaches the registry without a proxy on every node.
+func (n nodes) proxies(ctx context.Context) (step.State, error) {
+	target := fmt.Sprintf("http://%s:%d/v2/", config.RegistryContainer, config.RegistryContainerPort)
+	remedy := fmt.Sprintf("add %s to NO_PROXY, in the environment in which kind creates the cluster, and recreate the cluster", config.RegistryContainer)
+	return n.each(func(ctx context.Context, one node.Node) (string, error) {
+		proxy, err := one.Proxy(ctx, target)
+		if err != nil || proxy == "" {
+			return "", err
+		}
+		return fmt.Sprintf("containerd on node %s sends requests to %s through the proxy %s", one.Name, config.RegistryContainer, proxy), nil
+	}, remedy, "no proxy for "+config.RegistryContainer)(ctx)
+}
+
+// pull pushes a small image and pulls it on every node.
+func (n nodes) pull(ctx context.Context) (step.State, error) {
+	client, err := n.Pusher.Connect(ctx)
+	if err != nil {
+		return step.State{}, err
+	}
+	defer client.Close()
+	reference, err := images.PushProbe(ctx, n.Engine, client, n.Nodes.RegistryHost)
+	if err != nil {
+		return step.State{}, step.Remedy(err, "see docker logs "+config.PusherContainer)
+	}
+	return n.each(func(ctx context.Context, one node.Node) (string, error) {
+		if err := one.Pull(ctx, reference); err != nil {
+			return fmt.Sprintf("node %s cannot pull %s: %v", one.Name, reference, err), nil
+		}
+		return "", nil
+	}, "see journalctl -u containerd on the node (docker exec NODE journalctl -u containerd)", "a pushed image was pulled")(ctx)
+}
+
+// maxSkew is how far two clocks may differ. The API server's Date header and a node's answer are exact to a few seconds.
+const maxSkew = time.Minute
+
+// clock compares the clocks of the host, the nodes and the API server.
+func (n nodes) clock(ctx context.Context) (step.State, error) {
+	server, err := n.Cluster.Clock(ctx)
+	if err != nil {
+		return step.State{}, err
+	}
+	const remedy = "synchronize the clocks (timedatectl set-ntp true); if Docker runs in a virtual machine, restart it"
+	if wrong := skewed("the API server", time.Since(server)); wrong != "" {
+		return step.State{Detail: wrong, Remedy: remedy}, nil
+	}
+	return n.each(func(ctx context.Context, one node.Node) (string, error) {
+		now, err := one.Clock(ctx)
+		if err != nil {
+			return "", err
+		}
+		return skewed("node "+one.Name, time.Since(now)), nil
+	}, remedy, "clocks agree with the host's")(ctx)
+}
+
+// skewed describes a clock that differs too much from the host's, or returns "". behind is how much it is behind.
+func skewed(whose string, behind time.Duration) string {
+	if behind.Abs() <= maxSkew {
+		return ""
+	}
+	direction := "behind"
+	if behind < 0 {
+		direction = "ahead of"
+	}
+	return fmt.Sprintf("the clock of %s is %s %s the host's", whose, behind.Abs().Round(time.Second), direction)
+}

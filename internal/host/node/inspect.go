@@ -1,0 +1,116 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpproxy"
+)
+
+// ErrForeignHosts means that another tool wrote the node's hosts.toml.
+var ErrForeignHosts = errors.New("another tool wrote hosts.toml")
+
+// CheckHosts describes what is wrong with the node's hosts.toml, or returns "".
+func (n Node) CheckHosts(ctx context.Context, registryHost string) (wrong string, err error) {
+	file := HostsFile(registryHost)
+	content, err := n.read(ctx, file)
+	if err != nil {
+		return fmt.Sprintf("node %s is not running, or its files cannot be read", n.Name), nil //nolint:nilerr // a state, not a failure
+	}
+	if content != Hosts() {
+		return fmt.Sprintf("node %s does not have our %s", n.Name, file), nil
+	}
+	return "", nil
+}
+
+// CheckCertsDir describes why containerd on the node does not read CertsDir, or returns "".
+func (n Node) CheckCertsDir(ctx context.Context) (wrong string, err error) {
+	reads, err := n.readsCertsDir(ctx)
+	if err == nil && !reads {
+		return fmt.Sprintf("containerd on node %s does not read %s", n.Name, CertsDir), nil
+	}
+	return "", err
+}
+
+// WriteHosts writes the node's hosts.toml, which containerd reads at each pull. The error is ErrForeignHosts if another tool wrote
+// the file that exists.
+func (n Node) WriteHosts(ctx context.Context, registryHost string) error {
+	file := HostsFile(registryHost)
+	before, err := n.read(ctx, file)
+	if err != nil {
+		return err
+	}
+	if before != "" && Foreign(before) {
+		return fmt.Errorf("%w on node %s", ErrForeignHosts, n.Name)
+	}
+	return n.write(ctx, file, Hosts(), false)
+}
+
+// Resolve returns the addresses to which a name resolves on the node. It returns none if the name does not resolve.
+func (n Node) Resolve(ctx context.Context, name string) ([]string, error) {
+	printed, err := n.Run(ctx, resolveScript, name)
+	if err != nil {
+		return nil, err
+	}
+	var addresses []string
+	for line := range strings.Lines(string(printed)) {
+		if fields := strings.Fields(line); len(fields) > 0 && !slices.Contains(addresses, fields[0]) {
+			addresses = append(addresses, fields[0])
+		}
+	}
+	return addresses, nil
+}
+
+// Proxy returns the proxy through which containerd on the node sends requests for target, or "" if it sends them directly.
+func (n Node) Proxy(ctx context.Context, target string) (string, error) {
+	printed, err := n.Run(ctx, environmentScript)
+	if err != nil {
+		return "", err
+	}
+	environment := map[string]string{}
+	for entry := range strings.SplitSeq(string(printed), "\x00") {
+		name, value, _ := strings.Cut(entry, "=")
+		environment[name] = value
+	}
+	either := func(name string) string { // net/http prefers capital letters
+		if value := environment[name]; value != "" {
+			return value
+		}
+		return environment[strings.ToLower(name)]
+	}
+	settings := httpproxy.Config{HTTPProxy: either("HTTP_PROXY"), HTTPSProxy: either("HTTPS_PROXY"), NoProxy: either("NO_PROXY")}
+	to, err := url.Parse(target)
+	if err != nil {
+		return "", err
+	}
+	proxy, err := settings.ProxyFunc()(to)
+	if err != nil || proxy == nil {
+		return "", err
+	}
+	return proxy.Redacted(), nil
+}
+
+// Pull pulls an image as the kubelet does, and removes it from the node again.
+func (n Node) Pull(ctx context.Context, reference string) error {
+	_, err := n.Run(ctx, pullScript, reference)
+	return err
+}
+
+// Clock returns the node's time.
+func (n Node) Clock(ctx context.Context) (time.Time, error) {
+	printed, err := n.Run(ctx, clockScript)
+	if err != nil {
+		return time.Time{}, err
+	}
+	seconds, err := strconv.ParseInt(strings.TrimSpace(string(printed)), 10, 64)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("reading the time of node %s: %w", n.Name, err)
+	}
+	return time.Unix(seconds, 0), nil
+}

@@ -1,0 +1,117 @@
+package node
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// program makes the fake node run a shell script as a program.
+func (r root) program(t *testing.T, name, script string) {
+	t.Helper()
+	r.write(t, "/bin/"+name, "#!/bin/sh\n"+script)
+	if err := os.Chmod(filepath.Join(string(r), "bin", name), 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNode_WriteHostsNeverReplacesAForeignFile(t *testing.T) {
+	t.Parallel()
+	r := newRoot(t, readsIt)
+	n := Node{Name: "kind-worker", Runner: r}
+	if err := n.WriteHosts(t.Context(), registryHost); err != nil {
+		t.Fatal(err)
+	}
+	if wrong, err := n.CheckHosts(t.Context(), registryHost); wrong != "" || err != nil {
+		t.Errorf("CheckHosts after WriteHosts = %q, %v", wrong, err)
+	}
+	const foreign = "server = \"http://other\"\n"
+	r.write(t, HostsFile(registryHost), foreign)
+	if err := n.WriteHosts(t.Context(), registryHost); !errors.Is(err, ErrForeignHosts) {
+		t.Errorf("WriteHosts = %v, want %v", err, ErrForeignHosts)
+	}
+	if got := r.files(t)[HostsFile(registryHost)]; got != foreign {
+		t.Errorf("hosts.toml = %q, want the foreign file", got)
+	}
+}
+
+func TestNode_ResolveReturnsEachAddressOnce(t *testing.T) {
+	t.Parallel()
+	r := newRoot(t, readsIt)
+	r.program(t, "getent", `[ "$*" = "ahosts kind-registry" ] || exit 2
+printf '172.18.0.5      STREAM kind-registry\n172.18.0.5      DGRAM\nfd00::5 STREAM\n'`)
+	n := Node{Name: "kind-worker", Runner: r}
+	got, err := n.Resolve(t.Context(), "kind-registry")
+	if err != nil || strings.Join(got, " ") != "172.18.0.5 fd00::5" {
+		t.Errorf("Resolve = %q, %v", got, err)
+	}
+	if got, err = n.Resolve(t.Context(), "other"); err != nil || len(got) > 0 {
+		t.Errorf("Resolve = %q, %v; want no address", got, err)
+	}
+}
+
+func TestNode_ProxyFollowsContainerdsEnvironment(t *testing.T) {
+	t.Parallel()
+	const target = "http://kind-registry:5000/v2/"
+	for name, test := range map[string]struct {
+		environment []string
+		want        string
+	}{
+		"no proxy":               {},
+		"proxy":                  {environment: []string{"HTTP_PROXY=http://me:secret@proxy:3128"}, want: "http://me:xxxxx@proxy:3128"},
+		"proxy in small letters": {environment: []string{"http_proxy=proxy:3128"}, want: "http://proxy:3128"},
+		"excepted":               {environment: []string{"HTTP_PROXY=http://proxy:3128", "NO_PROXY=10.0.0.0/8,kind-registry"}},
+		"only for HTTPS":         {environment: []string{"HTTPS_PROXY=http://proxy:3128"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRoot(t, readsIt)
+			containerd := exec.CommandContext(t.Context(), "sleep", "60")
+			containerd.Env = append([]string{"A=b"}, test.environment...)
+			if err := containerd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = containerd.Process.Kill(); _ = containerd.Wait() })
+			r.program(t, "systemctl", "echo "+pid(containerd))
+			got, err := Node{Name: "kind-worker", Runner: r}.Proxy(t.Context(), target)
+			if err != nil || got != test.want {
+				t.Errorf("Proxy = %q, %v; want %q", got, err, test.want)
+			}
+		})
+	}
+}
+
+func TestNode_PullRemovesTheImageAndReportsCrictlsError(t *testing.T) {
+	t.Parallel()
+	r := newRoot(t, readsIt)
+	r.program(t, "crictl", `echo "$@" >>"$ROOT/run/crictl"
+[ "$2" != bad ] || { echo "connection refused" >&2; exit 1; }`)
+	n := Node{Name: "kind-worker", Runner: r}
+	if err := n.Pull(t.Context(), "good"); err != nil {
+		t.Fatal(err)
+	}
+	called, err := os.ReadFile(filepath.Join(string(r), "run/crictl"))
+	if err != nil || string(called) != "pull good\nrmi good\n" {
+		t.Errorf("crictl was called with %q, %v; want a pull and a removal", called, err)
+	}
+	if err := n.Pull(t.Context(), "bad"); err == nil || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("Pull = %v, want crictl's error", err)
+	}
+}
+
+func TestNode_ClockIsThatOfTheNode(t *testing.T) {
+	t.Parallel()
+	r := newRoot(t, readsIt)
+	r.program(t, "date", "echo 1700000000")
+	got, err := Node{Name: "kind-worker", Runner: r}.Clock(t.Context())
+	if err != nil || got.Unix() != 1700000000 {
+		t.Errorf("Clock = %v, %v", got, err)
+	}
+}
+
+// pid returns the ID of a running process.
+func pid(command *exec.Cmd) string { return strconv.Itoa(command.Process.Pid) }

@@ -84,13 +84,14 @@ func (c *Chart) CheckCall(ctx context.Context) (step.State, error) {
 	if err != nil {
 		return step.State{
 			Detail: "the API server cannot call the webhook: " + err.Error(),
-			Remedy: fmt.Sprintf("see kubectl get pods,endpointslices,networkpolicies -n %s, and kubectl logs deployment/%s -n %s", config.Name, config.Name, config.Name),
+			Remedy: fmt.Sprintf("see kubectl get pods,networkpolicies -n %s, and kubectl logs deployment/%s -n %s", config.Name, config.Name, config.Name),
 		}, nil
 	}
 	if answered.Data[config.ProbeKey] == "" {
 		return step.State{Detail: "the API server does not call the webhook", Remedy: reapply}, nil
 	}
-	return step.State{OK: true, Detail: fmt.Sprintf("%s answered in %d ms", answered.Data[config.ProbeKey], time.Since(start).Milliseconds())}, nil
+	took := time.Since(start)
+	return step.State{OK: true, Detail: fmt.Sprintf("%s answered in %d ms", answered.Data[config.ProbeKey], took.Milliseconds())}, nil
 }
 
 // warnings collects the warnings in the API server's responses.
@@ -106,8 +107,22 @@ func (w *warnings) HandleWarningHeader(_ int, _, text string) {
 	w.texts = append(w.texts, text)
 }
 
+// recoveryTime is how long the webhook may take to notice that the pusher answers again.
+const recoveryTime = 5 * time.Second
+
 // CheckAdmission is like the step's check, but it tells why the pod is not rewritten, and how often the webhook was unavailable.
-func (c *Chart) CheckAdmission(ctx context.Context) (step.State, error) {
+func (c *Chart) CheckAdmission(ctx context.Context) (state step.State, err error) {
+	_ = step.Poll(ctx, recoveryTime, func(ctx context.Context) error {
+		if state, err = c.tryAdmission(ctx); err == nil && !state.OK {
+			return errors.New(state.Detail)
+		}
+		return nil // also for an error, which a second attempt does not change
+	})
+	return state, err
+}
+
+// tryAdmission makes one attempt of CheckAdmission.
+func (c *Chart) tryAdmission(ctx context.Context) (step.State, error) {
 	access, err := c.cluster.RESTConfig()
 	if err != nil {
 		return step.State{}, err

@@ -19,11 +19,6 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
-// Reapply upgrades the release although its check passes. This restores objects that someone deleted or edited.
-func (c *Chart) Reapply(ctx context.Context, progress step.Progress) error {
-	return c.apply(ctx, progress)
-}
-
 // reapply is the remedy for objects that setup up does not check.
 const reapply = "run setup doctor --fix"
 
@@ -162,7 +157,9 @@ func (c *Chart) CheckService(ctx context.Context) (step.State, error) {
 		return step.State{}, err
 	}
 	if len(ready) == 0 {
-		return step.State{Detail: "Service " + config.Name + " has no ready endpoint", Remedy: "see kubectl get pods,endpointslices -n " + config.Name}, nil
+		return step.State{
+			Detail: "Service " + config.Name + " has no ready endpoint", Remedy: "see kubectl get pods,endpointslices -n " + config.Name,
+		}, nil
 	}
 	return step.State{OK: true, Detail: fmt.Sprintf("Service %s, %s", config.Name, step.Count(len(ready), "ready endpoint"))}, nil
 }
@@ -208,7 +205,8 @@ func (c *Chart) CheckPusherService(ctx context.Context) (step.State, error) {
 	}
 	if len(found) != 1 || found[0] != want {
 		return step.State{
-			Detail: fmt.Sprintf("Service %s leads to %q, but the pusher is at %s", config.PusherService, strings.Join(found, ", "), want), Remedy: reapply,
+			Detail: fmt.Sprintf("Service %s leads to %q, but the pusher is at %s", config.PusherService, strings.Join(found, ", "), want),
+			Remedy: reapply,
 		}, nil
 	}
 	return step.State{OK: true, Detail: fmt.Sprintf("Service %s leads to %s", config.PusherService, want)}, nil

@@ -67,7 +67,8 @@ func (c *Chart) CheckPod(ctx context.Context) (state step.State, err error) {
 	if err != nil {
 		return podState(ctx, kube, pod), nil
 	}
-	return step.State{OK: true, Detail: fmt.Sprintf("a pod ran on node %s and reached the registry, after %.1f s", pod.Spec.NodeName, time.Since(start).Seconds())}, nil
+	took := time.Since(start).Seconds()
+	return step.State{OK: true, Detail: fmt.Sprintf("a pod ran on node %s and reached the registry, after %.1f s", pod.Spec.NodeName, took)}, nil
 }
 
 // runPod creates the pod and waits until it has ended. On an error, it returns the pod as it was last seen, or nil if there is none.
@@ -123,7 +124,7 @@ func end(pod *corev1.Pod, after time.Duration) error {
 // unschedulable returns why no node accepts the pod, or "".
 func unschedulable(pod *corev1.Pod) string {
 	for _, condition := range pod.Status.Conditions {
-		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse && condition.Reason == corev1.PodReasonUnschedulable {
+		if condition.Type == corev1.PodScheduled && condition.Reason == corev1.PodReasonUnschedulable {
 			return condition.Message
 		}
 	}

@@ -60,6 +60,15 @@ func (h hosting) check(ctx context.Context) (step.State, error) {
 	return step.State{OK: true, Detail: fmt.Sprintf("%s/%s (KEP-1755)", hostingNamespace, hostingConfigMap)}, nil
 }
 
+// OwnsHosting reports whether no other tool created the cluster's ConfigMap.
+func (c *Cluster) OwnsHosting(ctx context.Context) (bool, error) {
+	found, err := hosting{cluster: c}.get(ctx)
+	if apierrors.IsNotFound(err) {
+		return true, nil
+	}
+	return err == nil && found.Labels[ManagedBy] == config.Name, err
+}
+
 func (h hosting) get(ctx context.Context) (*corev1.ConfigMap, error) {
 	kube, err := h.cluster.Kube()
 	if err != nil {

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"errors"
 
 	"kind-local-registry/internal/host/chart"
 	"kind-local-registry/internal/host/cluster"
@@ -74,12 +73,11 @@ const (
 // webhookChecks examine the webhook in the cluster, and run a pod.
 func (p Parts) webhookChecks() []Check {
 	c := p.Chart
-	reapply := c.Reapply
 	return []Check{
 		{
 			Name: nameConfigMap, After: []string{nameCluster}, Probe: p.Cluster.HostingStep(p.Nodes.RegistryHost).Check,
 			Why: "Tilt, Skaffold and other tools read it to find the registry (KEP-1755)",
-			Fix: p.Cluster.HostingStep(p.Nodes.RegistryHost).Apply,
+			Fix: p.Cluster.HostingStep(p.Nodes.RegistryHost).Apply, Ours: p.Cluster.OwnsHosting,
 		},
 		{
 			Name: nameImage, After: []string{nameImages, nameRegistry}, Probe: c.ImageStep().Check, Fix: c.ImageStep().Apply,
@@ -94,11 +92,11 @@ func (p Parts) webhookChecks() []Check {
 			Why: "no pod is rewritten while the webhook is not installed or not available",
 		},
 		{
-			Name: nameHook, After: []string{nameRelease}, Probe: c.CheckConfiguration, Fix: reapply,
+			Name: nameHook, After: []string{nameRelease}, Probe: c.CheckConfiguration, Fix: c.ReplaceConfiguration,
 			Why: "the API server calls the webhook only for what this configuration selects",
 		},
 		{
-			Name: nameService, After: []string{nameRelease}, Probe: c.CheckService, Fix: reapply,
+			Name: nameService, After: []string{nameRelease}, Probe: c.CheckService, Fix: c.ReplaceService,
 			Why: "the API server reaches the webhook through this Service; without it, pods are created with their original images",
 		},
 		{
@@ -110,7 +108,7 @@ func (p Parts) webhookChecks() []Check {
 			Why: "calls that fail are ignored: pods are created with their original images",
 		},
 		{
-			Name: namePusherLink, After: []string{nameRelease, namePusher}, Probe: c.CheckPusherService, Fix: reapply,
+			Name: namePusherLink, After: []string{nameRelease, namePusher}, Probe: c.CheckPusherService, Fix: c.Reapply,
 			Why: "the webhook looks up images through this Service; without it, no pod is rewritten",
 		},
 		{
@@ -124,24 +122,7 @@ func (p Parts) webhookChecks() []Check {
 	}
 }
 
-// ours returns a fix that applies a step, unless another tool created the container that the step would change.
-func (p Parts) ours(container string, apply func(context.Context, step.Progress) error) func(context.Context, step.Progress) error {
-	return func(ctx context.Context, progress step.Progress) error {
-		ours, err := p.Registry.Ours(ctx, container)
-		if err != nil {
-			return err
-		}
-		if !ours {
-			return ErrForeign
-		}
-		return apply(ctx, progress)
-	}
-}
-
-// foreignHosts replaces node.ErrForeignHosts by ErrForeign.
-func foreignHosts(err error) error {
-	if errors.Is(err, node.ErrForeignHosts) {
-		return ErrForeign
-	}
-	return err
+// ours returns a function that reports whether setup created the container. A container that does not exist is ours to create.
+func (p Parts) ours(container string) func(context.Context) (bool, error) {
+	return func(ctx context.Context) (bool, error) { return p.Registry.Ours(ctx, container) }
 }

@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"kind-local-registry/internal/host/step"
@@ -19,12 +18,11 @@ type Check struct {
 	// Probe returns the link's state. An error means that the link could not be examined, which is a finding too.
 	Probe func(context.Context) (step.State, error)
 	// Fix mends the link. It must be safe to run unasked: it changes only what setup created. nil means that only the user can mend
-	// the link. The error is ErrForeign if setup did not create what is broken.
+	// the link.
 	Fix func(context.Context, step.Progress) error
+	// Ours reports whether setup created what Fix would change. nil means that it always did.
+	Ours func(context.Context) (bool, error)
 }
-
-// ErrForeign means that a fix would change something that setup did not create.
-var ErrForeign = errors.New("setup did not create it")
 
 // Outcome is the outcome of a check.
 type Outcome string
@@ -105,7 +103,16 @@ func (c Check) examine(ctx context.Context) Finding {
 	}
 	finding := Finding{Check: c.Name, Outcome: Healthy, Found: state.Detail, Duration: time.Since(start).Seconds()}
 	if !state.OK {
-		finding.Outcome, finding.Why, finding.Remedy, finding.Fixable = Broken, c.Why, state.Advice(), c.Fix != nil
+		finding.Outcome, finding.Why, finding.Remedy, finding.Fixable = Broken, c.Why, state.Advice(), c.fixable(ctx)
 	}
 	return finding
+}
+
+// fixable reports whether Fix may mend the link. If nobody can tell who created what is broken, it may not.
+func (c Check) fixable(ctx context.Context) bool {
+	if c.Fix == nil || c.Ours == nil {
+		return c.Fix != nil
+	}
+	ours, err := c.Ours(ctx)
+	return err == nil && ours
 }

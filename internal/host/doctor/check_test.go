@@ -100,19 +100,23 @@ func TestMend_ContinuesWithWhatARepairReveals(t *testing.T) {
 	}
 }
 
-func TestMend_TriesEachLinkOnceAndTellsWhatIsLeft(t *testing.T) {
+func TestMend_TriesEachLinkOnceAndNothingForeign(t *testing.T) {
 	t.Parallel()
-	w := world{"a": true, "b": true, "c": true}
-	checks := []Check{w.fixable("a", errors.New("disk full")), w.check("b"), w.fixable("c", ErrForeign)}
-	got, err := Mend(t.Context(), checks, silent{})
-	want := []Repair{
-		{Check: "a", Found: "a is broken", Error: "disk full"},
-		{Check: "c", Found: "c is broken", Error: "setup did not create it: mend it yourself; run setup up"},
+	w := world{"a": true, "b": true, "c": true, "d": true}
+	foreign := func(ours bool, err error) Check {
+		check := w.fixable("c", nil)
+		check.Ours = func(context.Context) (bool, error) { return ours, err }
+		return check
 	}
+	unknown := foreign(true, errors.New("no answer"))
+	unknown.Name = "d"
+	unknown.Probe = w.check("d").Probe
+	got, err := Mend(t.Context(), []Check{w.fixable("a", errors.New("disk full")), w.check("b"), foreign(false, nil), unknown}, silent{})
+	want := []Repair{{Check: "a", Found: "a is broken", Error: "disk full"}}
 	if diff := cmp.Diff(want, got.Repairs); err != nil || diff != "" {
 		t.Errorf("Mend: %v, repairs (-want +got):\n%s", err, diff)
 	}
-	if got.OK || len(got.Broken()) != 3 {
-		t.Errorf("Mend: OK %t, broken %v; want all three still broken", got.OK, got.Broken())
+	if got.OK || len(got.Broken()) != 4 {
+		t.Errorf("Mend: OK %t, broken %v; want all four still broken", got.OK, got.Broken())
 	}
 }

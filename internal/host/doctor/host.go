@@ -29,24 +29,27 @@ func (h host) checks() []Check {
 			Why: "setup's containers are recreated from these images",
 		},
 		{
-			Name: nameRegistry, After: []string{nameImages}, Probe: h.Registry.Inspect, Fix: h.ours(config.RegistryContainer, h.Registry.Step().Apply),
-			Why: "every node pulls rewritten images from the registry",
+			Name: nameRegistry, After: []string{nameImages}, Probe: h.Registry.Inspect, Fix: h.Registry.Step().Apply,
+			Ours: h.ours(config.RegistryContainer),
+			Why:  "every node pulls rewritten images from the registry",
 		},
 		{
 			Name: nameLocalhost, After: []string{nameRegistry}, Probe: h.Registry.CheckLocalhost,
 			Why: "docker pull and curl on this host may reach something else than the registry",
 		},
 		{
-			Name: namePusher, After: []string{nameImages}, Probe: h.Pusher.Step().Check, Fix: h.ours(config.PusherContainer, h.Pusher.Step().Apply),
-			Why: "without the pusher, no pod is rewritten and no image is pushed",
+			Name: namePusher, After: []string{nameImages}, Probe: h.Pusher.Step().Check, Fix: h.Pusher.Step().Apply,
+			Ours: h.ours(config.PusherContainer),
+			Why:  "without the pusher, no pod is rewritten and no image is pushed",
 		},
 		{
 			Name: namePusherAPI, After: []string{namePusher, nameRegistry}, Probe: h.Pusher.CheckAnswers,
 			Why: "without the pusher, no pod is rewritten and no image is pushed",
 		},
 		{
-			Name: nameLinker, After: []string{nameImages}, Probe: h.Linker.Step().Check, Fix: h.ours(config.LinkerContainer, h.Linker.Step().Apply),
-			Why: "without the linker, nodes copy every layer, which takes longer and more disk space",
+			Name: nameLinker, After: []string{nameImages}, Probe: h.Linker.Step().Check, Fix: h.Linker.Step().Apply,
+			Ours: h.ours(config.LinkerContainer),
+			Why:  "without the linker, nodes copy every layer, which takes longer and more disk space",
 		},
 		{
 			Name: nameLinking, After: []string{nameLinker, namePusherAPI}, Probe: h.Linker.CheckLinking,

@@ -2,8 +2,6 @@ package doctor
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"kind-local-registry/internal/host/step"
 )
@@ -83,11 +81,7 @@ func repair(ctx context.Context, checks []Check, finding Finding, observer step.
 			continue
 		}
 		observer.Begin("mending " + check.Name)
-		err := check.Fix(ctx, observer.Progress)
-		if errors.Is(err, ErrForeign) {
-			err = fmt.Errorf("%w: mend it yourself; %s", err, finding.Remedy)
-		}
-		if err != nil {
+		if err := check.Fix(ctx, observer.Progress); err != nil {
 			done.Error = err.Error()
 		}
 	}

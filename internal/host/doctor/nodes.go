@@ -29,7 +29,7 @@ func (n nodes) checks() []Check {
 		{
 			Name: nameHosts, After: []string{nameCluster}, Probe: n.each(func(ctx context.Context, one node.Node) (string, error) {
 				return one.CheckHosts(ctx, n.Nodes.RegistryHost)
-			}, "run setup up", "hosts.toml leads to "+config.RegistryContainer), Fix: n.writeHosts,
+			}, "run setup up", "hosts.toml leads to "+config.RegistryContainer), Fix: n.writeHosts, Ours: n.ownsHosts,
 			Why: "the node pulls rewritten images from itself, where nothing listens",
 		},
 		{
@@ -89,10 +89,24 @@ func (n nodes) writeHosts(ctx context.Context, _ step.Progress) error {
 	}
 	for _, one := range all {
 		if err := one.WriteHosts(ctx, n.Nodes.RegistryHost); err != nil {
-			return foreignHosts(err)
+			return err
 		}
 	}
 	return nil
+}
+
+// ownsHosts reports whether no node has another tool's hosts.toml.
+func (n nodes) ownsHosts(ctx context.Context) (bool, error) {
+	all, err := n.Nodes.List()
+	if err != nil {
+		return false, err
+	}
+	for _, one := range all {
+		if foreign, err := one.HasForeignHosts(ctx, n.Nodes.RegistryHost); err != nil || foreign {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // names checks that the registry's name resolves to the registry on every node.

@@ -38,18 +38,23 @@ func (n Node) CheckCertsDir(ctx context.Context) (wrong string, err error) {
 	return "", err
 }
 
+// HasForeignHosts reports whether another tool wrote the node's hosts.toml.
+func (n Node) HasForeignHosts(ctx context.Context, registryHost string) (bool, error) {
+	content, err := n.read(ctx, HostsFile(registryHost))
+	return content != "" && Foreign(content), err
+}
+
 // WriteHosts writes the node's hosts.toml, which containerd reads at each pull. The error is ErrForeignHosts if another tool wrote
 // the file that exists.
 func (n Node) WriteHosts(ctx context.Context, registryHost string) error {
-	file := HostsFile(registryHost)
-	before, err := n.read(ctx, file)
+	foreign, err := n.HasForeignHosts(ctx, registryHost)
 	if err != nil {
 		return err
 	}
-	if before != "" && Foreign(before) {
+	if foreign {
 		return fmt.Errorf("%w on node %s", ErrForeignHosts, n.Name)
 	}
-	return n.write(ctx, file, Hosts(), false)
+	return n.write(ctx, HostsFile(registryHost), Hosts(), false)
 }
 
 // Resolve returns the addresses to which a name resolves on the node. It returns none if the name does not resolve.

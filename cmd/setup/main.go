@@ -55,6 +55,7 @@ func newCommand() *cobra.Command {
 		return fmt.Errorf("%w; see %s --help", err, command.CommandPath())
 	})
 	root.AddCommand(newUpCommand(output), newPushCommand(output), newExplainCommand(output), newStatusCommand(output),
-		newDoctorCommand(output), newDownCommand(output), newKindConfigCommand(), newKindCommand(), newVersionCommand(output))
+		newDoctorCommand(output), newExportCommand(output), newDownCommand(output), newKindConfigCommand(), newKindCommand(),
+		newVersionCommand(output))
 	return root
 }

@@ -112,7 +112,7 @@ func reference(t *testing.T) []byte {
 	t.Helper()
 	var page bytes.Buffer
 	page.WriteString("# setup\n\nThis page contains the output of `setup help` and of `setup help COMMAND` for every command. `make generate` writes it.\n")
-	for _, command := range append([]*cobra.Command{newCommand()}, newCommand().Commands()...) {
+	for _, command := range withSubcommands(newCommand()) {
 		args := append([]string{"help"}, strings.Fields(command.CommandPath())[1:]...) // kind --help would print kind's help
 		var help bytes.Buffer
 		if _, err := run(t.Context(), args, &help, &help); err != nil {
@@ -123,6 +123,15 @@ func reference(t *testing.T) []byte {
 	return page.Bytes()
 }
 
+// withSubcommands returns the command and all commands below it.
+func withSubcommands(command *cobra.Command) []*cobra.Command {
+	all := []*cobra.Command{command}
+	for _, sub := range command.Commands() {
+		all = append(all, withSubcommands(sub)...)
+	}
+	return all
+}
+
 var setupCall = regexp.MustCompile(`(?m)^ *(?:\$ )?(?:bin/)?setup +([^#\n|]*)`)
 
 // TestDocumentation_ShowsValidCommands checks that every setup command in the README and the documentation is valid.
@@ -130,7 +139,7 @@ func TestDocumentation_ShowsValidCommands(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{
 		"../../README.md", "../../docs/operations.md", "../../docs/reasons.md", "../../docs/debugging.md", "../../docs/rules.md",
-		"../../docs/stack-orchestrator.md",
+		"../../docs/stack-orchestrator.md", "../../docs/troubleshooting.md",
 	} {
 		page, err := os.ReadFile(path)
 		if err != nil {

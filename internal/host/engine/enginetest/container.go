@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,6 +51,8 @@ func (d *Daemon) serveContainer(w http.ResponseWriter, r *http.Request, rest str
 	case "DELETE ":
 		delete(d.Containers, name)
 		w.WriteHeader(http.StatusNoContent)
+	case "GET logs":
+		_, _ = w.Write(c.frame())
 	case "GET archive":
 		c.get(w, r.URL.Query().Get("path"))
 	case "PUT archive":
@@ -59,6 +62,15 @@ func (d *Daemon) serveContainer(w http.ResponseWriter, r *http.Request, rest str
 	default:
 		refuse(w, http.StatusNotFound, "no action "+action)
 	}
+}
+
+// frame returns the log in the format in which the daemon multiplexes stdout and stderr.
+func (c *Container) frame() []byte {
+	const stdout, headerSize = 1, 8
+	header := make([]byte, headerSize)
+	header[0] = stdout
+	binary.BigEndian.PutUint32(header[4:], uint32(len(c.Log))) // #nosec G115 -- a test's log is short
+	return append(header, c.Log...)
 }
 
 // findContainer returns the name of the container whose name or ID is id.

@@ -26,6 +26,8 @@ type Container struct {
 
 	// Files are the files in the container, keyed by absolute path.
 	Files map[string][]byte
+	// Log is what the container printed to stdout.
+	Log string
 }
 
 // Daemon is a running fake daemon. Its fields may be changed only between requests.

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -114,5 +115,18 @@ func TestChain_DependsOnlyOnEarlierChecks(t *testing.T) {
 			t.Errorf("%s: the name is used twice, or there is no Why or Probe", check.Name)
 		}
 		earlier[check.Name] = true
+	}
+}
+
+func TestChain_IsDocumentedCheckByCheck(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../../docs/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, check := range WithoutDocker(nil) {
+		if !strings.Contains(string(page), "| `"+check.Name+"`") {
+			t.Errorf("docs/troubleshooting.md does not list the link %q", check.Name)
+		}
 	}
 }

@@ -14,10 +14,15 @@ func TestDoctor_PrintsFindingsAndRepairs(t *testing.T) {
 	report := doctor.Report{
 		Findings: []doctor.Finding{
 			{Check: "Docker", Outcome: doctor.Healthy, Found: "Docker 29.1.0, overlay2"},
-			{Check: "registry", Outcome: doctor.Broken, Found: "container kind-registry is exited", Why: "nodes pull from it", Remedy: "run setup up"},
+			{
+				Check: "registry", Outcome: doctor.Broken, Found: "container kind-registry is exited", Why: "nodes pull from it",
+				Remedy: "run setup up",
+			},
 			{Check: "node pull", Outcome: doctor.NotChecked, Because: "registry"},
 		},
-		Repairs: []doctor.Repair{{Check: "linker", Found: "container kind-registry-linker is exited"}, {Check: "registry", Found: "x", Error: "no space"}},
+		Repairs: []doctor.Repair{
+			{Check: "linker", Found: "container kind-registry-linker is exited"}, {Check: "registry", Found: "x", Error: "no space"},
+		},
 	}
 	const want = `✓ mended: linker: container kind-registry-linker is exited
 ✗ not mended: registry: no space

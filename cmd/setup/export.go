@@ -71,6 +71,7 @@ func (o *exportOptions) run(ctx context.Context, directory string, stdout io.Wri
 			return err
 		}
 	}
-	_, err = fmt.Fprintf(stdout, "Wrote %s to %s. Look through them before you share them.\n", step.Count(len(written.Files), "file"), directory)
+	count := step.Count(len(written.Files), "file")
+	_, err = fmt.Fprintf(stdout, "Wrote %s to %s. Look through them before you share them.\n", count, directory)
 	return err
 }

@@ -213,7 +213,8 @@ func runOnWorker(script string) func(t *testing.T) {
 func clusterLinks() map[string]brokenLink {
 	return map[string]brokenLink{
 		"other tools do not find the registry": {
-			check: "ConfigMap", found: "local-registry-hosting", breakIt: byKubectl("delete", "configmap", "local-registry-hosting", "-n", "kube-public"),
+			check: "ConfigMap", found: "local-registry-hosting",
+			breakIt: byKubectl("delete", "configmap", "local-registry-hosting", "-n", "kube-public"),
 		},
 		"the pusher's client certificate is wrong": {
 			check: "credentials", found: config.PusherSecret, breakIt: changeCredentials,
@@ -222,7 +223,8 @@ func clusterLinks() map[string]brokenLink {
 			check: "release", found: "no replica", breakIt: func(t *testing.T) { scale(t, 0) },
 		},
 		"the webhook configuration was deleted": {
-			check: "webhook configuration", found: "no MutatingWebhookConfiguration", breakIt: byKubectl("delete", "mutatingwebhookconfiguration", ours),
+			check: "webhook configuration", found: "no MutatingWebhookConfiguration",
+			breakIt: byKubectl("delete", "mutatingwebhookconfiguration", ours),
 		},
 		"the webhook configuration selects no namespace": {
 			check: "webhook configuration", found: "namespaceSelector",

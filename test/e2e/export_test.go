@@ -32,7 +32,8 @@ func TestExportLogs_ContainsNoSecret(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &written); err != nil {
 		t.Fatalf("setup export logs -o json: %v\n%s", err, out)
 	}
-	if missing := slices.DeleteFunc(written.Missing, func(path string) bool { return !linking() && strings.Contains(path, config.LinkerContainer) }); len(missing) > 0 {
+	missing := slices.DeleteFunc(written.Missing, func(path string) bool { return !linking() && strings.Contains(path, config.LinkerContainer) })
+	if len(missing) > 0 {
 		t.Errorf("missing files: %q, want none", missing)
 	}
 	secrets := append(ownSecrets(t), planted)
@@ -68,8 +69,9 @@ func plantOnNode(t *testing.T) {
 	runOnWorker(`
 cp /etc/containerd/config.toml /root/config.toml
 printf '\n# planted\n[planted."reg.example".auth]\n  username = "me"\n  password = "` + planted + `"\n' >>/etc/containerd/config.toml
-mkdir /etc/containerd/certs.d/planted.example /run/systemd/system/containerd.service.d
-printf '[host."https://me:` + planted + `@planted.example".header]\n  authorization = "Basic ` + planted + `"\n' >/etc/containerd/certs.d/planted.example/hosts.toml
+mkdir -p /etc/containerd/certs.d/planted.example /run/systemd/system/containerd.service.d
+printf '[host."https://me:` + planted + `@planted.example".header]\n  authorization = "Basic ` + planted + `"\n' \
+	>/etc/containerd/certs.d/planted.example/hosts.toml
 printf '[Service]\nExecReload=/bin/echo planted: registry_token=` + planted + ` https://me:` + planted + `@planted.example\n' \
 	>/run/systemd/system/containerd.service.d/planted.conf
 systemctl daemon-reload
@@ -90,7 +92,8 @@ func plantInCluster(t *testing.T) {
 	meta := metav1.ObjectMeta{Name: "planted", Namespace: ours, Annotations: map[string]string{corev1.LastAppliedConfigAnnotation: planted}}
 	settings := &corev1.ConfigMap{ObjectMeta: meta, Data: map[string]string{"settings": "password: " + planted + "\nother: x\n"}}
 	event := &corev1.Event{
-		ObjectMeta: meta, InvolvedObject: corev1.ObjectReference{Kind: "Pod", Name: "planted", Namespace: ours}, LastTimestamp: metav1.NewTime(time.Now()),
+		ObjectMeta: meta, InvolvedObject: corev1.ObjectReference{Kind: "Pod", Name: "planted", Namespace: ours},
+		LastTimestamp: metav1.NewTime(time.Now()),
 		Message: "planted: pulling with Authorization: Bearer " + planted, Reason: "Planted", Type: corev1.EventTypeNormal,
 	}
 	secret := &corev1.Secret{ObjectMeta: meta, StringData: map[string]string{"word": planted}}
@@ -105,7 +108,9 @@ func plantInCluster(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if out, err := backgroundCommand("kubectl", "--kubeconfig", suite.kubeconfig, "delete", "-n", ours, "configmap/planted", "event/planted", "secret/planted"); err != nil {
+		names := []string{"configmap/planted", "event/planted", "secret/planted"}
+		out, err := backgroundCommand("kubectl", append([]string{"--kubeconfig", suite.kubeconfig, "delete", "-n", ours}, names...)...)
+		if err != nil {
 			t.Errorf("deleting the planted objects: %v\n%s", err, out)
 		}
 	})

@@ -10,8 +10,11 @@ const Redacted = "<redacted>"
 
 // secretName matches the name of a setting whose value is secret: in TOML, JSON, YAML, a URL's query, an environment variable or a
 // flag. auth must be the whole last word, because authority and author are not secret.
-const secretName = `[\w.-]*(?:passw(?:or)?d|passphrase|secret|token|credential|api[_-]?key|access[_-]?key|private[_-]?key|signature)[\w.-]*` +
-	`|(?:[\w.-]*[_.-])?(?:auth|pwd)|[\w-]*authorization|x-registry-auth|(?:set-)?cookie|client-key-data`
+const secretName = `[\w.-]*(?:passw(?:or)?d|passphrase|secret|token|credential|api[_-]?key|access[_-]?key|private[_-]?key)[\w.-]*` +
+	`|[\w.-]*signature[\w.-]*|(?:[\w.-]*[_.-])?(?:auth|pwd)|[\w-]*authorization|x-registry-auth|(?:set-)?cookie|client-key-data`
+
+// setting begins the group that matches the name of a secret setting.
+const setting = `(?i)((?:\b|_)(?:` + secretName + `)`
 
 // rule replaces what a pattern matches.
 type rule struct {
@@ -34,10 +37,13 @@ var rules = []rule{
 	// An HTTP header with all its values, as Go prints it: Authorization:[Basic …].
 	{regexp.MustCompile(`(?i)(\b(?:` + secretName + `)\\?["']?\s*[:=]\s*)\[[^\]\n]*\]`), "${1}" + Redacted},
 	// A setting in quotes, which may be escaped, as in a log of JSON lines.
-	{regexp.MustCompile(`(?i)((?:\b|_)(?:` + secretName + `)\\?["']?\s*[:=]\s*)(?:\\"(?:[^"\\]|\\[^"])*\\"|"(?:[^"\\]|\\.)*"|'[^']*')`), "${1}\"" + Redacted + "\""},
+	{
+		regexp.MustCompile(setting + `\\?["']?\s*[:=]\s*)(?:\\"(?:[^"\\]|\\[^"])*\\"|"(?:[^"\\]|\\.)*"|'[^']*')`),
+		"${1}\"" + Redacted + "\"",
+	},
 	// A setting without quotes. Its value ends with the line if a space follows the separator, as in YAML and in a header.
-	{regexp.MustCompile(`(?i)((?:\b|_)(?:` + secretName + `)["']?:[ \t]+)[^\s"'\[{<|>&*][^\n"]*`), "${1}" + Redacted},
-	{regexp.MustCompile(`(?i)((?:\b|_)(?:` + secretName + `)["']?(?:[:=]|[ \t]+=[ \t]*))[^\s"'\[{<,;&\\][^\s"',;&\\]*`), "${1}" + Redacted},
+	{regexp.MustCompile(setting + `["']?:[ \t]+)[^\s"'\[{<|>&*][^\n"]*`), "${1}" + Redacted},
+	{regexp.MustCompile(setting + `["']?(?:[:=]|[ \t]+=[ \t]*))[^\s"'\[{<,;&\\][^\s"',;&\\]*`), "${1}" + Redacted},
 }
 
 // Redactor removes secrets from text.

@@ -40,7 +40,7 @@ func (c *Chart) CheckCertificate(ctx context.Context) (step.State, error) {
 	}
 	until, err := trusted(hooks.Webhooks[0].ClientConfig.CABundle, secret.Data[corev1.TLSCertKey], time.Now())
 	if err != nil {
-		return step.State{
+		return step.State{ //nolint:nilerr // a state, not a failure
 			Detail: err.Error(), Remedy: fmt.Sprintf("run kubectl rollout restart deployment/%s -n %s", config.Name, config.Name),
 		}, nil
 	}
@@ -56,7 +56,7 @@ func trusted(bundle, certificate []byte, now time.Time) (time.Time, error) {
 	}
 	block, _ := pem.Decode(certificate)
 	if block == nil {
-		return time.Time{}, fmt.Errorf("Secret %s has no certificate", config.ServingSecret) //nolint:staticcheck,revive // a Kubernetes kind
+		return time.Time{}, errors.New("the serving certificate's Secret has no certificate")
 	}
 	leaf, err := x509.ParseCertificate(block.Bytes)
 	if err != nil {
@@ -82,9 +82,9 @@ func (c *Chart) CheckCall(ctx context.Context) (step.State, error) {
 	start := time.Now()
 	answered, err := kube.CoreV1().ConfigMaps(config.Name).Create(ctx, probe, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
 	if err != nil {
-		return step.State{
+		return step.State{ //nolint:nilerr // a state, not a failure
 			Detail: "the API server cannot call the webhook: " + err.Error(),
-			Remedy: fmt.Sprintf("see kubectl get pods,networkpolicies -n %s, and kubectl logs deployment/%s -n %s", config.Name, config.Name, config.Name),
+			Remedy: fmt.Sprintf("see kubectl get pods,networkpolicies -n %[1]s, and kubectl logs deployment/%[1]s -n %[1]s", config.Name),
 		}, nil
 	}
 	if answered.Data[config.ProbeKey] == "" {

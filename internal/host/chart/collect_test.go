@@ -23,7 +23,9 @@ func TestObject_OmitsWhatIsSecretInAnObject(t *testing.T) {
 	for name, found := range map[string]runtime.Object{
 		"webhook configuration": &admissionv1.MutatingWebhookConfigurationList{Items: []admissionv1.MutatingWebhookConfiguration{{
 			ObjectMeta: meta,
-			Webhooks:   []admissionv1.MutatingWebhook{{ClientConfig: admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Path: &path}}}},
+			Webhooks: []admissionv1.MutatingWebhook{{
+				ClientConfig: admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{Path: &path}},
+			}},
 		}}},
 		"pod": &corev1.PodList{Items: []corev1.Pod{{ObjectMeta: meta, Spec: corev1.PodSpec{
 			InitContainers: []corev1.Container{{Env: []corev1.EnvVar{{Name: "DATABASE", Value: planted}}}},

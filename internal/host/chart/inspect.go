@@ -63,10 +63,12 @@ func changes(wanted, found []admissionv1.MutatingWebhook) []string {
 			name      string
 			want, got any
 		}{
-			{"failurePolicy", want.FailurePolicy, got.FailurePolicy}, {"timeoutSeconds", want.TimeoutSeconds, got.TimeoutSeconds},
+			{"failurePolicy", want.FailurePolicy, got.FailurePolicy},
+			{"timeoutSeconds", want.TimeoutSeconds, got.TimeoutSeconds},
 			{"namespaceSelector", orEmpty(want.NamespaceSelector), orEmpty(got.NamespaceSelector)},
 			{"objectSelector", orEmpty(want.ObjectSelector), orEmpty(got.ObjectSelector)},
-			{"rules", want.Rules, got.Rules}, {"matchConditions", want.MatchConditions, got.MatchConditions},
+			{"rules", want.Rules, got.Rules},
+			{"matchConditions", want.MatchConditions, got.MatchConditions},
 			{"clientConfig.service", target(want), target(got)},
 		} {
 			if !equality.Semantic.DeepEqual(field.want, field.got) {

@@ -82,7 +82,9 @@ func describeDocker(about engine.About) string {
 		is   bool
 		text string
 	}{
-		{about.Rootless, "rootless"}, {about.Remapped, "userns-remap"}, {about.LiveRestore, "live-restore"},
+		{about.Rootless, "rootless"},
+		{about.Remapped, "userns-remap"},
+		{about.LiveRestore, "live-restore"},
 		{about.HTTPProxy != "" || about.HTTPSProxy != "", "pulls through a proxy"},
 	} {
 		if word.is {
@@ -106,7 +108,8 @@ func (h host) disk(ctx context.Context) (step.State, error) {
 	}
 	var stat unix.Statfs_t
 	if err := unix.Statfs(about.Root, &stat); err != nil {
-		return step.State{OK: true, Detail: fmt.Sprintf("unknown: %s cannot be read", about.Root)}, nil //nolint:nilerr // another user's directory
+		detail := fmt.Sprintf("unknown: %s cannot be read", about.Root)
+		return step.State{OK: true, Detail: detail}, nil //nolint:nilerr // another user's directory
 	}
 	return diskState(about.Root, stat.Bavail*uint64(stat.Bsize), stat.Ffree, stat.Files), nil // #nosec G115 -- a block's size is positive
 }
@@ -116,10 +119,11 @@ func diskState(root string, free, inodes, allInodes uint64) step.State {
 	detail := fmt.Sprintf("%s free in %s", units.HumanSize(float64(free)), root)
 	switch {
 	case free < minFree:
-		return step.State{Detail: "only " + detail, Remedy: "run docker system df, then docker image prune or docker builder prune; see docs/operations.md"}
+		return step.State{Detail: "only " + detail, Remedy: "run docker system df, then docker image prune or docker builder prune"}
 	case allInodes > 0 && inodes < allInodes/100:
 		return step.State{
-			Detail: fmt.Sprintf("only %d of %d inodes are free in %s", inodes, allInodes, root), Remedy: "run docker system df, then docker image prune",
+			Detail: fmt.Sprintf("only %d of %d inodes are free in %s", inodes, allInodes, root),
+			Remedy: "run docker system df, then docker image prune",
 		}
 	}
 	return step.State{OK: true, Detail: detail}
@@ -143,11 +147,14 @@ func proxyState(settings *httpproxy.Config, targets ...string) (step.State, erro
 		}
 		proxy, err := settings.ProxyFunc()(to)
 		if err != nil {
-			return step.State{Detail: "the environment's proxy settings are invalid: " + err.Error(), Remedy: "correct HTTP_PROXY and HTTPS_PROXY"}, nil
+			return step.State{ //nolint:nilerr // a state, not a failure
+				Detail: "the environment's proxy settings are invalid: " + err.Error(), Remedy: "correct HTTP_PROXY and HTTPS_PROXY",
+			}, nil
 		}
 		if proxy != nil {
 			return step.State{
-				Detail: fmt.Sprintf("requests to %s go to the proxy %s", target, proxy.Redacted()), Remedy: "run export NO_PROXY=\"$NO_PROXY," + to.Hostname() + "\"",
+				Detail: fmt.Sprintf("requests to %s go to the proxy %s", target, proxy.Redacted()),
+				Remedy: "run export NO_PROXY=\"$NO_PROXY," + to.Hostname() + "\"",
 			}, nil
 		}
 	}

@@ -54,7 +54,9 @@ func (n nodes) checks() []Check {
 }
 
 // each returns a probe that examines every node concurrently. The link is broken if examine describes something wrong on any node.
-func (n nodes) each(examine func(context.Context, node.Node) (wrong string, err error), remedy, healthy string) func(context.Context) (step.State, error) {
+func (n nodes) each(
+	examine func(context.Context, node.Node) (wrong string, err error), remedy, healthy string,
+) func(context.Context) (step.State, error) {
 	return func(ctx context.Context) (step.State, error) {
 		all, err := n.Nodes.List()
 		if err != nil {

@@ -83,7 +83,8 @@ func TestEach_NamesEveryNodeThatIsBroken(t *testing.T) {
 		}
 		return one.Name + " is broken", nil
 	}, "mend it", "fine")(t.Context())
-	if want := "b is broken; c is broken; node d: " + node.ErrMirrors.Error(); err != nil || state.OK || state.Detail != want || state.Remedy != "mend it" {
+	want := "b is broken; c is broken; node d: " + node.ErrMirrors.Error()
+	if err != nil || state.OK || state.Detail != want || state.Remedy != "mend it" {
 		t.Errorf("each = %+v, %v; want %q", state, err, want)
 	}
 }

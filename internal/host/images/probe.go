@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"runtime"
@@ -34,9 +35,9 @@ func PushProbe(ctx context.Context, docker *engine.Engine, by Pusher, registryHo
 	}
 	result, err := by.Push(ctx, ProbeImage, func(push.Progress) {})
 	if err != nil {
-		return "", fmt.Errorf("pushing %s: %w", ProbeImage, err)
+		err = fmt.Errorf("pushing %s: %w", ProbeImage, err)
 	}
-	if err := docker.RemoveImage(ctx, ProbeImage); err != nil {
+	if err := errors.Join(err, docker.RemoveImage(context.WithoutCancel(ctx), ProbeImage)); err != nil {
 		return "", err
 	}
 	return pinned(ProbeImage, registryHost, result)

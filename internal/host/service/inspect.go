@@ -14,6 +14,9 @@ import (
 	"kind-local-registry/internal/rewrite"
 )
 
+// answerTimeout is how long a container that was just started may take to answer.
+const answerTimeout = 5 * time.Second
+
 // Ours reports whether setup created the container with that name. It returns true if the container does not exist.
 func (r *Registry) Ours(ctx context.Context, container string) (bool, error) {
 	found, err := r.engine.Find(ctx, container)
@@ -51,6 +54,9 @@ func (r *Registry) Addresses(ctx context.Context) (ipv4, ipv6 string, err error)
 	return ipv4, ipv6, nil
 }
 
+// addLocalhost is the remedy if localhost does not resolve to the address at which containers publish their ports.
+const addLocalhost = "add 127.0.0.1 localhost to /etc/hosts"
+
 // CheckLocalhost checks that the registry answers under its name on the host, as docker pull and curl call it. localhost may
 // resolve to ::1, where another program may listen.
 func (r *Registry) CheckLocalhost(ctx context.Context) (step.State, error) {
@@ -58,11 +64,11 @@ func (r *Registry) CheckLocalhost(ctx context.Context) (step.State, error) {
 	defer cancel()
 	addresses, err := net.DefaultResolver.LookupHost(ctx, "localhost")
 	if err != nil || len(addresses) == 0 {
-		return step.State{Detail: "localhost does not resolve on this host", Remedy: "add 127.0.0.1 localhost to /etc/hosts"}, nil //nolint:nilerr // a state
+		return step.State{Detail: "localhost does not resolve on this host", Remedy: addLocalhost}, nil
 	}
 	if !slices.Contains(addresses, "127.0.0.1") {
 		return step.State{
-			Detail: fmt.Sprintf("localhost resolves to %s on this host, not to 127.0.0.1", addresses[0]), Remedy: "add 127.0.0.1 localhost to /etc/hosts",
+			Detail: fmt.Sprintf("localhost resolves to %s on this host, not to 127.0.0.1", addresses[0]), Remedy: addLocalhost,
 		}, nil
 	}
 	found, err := r.engine.Find(ctx, config.RegistryContainer)
@@ -73,7 +79,7 @@ func (r *Registry) CheckLocalhost(ctx context.Context) (step.State, error) {
 	if found != nil && !found.PublishesIPv6(r.options.Port) && slices.Contains(addresses, "::1") && listens(ctx, other) {
 		return step.State{
 			Detail: "another program listens on " + other + ", to which localhost resolves too",
-			Remedy: fmt.Sprintf("stop that program (see ss -ltnp), or choose another port with setup up --registry-port, such as %d", r.options.Port+1),
+			Remedy: fmt.Sprintf("stop that program (see ss -ltnp), or run setup up --registry-port %d", r.options.Port+1),
 		}, nil
 	}
 	return step.State{OK: true, Detail: r.Host() + " is 127.0.0.1"}, nil
@@ -92,8 +98,6 @@ func listens(ctx context.Context, address string) bool {
 // CheckAnswers checks that the pusher answers a client with the cluster's certificate, and reaches Docker and the registry. It looks
 // up the webhook's image, which is present in both.
 func (p *Pusher) CheckAnswers(ctx context.Context) (step.State, error) {
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
-	defer cancel()
 	name, err := rewrite.Parse(WebhookImage())
 	if err != nil {
 		return step.State{}, err
@@ -103,12 +107,17 @@ func (p *Pusher) CheckAnswers(ctx context.Context) (step.State, error) {
 		return step.State{}, err
 	}
 	defer client.Close()
-	start := time.Now()
-	_, err = client.Lookup(ctx, name)
+	var took time.Duration
+	err = step.Poll(ctx, answerTimeout, func(ctx context.Context) error {
+		start := time.Now()
+		_, err := client.Lookup(ctx, name)
+		took = time.Since(start)
+		return err
+	})
 	if err != nil {
-		return step.State{Detail: err.Error(), Remedy: "see docker logs " + config.PusherContainer}, nil //nolint:nilerr // a state, not a failure
+		return step.State{Detail: err.Error(), Remedy: "see docker logs " + config.PusherContainer}, nil
 	}
-	return step.State{OK: true, Detail: fmt.Sprintf("answered a lookup over TLS in %d ms", time.Since(start).Milliseconds())}, nil
+	return step.State{OK: true, Detail: fmt.Sprintf("answered a lookup over TLS in %d ms", took.Milliseconds())}, nil
 }
 
 // CheckLinking checks that the linker answers, and tells which nodes cannot be given layers, and why. Such nodes pull, so they are
@@ -121,7 +130,11 @@ func (l *Linker) CheckLinking(ctx context.Context) (step.State, error) {
 	if unused != "" {
 		return step.State{OK: true, Detail: "nodes pull every layer: " + unused}, nil
 	}
-	if _, err := l.List(ctx); err != nil {
+	err = step.Poll(ctx, answerTimeout, func(ctx context.Context) error {
+		_, err := l.List(ctx)
+		return err
+	})
+	if err != nil {
 		return step.State{Detail: err.Error(), Remedy: "see docker logs " + config.LinkerContainer}, nil //nolint:nilerr // a state, not a failure
 	}
 	return step.State{OK: true, Detail: l.nodes(ctx)}, nil

@@ -33,7 +33,8 @@ func TestRegistry_CheckLocalhostFindsAnotherProgramOnIPv6(t *testing.T) {
 	w := newWorld(t)
 	registry := w.openRegistry(t, "")
 	registry.mustApply(t)
-	if addresses, err := net.DefaultResolver.LookupHost(t.Context(), "localhost"); err != nil || !strings.Contains(strings.Join(addresses, " "), "::1") {
+	addresses, err := net.DefaultResolver.LookupHost(t.Context(), "localhost")
+	if err != nil || !strings.Contains(strings.Join(addresses, " "), "::1") {
 		t.Skipf("SKIP: localhost is %q here (%v), not ::1", addresses, err)
 	}
 	if state, err := registry.CheckLocalhost(t.Context()); err != nil || !state.OK {

@@ -37,7 +37,7 @@ func OrRemedy(err error, advice string) error {
 // SplitRemedy returns an error's text without the advice that Remedy added, and the advice. If there is none, the advice is "".
 func SplitRemedy(err error) (fault, advice string) {
 	inner := errors.Unwrap(err)
-	if joined, ok := err.(interface{ Unwrap() []error }); ok && len(joined.Unwrap()) == 1 { //nolint:errorlint // the error itself, not one that it wraps
+	if joined, ok := err.(interface{ Unwrap() []error }); ok && len(joined.Unwrap()) == 1 {
 		return SplitRemedy(joined.Unwrap()[0])
 	}
 	if inner == nil {

@@ -18,7 +18,12 @@ import (
 	"kind-local-registry/internal/host/bundle"
 )
 
-const planted = "S3cr3tV4lue"
+const (
+	// planted is a secret that only its surroundings show to be one.
+	planted = "S3cr3tV4lue"
+	// plantedSecret is the value of a Secret.
+	plantedSecret = "An0therS3cret"
+)
 
 // TestExportLogs_ContainsNoSecret plants secrets in every source in which a user's secrets can be, and also looks for the secrets that
 // setup itself made.
@@ -36,7 +41,7 @@ func TestExportLogs_ContainsNoSecret(t *testing.T) {
 	if len(missing) > 0 {
 		t.Errorf("missing files: %q, want none", missing)
 	}
-	secrets := append(ownSecrets(t), planted)
+	secrets := append(ownSecrets(t), planted, plantedSecret)
 	for _, file := range written.Files {
 		content, err := os.ReadFile(filepath.Join(directory, file))
 		if err != nil {
@@ -94,9 +99,9 @@ func plantInCluster(t *testing.T) {
 	event := &corev1.Event{
 		ObjectMeta: meta, InvolvedObject: corev1.ObjectReference{Kind: "Pod", Name: "planted", Namespace: ours},
 		LastTimestamp: metav1.NewTime(time.Now()),
-		Message: "planted: pulling with Authorization: Bearer " + planted, Reason: "Planted", Type: corev1.EventTypeNormal,
+		Message:       "planted: " + plantedSecret + " pulls with Authorization: Bearer " + planted, Reason: "Planted", Type: corev1.EventTypeNormal,
 	}
-	secret := &corev1.Secret{ObjectMeta: meta, StringData: map[string]string{"word": planted}}
+	secret := &corev1.Secret{ObjectMeta: meta, StringData: map[string]string{"word": plantedSecret}}
 	core := suite.kube.CoreV1()
 	if _, err := core.ConfigMaps(ours).Create(t.Context(), settings, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)

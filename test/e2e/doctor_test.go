@@ -17,7 +17,6 @@ import (
 	"kind-local-registry/config"
 	"kind-local-registry/internal/host/doctor"
 	"kind-local-registry/internal/host/node"
-	"kind-local-registry/internal/host/service"
 	"kind-local-registry/internal/pusher"
 )
 
@@ -48,8 +47,12 @@ func brokenLinks() map[string]brokenLink {
 // mend it if the link has no mend function.
 func TestDoctor_NamesExactlyTheBrokenLink(t *testing.T) {
 	upAfterwards(t)
-	if report, out := diagnose(t); !report.OK {
+	report, out := diagnose(t)
+	if !report.OK {
 		t.Fatalf("setup doctor finds broken links before any is broken:\n%s", out)
+	}
+	for _, finding := range report.Findings {
+		t.Logf("%-22s %s (%.1f s)", finding.Check, finding.Found, finding.Duration)
 	}
 	for symptom, link := range brokenLinks() {
 		t.Run(symptom, func(t *testing.T) {
@@ -119,8 +122,7 @@ func diagnose(t *testing.T, args ...string) (doctor.Report, string) {
 func hostLinks() map[string]brokenLink {
 	return map[string]brokenLink{
 		"an image of setup was removed from Docker": {
-			check: "images", found: service.LinkerImage(),
-			breakIt: func(t *testing.T) { docker(t, "tag", service.WebhookImage(), service.LinkerImage()) },
+			check: "images", found: config.LinkerImage, breakIt: replaceLinkerImage,
 		},
 		"the registry is stopped": {
 			check: "registry", found: "exited",
@@ -146,6 +148,12 @@ func hostLinks() map[string]brokenLink {
 			breakIt: func(t *testing.T) { docker(t, "stop", "-t", "0", config.LinkerContainer) },
 		},
 	}
+}
+
+// replaceLinkerImage gives the tag of the linker's image to the webhook's image.
+func replaceLinkerImage(t *testing.T) {
+	version := strings.TrimPrefix(command(t, suite.setup, "--version"), "setup version ")
+	docker(t, "tag", config.WebhookImage+":"+version, config.LinkerImage+":"+version)
 }
 
 // listenOnIPv6 listens on the registry's port on ::1 until the test ends.

@@ -63,12 +63,17 @@ func (r *Registry) CheckLocalhost(ctx context.Context) (step.State, error) {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	addresses, err := net.DefaultResolver.LookupHost(ctx, "localhost")
-	if err != nil || len(addresses) == 0 {
-		return step.State{Detail: "localhost does not resolve on this host", Remedy: addLocalhost}, nil
+	if err != nil {
+		return step.State{Detail: "localhost does not resolve on this host: " + err.Error(), Remedy: addLocalhost}, nil
 	}
+	return r.checkLocalhost(ctx, addresses)
+}
+
+// checkLocalhost is CheckLocalhost for the addresses to which localhost resolves.
+func (r *Registry) checkLocalhost(ctx context.Context, addresses []string) (step.State, error) {
 	if !slices.Contains(addresses, "127.0.0.1") {
 		return step.State{
-			Detail: fmt.Sprintf("localhost resolves to %s on this host, not to 127.0.0.1", addresses[0]), Remedy: addLocalhost,
+			Detail: fmt.Sprintf("localhost resolves to %q on this host, not to 127.0.0.1", addresses), Remedy: addLocalhost,
 		}, nil
 	}
 	found, err := r.engine.Find(ctx, config.RegistryContainer)

@@ -9,11 +9,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"kind-local-registry/internal/host"
-	"kind-local-registry/internal/host/doctor"
+	"kind-local-registry/internal/host/report"
 	"kind-local-registry/internal/host/step"
 )
 
-// doctorOptions contains the flags of setup doctor.
+// doctorOptions contains the flags of setup report.
 type doctorOptions struct {
 	host.Options
 
@@ -61,36 +61,36 @@ func (o *doctorOptions) run(ctx context.Context, stdout io.Writer) error {
 	if err := o.format.check(); err != nil {
 		return err
 	}
-	var report doctor.Report
+	var found report.Doctor
 	var err error
 	if o.fix {
-		report, err = host.Mend(ctx, o.Options, o.output, o.output.waiting)
+		found, err = host.Mend(ctx, o.Options, o.output, o.output.waiting)
 	} else {
-		report, err = host.Diagnose(ctx, o.Options, o.output.Begin)
+		found, err = host.Diagnose(ctx, o.Options, o.output.Begin)
 	}
 	o.output.done()
 	if err != nil {
 		return err
 	}
-	found := findingsError(report)
+	failed := findingsError(&found)
 	switch {
 	case o.format.json():
-		err = printJSON(stdout, report)
+		err = printJSON(stdout, found)
 	case !o.output.quiet:
-		err = printReport(stdout, report)
+		err = printReport(stdout, &found)
 	}
-	return errors.Join(err, found)
+	return errors.Join(err, failed)
 }
 
 // findingsError returns the error with which setup doctor exits, or nil if no link is broken.
-func findingsError(report doctor.Report) error {
-	broken := report.Broken()
+func findingsError(found *report.Doctor) error {
+	broken := found.Broken()
 	if len(broken) == 0 {
 		return nil
 	}
 	err := fmt.Errorf("%s broken; see docs/troubleshooting.md", step.Count(len(broken), "link"))
 	for _, finding := range broken {
-		if finding.Fixable && len(report.Repairs) == 0 {
+		if finding.Fixable && len(found.Repairs) == 0 {
 			return step.Remedy(err, "setup doctor --fix mends what can be mended safely")
 		}
 	}
@@ -98,27 +98,27 @@ func findingsError(report doctor.Report) error {
 }
 
 // printReport prints the repairs, and a line for each check. Below a broken link, it prints why the link matters and what mends it.
-func printReport(w io.Writer, report doctor.Report) error {
+func printReport(w io.Writer, found *report.Doctor) error {
 	var failed error
 	printf := func(format string, args ...any) {
 		if _, err := fmt.Fprintf(w, format, args...); failed == nil {
 			failed = err
 		}
 	}
-	for _, repair := range report.Repairs {
+	for _, repair := range found.Repairs {
 		if repair.Error != "" {
 			printf("%s not mended: %s: %s\n", mark(w, false), repair.Check, repair.Error)
 			continue
 		}
 		printf("%s mended: %s: %s\n", mark(w, true), repair.Check, repair.Found)
 	}
-	for _, finding := range report.Findings {
+	for _, finding := range found.Findings {
 		switch finding.Outcome {
-		case doctor.NotChecked:
+		case report.NotChecked:
 			printf("- %-22s not checked, because of: %s\n", finding.Check, finding.Because)
-		case doctor.Healthy:
+		case report.Healthy:
 			printf("%s %-22s %s\n", mark(w, true), finding.Check, finding.Found)
-		case doctor.Broken:
+		case report.Broken:
 			printf("%s %-22s %s\n", mark(w, false), finding.Check, finding.Found)
 			printf("  %-22s    %s\n", "", finding.Why)
 			printf("  %-22s -> %s\n", "", finding.Remedy)

@@ -6,21 +6,21 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kind-local-registry/internal/host/doctor"
+	"kind-local-registry/internal/host/report"
 )
 
 func TestDoctor_PrintsFindingsAndRepairs(t *testing.T) {
 	t.Parallel()
-	report := doctor.Report{
-		Findings: []doctor.Finding{
-			{Check: "Docker", Outcome: doctor.Healthy, Found: "Docker 29.1.0, overlay2"},
+	found := &report.Doctor{
+		Findings: []report.Finding{
+			{Check: "Docker", Outcome: report.Healthy, Found: "Docker 29.1.0, overlay2"},
 			{
-				Check: "registry", Outcome: doctor.Broken, Found: "container kind-registry is exited", Why: "nodes pull from it",
+				Check: "registry", Outcome: report.Broken, Found: "container kind-registry is exited", Why: "nodes pull from it",
 				Remedy: "run setup up",
 			},
-			{Check: "node pull", Outcome: doctor.NotChecked, Because: "registry"},
+			{Check: "node pull", Outcome: report.NotChecked, Because: "registry"},
 		},
-		Repairs: []doctor.Repair{
+		Repairs: []report.Repair{
 			{Check: "linker", Found: "container kind-registry-linker is exited"}, {Check: "registry", Found: "x", Error: "no space"},
 		},
 	}
@@ -33,7 +33,7 @@ func TestDoctor_PrintsFindingsAndRepairs(t *testing.T) {
 - node pull              not checked, because of: registry
 `
 	var out bytes.Buffer
-	if err := printReport(&out, report); err != nil {
+	if err := printReport(&out, found); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, out.String()); diff != "" {
@@ -43,18 +43,18 @@ func TestDoctor_PrintsFindingsAndRepairs(t *testing.T) {
 
 func TestFindingsError_OffersFixOnlyIfItHelps(t *testing.T) {
 	t.Parallel()
-	broken := func(fixable bool) doctor.Report {
-		return doctor.Report{Findings: []doctor.Finding{{Check: "linker", Outcome: doctor.Broken, Fixable: fixable}}}
+	broken := func(fixable bool) *report.Doctor {
+		return &report.Doctor{Findings: []report.Finding{{Check: "linker", Outcome: report.Broken, Fixable: fixable}}}
 	}
-	for want, report := range map[string]doctor.Report{
+	for want, found := range map[string]*report.Doctor{
 		"1 link broken; see docs/troubleshooting.md; setup doctor --fix mends what can be mended safely": broken(true),
 		"1 link broken; see docs/troubleshooting.md":                                                     broken(false),
 	} {
-		if err := findingsError(report); err == nil || err.Error() != want {
+		if err := findingsError(found); err == nil || err.Error() != want {
 			t.Errorf("findingsError = %v, want %q", err, want)
 		}
 	}
-	if err := findingsError(doctor.Report{Findings: []doctor.Finding{{Outcome: doctor.Healthy}}}); err != nil {
+	if err := findingsError(&report.Doctor{Findings: []report.Finding{{Outcome: report.Healthy}}}); err != nil {
 		t.Errorf("findingsError = %v, want nil without a broken link", err)
 	}
 }

@@ -55,9 +55,9 @@ func jsonPage(t *testing.T) string {
 	t.Helper()
 	p := &page{comments: reportComments(t)}
 	p.WriteString(jsonIntroduction)
-	for _, command := range []string{"up", "down", "status", "push", "explain", "version"} {
+	for _, command := range []string{"up", "down", "status", "push", "explain", "doctor", "export", "version"} {
 		document := reflect.TypeOf(documents[command+".json"]()).Elem()
-		p.printf("\n## setup %s\n\n", command)
+		p.printf("\n## setup %s\n\n", strings.Replace(command, "export", "export logs", 1))
 		if document.Kind() == reflect.Slice {
 			document = document.Elem()
 		}

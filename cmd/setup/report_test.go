@@ -25,6 +25,8 @@ var documents = map[string]func() any{
 	"push.json":    func() any { return &[]report.Push{} },
 	"explain.json": func() any { return &[]report.Explained{} },
 	"version.json": func() any { return &report.Version{} },
+	"doctor.json":  func() any { return &report.Doctor{} },
+	"export.json":  func() any { return &report.Export{} },
 }
 
 // someFacts returns facts with a value in every field.
@@ -79,6 +81,19 @@ func TestDocuments_MatchGoldenFiles(t *testing.T) { // not parallel: with -updat
 			{Step: "cluster", State: step.State{OK: true, Detail: "dev, 1 node, adopted"}, Duration: 12 * time.Millisecond},
 			{Step: "pusher", State: step.State{Detail: "no container kind-registry-pusher", Remedy: "run setup up"}, Duration: time.Millisecond},
 		})},
+		"doctor.json": report.Doctor{
+			Facts: someFacts(),
+			Findings: []report.Finding{
+				{Check: "Docker", Outcome: report.Healthy, Found: "Docker 29.8.0, overlay2", Duration: 0.012},
+				{
+					Check: "linker", Outcome: report.Broken, Found: "no container kind-registry-linker", Fixable: true, Duration: 0.003,
+					Why: "without the linker, nodes copy every layer, which takes longer and more disk space", Remedy: "run setup up",
+				},
+				{Check: "linking", Outcome: report.NotChecked, Because: "linker"},
+			},
+			Repairs: []report.Repair{{Check: "linker", Found: "no container kind-registry-linker", Error: "linker: no space left"}},
+		},
+		"export.json": report.Export{Directory: "logs", Files: []string{"README.txt", "cluster.error"}, Missing: []string{"cluster"}},
 		"version.json": newVersion(&debug.BuildInfo{Settings: []debug.BuildSetting{
 			{Key: "vcs.revision", Value: "0123456789abcdef0123456789abcdef01234567"},
 			{Key: "vcs.time", Value: "2026-09-01T12:00:00Z"},

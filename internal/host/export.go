@@ -12,7 +12,6 @@ import (
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/host/bundle"
-	"kind-local-registry/internal/host/doctor"
 	"kind-local-registry/internal/host/report"
 	"kind-local-registry/internal/host/step"
 )
@@ -22,20 +21,20 @@ const logLines = 5000
 
 // Export writes files for a bug report to the directory, which must not exist or be empty. begun is called with each file's path. If
 // Docker cannot be used, the bundle contains only the reason.
-func Export(ctx context.Context, options Options, directory string, begun func(path string)) (bundle.Bundle, error) {
+func Export(ctx context.Context, options Options, directory string, begun func(path string)) (report.Export, error) {
 	if err := bundle.Prepare(directory); err != nil {
-		return bundle.Bundle{}, err
+		return report.Export{}, err
 	}
 	about := document("setup.json", func(context.Context) (any, error) { return map[string]string{"version": config.Version}, nil })
 	if err := unusable(ctx); err != nil {
 		found := document("doctor.json", func(ctx context.Context) (any, error) {
-			return doctor.Diagnose(ctx, doctor.WithoutDocker(err), func(string) {})
+			return withoutDocker(ctx, err, func(string) {})
 		})
 		return bundle.Write(ctx, directory, bundle.NewRedactor(), []bundle.Source{about, found}, begun)
 	}
 	system, err := Open(ctx, options)
 	if err != nil {
-		return bundle.Bundle{}, err
+		return report.Export{}, err
 	}
 	sources := append([]bundle.Source{about}, system.sources(ctx)...)
 	return bundle.Write(ctx, directory, bundle.NewRedactor(system.knownSecrets(ctx)...), sources, begun)
@@ -46,7 +45,7 @@ func (s *System) sources(ctx context.Context) []bundle.Source {
 	sources := []bundle.Source{
 		document("docker.json", func(ctx context.Context) (any, error) { return s.engine.About(ctx) }),
 		document("status.json", func(ctx context.Context) (any, error) { return s.status(ctx), nil }),
-		document("doctor.json", func(ctx context.Context) (any, error) { return doctor.Diagnose(ctx, s.chain(), func(string) {}) }),
+		document("doctor.json", func(ctx context.Context) (any, error) { return s.diagnose(ctx, func(string) {}) }),
 	}
 	names := []string{config.RegistryContainer, config.PusherContainer, config.LinkerContainer}
 	for _, name := range names {

@@ -15,8 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kind-local-registry/config"
-	"kind-local-registry/internal/host/doctor"
 	"kind-local-registry/internal/host/node"
+	"kind-local-registry/internal/host/report"
 	"kind-local-registry/internal/pusher"
 )
 
@@ -47,11 +47,11 @@ func brokenLinks() map[string]brokenLink {
 // mend it if the link has no mend function.
 func TestDoctor_NamesExactlyTheBrokenLink(t *testing.T) {
 	upAfterwards(t)
-	report, out := diagnose(t)
-	if !report.OK {
+	diagnosis, out := diagnose(t)
+	if !diagnosis.OK {
 		t.Fatalf("setup doctor finds broken links before any is broken:\n%s", out)
 	}
-	for _, finding := range report.Findings {
+	for _, finding := range diagnosis.Findings {
 		t.Logf("%-22s %s (%.1f s)", finding.Check, finding.Found, finding.Duration)
 	}
 	for symptom, link := range brokenLinks() {
@@ -61,33 +61,33 @@ func TestDoctor_NamesExactlyTheBrokenLink(t *testing.T) {
 			}
 			start := time.Now()
 			link.breakIt(t)
-			report, out := diagnose(t)
+			diagnosis, out := diagnose(t)
 			took := time.Since(start)
-			wantOnly(t, report, link, out)
+			wantOnly(t, diagnosis, link, out)
 			if link.mend != nil {
 				link.mend(t)
 				return
 			}
-			report, out = diagnose(t, "--fix")
-			want := []doctor.Repair{{Check: link.check}}
-			if diff := cmp.Diff(want, report.Repairs, cmpopts.IgnoreFields(doctor.Repair{}, "Found")); diff != "" {
+			diagnosis, out = diagnose(t, "--fix")
+			want := []report.Repair{{Check: link.check}}
+			if diff := cmp.Diff(want, diagnosis.Repairs, cmpopts.IgnoreFields(report.Repair{}, "Found")); diff != "" {
 				t.Errorf("repairs (-want +got):\n%s", diff)
 			}
-			if !report.OK {
+			if !diagnosis.OK {
 				t.Errorf("setup doctor --fix leaves broken links:\n%s", out)
 			}
 			t.Logf("found after %s, mended after %s", took.Round(100*time.Millisecond), time.Since(start).Round(100*time.Millisecond))
 		})
 	}
-	if report, out := diagnose(t); !report.OK {
+	if diagnosis, out := diagnose(t); !diagnosis.OK {
 		t.Errorf("setup doctor finds broken links after all are mended:\n%s", out)
 	}
 }
 
 // wantOnly fails the test unless the link is the only broken one.
-func wantOnly(t *testing.T, report doctor.Report, link brokenLink, out string) {
+func wantOnly(t *testing.T, diagnosis report.Doctor, link brokenLink, out string) {
 	t.Helper()
-	broken := report.Broken()
+	broken := diagnosis.Broken()
 	if len(broken) != 1 || broken[0].Check != link.check || !strings.Contains(broken[0].Found, link.found) {
 		t.Errorf("setup doctor finds\n%s\nwant only %s, with %q", out, link.check, link.found)
 		return
@@ -100,22 +100,22 @@ func wantOnly(t *testing.T, report doctor.Report, link brokenLink, out string) {
 	}
 }
 
-// diagnose runs setup doctor and returns its report. The exit status must fit the report.
-func diagnose(t *testing.T, args ...string) (doctor.Report, string) {
+// diagnose runs setup doctor and returns its document. The exit status must fit the document.
+func diagnose(t *testing.T, args ...string) (report.Doctor, string) {
 	t.Helper()
 	args = append([]string{"doctor", "--cluster", clusterName, "--kubeconfig", suite.kubeconfig, "-o", "json"}, args...)
 	cmd := exec.CommandContext(t.Context(), suite.setup, args...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
-	var report doctor.Report
-	if decoded := json.Unmarshal(out, &report); decoded != nil {
+	var diagnosis report.Doctor
+	if decoded := json.Unmarshal(out, &diagnosis); decoded != nil {
 		t.Fatalf("setup doctor: %v, %v\n%s%s", err, decoded, out, &stderr)
 	}
-	if (err == nil) != report.OK {
-		t.Errorf("setup doctor: %v, although ok is %t", err, report.OK)
+	if (err == nil) != diagnosis.OK {
+		t.Errorf("setup doctor: %v, although ok is %t", err, diagnosis.OK)
 	}
-	return report, string(out)
+	return diagnosis, string(out)
 }
 
 // hostLinks are links on the host.

@@ -15,7 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kind-local-registry/config"
-	"kind-local-registry/internal/host/bundle"
+	"kind-local-registry/internal/host/report"
 )
 
 const (
@@ -33,7 +33,7 @@ func TestExportLogs_ContainsNoSecret(t *testing.T) {
 	plantInCluster(t)
 	directory := filepath.Join(t.TempDir(), "logs")
 	out := command(t, suite.setup, "export", "logs", directory, "--cluster", clusterName, "--kubeconfig", suite.kubeconfig, "-o", "json")
-	var written bundle.Bundle
+	var written report.Export
 	if err := json.Unmarshal([]byte(out), &written); err != nil {
 		t.Fatalf("setup export logs -o json: %v\n%s", err, out)
 	}

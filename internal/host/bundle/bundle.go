@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"kind-local-registry/internal/host/report"
 	"kind-local-registry/internal/host/step"
 )
 
@@ -18,16 +19,6 @@ type Source struct {
 	Path string
 	// Read returns the file's content. If it fails, the bundle contains the error instead.
 	Read func(context.Context) ([]byte, error)
-}
-
-// Bundle is the document of setup export logs.
-type Bundle struct {
-	// Directory is the directory that contains the bundle.
-	Directory string `json:"directory"`
-	// Files lists the files, sorted.
-	Files []string `json:"files"`
-	// Missing lists the files that could not be read. The bundle contains the error under the same name, with the suffix .error.
-	Missing []string `json:"missing"`
 }
 
 // errorSuffix is the suffix of files that contain an error.
@@ -58,8 +49,8 @@ func Prepare(directory string) error {
 
 // Write reads the sources and writes them to the directory, without secrets. A source that fails is no error, because a bundle is
 // needed most when something is broken.
-func Write(ctx context.Context, directory string, redactor *Redactor, sources []Source, begun func(path string)) (Bundle, error) {
-	bundle := Bundle{Directory: directory, Files: []string{}, Missing: []string{}}
+func Write(ctx context.Context, directory string, redactor *Redactor, sources []Source, begun func(path string)) (report.Export, error) {
+	bundle := report.Export{Directory: directory, Files: []string{}, Missing: []string{}}
 	root, err := os.OpenRoot(directory) // names of pods and nodes cannot lead out of it
 	if err != nil {
 		return bundle, err

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"kind-local-registry/internal/host/report"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -24,7 +26,7 @@ func TestWrite_RedactsContentsAndErrors(t *testing.T) {
 		}},
 	}
 	got, err := Write(t.Context(), directory, NewRedactor(), sources, func(string) {})
-	want := Bundle{Directory: directory, Files: []string{"README.txt", "b.json.error", "nodes/a/journal.log"}, Missing: []string{"b.json"}}
+	want := report.Export{Directory: directory, Files: []string{"README.txt", "b.json.error", "nodes/a/journal.log"}, Missing: []string{"b.json"}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("Write: %v, (-want +got):\n%s", err, diff)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"kind-local-registry/internal/host/report"
 	"kind-local-registry/internal/host/step"
 )
 
@@ -24,51 +25,18 @@ type Check struct {
 	Ours func(context.Context) (bool, error)
 }
 
-// Outcome is the outcome of a check.
-type Outcome string
-
-// The outcomes.
-const (
-	// Healthy means that the link works.
-	Healthy Outcome = "healthy"
-	// Broken means that the link does not work, and that the cause is here.
-	Broken Outcome = "broken"
-	// NotChecked means that an earlier link is broken.
-	NotChecked Outcome = "not checked"
-)
-
-// Finding is what a check found.
-type Finding struct {
-	// Check is the check's name.
-	Check string `json:"check"`
-	// Outcome is one of: healthy, broken, not checked.
-	Outcome Outcome `json:"outcome"`
-	// Found describes what was found. It is omitted if the link was not checked.
-	Found string `json:"found,omitempty"`
-	// Why tells why a broken link matters.
-	Why string `json:"why,omitempty"`
-	// Remedy tells what mends a broken link, usually a command.
-	Remedy string `json:"remedy,omitempty"`
-	// Fixable reports whether setup doctor --fix can mend the broken link.
-	Fixable bool `json:"fixable,omitempty"`
-	// Because names the broken check because of which the link was not checked.
-	Because string `json:"because,omitempty"`
-	// Duration is how long the check took, in seconds.
-	Duration float64 `json:"duration"`
-}
-
 // Begun is called with the name of each check before it runs.
 type Begun func(check string)
 
 // Examine runs the checks in order and returns their findings in the same order. When ctx ends, it returns ctx's error, because a
 // check that is interrupted proves nothing.
-func Examine(ctx context.Context, checks []Check, begun Begun) ([]Finding, error) {
+func Examine(ctx context.Context, checks []Check, begun Begun) ([]report.Finding, error) {
 	causes := map[string]string{} // name of a check that is broken or was not checked -> name of the broken check
-	findings := make([]Finding, 0, len(checks))
+	findings := make([]report.Finding, 0, len(checks))
 	for _, check := range checks {
 		if cause := causeOf(check, causes); cause != "" {
 			causes[check.Name] = cause
-			findings = append(findings, Finding{Check: check.Name, Outcome: NotChecked, Because: cause})
+			findings = append(findings, report.Finding{Check: check.Name, Outcome: report.NotChecked, Because: cause})
 			continue
 		}
 		begun(check.Name)
@@ -76,7 +44,7 @@ func Examine(ctx context.Context, checks []Check, begun Begun) ([]Finding, error
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if finding.Outcome == Broken {
+		if finding.Outcome == report.Broken {
 			causes[check.Name] = check.Name
 		}
 		findings = append(findings, finding)
@@ -95,15 +63,15 @@ func causeOf(check Check, causes map[string]string) string {
 }
 
 // examine runs the check.
-func (c Check) examine(ctx context.Context) Finding {
+func (c Check) examine(ctx context.Context) report.Finding {
 	start := time.Now()
 	state, err := c.Probe(ctx)
 	if err != nil {
 		state.Detail, state.Remedy = step.SplitRemedy(err)
 	}
-	finding := Finding{Check: c.Name, Outcome: Healthy, Found: state.Detail, Duration: time.Since(start).Seconds()}
+	finding := report.Finding{Check: c.Name, Outcome: report.Healthy, Found: state.Detail, Duration: report.Duration(time.Since(start))}
 	if !state.OK {
-		finding.Outcome, finding.Why, finding.Remedy, finding.Fixable = Broken, c.Why, state.Advice(), c.fixable(ctx)
+		finding.Outcome, finding.Why, finding.Remedy, finding.Fixable = report.Broken, c.Why, state.Advice(), c.fixable(ctx)
 	}
 	return finding
 }

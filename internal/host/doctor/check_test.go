@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"kind-local-registry/internal/host/report"
 	"kind-local-registry/internal/host/step"
 )
 
@@ -44,7 +45,7 @@ func (silent) Begin(string)    {}
 func (silent) Progress(string) {}
 func (silent) End(step.Result) {}
 
-var ignoreDurations = cmpopts.IgnoreFields(Finding{}, "Duration")
+var ignoreDurations = cmpopts.IgnoreFields(report.Finding{}, "Duration")
 
 func TestExamine_NamesOnlyTheFirstBrokenLink(t *testing.T) {
 	t.Parallel()
@@ -52,12 +53,12 @@ func TestExamine_NamesOnlyTheFirstBrokenLink(t *testing.T) {
 	var begun []string
 	got, err := Examine(t.Context(), []Check{w.check("a"), w.check("b", "a"), w.check("c", "b"), w.check("d", "c"), w.check("e", "a")},
 		func(check string) { begun = append(begun, check) })
-	want := []Finding{
-		{Check: "a", Outcome: Healthy, Found: "a"},
-		{Check: "b", Outcome: Broken, Found: "b is broken", Why: "because", Remedy: "run setup up"},
-		{Check: "c", Outcome: NotChecked, Because: "b"},
-		{Check: "d", Outcome: NotChecked, Because: "b"},
-		{Check: "e", Outcome: Healthy, Found: "e"},
+	want := []report.Finding{
+		{Check: "a", Outcome: report.Healthy, Found: "a"},
+		{Check: "b", Outcome: report.Broken, Found: "b is broken", Why: "because", Remedy: "run setup up"},
+		{Check: "c", Outcome: report.NotChecked, Because: "b"},
+		{Check: "d", Outcome: report.NotChecked, Because: "b"},
+		{Check: "e", Outcome: report.Healthy, Found: "e"},
 	}
 	if diff := cmp.Diff(want, got, ignoreDurations); err != nil || diff != "" {
 		t.Errorf("Examine: %v, (-want +got):\n%s", err, diff)
@@ -71,7 +72,7 @@ func TestExamine_ReportsAnErrorAsAFinding(t *testing.T) {
 	t.Parallel()
 	unclear := Check{Name: "unclear", Probe: func(context.Context) (step.State, error) { return step.State{}, errors.New("no answer") }}
 	got, err := Examine(t.Context(), []Check{unclear}, func(string) {})
-	want := []Finding{{Check: "unclear", Outcome: Broken, Found: "no answer", Remedy: "run setup up"}}
+	want := []report.Finding{{Check: "unclear", Outcome: report.Broken, Found: "no answer", Remedy: "run setup up"}}
 	if diff := cmp.Diff(want, got, ignoreDurations); err != nil || diff != "" {
 		t.Errorf("Examine: %v, (-want +got):\n%s", err, diff)
 	}
@@ -94,7 +95,7 @@ func TestMend_ContinuesWithWhatARepairReveals(t *testing.T) {
 	w := world{"a": true}
 	checks := []Check{w.fixable("a", nil, "b"), w.fixable("b", nil), w.check("c")}
 	got, err := Mend(t.Context(), checks, silent{})
-	want := []Repair{{Check: "a", Found: "a is broken"}, {Check: "b", Found: "b is broken"}}
+	want := []report.Repair{{Check: "a", Found: "a is broken"}, {Check: "b", Found: "b is broken"}}
 	if diff := cmp.Diff(want, got.Repairs); err != nil || diff != "" || !got.OK {
 		t.Errorf("Mend: OK %t, %v, repairs (-want +got):\n%s", got.OK, err, diff)
 	}
@@ -112,7 +113,7 @@ func TestMend_TriesEachLinkOnceAndNothingForeign(t *testing.T) {
 	unknown.Name = "d"
 	unknown.Probe = w.check("d").Probe
 	got, err := Mend(t.Context(), []Check{w.fixable("a", errors.New("disk full")), w.check("b"), foreign(false, nil), unknown}, silent{})
-	want := []Repair{{Check: "a", Found: "a is broken", Error: "disk full"}}
+	want := []report.Repair{{Check: "a", Found: "a is broken", Error: "disk full"}}
 	if diff := cmp.Diff(want, got.Repairs); err != nil || diff != "" {
 		t.Errorf("Mend: %v, repairs (-want +got):\n%s", err, diff)
 	}

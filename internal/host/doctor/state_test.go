@@ -12,6 +12,7 @@ import (
 
 	"kind-local-registry/internal/host/engine"
 	"kind-local-registry/internal/host/node"
+	"kind-local-registry/internal/host/report"
 )
 
 func TestDiskState_NeedsBytesAndInodes(t *testing.T) {
@@ -91,12 +92,12 @@ func TestEach_NamesEveryNodeThatIsBroken(t *testing.T) {
 
 func TestWithoutDocker_FindsOnlyDocker(t *testing.T) {
 	t.Parallel()
-	report, err := Diagnose(t.Context(), WithoutDocker(errors.New("docker does not answer")), func(string) {})
-	if err != nil || len(report.Broken()) != 1 || report.Broken()[0].Check != nameDocker {
-		t.Fatalf("Diagnose = %+v, %v; want only Docker to be broken", report.Broken(), err)
+	found, err := Diagnose(t.Context(), WithoutDocker(errors.New("docker does not answer")), func(string) {})
+	if err != nil || len(found.Broken()) != 1 || found.Broken()[0].Check != nameDocker {
+		t.Fatalf("Diagnose = %+v, %v; want only Docker to be broken", found.Broken(), err)
 	}
-	for _, finding := range report.Findings[1:] {
-		if finding.Outcome != NotChecked || finding.Because != nameDocker {
+	for _, finding := range found.Findings[1:] {
+		if finding.Outcome != report.NotChecked || finding.Because != nameDocker {
 			t.Errorf("%s: %s because of %q, want not checked because of Docker", finding.Check, finding.Outcome, finding.Because)
 		}
 	}

@@ -3,7 +3,6 @@ package step
 import (
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // ErrMissing means that an earlier step has not been applied yet. Checks report it as a state and not as an error.
@@ -36,15 +35,13 @@ func OrRemedy(err error, advice string) error {
 
 // SplitRemedy returns an error's text without the advice that Remedy added, and the advice. If there is none, the advice is "".
 func SplitRemedy(err error) (fault, advice string) {
-	inner := errors.Unwrap(err)
-	if joined, ok := err.(interface{ Unwrap() []error }); ok && len(joined.Unwrap()) == 1 {
-		return SplitRemedy(joined.Unwrap()[0])
-	}
-	if inner == nil {
-		return err.Error(), ""
-	}
-	if advice, found := strings.CutPrefix(err.Error(), inner.Error()+"; "); found {
-		return inner.Error(), advice
+	switch one := err.(type) { //nolint:errorlint // the error itself, not one that it wraps
+	case *remedied:
+		return one.err.Error(), one.advice
+	case interface{ Unwrap() []error }:
+		if joined := one.Unwrap(); len(joined) == 1 {
+			return SplitRemedy(joined[0])
+		}
 	}
 	return err.Error(), ""
 }

@@ -77,7 +77,7 @@ func isRead(method string) bool {
 // mayWrite reports whether the request comes through a Unix socket, from this host's loopback, from the container's default
 // gateway, or from an address that the configuration allows.
 func (g *guard) mayWrite(r *http.Request) bool {
-	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
+	if fromSocket(r) {
 		return true
 	}
 	remote, err := netip.ParseAddrPort(r.RemoteAddr)

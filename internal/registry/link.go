@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
-	"net"
 	"net/http"
 	"net/netip"
 	"regexp"
@@ -71,7 +70,7 @@ func (l *linkFirst) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // nodeAddress returns the IP address of a client that may be a node, and false for a client on this host.
 func (l *linkFirst) nodeAddress(r *http.Request) (string, bool) {
-	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
+	if fromSocket(r) {
 		return "", false
 	}
 	remote, err := netip.ParseAddrPort(r.RemoteAddr)

@@ -1,14 +1,14 @@
 package registry
 
 import (
-	"crypto/rand"
 	"net/http"
-	"os"
 	"path/filepath"
 	"regexp"
 
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
+
+	"kind-local-registry/internal/registry/store"
 )
 
 // uploads matches the URL path of the requests that open an upload.
@@ -41,14 +41,5 @@ func mountFromAnywhere(next http.Handler, verifier *verifier) http.Handler {
 
 // link adds the blob to the repository as distribution does.
 func link(root, repository string, d digest.Digest) error {
-	directory := filepath.Join(root, "docker/registry/v2/repositories", repository, "_layers/sha256", d.Encoded())
-	if err := os.MkdirAll(directory, 0o777); err != nil { // #nosec G301 G703 -- like distribution's driver; repository is valid
-		return err
-	}
-	// Rename makes the link visible only when it is complete.
-	half := filepath.Join(directory, ".link-"+rand.Text())
-	if err := os.WriteFile(half, []byte(d), 0o666); err != nil { // #nosec G306 G703 -- like distribution's driver; repository is valid
-		return err
-	}
-	return os.Rename(half, filepath.Join(directory, "link")) // #nosec G703 -- repository is valid
+	return store.WriteLink(filepath.Join(root, "docker/registry/v2/repositories", repository, "_layers/sha256", d.Encoded(), "link"), d)
 }

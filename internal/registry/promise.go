@@ -126,6 +126,15 @@ func (p *promises) add(promised promise.Promise) error {
 	if p.find(promised.Repository, promised.Digest()) >= 0 {
 		return nil
 	}
+	if err := p.write(promised); err != nil {
+		return err
+	}
+	p.all = append(p.all, promised)
+	return nil
+}
+
+// write writes the file of a promise.
+func (p *promises) write(promised promise.Promise) error {
 	content, err := json.Marshal(promised)
 	if err != nil {
 		return fmt.Errorf("writing the promise: %w", err)
@@ -142,7 +151,6 @@ func (p *promises) add(promised promise.Promise) error {
 		_ = os.Remove(half) // #nosec G703 -- the name is random
 		return fmt.Errorf("writing the promise: %w", err)
 	}
-	p.all = append(p.all, promised)
 	return nil
 }
 

@@ -11,7 +11,10 @@ import (
 
 	"github.com/distribution/distribution/v3/configuration"
 	"github.com/distribution/distribution/v3/registry/handlers"
+	"github.com/opencontainers/go-digest"
 	"github.com/sirupsen/logrus"
+
+	"kind-local-registry/internal/registry/store"
 )
 
 // Config contains the registry's data directory, the addresses that may write to the registry, and the registry's names.
@@ -45,8 +48,8 @@ func (c Config) Validate() error {
 
 // New returns a handler that serves the registry's API (https://github.com/opencontainers/distribution-spec), GET /healthz and
 // GET /metrics. /healthz responds with status 200 if the storage can be written and read. Background work ends with ctx. Only
-// the host may write. Deletion is disabled: it frees no space without garbage collection, which distribution runs only while
-// the registry is stopped.
+// the host may write. distribution's API for deletion is disabled, because it frees no space. On a Unix socket, the handler also
+// serves the API of package inventory, which lists, removes and verifies images.
 func New(ctx context.Context, config Config) (handler http.Handler, err error) {
 	if err := config.Validate(); err != nil {
 		return nil, fmt.Errorf("configuring the registry: %w", err)
@@ -64,14 +67,23 @@ func New(ctx context.Context, config Config) (handler http.Handler, err error) {
 	verifier := newVerifier(config.Root)
 	go verifier.scrub(ctx)
 	api, metrics := countUploads(handlers.NewApp(ctx, distribution(verifier)), verifier.damaged, verifier.pending)
-	served, err := newPromises(mountFromAnywhere(dropInterrupted(api, config.Root), verifier), config.Root)
+	promises, err := newPromises(mountFromAnywhere(dropInterrupted(api, config.Root), verifier), config.Root)
 	if err != nil {
 		return nil, err
 	}
-	mux.Handle("/", newLinkFirst(served, config.Linker))
+	images, err := store.New(config.Root, promises.list, verifier.forget)
+	if err != nil {
+		return nil, err
+	}
+	guard := newGuard(mux, config)
+	mux.Handle("/", &tracker{
+		next: newLinkFirst(promises, config.Linker), store: images, pulls: map[pull]digest.Digest{},
+		pushes: func(r *http.Request) bool { return !fromSocket(r) && guard.mayWrite(r) },
+	})
 	mux.Handle("GET /healthz", healthz(config.Root))
 	mux.Handle("GET /metrics", metrics)
-	return newGuard(mux, config), nil
+	inventoryAPI{images, verifier, promises}.register(mux)
+	return guard, nil
 }
 
 // distribution returns distribution's configuration. An upload may be interrupted between two requests, for example between the

@@ -41,6 +41,15 @@ type verifier struct {
 	known   map[digest.Digest]stamp
 }
 
+// condition is what verify finds out about a blob.
+type condition int
+
+const (
+	blobIntact condition = iota
+	blobDamaged
+	blobMissing
+)
+
 // stamp identifies one state of a file.
 type stamp struct {
 	inode   uint64
@@ -85,7 +94,7 @@ func (v *verifier) intact(ctx context.Context, d digest.Digest) bool {
 	}
 	select {
 	case result := <-v.flights.DoChan(d.String(), func() (any, error) { return v.verify(d), nil }):
-		return result.Val == true
+		return result.Val == blobIntact
 	case <-time.After(verifyTimeout):
 	case <-ctx.Done():
 	}
@@ -101,43 +110,47 @@ func (v *verifier) has(ctx context.Context, d digest.Digest) bool {
 	return err == nil && v.intact(ctx, d)
 }
 
-// verify reads the blob and reports whether it is intact. It removes a damaged blob.
-func (v *verifier) verify(d digest.Digest) bool {
+// verify reads the blob and returns its condition. It removes a damaged blob.
+func (v *verifier) verify(d digest.Digest) condition {
 	file, err := os.Open(v.path(d))
 	if errors.Is(err, fs.ErrNotExist) {
-		return false
+		return blobMissing
 	}
 	if err != nil {
-		return true
+		return blobIntact
 	}
 	defer func() { _ = file.Close() }()
 	before, err := stampOf(v.path(d))
 	if err != nil {
-		return true
+		return blobIntact
 	}
 	hash := d.Verifier()
 	if _, err := io.CopyBuffer(hash, file, make([]byte, 256<<10)); err != nil {
 		logrus.WithField("digest", d).WithError(err).Warn("cannot read a blob")
 	} else if hash.Verified() {
 		v.remember(d, before)
-		return true
+		return blobIntact
 	}
 	return v.remove(d, before)
 }
 
-// remove removes a damaged blob. If the file has changed since it was read, remove keeps the file and returns true.
-func (v *verifier) remove(d digest.Digest, read stamp) bool {
-	if now, err := stampOf(v.path(d)); err != nil || now != read {
-		return err == nil
+// remove removes a damaged blob. If the file has changed since it was read, remove keeps the file, and treats it as intact.
+func (v *verifier) remove(d digest.Digest, read stamp) condition {
+	now, err := stampOf(v.path(d))
+	switch {
+	case err != nil:
+		return blobMissing
+	case now != read:
+		return blobIntact
 	}
 	if err := os.Remove(v.path(d)); err != nil {
 		logrus.WithField("digest", d).WithError(err).Error("cannot remove a damaged blob")
-		return false
+		return blobDamaged
 	}
 	v.damaged.Inc()
 	logrus.WithFields(logrus.Fields{"digest": d, "bytes": read.size}).
 		Warn("removed a damaged blob; the next push of an image that contains the blob restores it")
-	return false
+	return blobDamaged
 }
 
 // trust records that a blob is intact, because distribution verified it during the upload.
@@ -145,6 +158,13 @@ func (v *verifier) trust(d digest.Digest) {
 	if now, err := stampOf(v.path(d)); err == nil {
 		v.remember(d, now)
 	}
+}
+
+// forget drops what is known about a blob that was removed.
+func (v *verifier) forget(d digest.Digest) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	delete(v.known, d)
 }
 
 func (v *verifier) remember(d digest.Digest, as stamp) {

@@ -40,6 +40,10 @@ const (
 	// RulesVariable is the environment variable that contains the pusher's rules, in the format of docs/rules.md.
 	RulesVariable = "KIND_LOCAL_REGISTRY_RULES"
 
+	// KeepStorageVariable is the environment variable that contains the limit of the registry's storage, such as 20GB. If it is not
+	// set, there is no limit.
+	KeepStorageVariable = "KIND_LOCAL_REGISTRY_KEEP_STORAGE"
+
 	// Label marks the Docker objects that setup created. setup never removes an object without it. Its value is the component's name.
 	Label = "kind-local-registry"
 )

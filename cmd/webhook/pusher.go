@@ -13,7 +13,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/disk"
 	"kind-local-registry/internal/docker"
+	"kind-local-registry/internal/kindnode"
 	"kind-local-registry/internal/link/linkapi"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/pusher"
@@ -94,6 +96,11 @@ func runPusher(ctx context.Context, options pusherOptions, stderr io.Writer) err
 		service.UseLinker(linker)
 	}
 	service.Resume()
+	pruner, nodes, err := newPruner(options, registry, service, log)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = nodes.Close() }()
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", options.listen)
 	if err != nil {
 		return fmt.Errorf("listening for clients: %w", err)
@@ -104,8 +111,26 @@ func runPusher(ctx context.Context, options pusherOptions, stderr io.Writer) err
 	}
 	// The error ends the process. Docker then restarts the container, which mounts the new socket.
 	group.Go(func() error { return docker.AwaitLoss(ctx, options.dockerHost) })
-	group.Go(func() error { return pusher.NewServer(service, log).Serve(ctx, listener, security) })
+	group.Go(func() error { pruner.Keep(ctx, service.Pushed()); return nil })
+	server := pusher.NewServer(service, log)
+	server.UsePruner(pruner)
+	group.Go(func() error { return server.Serve(ctx, listener, security) })
 	return group.Wait()
+}
+
+// newPruner returns the pruner for the registry and for the nodes. The limit comes from the environment.
+func newPruner(
+	options pusherOptions, registry *push.Registry, service *pusher.Service, log *slog.Logger,
+) (*disk.Pruner, *kindnode.Client, error) {
+	limit, err := disk.ParseLimit(os.Getenv(config.KeepStorageVariable))
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading %s: %w", config.KeepStorageVariable, err)
+	}
+	nodes, err := kindnode.New(options.dockerHost, options.registryHost)
+	if err != nil {
+		return nil, nil, err
+	}
+	return disk.New(options.registryHost, registry, service, nodes, limit, log), nodes, nil
 }
 
 // readRules returns the rules in the file. If file is "", it returns the rules in the environment variable that setup sets in the

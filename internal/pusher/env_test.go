@@ -13,6 +13,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"kind-local-registry/internal/disk"
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/docker/dockertest"
 	"kind-local-registry/internal/link/linkapi"
@@ -43,6 +44,7 @@ type env struct {
 	credentials pusher.Credentials
 	address     string
 	log         *buffer
+	pruner      *disk.Pruner // nil if the server answers no requests about disk space
 }
 
 // newEnv starts an env without rules. The env stops when the test ends.
@@ -93,7 +95,11 @@ func (e env) serve(t *testing.T) string {
 	ctx, cancel := context.WithCancel(t.Context())
 	served := make(chan error, 1)
 	log := slog.New(slog.NewJSONHandler(e.log, nil))
-	go func() { served <- pusher.NewServer(e.service, log).Serve(ctx, listener, security) }()
+	server := pusher.NewServer(e.service, log)
+	if e.pruner != nil {
+		server.UsePruner(e.pruner)
+	}
+	go func() { served <- server.Serve(ctx, listener, security) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-served; err != nil {

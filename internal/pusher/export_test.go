@@ -1,6 +1,13 @@
 package pusher
 
-import "time"
+import (
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"kind-local-registry/internal/disk"
+)
 
 // ShortenPauses lets the pushes of promised images start and retry soon.
 func (s *Service) ShortenPauses() {
@@ -9,3 +16,11 @@ func (s *Service) ShortenPauses() {
 
 // AwaitPromises waits until every promised image has been pushed, or its promise withdrawn.
 func (s *Service) AwaitPromises() { s.background.Wait() }
+
+// HandlerWithGateway returns the handler of a server whose host has the address gateway.
+func HandlerWithGateway(service *Service, pruner *disk.Pruner, gateway string) http.Handler {
+	server := NewServer(service, slog.New(slog.DiscardHandler))
+	server.UsePruner(pruner)
+	server.gateways = func() []netip.Addr { return []netip.Addr{netip.MustParseAddr(gateway)} }
+	return server.handler()
+}

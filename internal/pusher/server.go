@@ -8,8 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
+	"kind-local-registry/internal/disk"
+	"kind-local-registry/internal/gateway"
 	"kind-local-registry/internal/httpserver"
 	"kind-local-registry/internal/push"
 	"kind-local-registry/internal/rewrite"
@@ -24,16 +27,21 @@ import (
 //	POST /v1/promise {"name":IMAGE}              {"digest":…}
 //	POST /v1/push {"name":IMAGE,"deliver":BOOL}  lines: {"progress":{…}}, and last {"result":{…}} or {"error":{…}}
 //	GET  /metrics                                Prometheus metrics
+//	GET  /v1/images                              lines: {"step":{…}}, and last {"result":disk.Report} or {"error":{…}}
+//	POST /v1/prune disk.Options                  the same lines, with disk.Pruned
+//	POST /v1/verify {"repair":BOOL}              the same lines, with disk.Verified
 //
-// The body of a response with a status code other than 200 is {"reason":…,"detail":…}.
+// Only the host may send the last three requests. The body of a response with a status code other than 200 is {"reason":…,"detail":…}.
 type Server struct {
-	service *Service
-	log     *slog.Logger
+	service  *Service
+	pruner   *disk.Pruner // nil to answer no requests about disk space
+	gateways func() []netip.Addr
+	log      *slog.Logger
 }
 
 // NewServer returns a server for the service. The server logs the result of each push.
 func NewServer(service *Service, log *slog.Logger) *Server {
-	return &Server{service: service, log: log}
+	return &Server{service: service, gateways: gateway.Addresses, log: log}
 }
 
 // Serve serves clients on listener until ctx ends. It then waits for running pushes, for a limited time, and returns nil.
@@ -65,6 +73,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("POST "+promisePath, s.promise)
 	mux.HandleFunc("POST "+pushPath, s.push)
 	mux.Handle("GET /metrics", s.service.metrics.page)
+	s.registerDisk(mux)
 	return mux
 }
 
@@ -190,7 +199,7 @@ func stream(w http.ResponseWriter, progress <-chan push.Progress, done <-chan me
 }
 
 // write writes one line, which the client must read within two heartbeats.
-func write(w http.ResponseWriter, line message) error {
+func write(w http.ResponseWriter, line any) error {
 	control := http.NewResponseController(w)
 	if err := control.SetWriteDeadline(time.Now().Add(2 * heartbeat)); err != nil {
 		return err
@@ -202,7 +211,7 @@ func write(w http.ResponseWriter, line message) error {
 }
 
 // replace sends p to a channel with capacity one. It drops a value that has not been received yet.
-func replace(progress chan push.Progress, p push.Progress) {
+func replace[Progress any](progress chan Progress, p Progress) {
 	select {
 	case <-progress:
 	default:

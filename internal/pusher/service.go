@@ -47,6 +47,7 @@ type Service struct {
 	promised   map[string]promise.Promise // the promised images that have not arrived, by repository and digest
 	broken     []BrokenPromise            // the oldest first
 	turns      *semaphore.Weighted        // limits the pushes of promised images
+	running    *runningPushes
 }
 
 // NewService returns a service that pushes the daemon's images into the registry. registryHost is the registry's host in image
@@ -58,7 +59,8 @@ func NewService(
 	measured := newMetrics()
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Service{
-		ctx: ctx, cancel: cancel, pauses: defaultPauses(), promised: map[string]promise.Promise{}, turns: semaphore.NewWeighted(maxConcurrentPushes),
+		ctx: ctx, cancel: cancel, pauses: defaultPauses(), promised: map[string]promise.Promise{}, running: newRunningPushes(),
+		turns:  semaphore.NewWeighted(maxConcurrentPushes),
 		docker: daemon, registry: registry, host: registryHost, rules: inForce,
 		slots: semaphore.NewWeighted(maxConcurrentPushes),
 		log:   log, metrics: measured, fallbacks: &fallbacks{log: log, metrics: measured},
@@ -161,8 +163,9 @@ func (s *Service) push(
 		}
 		defer s.slots.Release(1)
 		s.log.LogAttrs(ctx, slog.LevelInfo, "pushing image", slog.String("image", name), slog.Int64("bytes", image.Size))
-		start := time.Now()
+		start, end := time.Now(), s.running.begin()
 		result, err := s.copy(ctx, target, image, report)
+		end(err)
 		s.metrics.pushed(result, time.Since(start), err)
 		return result, err
 	}

@@ -21,6 +21,10 @@ const (
 	nodeLayersPath = "/v1/node-layers"
 	// brokenPath is the path of a request for the promises that were broken.
 	brokenPath = "/v1/broken-promises"
+	// imagesPath, prunePath and verifyPath are the paths of requests about disk space. Only the host may send them.
+	imagesPath = "/v1/images"
+	prunePath  = "/v1/prune"
+	verifyPath = "/v1/verify"
 
 	// heartbeat is the maximum time between two lines in the response to a push.
 	heartbeat = 5 * time.Second

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/gateway"
 )
 
 // guard refuses three kinds of requests that only an attacker would send. The first has a Host header that is not a name of the
@@ -34,7 +35,7 @@ func newGuard(next http.Handler, c Config) *guard {
 	}
 	return &guard{
 		next: next, hosts: hosts, writeFrom: c.WriteFrom,
-		gateways: func() []netip.Addr { return gateways("/proc/net") },
+		gateways: gateway.Addresses,
 		origins:  http.NewCrossOriginProtection(),
 	}
 }

@@ -14,6 +14,7 @@ import (
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
 	"github.com/sirupsen/logrus"
 
+	"kind-local-registry/internal/gateway"
 	"kind-local-registry/internal/link/linkapi"
 )
 
@@ -44,7 +45,7 @@ func newLinkFirst(next http.Handler, linker Linker) http.Handler {
 	if linker == nil {
 		return next
 	}
-	return &linkFirst{next: next, linker: linker, gateways: func() []netip.Addr { return gateways("/proc/net") }}
+	return &linkFirst{next: next, linker: linker, gateways: gateway.Addresses}
 }
 
 // ServeHTTP serves the request. An error of the linker does not change the response.

@@ -89,6 +89,13 @@ func (e *Engine) Remove(image Image) {
 	maps.DeleteFunc(e.images, func(_ string, known Image) bool { return known.ID() == image.ID() })
 }
 
+// Untag removes a name. The image stays in the daemon.
+func (e *Engine) Untag(name string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.images, name)
+}
+
 // UseContainerd makes the daemon report the containerd image store.
 func (e *Engine) UseContainerd() {
 	e.mu.Lock()
@@ -140,6 +147,8 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(map[string]any{
 			"DockerRootDir": e.root, "Driver": e.driver, "DriverStatus": e.status, "Containerd": e.store,
 		})
+	case path == "/images/json":
+		e.list(w)
 	case path == "/images/get":
 		e.save(w, r.URL.Query().Get("names"))
 	case inspected:

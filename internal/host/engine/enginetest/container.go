@@ -53,8 +53,10 @@ func (d *Daemon) serveContainer(w http.ResponseWriter, r *http.Request, rest str
 		w.WriteHeader(http.StatusNoContent)
 	case "GET logs":
 		_, _ = w.Write(c.frame())
-	case "GET archive":
+	case "GET archive", "HEAD archive":
 		c.get(w, r.URL.Query().Get("path"))
+	case "POST exec":
+		d.createExec(w, c, body)
 	case "PUT archive":
 		if err := c.put(r.URL.Query().Get("path"), body); err != nil {
 			refuse(w, http.StatusBadRequest, err.Error())

@@ -3,6 +3,7 @@ package enginetest
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -28,6 +29,8 @@ type Container struct {
 	Files map[string][]byte
 	// Log is what the container printed to stdout.
 	Log string
+	// Exec runs a command in the container, and returns its exit status. The daemon serves other requests in the meantime.
+	Exec func(command []string, stdout, stderr io.Writer) (status int)
 }
 
 // Daemon is a running fake daemon. Its fields may be changed only between requests.
@@ -51,6 +54,7 @@ type Daemon struct {
 	Requests []string
 
 	mu     sync.Mutex
+	execs  []*execution
 	socket string
 	made   int // number of containers and networks created so far
 }
@@ -125,6 +129,10 @@ var apiVersion = regexp.MustCompile(`^/v[0-9.]+`)
 
 // serve serves one request.
 func (d *Daemon) serve(w http.ResponseWriter, r *http.Request) {
+	if found := startPath.FindStringSubmatch(r.URL.Path); found != nil {
+		d.startExec(w, r, found[1])
+		return
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	path := strings.TrimPrefix(r.URL.Path, apiVersion.FindString(r.URL.Path))
@@ -164,6 +172,8 @@ func (d *Daemon) route(w http.ResponseWriter, r *http.Request, path string, body
 		answer(w, d.usage())
 	case "images":
 		d.serveImage(w, r, rest)
+	case "exec":
+		d.inspectExec(w, strings.TrimSuffix(rest, "/json"))
 	default:
 		refuse(w, http.StatusNotFound, "no route "+path)
 	}

@@ -1,4 +1,6 @@
-package registry
+// Package gateway returns the addresses of the default gateways. In a container, they are the addresses from which requests of the
+// host arrive, through the proxy for published ports.
+package gateway
 
 import (
 	"encoding/binary"
@@ -10,9 +12,12 @@ import (
 	"strings"
 )
 
-// gateways returns the current addresses of the default gateways. directory is /proc/net. The addresses are not cached, because
-// a container can be connected to another network at any time. The result is empty if there is no default route.
-func gateways(directory string) []netip.Addr {
+// Addresses returns the current addresses of the default gateways. They are not cached, because a container can be connected to
+// another network at any time. The result is empty if there is no default route.
+func Addresses() []netip.Addr { return addresses("/proc/net") }
+
+// addresses is like Addresses, but reads the routes from another directory.
+func addresses(directory string) []netip.Addr {
 	return append(gateways4(fields(filepath.Join(directory, "route"))), gateways6(fields(filepath.Join(directory, "ipv6_route")))...)
 }
 

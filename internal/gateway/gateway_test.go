@@ -1,4 +1,4 @@
-package registry
+package gateway
 
 import (
 	"encoding/binary"
@@ -18,7 +18,7 @@ func kernel4(address string) string {
 	return fmt.Sprintf("%08X", binary.NativeEndian.Uint32(bytes[:]))
 }
 
-func TestGateways_ReturnsDefaultGateways(t *testing.T) {
+func TestAddresses_ReturnsDefaultGateways(t *testing.T) {
 	t.Parallel()
 	const none6, gateway6 = "00000000000000000000000000000000", "fc000000000000000000000000000001"
 	files := map[string]string{
@@ -38,10 +38,10 @@ func TestGateways_ReturnsDefaultGateways(t *testing.T) {
 		}
 	}
 	want := []netip.Addr{netip.MustParseAddr("172.18.0.1"), netip.MustParseAddr("fc00::1")}
-	if diff := cmp.Diff(want, gateways(directory), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
-		t.Errorf("gateways (-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, addresses(directory), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		t.Errorf("addresses (-want +got):\n%s", diff)
 	}
-	if got := gateways(t.TempDir()); len(got) != 0 {
-		t.Errorf("gateways without routes = %v, want none", got)
+	if got := addresses(t.TempDir()); len(got) != 0 {
+		t.Errorf("addresses without routes = %v, want none", got)
 	}
 }

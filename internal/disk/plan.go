@@ -1,0 +1,148 @@
+package disk
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/opencontainers/go-digest"
+
+	"kind-local-registry/internal/inventory"
+)
+
+// Options are the user's choices for Prune.
+type Options struct {
+	// Keep is how many bytes the registry may keep; nil to remove every unused image. A limit does not affect used images.
+	Keep *int64 `json:"keepBytes,omitempty"`
+	// DryRun makes Prune return its plan, and change nothing.
+	DryRun bool `json:"dryRun,omitempty"`
+	// Only limits the removal to what an earlier plan contains; nil for no limit.
+	Only *Plan `json:"only,omitempty"`
+}
+
+// Plan is what Prune removes.
+type Plan struct {
+	// Registry are the images to remove from the registry, the least recently used first.
+	Registry []Image `json:"registry"`
+	// RegistryBytes is how much that frees, with the blobs that no image needs already. RegistryLeft is how much remains.
+	RegistryBytes int64 `json:"registryBytes"`
+	RegistryLeft  int64 `json:"registryLeftBytes"`
+	// Nodes are the images to remove from nodes.
+	Nodes []NodeImage `json:"nodes"`
+	// NodeBytes is the total size of these images, as the nodes' container runtimes report it. Less is freed if they share layers
+	// with other images, or files with the host.
+	NodeBytes int64 `json:"nodeBytes"`
+	// Blocked explains why nothing is removed from the registry; "" if nothing prevents it.
+	Blocked string `json:"blocked,omitempty"`
+}
+
+// Empty reports whether the plan removes nothing.
+func (p Plan) Empty() bool { return len(p.Registry)+len(p.Nodes) == 0 && p.RegistryBytes == 0 }
+
+// plan returns what Prune removes.
+func (r Report) plan(sizes map[digest.Digest]int64, o Options) Plan {
+	p := Plan{Registry: []Image{}, Nodes: []NodeImage{}}
+	if r.Registry == nil {
+		p.Blocked = "the registry is not the one that setup contains, so only the nodes can be pruned"
+	} else {
+		for _, cluster := range r.Clusters {
+			if cluster.Unknown != "" {
+				p.Blocked = "it is unknown which images the pods of kind cluster " + cluster.Name + " use: " + cluster.Unknown
+			}
+		}
+	}
+	if p.Blocked == "" {
+		p.Registry = r.leastRecent(o)
+		p.RegistryBytes, p.Registry = r.freed(sizes, p.Registry, o.Keep)
+	}
+	if r.Registry != nil {
+		p.RegistryLeft = r.Registry.Bytes - p.RegistryBytes
+	}
+	p.Nodes = r.nodeImages(p.Registry, o)
+	for _, image := range p.Nodes {
+		p.NodeBytes += image.Bytes
+	}
+	return p
+}
+
+// leastRecent returns the images in the registry that may be removed, the least recently used first.
+func (r Report) leastRecent(o Options) []Image {
+	images := slices.DeleteFunc(slices.Clone(r.Images), func(image Image) bool {
+		return image.Used || !image.InRegistry || o.Only != nil && !o.Only.hasImage(image.reference())
+	})
+	slices.SortStableFunc(images, func(a, b Image) int { return a.LastUsed.Compare(b.LastUsed) })
+	return images
+}
+
+// freed returns how many bytes are freed by removing the images, and which of them have to be removed to keep at most the given
+// number of bytes. Blobs that no image needs are always removed.
+func (r Report) freed(sizes map[digest.Digest]int64, images []Image, keep *int64) (int64, []Image) {
+	needed := map[digest.Digest]int{}
+	for _, image := range r.Images {
+		for _, d := range image.blobs {
+			needed[d]++
+		}
+	}
+	freed := r.Registry.Unneeded
+	for i, image := range images {
+		if keep != nil && r.Registry.Bytes-freed <= *keep {
+			return freed, images[:i]
+		}
+		for _, d := range image.blobs {
+			if needed[d]--; needed[d] == 0 {
+				freed += sizes[d]
+			}
+		}
+	}
+	return freed, images
+}
+
+// nodeImages returns the images to remove from nodes. If there is a limit, an image stays on the nodes as long as it stays in the
+// registry.
+func (r Report) nodeImages(removed []Image, o Options) []NodeImage {
+	type place struct{ node, id string }
+	keep, drop := map[place]bool{}, map[place]NodeImage{}
+	unknown := r.unknownClusters()
+	for _, image := range r.Images {
+		gone := !image.InRegistry || slices.ContainsFunc(removed, func(one Image) bool { return one.reference() == image.reference() })
+		stays := image.Used || o.Keep != nil && (!gone || image.Repository == "")
+		for _, node := range image.Nodes {
+			at := place{node.Node, node.ID}
+			if stays || node.Pinned || node.Running || unknown[node.Cluster] || o.Only != nil && !o.Only.hasNodeImage(node) {
+				keep[at] = true // also under its other names
+			}
+			drop[at] = node
+		}
+	}
+	images := []NodeImage{}
+	for at, node := range drop {
+		if !keep[at] {
+			images = append(images, node)
+		}
+	}
+	slices.SortFunc(images, compareNodeImages)
+	return images
+}
+
+// unknownClusters returns the clusters of which it is unknown which images their pods use.
+func (r Report) unknownClusters() map[string]bool {
+	unknown := map[string]bool{}
+	for _, cluster := range r.Clusters {
+		unknown[cluster.Name] = cluster.Unknown != ""
+	}
+	return unknown
+}
+
+// hasImage reports whether the plan removes the image from the registry.
+func (p Plan) hasImage(reference inventory.Reference) bool {
+	return slices.ContainsFunc(p.Registry, func(one Image) bool { return one.reference() == reference })
+}
+
+// hasNodeImage reports whether the plan removes the image from the node.
+func (p Plan) hasNodeImage(image NodeImage) bool {
+	return slices.ContainsFunc(p.Nodes, func(one NodeImage) bool { return one.Node == image.Node && one.ID == image.ID })
+}
+
+// compareNodeImages orders images by node and ID.
+func compareNodeImages(a, b NodeImage) int {
+	return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.ID, b.ID))
+}

@@ -1,0 +1,328 @@
+package disk
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
+
+	"kind-local-registry/internal/inventory"
+)
+
+const registryHost = "localhost:5001"
+
+// d returns the digest of a word.
+func d(word string) digest.Digest { return digest.FromString(word) }
+
+// at returns a time that is later for a larger number.
+func at(minute int) time.Time { return time.Date(2026, 1, 1, 0, minute, 0, 0, time.UTC) }
+
+// world is everything that a test assumes. By default, each image has a manifest of 1 byte, a config of 10 bytes and a layer of
+// 100 bytes, and shares a layer of 1000 bytes with all others.
+type world struct {
+	images   []inventory.Image
+	orphans  int64 // size of a blob that no image needs
+	host     []HostImage
+	nodes    []NodeImage
+	uses     []Use
+	clusters []Cluster
+	foreign  bool // the registry is not ours
+}
+
+// stored returns an image of the registry. name is its repository, tag and build, such as app:1@first; tag may be "".
+func stored(name string, minute int) inventory.Image {
+	reference, build, _ := strings.Cut(name, "@")
+	repository, tag, _ := strings.Cut(reference, ":")
+	image := inventory.Image{
+		Reference: inventory.Reference{Repository: repository, Digest: d(build)}, Config: d(build + " config"), LastUsed: at(minute),
+		Blobs: []digest.Digest{d(build), d(build + " config"), d(build + " layer"), d("base")},
+	}
+	if tag != "" {
+		image.Tags = []string{tag}
+	}
+	return image
+}
+
+// onHost returns an image on the host, as Docker's own image store has it.
+func onHost(build string, names ...string) HostImage {
+	return HostImage{ID: d(build + " config"), Names: names}
+}
+
+// onNode returns an image on node n1. Each name is completed with the digest of the build, if it ends with @.
+func onNode(build string, names ...string) NodeImage {
+	image := NodeImage{Cluster: "c", Node: "n1", ID: d(build + " config").String(), Bytes: 7}
+	for _, name := range names {
+		if strings.HasSuffix(name, "@") {
+			name += d(build).String()
+		}
+		image.References = append(image.References, name)
+	}
+	return image
+}
+
+// uses returns the use of an image by a pod.
+func usedBy(image string) Use {
+	return Use{Cluster: "c", Kind: "Pod", Namespace: "default", Name: "p", Image: image}
+}
+
+// sizes returns the sizes of the blobs in the registry.
+func (w world) sizes() map[digest.Digest]int64 {
+	sizes := map[digest.Digest]int64{d("base"): 1000}
+	for _, image := range w.images {
+		for i, blob := range image.Blobs[:min(3, len(image.Blobs))] {
+			sizes[blob] = []int64{1, 10, 100}[i]
+		}
+	}
+	if w.orphans > 0 {
+		sizes[d("orphan")] = w.orphans
+	}
+	return sizes
+}
+
+// report returns the report about the world.
+func (w world) report() Report {
+	all := found{registryHost: registryHost, host: w.host, nodes: w.nodes, uses: w.uses}
+	if !w.foreign {
+		all.registry = &inventory.Inventory{Images: w.images, Blobs: w.sizes()}
+	}
+	return all.report(w.clusters)
+}
+
+// removals returns what the plan removes, in a form that is easy to compare.
+func removals(p Plan) []string {
+	builds := map[digest.Digest]string{}
+	for _, build := range []string{"first", "second", "third", "fourth", "index", "chart", "signature"} {
+		builds[d(build)], builds[d(build+" config")] = build, build
+	}
+	var removed []string
+	for _, image := range p.Registry {
+		removed = append(removed, image.Repository+"@"+builds[image.Digest])
+	}
+	for _, image := range p.Nodes {
+		removed = append(removed, image.Node+" "+builds[digest.Digest(image.ID)])
+	}
+	return removed
+}
+
+func TestPlan_RemovesWhatNothingUses(t *testing.T) {
+	t.Parallel()
+	two := []inventory.Image{stored("app:@first", 1), stored("app:local@second", 2)}
+	index := stored("app:1@index", 1)
+	index.Config, index.Children = "", []digest.Digest{d("child")}
+	chart, promised, signature := stored("chart:1@chart", 1), stored("app:@first", 1), stored("app:sig@signature", 1)
+	chart.Artifact, promised.Promised, signature.Subject = true, true, d("first")
+	for name, test := range map[string]struct {
+		world
+		want []string
+	}{
+		"nothing uses them": {world{images: two}, []string{"app@first", "app@second"}},
+		"the host's tag refers to one build": {
+			world{images: two, host: []HostImage{onHost("second", "app:local")}}, []string{"app@first"},
+		},
+		"a host's tag in the registry's own name": {
+			world{images: two, host: []HostImage{onHost("second", "localhost:5001/app:x")}}, []string{"app@first"},
+		},
+		"a host's tag of another repository": {
+			world{images: two, host: []HostImage{onHost("second", "other:local")}}, []string{"app@first", "app@second"},
+		},
+		"the host's tag refers to a build that is not pushed": {
+			world{images: two, host: []HostImage{onHost("third", "app:local")}}, []string{"app@first", "app@second"},
+		},
+		"the containerd image store": {
+			world{images: two, host: []HostImage{{ID: d("x"), Manifest: d("second"), Names: []string{"app:local"}}}}, []string{"app@first"},
+		},
+		"the host has pushed it to another name": {
+			world{images: two, host: []HostImage{{ID: d("x"), Digests: []digest.Digest{d("first")}, Names: []string{"app:y"}}}}, []string{"app@second"},
+		},
+		"an index, of which the host has an image": {
+			world{images: []inventory.Image{index}, host: []HostImage{{ID: d("x"), Manifest: d("child"), Names: []string{"app:1"}}}}, nil,
+		},
+		"a pod names the digest": {
+			world{images: two, uses: []Use{usedBy("localhost:5001/app:local@" + d("first").String())}}, []string{"app@second"},
+		},
+		"a pod names the tag": {world{images: two, uses: []Use{usedBy("localhost:5001/app:local")}}, []string{"app@first"}},
+		"a Deployment names the original image": {
+			world{images: two, uses: []Use{usedBy("docker.io/library/app:local")}}, []string{"app@first"},
+		},
+		"a pod's status names another repository": {
+			world{images: two, uses: []Use{usedBy("docker.io/library/x@" + d("first").String())}}, []string{"app@second"},
+		},
+		"a pod's status names the image ID": {
+			world{images: two, uses: []Use{usedBy(d("first config").String())}}, []string{"app@second"},
+		},
+		"a pod names an image of an index": {
+			world{images: []inventory.Image{index}, uses: []Use{usedBy("localhost:5001/app@" + d("child").String())}}, nil,
+		},
+		"a pod names nonsense":      {world{images: two, uses: []Use{usedBy("No Image"), usedBy("")}}, []string{"app@first", "app@second"}},
+		"a chart":                   {world{images: []inventory.Image{chart}}, nil},
+		"a promised image":          {world{images: []inventory.Image{promised}}, nil},
+		"a signature":               {world{images: []inventory.Image{two[0], signature}}, []string{"app@first", "app@signature"}},
+		"a signature of used image": {world{images: []inventory.Image{two[0], signature}, host: []HostImage{onHost("first", "app:z")}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got := removals(test.report().plan(test.sizes(), Options{}))
+			slices.Sort(got)
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("removed images (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestPlan_RemovesFromNodes(t *testing.T) {
+	t.Parallel()
+	const imported = "docker.io/library/import-2026-01-31@"
+	pinned, running := onNode("first", "localhost:5001/app@"), onNode("first", "localhost:5001/app@")
+	pinned.Pinned, running.Running = true, true
+	limit := int64(5000)
+	for name, test := range map[string]struct {
+		world
+		keep *int64
+		want []string
+	}{
+		"from our registry":          {world: world{nodes: []NodeImage{onNode("first", "localhost:5001/app@")}}, want: []string{"n1 first"}},
+		"with a tag of our registry": {world: world{nodes: []NodeImage{onNode("first", "localhost:5001/app:1", "localhost:5001/app@")}}, want: []string{"n1 first"}},
+		"left behind by kind load":   {world: world{nodes: []NodeImage{onNode("first", imported)}}, want: []string{"n1 first"}},
+		"loaded by kind load":        {world: world{nodes: []NodeImage{onNode("first", "docker.io/library/app:1", imported)}}},
+		"of another registry":        {world: world{nodes: []NodeImage{onNode("first", "registry.k8s.io/pause:3.10"), onNode("second", "localhost:5002/app@")}}},
+		"of ours and of another":     {world: world{nodes: []NodeImage{onNode("first", "localhost:5001/app@", "docker.io/library/app:1")}}},
+		"without a name":             {world: world{nodes: []NodeImage{onNode("first")}}},
+		"with only a tag":            {world: world{nodes: []NodeImage{onNode("first", "localhost:5001/app:1")}}},
+		"pinned":                     {world: world{nodes: []NodeImage{pinned}}},
+		"used by a container":        {world: world{nodes: []NodeImage{running}}},
+		"named by the host": {
+			world: world{nodes: []NodeImage{onNode("first", "localhost:5001/app@")}, host: []HostImage{onHost("first", "app:2")}},
+		},
+		"left behind by kind load, named by the host": {
+			world: world{nodes: []NodeImage{onNode("first", imported)}, host: []HostImage{onHost("first", "any:2")}},
+		},
+		"named by a pod": {
+			world: world{
+				nodes: []NodeImage{onNode("first", "localhost:5001/app@"), onNode("second", "localhost:5001/app@")},
+				uses:  []Use{usedBy("localhost:5001/app:1@" + d("first").String())},
+			},
+			want: []string{"n1 second"},
+		},
+		"two names, of which a pod names one": {
+			world: world{
+				nodes: []NodeImage{onNode("first", "localhost:5001/app@", "localhost:5001/b@")}, uses: []Use{usedBy("localhost:5001/b@" + d("first").String())},
+			},
+		},
+		"a limit, and the registry still has the image": {
+			world: world{images: []inventory.Image{stored("app:@first", 1)}, nodes: []NodeImage{onNode("first", "localhost:5001/app@")}}, keep: &limit,
+		},
+		"a limit, and the registry has removed the image": {
+			world: world{nodes: []NodeImage{onNode("first", "localhost:5001/app@"), onNode("second", imported)}}, keep: &limit, want: []string{"n1 first"},
+		},
+		"pods of the cluster are unknown": {
+			world: world{nodes: []NodeImage{onNode("first", "localhost:5001/app@")}, clusters: []Cluster{{Name: "c", Unknown: "stopped"}}},
+		},
+		"the registry is not ours": {
+			world: world{foreign: true, nodes: []NodeImage{onNode("first", "localhost:5001/app@")}}, want: []string{"n1 first"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if diff := cmp.Diff(test.want, removals(test.report().plan(test.sizes(), Options{Keep: test.keep}))); diff != "" {
+				t.Errorf("removed images (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestPlan_KeepsTheMostRecentlyUsedWithinALimit(t *testing.T) {
+	t.Parallel()
+	w := world{
+		images:  []inventory.Image{stored("a:@third", 3), stored("b:@first", 1), stored("c:1@fourth", 0), stored("d:@second", 2)},
+		host:    []HostImage{onHost("fourth", "c:1")},
+		orphans: 50,
+	}
+	const all = 1000 + 4*111 + 50
+	for keep, want := range map[int64]struct {
+		removed []string
+		freed   int64
+	}{
+		all:       {nil, 50},
+		all - 50:  {nil, 50},
+		all - 51:  {[]string{"b@first"}, 161},
+		all - 161: {[]string{"b@first"}, 161},
+		all - 162: {[]string{"b@first", "d@second"}, 272},
+		0:         {[]string{"b@first", "d@second", "a@third"}, 383},
+	} {
+		t.Run(fmt.Sprint(keep), func(t *testing.T) {
+			t.Parallel()
+			plan := w.report().plan(w.sizes(), Options{Keep: &keep})
+			if diff := cmp.Diff(want.removed, removals(plan)); diff != "" {
+				t.Errorf("removed images (-want +got):\n%s", diff)
+			}
+			if plan.RegistryBytes != want.freed || plan.RegistryLeft != all-want.freed {
+				t.Errorf("%d bytes freed, %d left, want %d and %d", plan.RegistryBytes, plan.RegistryLeft, want.freed, all-want.freed)
+			}
+		})
+	}
+}
+
+func TestPlan_RemovesNothingIfPodsAreUnknown(t *testing.T) {
+	t.Parallel()
+	w := world{images: []inventory.Image{stored("app:@first", 1)}, orphans: 50, clusters: []Cluster{{Name: "a"}, {Name: "b", Unknown: "stopped"}}}
+	plan := w.report().plan(w.sizes(), Options{})
+	if !plan.Empty() || !strings.Contains(plan.Blocked, "cluster b use: stopped") {
+		t.Errorf("plan = %+v, want nothing to remove, because of cluster b", plan)
+	}
+}
+
+func TestPlan_RemovesOnlyWhatAnEarlierPlanContains(t *testing.T) {
+	t.Parallel()
+	before := world{images: []inventory.Image{stored("app:@first", 1)}, nodes: []NodeImage{onNode("first", "localhost:5001/app@")}}
+	after := before
+	after.images = append(slices.Clone(before.images), stored("app:@second", 2))
+	after.nodes = append(slices.Clone(before.nodes), onNode("second", "localhost:5001/app@"))
+	confirmed := before.report().plan(before.sizes(), Options{})
+	want := []string{"app@first", "n1 first"}
+	if diff := cmp.Diff(want, removals(after.report().plan(after.sizes(), Options{Only: &confirmed}))); diff != "" {
+		t.Errorf("removed images (-want +got):\n%s", diff)
+	}
+}
+
+func TestReport_SplitsSizesIntoSharedAndOwn(t *testing.T) {
+	t.Parallel()
+	w := world{images: []inventory.Image{stored("a:1@first", 1), stored("b:1@first", 1), stored("a:@second", 2)}, orphans: 50}
+	r := w.report()
+	if want := (Storage{Bytes: 1000 + 2*111 + 50, Unneeded: 50}); *r.Registry != want {
+		t.Errorf("storage = %+v, want %+v", *r.Registry, want)
+	}
+	var got []string
+	for _, image := range r.Images {
+		got = append(got, fmt.Sprintf("%s %d %d", image.Repository, image.Bytes, image.OwnBytes))
+	}
+	if diff := cmp.Diff([]string{"a 1111 111", "a 1111 0", "b 1111 0"}, got); diff != "" {
+		t.Errorf("sizes (-want +got):\n%s", diff)
+	}
+}
+
+func TestParseSize_KnowsDecimalAndBinaryUnits(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int64{"20GB": 20e9, "20 gb": 20e9, "1.5G": 1.5e9, "500MiB": 500 << 20, "2gib": 2 << 30, "7": 7, "0": 0} {
+		if got, err := ParseSize(text); got != want || err != nil {
+			t.Errorf("ParseSize(%q) = %d, %v, want %d", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"", "much", "-1GB", "1XB", "GB", "1 i"} {
+		if got, err := ParseSize(text); err == nil {
+			t.Errorf("ParseSize(%q) = %d, want an error", text, got)
+		}
+	}
+	for text, want := range map[string]int64{"": 0, "off": 0, "1kB": 1000} {
+		if got, err := ParseLimit(text); got != want || err != nil {
+			t.Errorf("ParseLimit(%q) = %d, %v, want %d", text, got, err, want)
+		}
+	}
+	if _, err := ParseLimit("0"); err == nil {
+		t.Error("ParseLimit(0): no error")
+	}
+}

@@ -1,0 +1,30 @@
+package dockertest
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// list handles GET /images/json. Like Docker, it lists each image once, with its names.
+func (e *Engine) list(w http.ResponseWriter) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	names := map[string][]string{}
+	for name, image := range e.images {
+		id := image.ID().String()
+		if names[id] == nil {
+			names[id] = []string{}
+		}
+		if !strings.HasPrefix(name, "sha256:") {
+			names[id] = append(names[id], name)
+		}
+	}
+	answer := []map[string]any{}
+	for id, tags := range names {
+		slices.Sort(tags)
+		answer = append(answer, map[string]any{"Id": id, "RepoTags": tags, "RepoDigests": e.images[id].RepoDigests})
+	}
+	_ = json.NewEncoder(w).Encode(answer)
+}

@@ -1,0 +1,67 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/moby/moby/client"
+	"github.com/opencontainers/go-digest"
+)
+
+// Tagged is an image that has tags.
+type Tagged struct {
+	Image
+
+	// Names are the image's tags, such as example/app:local.
+	Names []string
+	// Digests are the digests of image manifests in the daemon's references to the image. For each pull and push, Docker's own
+	// image store has such a reference.
+	Digests []digest.Digest
+}
+
+// Tagged returns all images that have tags. It inspects only the images of the containerd image store, so that Layers and the
+// fields that follow it are not set for others.
+func (c *Client) Tagged(ctx context.Context) ([]Tagged, error) {
+	listed, err := c.api.ImageList(ctx, client.ImageListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("listing the Docker daemon's images: %w", err)
+	}
+	layout, err := c.layout(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var images []Tagged
+	for _, found := range listed.Items {
+		names := slices.DeleteFunc(found.RepoTags, func(name string) bool { return name == "<none>:<none>" })
+		if len(names) == 0 {
+			continue
+		}
+		image := Tagged{Image: Image{ID: digest.Digest(found.ID)}, Names: names}
+		if layout.containerd {
+			if image.Image, err = c.Image(ctx, names[0]); err != nil {
+				return nil, err
+			}
+		}
+		for _, reference := range found.RepoDigests {
+			_, d, _ := strings.Cut(reference, "@")
+			image.Digests = append(image.Digests, digest.Digest(d))
+		}
+		images = append(images, image)
+	}
+	return images, nil
+}
+
+// IDs returns the IDs of all images, including those without tags.
+func (c *Client) IDs(ctx context.Context) ([]digest.Digest, error) {
+	listed, err := c.api.ImageList(ctx, client.ImageListOptions{All: true})
+	if err != nil {
+		return nil, fmt.Errorf("listing the Docker daemon's images: %w", err)
+	}
+	var ids []digest.Digest
+	for _, found := range listed.Items {
+		ids = append(ids, digest.Digest(found.ID))
+	}
+	return ids, nil
+}

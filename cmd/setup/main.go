@@ -47,6 +47,8 @@ func newCommand() *cobra.Command {
   setup explain -f app.yaml # which image each container would run, and why
   setup status              # check every step, and show how to repair what fails
   setup doctor              # find the broken link if pods do not run
+  setup images              # what is in the registry and on the nodes, and what uses it
+  setup prune               # remove images that nothing uses
   setup down                # remove everything; the registry keeps its images`,
 		PersistentPreRunE: func(command *cobra.Command, _ []string) error { return output.open(command.ErrOrStderr()) },
 	}
@@ -56,6 +58,6 @@ func newCommand() *cobra.Command {
 	})
 	root.AddCommand(newUpCommand(output), newPushCommand(output), newExplainCommand(output), newStatusCommand(output),
 		newDoctorCommand(output), newExportCommand(output), newDownCommand(output), newKindConfigCommand(), newKindCommand(),
-		newVersionCommand(output))
+		newImagesCommand(output), newPruneCommand(output), newVerifyCommand(output), newVersionCommand(output))
 	return root
 }

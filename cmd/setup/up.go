@@ -45,6 +45,7 @@ Without a terminal, it continues, but fails if setup down could not undo the cha
   setup up --adopt-only --cluster dev          # never create a cluster
   setup up --registry-image registry:2         # instead of the registry that is built into setup
   setup up --link=off                          # nodes pull every layer
+  setup up --keep-storage 20GB                 # remove unused images from the registry when it exceeds 20 GB
   setup up --rules rules.yaml                  # exclude images, namespaces or pods from rewriting
   setup up -o json | jq -r .registry.host`,
 		Args:              cobra.NoArgs,
@@ -73,9 +74,11 @@ func (o *upOptions) addFlags(command *cobra.Command) {
 	flags.StringVar(&o.RegistryImage, "registry-image", "", "registry image to run, such as registry:2 (default the image of the existing registry, or the one built into setup)")
 	flags.StringVar(&o.RulesFile, "rules", "", "file with rules that exclude images, namespaces and pods from rewriting; see docs/rules.md (default the rules in force)")
 	flags.StringVar(&o.Link, "link", "", "auto: nodes get layers as hard links where possible; off: nodes pull every layer (default the current setting, or auto)")
+	flags.StringVar(&o.KeepStorage, "keep-storage", "", "remove the least recently used of the unused images when the registry exceeds this `SIZE`, such as 20GB; off: never (default the current setting, or off)")
 	flags.BoolVar(&o.AdoptOnly, "adopt-only", false, "fail if the cluster does not exist")
 	flags.BoolVarP(&o.yes, "yes", "y", false, "change what setup did not create without asking")
 	complete(command, "link", "auto", "off")
+	complete(command, "keep-storage", "off")
 	completeFiles(command, "config", "yaml", "yml", "json")
 	completeFiles(command, "rules", "yaml", "yml", "json")
 	completeImages(command, "node-image")

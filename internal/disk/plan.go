@@ -33,6 +33,8 @@ type Plan struct {
 	NodeBytes int64 `json:"nodeBytes"`
 	// Blocked explains why nothing is removed from the registry; "" if nothing prevents it.
 	Blocked string `json:"blocked,omitempty"`
+	// BlockedBy is the kind cluster that prevents it; "" if the registry cannot be pruned at all.
+	BlockedBy string `json:"blockedBy,omitempty"`
 }
 
 // Empty reports whether the plan removes nothing.
@@ -46,6 +48,7 @@ func (r Report) plan(sizes map[digest.Digest]int64, o Options) Plan {
 	} else {
 		for _, cluster := range r.Clusters {
 			if cluster.Unknown != "" {
+				p.BlockedBy = cluster.Name
 				p.Blocked = "it is unknown which images the pods of kind cluster " + cluster.Name + " use: " + cluster.Unknown
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"kind-local-registry/internal/disk"
 	"kind-local-registry/internal/host/chart"
 	"kind-local-registry/internal/host/cluster"
 	"kind-local-registry/internal/host/service"
@@ -35,6 +36,9 @@ type Options struct {
 	// Link is auto if nodes get layers as hard links where possible, and off if nodes pull every layer. "" keeps the setting of
 	// the existing pusher, and means auto if there is no pusher.
 	Link string
+	// KeepStorage limits the registry's storage, such as 20GB, or is off. "" keeps the setting of the existing pusher, and means off
+	// if there is no pusher.
+	KeepStorage string
 	// Kubeconfig is the kubeconfig to update. "" means kubectl's default.
 	Kubeconfig string
 	// Ungate is called when the chart is uninstalled. It is required only for StepsDown.
@@ -52,6 +56,9 @@ func (o Options) Validate() error {
 	}
 	if o.Link != "" && o.Link != "auto" && o.Link != "off" {
 		faults = append(faults, fmt.Errorf("--link %q is unknown: choose auto or off", o.Link))
+	}
+	if _, err := disk.ParseLimit(o.KeepStorage); err != nil {
+		faults = append(faults, fmt.Errorf("--keep-storage: %w", err))
 	}
 	if o.AdoptOnly && o.ConfigFile != "" {
 		faults = append(faults, errors.New("--config describes a cluster to create and --adopt-only forbids that: give one of them"))

@@ -15,6 +15,9 @@ func (s *System) Preflight(ctx context.Context) error {
 	if _, err := s.Rules(); err != nil {
 		return err
 	}
+	if err := s.pusher.CheckLimit(ctx); err != nil {
+		return err
+	}
 	return s.registry.CheckPort(ctx)
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"kind-local-registry/internal/host/chart"
 	"kind-local-registry/internal/host/cluster"
+	"kind-local-registry/internal/host/disk"
 	"kind-local-registry/internal/host/engine"
 	"kind-local-registry/internal/host/images"
 	"kind-local-registry/internal/host/service"
@@ -108,7 +109,9 @@ func (c *connection) open(ctx context.Context) (*System, error) {
 	if err != nil {
 		return nil, err
 	}
-	pusher, err := service.OpenPusher(ctx, registry, c.rules, c.options.Link)
+	pusher, err := service.OpenPusher(ctx, registry, service.PusherOptions{
+		Rules: c.rules, Link: c.options.Link, KeepStorage: c.options.KeepStorage,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -156,3 +159,6 @@ func (s *System) Push(ctx context.Context, references []string, observer images.
 	defer client.Close()
 	return images.Push(ctx, client, s.RegistryHost(), references, observer), nil
 }
+
+// Disk returns what setup images, prune and verify need.
+func (s *System) Disk() *disk.Disk { return disk.New(s.pusher.Connect) }

@@ -40,7 +40,7 @@ func newChart(t *testing.T) *Chart {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pusher, err := service.OpenPusher(t.Context(), registry, service.Rules{}, "")
+	pusher, err := service.OpenPusher(t.Context(), registry, service.PusherOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

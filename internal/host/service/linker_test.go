@@ -16,7 +16,7 @@ import (
 func (w *world) openLinker(t *testing.T, registryImage, link string) *Linker {
 	t.Helper()
 	w.daemon.AddImage(LinkerImage(), "sha256:linker")
-	pusher, err := OpenPusher(t.Context(), w.openRegistry(t, registryImage), Rules{}, link)
+	pusher, err := OpenPusher(t.Context(), w.openRegistry(t, registryImage), PusherOptions{Link: link})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"kind-local-registry/config"
+	"kind-local-registry/internal/disk"
 	"kind-local-registry/internal/host/engine"
 	"kind-local-registry/internal/host/step"
 	"kind-local-registry/internal/pusher"
@@ -15,35 +16,60 @@ import (
 // same path in that machine.
 const dockerSocket = "/var/run/docker.sock"
 
+// PusherOptions are the user's choices for the pusher.
+type PusherOptions struct {
+	// Rules are the rules; the zero value keeps the rules of the existing container.
+	Rules Rules
+	// Link is auto or off. "" keeps the setting of the existing container, and means auto if there is none.
+	Link string
+	// KeepStorage limits the registry's storage, such as 20GB, or is off. "" keeps the setting of the existing container, and means
+	// off if there is none.
+	KeepStorage string
+}
+
 // Pusher manages the pusher's container.
 type Pusher struct {
 	engine   *engine.Engine
 	registry *Registry
 	rules    string // rules document; "" means the default rules
 	link     string // linkOff, or ""
+	keep     string // limit of the registry's storage, such as 20GB, or ""
 }
 
-// OpenPusher returns the pusher that pushes to the registry. link is auto, off or "". If the user did not choose rules, the
-// pusher keeps the existing container's rules. If link is "", it keeps the existing container's setting.
-func OpenPusher(ctx context.Context, registry *Registry, rules Rules, link string) (*Pusher, error) {
-	p := &Pusher{engine: registry.engine, registry: registry, rules: rules.document}
-	if link == linkOff {
+// OpenPusher returns the pusher that pushes to the registry. If the options leave a setting open, it takes the setting from the
+// existing container.
+func OpenPusher(ctx context.Context, registry *Registry, options PusherOptions) (*Pusher, error) {
+	p := &Pusher{engine: registry.engine, registry: registry, rules: options.Rules.document}
+	if options.Link == linkOff {
 		p.link = linkOff
 	}
-	if rules.chosen && link != "" {
-		return p, nil
+	if options.KeepStorage != disk.NoLimit {
+		p.keep = options.KeepStorage
 	}
 	found, err := p.engine.Find(ctx, config.PusherContainer)
-	if err != nil {
-		return nil, err
+	if err != nil || found == nil {
+		return p, err
 	}
-	if found != nil && !rules.chosen {
+	if !options.Rules.chosen {
 		p.rules = found.Variable(config.RulesVariable)
 	}
-	if found != nil && link == "" {
+	if options.Link == "" {
 		p.link = found.Variable(config.LinkVariable)
 	}
+	if options.KeepStorage == "" {
+		p.keep = found.Variable(config.KeepStorageVariable)
+	}
 	return p, nil
+}
+
+// CheckLimit returns an error, with a remedy, if there is a limit of the registry's storage that cannot be applied.
+func (p *Pusher) CheckLimit(ctx context.Context) error {
+	carried, err := p.registry.carried(ctx)
+	if err != nil || carried || p.keep == "" {
+		return err
+	}
+	return step.Remedy(errors.New("--keep-storage limits only the registry that setup contains, and this host uses another one"),
+		"remove the limit with --keep-storage "+disk.NoLimit)
 }
 
 // Step returns the step that starts the pusher.
@@ -91,6 +117,9 @@ func (p *Pusher) environment() []string {
 	if p.link != "" {
 		environment = append(environment, config.LinkVariable+"="+p.link)
 	}
+	if p.keep != "" {
+		environment = append(environment, config.KeepStorageVariable+"="+p.keep)
+	}
 	return environment
 }
 
@@ -129,6 +158,9 @@ func (p *Pusher) check(ctx context.Context) (step.State, error) {
 	}
 	if err != nil {
 		return step.State{Detail: fmt.Sprintf("certificates of %s: %v", config.PusherContainer, err)}, nil
+	}
+	if p.keep != "" {
+		state.Detail += ", keeps at most " + p.keep + " in the registry"
 	}
 	return state, nil
 }

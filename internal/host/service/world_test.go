@@ -56,7 +56,7 @@ func (w *world) openRegistry(t *testing.T, image string) *Registry {
 // openPusher opens the pusher for a registry whose image the user did not choose.
 func (w *world) openPusher(t *testing.T, rules Rules) *Pusher {
 	t.Helper()
-	pusher, err := OpenPusher(t.Context(), w.openRegistry(t, ""), rules, "")
+	pusher, err := OpenPusher(t.Context(), w.openRegistry(t, ""), PusherOptions{Rules: rules})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"kind-local-registry/internal/host"
+)
+
+// imagesOptions contains the flags of setup images.
+type imagesOptions struct {
+	output *printer
+	format *format
+}
+
+func newImagesCommand(output *printer) *cobra.Command {
+	options := imagesOptions{output: output}
+	command := &cobra.Command{
+		Use:   "images",
+		Short: "List the images in the registry and on the nodes, and what uses them",
+		Long: `List the images in the registry and on the nodes, and what uses them. Images that are only on the host are not listed.
+
+SIZE is the image's total size in the registry, and OWN is what no other image shares. HOST shows whether a tag on the host refers to
+this build. NODES is the number of nodes that have the image. USED BY names a pod that uses the image, or an object that creates pods
+and names the image. An image that nothing uses can be removed with setup prune.
+
+-o json prints one object. Its field images is a list with repository, digest, tags, inRegistry, bytes, ownBytes, lastUsed, host (tags),
+nodes (cluster, node, id, references, bytes), usedBy (cluster, kind, namespace, name, image) and used. Its other fields are registry
+(bytes, unneededBytes, limitBytes; null if the registry cannot list its images), clusters and registryHost. Sizes are in bytes.`,
+		Example: `  setup images
+  setup images -o json | jq '[.images[] | select(.used | not) | .ownBytes] | add'`,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if err := options.format.check(); err != nil {
+				return err
+			}
+			return options.run(command.Context(), command.OutOrStdout())
+		},
+	}
+	options.format = newFormat(command, "text", "json")
+	return command
+}
+
+// run prints the images.
+func (o *imagesOptions) run(ctx context.Context, stdout io.Writer) error {
+	system, err := host.Open(ctx, host.Options{})
+	if err != nil {
+		return err
+	}
+	progress := newDiskProgress(o.output)
+	report, err := system.Disk().Images(ctx, progress.step)
+	progress.end()
+	if err != nil {
+		return err
+	}
+	return printImages(stdout, report, o.format.value)
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/opencontainers/go-digest"
+
+	"kind-local-registry/internal/disk"
+	"kind-local-registry/internal/host/step"
+)
+
+// printImages prints the report in the format: json, or "" for a table.
+func printImages(w io.Writer, report disk.Report, format string) error {
+	if format == "json" {
+		return printJSON(w, report)
+	}
+	table := newTable(w)
+	table.row("IMAGE", "DIGEST", "SIZE", "OWN", "HOST", "NODES", "USED BY", "LAST USED")
+	var unused int
+	var freed int64
+	for _, image := range report.Images {
+		if !image.Used && image.InRegistry {
+			unused++
+			freed += image.OwnBytes
+		}
+		table.row(imageName(image), shortID(image.Digest), size(image, image.Bytes), size(image, image.OwnBytes), yes(len(image.Host) > 0),
+			count(len(image.Nodes)), users(image), ago(image.LastUsed))
+	}
+	if err := table.end(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprint(w, storage(report, unused, freed), unknown(report))
+	return err
+}
+
+// table prints rows with aligned columns.
+type table struct {
+	writer *tabwriter.Writer
+	err    error
+}
+
+func newTable(w io.Writer) *table { return &table{writer: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)} }
+
+// row prints one row.
+func (t *table) row(cells ...string) {
+	if t.err == nil {
+		_, t.err = fmt.Fprintln(t.writer, strings.Join(cells, "\t"))
+	}
+}
+
+// end prints the whole table.
+func (t *table) end() error { return cmp.Or(t.err, t.writer.Flush()) }
+
+// imageName returns the image's repository with its tags. It notes anything unusual.
+func imageName(image disk.Image) string {
+	name := image.Repository
+	switch {
+	case name == "":
+		name = "(from kind load)"
+	case len(image.Tags) > 0:
+		name += ":" + strings.Join(image.Tags, ",")
+	}
+	switch {
+	case image.Promised:
+		name += " (promised)"
+	case image.Unreadable:
+		name += " (damaged)"
+	case image.Artifact:
+		name += " (no container image)"
+	}
+	return name
+}
+
+// shortID returns the first 12 digits of a digest, like Docker.
+func shortID(d digest.Digest) string {
+	_, hex, _ := strings.Cut(d.String(), ":")
+	return hex[:min(len(hex), 12)]
+}
+
+// size formats a size in the registry.
+func size(image disk.Image, bytes int64) string {
+	if !image.InRegistry {
+		return "-"
+	}
+	return humanSize(bytes)
+}
+
+func yes(is bool) string {
+	if is {
+		return "yes"
+	}
+	return "-"
+}
+
+func count(n int) string {
+	if n == 0 {
+		return "-"
+	}
+	return fmt.Sprint(n)
+}
+
+// users names the first object that uses the image, and counts the others. Pods come first.
+func users(image disk.Image) string {
+	if len(image.UsedBy) == 0 {
+		return "-"
+	}
+	sorted := slices.Clone(image.UsedBy)
+	slices.SortFunc(sorted, func(a, b disk.Use) int {
+		return cmp.Or(-cmp.Compare(yes(a.Kind == "Pod"), yes(b.Kind == "Pod")), cmp.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name))
+	})
+	first := fmt.Sprintf("%s %s/%s", strings.ToLower(sorted[0].Kind), sorted[0].Namespace, sorted[0].Name)
+	if others := len(sorted) - 1; others > 0 {
+		first += fmt.Sprintf(" and %d more", others)
+	}
+	return first
+}
+
+// ago describes how long ago a time was.
+func ago(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return strings.ToLower(units.HumanDuration(time.Since(t))) + " ago"
+}
+
+// storage describes the registry's storage.
+func storage(report disk.Report, unused int, freed int64) string {
+	if report.Registry == nil {
+		return "\nThe registry is not the one that setup contains, so it cannot list its images. The table shows the images on nodes.\n"
+	}
+	text := fmt.Sprintf("\nThe registry has %s", humanSize(report.Registry.Bytes))
+	if report.Registry.Limit > 0 {
+		text += " of at most " + humanSize(report.Registry.Limit)
+	}
+	if freed += report.Registry.Unneeded; unused > 0 || freed > 0 {
+		return fmt.Sprintf("%s. %s not used; setup prune frees at least %s.\n", text, are(unused, "image"), humanSize(freed))
+	}
+	return text + ". All of its images are used.\n"
+}
+
+// are formats a number with its noun and verb.
+func are(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun + " is"
+	}
+	return step.Count(n, noun) + " are"
+}
+
+// unknown names the clusters whose pods are unknown.
+func unknown(report disk.Report) string {
+	var text strings.Builder
+	for _, cluster := range report.Clusters {
+		if cluster.Unknown != "" {
+			fmt.Fprintf(&text, "It is unknown which images the pods of kind cluster %s use: %s\n", cluster.Name, cluster.Unknown)
+		}
+	}
+	return text.String()
+}

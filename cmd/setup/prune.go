@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"kind-local-registry/internal/disk"
+	"kind-local-registry/internal/host"
+	hostdisk "kind-local-registry/internal/host/disk"
+)
+
+// pruneOptions contains the flags of setup prune.
+type pruneOptions struct {
+	output      *printer
+	format      *format
+	keepStorage string
+	yes, dryRun bool
+}
+
+// pruner removes unused images. hostdisk.Disk implements it; tests replace it.
+type pruner interface {
+	Prune(ctx context.Context, options disk.Options, progress disk.Progress) (disk.Pruned, error)
+}
+
+func newPruneCommand(output *printer) *cobra.Command {
+	options := pruneOptions{output: output}
+	command := &cobra.Command{
+		Use:   "prune",
+		Short: "Remove images that nothing uses from the registry and from the nodes",
+		Long: `Remove images that nothing uses from the registry and from the nodes. Images on the host are not removed.
+
+An image is used if a tag on the host refers to this build, if a pod in a kind cluster on this host uses it, or if an object that creates
+pods names it, such as a Deployment, a CronJob or an old ReplicaSet. prune prints what it would remove, and how much that frees. On a
+terminal, it then asks for confirmation; elsewhere, it requires --yes. You can run it at any time, because it keeps what a push or a pull
+is using.
+
+With --keep-storage, only the least recently used images are removed, and only as many as necessary. The nodes then keep the images that
+the registry keeps. setup up --keep-storage applies such a limit all the time.
+
+If the pods of a cluster that uses the registry are unknown, for example because the cluster is stopped, nothing is removed from the
+registry, and the exit status is 1. A registry that setup adopted, or that runs another image, is never pruned, but the nodes are.`,
+		Example: `  setup prune
+  setup prune --dry-run
+  setup prune --keep-storage 20GB --yes
+  setup prune --dry-run -o json | jq .plan.registryBytes`,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(command *cobra.Command, _ []string) error {
+			given, err := options.check(command.InOrStdin())
+			if err != nil {
+				return err
+			}
+			system, err := host.Open(command.Context(), host.Options{})
+			if err != nil {
+				return err
+			}
+			return options.run(command.Context(), system.Disk(), given, command.InOrStdin(), command.OutOrStdout())
+		},
+	}
+	options.format = newFormat(command, "text", "json")
+	flags := command.Flags()
+	flags.StringVar(&options.keepStorage, "keep-storage", "", "remove only as much as necessary to keep the registry below this `SIZE`, such as 20GB")
+	flags.BoolVarP(&options.yes, "yes", "y", false, "remove the images without asking")
+	flags.BoolVar(&options.dryRun, "dry-run", false, "print what would be removed, and remove nothing")
+	return command
+}
+
+// check returns the options for the pruner, or an error if the flags are invalid. It sends no request to Docker.
+func (o *pruneOptions) check(stdin io.Reader) (disk.Options, error) {
+	var given disk.Options
+	if err := o.format.check(); err != nil {
+		return given, err
+	}
+	if o.keepStorage != "" {
+		keep, err := disk.ParseSize(o.keepStorage)
+		if err != nil {
+			return given, fmt.Errorf("--keep-storage: %w", err)
+		}
+		given.Keep = &keep
+	}
+	switch {
+	case o.yes || o.dryRun:
+		return given, nil
+	case o.format.json():
+		return given, errors.New("-o json leaves no place for a question: confirm with --yes, or see what would be removed with --dry-run")
+	case !isTerminal(stdin):
+		return given, errors.New("there is no terminal to ask on: confirm with --yes, or see what would be removed with --dry-run")
+	}
+	return given, nil
+}
+
+// run prints the plan, asks for confirmation unless --yes is set, and removes what the plan contains.
+func (o *pruneOptions) run(ctx context.Context, by pruner, given disk.Options, stdin io.Reader, stdout io.Writer) error {
+	progress := newDiskProgress(o.output)
+	given.DryRun = true
+	planned, err := by.Prune(ctx, given, progress.step)
+	progress.end()
+	if err != nil {
+		return err
+	}
+	if !o.format.json() && !o.output.quiet {
+		if err := printPlan(stdout, planned.Plan, o.dryRun); err != nil {
+			return err
+		}
+	}
+	blocked := hostdisk.Blocked(planned.Plan)
+	if o.dryRun || planned.Plan.Empty() {
+		return errors.Join(o.end(stdout, planned), blocked)
+	}
+	if !o.yes {
+		if err := confirm(ctx, stdin, o.output.w, "Remove them?"); err != nil {
+			return errors.Join(err, blocked)
+		}
+	}
+	given.DryRun, given.Only = false, &planned.Plan
+	progress = newDiskProgress(o.output)
+	pruned, err := by.Prune(ctx, given, progress.step)
+	progress.end()
+	if err != nil {
+		return err
+	}
+	return errors.Join(o.end(stdout, pruned), blocked)
+}
+
+// end prints the outcome.
+func (o *pruneOptions) end(stdout io.Writer, pruned disk.Pruned) error {
+	if o.format.json() {
+		return printJSON(stdout, pruned)
+	}
+	if o.dryRun || pruned.Plan.Empty() || o.output.quiet {
+		return nil
+	}
+	return printPruned(stdout, pruned)
+}

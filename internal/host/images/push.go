@@ -129,7 +129,7 @@ func advice(reason rewrite.Reason) string {
 	case rewrite.Unservable:
 		return "rebuild it"
 	case rewrite.NoSpace:
-		return "free disk space: docker system df shows what uses it, docs/operations.md how to empty the registry"
+		return "free disk space: docker system df shows what uses it, and setup prune removes images that nothing uses"
 	case rewrite.Unmappable, rewrite.InvalidReference:
 		return "give it another name with docker tag, and use that one"
 	case rewrite.ExcludedByRule:

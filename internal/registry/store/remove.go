@@ -155,18 +155,29 @@ func (s *Store) discard(d digest.Digest, since time.Time) (gone bool, err error)
 	if s.usedAfter(key, since) {
 		return false, nil
 	}
-	trash := filepath.Join(s.root, trashDirectory)
-	if err := os.MkdirAll(trash, 0o700); err != nil {
-		return false, fmt.Errorf("removing blob %s: %w", d, err)
-	}
-	err = os.Rename(filepath.Join(s.blobPath(d), "data"), filepath.Join(trash, rand.Text()))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.moveToTrash(filepath.Join(s.blobPath(d), "data")); err != nil {
 		return false, fmt.Errorf("removing blob %s: %w", d, err)
 	}
 	_ = os.Remove(s.blobPath(d)) // fails if another file is in it, which does no harm
 	delete(s.uses, key)
 	s.forget(d)
-	return err == nil, nil
+	return true, nil
+}
+
+// moveToTrash moves a file to the trash. If that fails, for example because the disk is full, it deletes the file.
+func (s *Store) moveToTrash(file string) error {
+	trash := filepath.Join(s.root, trashDirectory)
+	err := os.MkdirAll(trash, 0o700)
+	if err == nil {
+		err = os.Rename(file, filepath.Join(trash, rand.Text()))
+	}
+	if err == nil {
+		return nil
+	}
+	if err := os.Remove(file); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // emptyTrash deletes the blobs in the trash.

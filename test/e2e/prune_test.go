@@ -1,0 +1,293 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	containername "github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"kind-local-registry/internal/disk"
+)
+
+// setupJSON runs setup with -o json, and decodes what it prints into result. The error contains what setup printed to stderr.
+func setupJSON(ctx context.Context, result any, args ...string) error {
+	var stderr strings.Builder
+	cmd := exec.CommandContext(ctx, suite.setup, append(args, "-o", "json")...)
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return fmt.Errorf("setup %s: %w: %s", strings.Join(args, " "), err, stderr.String())
+	}
+	return json.Unmarshal(out, result)
+}
+
+// listImages returns the images in one repository.
+func listImages(t *testing.T, repository string) []disk.Image {
+	t.Helper()
+	var report disk.Report
+	if err := setupJSON(t.Context(), &report, "images"); err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(report.Images, func(image disk.Image) bool { return image.Repository != repository })
+}
+
+// blobBytes returns the total size in bytes of the blobs in the registry's volume.
+func blobBytes(t *testing.T) (total int64) {
+	t.Helper()
+	for _, file := range blobFiles(t) {
+		if info, err := os.Stat(file); err == nil {
+			total += info.Size()
+		}
+	}
+	return total
+}
+
+// blobFiles returns the paths of the blobs in the registry's volume.
+func blobFiles(t *testing.T) []string {
+	t.Helper()
+	volume := docker(t, "volume", "inspect", "--format", "{{.Mountpoint}}", "kind-registry")
+	files, err := filepath.Glob(filepath.Join(volume, "docker/registry/v2/blobs/sha256/*/*/data"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("the registry's volume has %d blobs (error %v)", len(files), err)
+	}
+	return files
+}
+
+// restart creates the pods of a Deployment again, as kubectl rollout restart does.
+func restart(t *testing.T, name string, round int) {
+	t.Helper()
+	patch := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"%d"}}}}}`, round)
+	if _, err := suite.kube.AppsV1().Deployments(namespace).Patch(t.Context(), name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestPrune_KeepsImagesInUseWithinALimit rebuilds and deploys an image, and prunes with a limit, again and again. Another
+// Deployment's image is neither on the host nor looked up, and must stay.
+func TestPrune_KeepsImagesInUseWithinALimit(t *testing.T) {
+	const name, stable, megabytes = "pruned", "pruned-stable", 10
+	stableImage := buildImage(t, "e2e/pruned-stable:local", "stable", megabytes)
+	createDeployment(t, deployment(stable, stableImage, 2))
+	awaitPods(t, stable, 2, "")
+	awaitStored(t, "e2e/pruned-stable", 1)
+	removeImage(t, stableImage)
+	image := buildImage(t, "e2e/pruned:local", "build 0", megabytes)
+	createDeployment(t, deployment(name, image, 2))
+	running := awaitPods(t, name, 2, "")[0].Spec.Containers[0].Image
+	awaitStored(t, "e2e/pruned", 1)
+	limit := blobBytes(t) + 2*megabytes*1_000_000
+
+	var most, after int64
+	for round := range count(5, 1000) {
+		buildImage(t, image, fmt.Sprintf("build %d", round+1), megabytes)
+		restart(t, name, round)
+		running = awaitPods(t, name, 2, running)[0].Spec.Containers[0].Image
+		most = max(most, blobBytes(t))
+		prune(t, limit)
+		after = max(after, blobBytes(t))
+	}
+
+	t.Logf("at most %d MB after a deployment, %d MB after pruning, with a limit of %d MB", most/1_000_000, after/1_000_000, limit/1_000_000)
+	if after > limit {
+		t.Errorf("after pruning, the registry had up to %d bytes, want at most %d", after, limit)
+	}
+	if most > limit+(megabytes+10)*1_000_000 {
+		t.Errorf("after a deployment, the registry had up to %d bytes, want at most the limit of %d plus one image", most, limit)
+	}
+	for _, image := range listImages(t, "e2e/pruned") {
+		if !image.InRegistry {
+			t.Errorf("nodes still have build %s, which the registry has removed: %+v", image.Digest, image.Nodes)
+		}
+	}
+	wantPullable(t, stable)
+	wantPullable(t, name)
+}
+
+// prune runs setup prune with a limit, until the registry has no more than that.
+func prune(t *testing.T, limit int64) {
+	t.Helper()
+	eventually(t, time.Minute, "the registry is within its limit", func(ctx context.Context) string {
+		var pruned disk.Pruned
+		if err := setupJSON(ctx, &pruned, "prune", "--yes", "--keep-storage", fmt.Sprint(limit)); err != nil {
+			return err.Error()
+		}
+		if pruned.Removed != nil && pruned.Removed.Left > limit || pruned.Removed == nil && pruned.Plan.RegistryLeft > limit {
+			return fmt.Sprintf("%+v", pruned)
+		}
+		return ""
+	})
+}
+
+// awaitStored waits until the registry has that many images in a repository. A promised image arrives later.
+func awaitStored(t *testing.T, repository string, want int) {
+	t.Helper()
+	eventually(t, time.Minute, "the registry has "+repository, func(context.Context) string {
+		stored := slices.DeleteFunc(listImages(t, repository), func(image disk.Image) bool { return !image.InRegistry })
+		if len(stored) < want {
+			return fmt.Sprintf("%d images", len(stored))
+		}
+		return ""
+	})
+}
+
+// wantPullable fails the test unless the registry serves every layer of the images that the Deployment's pods run.
+func wantPullable(t *testing.T, name string) {
+	t.Helper()
+	for _, pod := range awaitPods(t, name, 2, "") {
+		reference, err := containername.ParseReference(pod.Spec.Containers[0].Image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		image, err := remote.Image(reference, remote.WithContext(t.Context()))
+		if err != nil {
+			t.Errorf("pulling %s: %v", reference, err)
+			continue
+		}
+		layers, err := image.Layers()
+		if err != nil || len(layers) == 0 {
+			t.Errorf("%s has %d layers, error %v", reference, len(layers), err)
+		}
+		for _, layer := range layers {
+			content, err := layer.Compressed() // as it is stored; reading it fails if it does not match its digest
+			if err != nil {
+				t.Errorf("pulling a layer of %s: %v", reference, err)
+				continue
+			}
+			if _, err := io.Copy(io.Discard, content); err != nil {
+				t.Errorf("pulling a layer of %s: %v", reference, err)
+			}
+			_ = content.Close()
+		}
+	}
+}
+
+func TestPrune_RemovesOldBuildsFromRegistryAndNodes(t *testing.T) {
+	const name, repository = "two-builds", "e2e/two-builds"
+	image := buildImage(t, repository+":local", "first build", 5)
+	createDeployment(t, deployment(name, image, 2))
+	first := awaitPods(t, name, 2, "")[0].Spec.Containers[0].Image
+	awaitStored(t, repository, 1)
+	buildImage(t, image, "second build", 5)
+	restart(t, name, 1)
+	second := awaitPods(t, name, 2, first)[0].Spec.Containers[0].Image
+	awaitStored(t, repository, 2)
+	_, old, _ := strings.Cut(first, "@")
+
+	var planned disk.Pruned
+	if err := setupJSON(t.Context(), &planned, "prune", "--dry-run"); err != nil {
+		t.Fatal(err)
+	}
+	if !plans(planned.Plan, repository, old) || plans(planned.Plan, repository, second[len(second)-len(old):]) {
+		t.Errorf("plan = %+v, want the first build of %s", planned.Plan, repository)
+	}
+	if out, err := exec.CommandContext(t.Context(), suite.setup, "prune").CombinedOutput(); err == nil || !strings.Contains(string(out), "confirm with --yes") {
+		t.Errorf("setup prune without a terminal = %v, want an error about --yes:\n%s", err, out)
+	}
+	eventually(t, time.Minute, "the first build is gone", func(ctx context.Context) string {
+		out, err := exec.CommandContext(ctx, suite.setup, "prune", "--yes").CombinedOutput()
+		if err != nil {
+			return fmt.Sprintf("%v: %s", err, out)
+		}
+		if left := listImages(t, repository); len(left) != 1 || !strings.HasSuffix(second, left[0].Digest.String()) || len(left[0].Nodes) != 2 {
+			return fmt.Sprintf("%+v\n%s", left, out)
+		}
+		t.Logf("setup prune:\n%s", out)
+		return ""
+	})
+	for _, node := range nodeNames(t) {
+		if listed := docker(t, "exec", node, "crictl", "images", "--digests", "--no-trunc"); strings.Contains(listed, old) {
+			t.Errorf("node %s still has the first build:\n%s", node, listed)
+		}
+	}
+	for _, pod := range awaitPods(t, name, 2, "") {
+		if pod.Status.ContainerStatuses[0].RestartCount > 0 || pod.Spec.Containers[0].Image != second {
+			t.Errorf("pod %s: %s", pod.Name, describe(&pod))
+		}
+	}
+}
+
+// plans reports whether a plan removes the image from the registry and from two nodes.
+func plans(plan disk.Plan, repository, digest string) bool {
+	var nodes int
+	for _, image := range plan.Nodes {
+		if slices.Contains(image.References, registry+"/"+repository+"@"+digest) {
+			nodes++
+		}
+	}
+	return nodes == 2 && slices.ContainsFunc(plan.Registry, func(image disk.Image) bool {
+		return image.Repository == repository && image.Digest.String() == digest
+	})
+}
+
+func TestKeepStorage_IsAppliedInTheBackground(t *testing.T) {
+	const repository, megabytes = "e2e/background", 20
+	limit := blobBytes(t)/1_000_000 + 3*megabytes
+	upAfterwards(t)
+	if out, err := suite.up(t.Context(), "--keep-storage", fmt.Sprintf("%dMB", limit)); err != nil {
+		t.Fatalf("setup up --keep-storage: %v\n%s", err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := suite.up(context.Background(), "--keep-storage", "off"); err != nil {
+			t.Errorf("setup up --keep-storage off: %v\n%s", err, out)
+		}
+	})
+	if out := up(t); !strings.Contains(out, fmt.Sprintf("keeps at most %dMB", limit)) {
+		t.Errorf("setup up without --keep-storage does not keep the limit:\n%s", out)
+	}
+	for build := range 6 {
+		image := buildImage(t, repository+":local", fmt.Sprintf("build %d", build), megabytes)
+		if out, err := exec.CommandContext(t.Context(), suite.setup, "push", image).CombinedOutput(); err != nil {
+			t.Fatalf("setup push: %v\n%s", err, out)
+		}
+	}
+	eventually(t, time.Minute, "the registry is within its limit", func(context.Context) string {
+		if bytes := blobBytes(t); bytes > limit*1_000_000 {
+			return fmt.Sprintf("%d bytes", bytes)
+		}
+		return ""
+	})
+	images := listImages(t, repository)
+	if len(images) == 0 || len(images) > 4 || !slices.ContainsFunc(images, func(i disk.Image) bool { return slices.Equal(i.Tags, []string{"local"}) }) {
+		t.Errorf("images = %+v, want the last build, and as many others as the limit allows", images)
+	}
+}
+
+func TestVerify_RepairsTheRegistryFromTheHost(t *testing.T) {
+	image, _ := pushedImage(t, "verified")
+	if out, err := exec.CommandContext(t.Context(), suite.setup, "verify").CombinedOutput(); err != nil {
+		t.Fatalf("setup verify of an intact registry: %v\n%s", err, out)
+	}
+	stored := listImages(t, "e2e/verified")
+	if len(stored) != 1 {
+		t.Fatalf("images = %+v, want one", stored)
+	}
+	volume := docker(t, "volume", "inspect", "--format", "{{.Mountpoint}}", "kind-registry")
+	hex := stored[0].Digest.Encoded()
+	if err := os.Truncate(filepath.Join(volume, "docker/registry/v2/blobs/sha256", hex[:2], hex, "data"), 10); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), suite.setup, "verify").CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "e2e/verified") || !strings.Contains(string(out), "setup verify --repair") {
+		t.Errorf("setup verify of a damaged registry = %v, want an error about e2e/verified:\n%s", err, out)
+	}
+	if out, err = exec.CommandContext(t.Context(), suite.setup, "verify", "--repair").CombinedOutput(); err != nil {
+		t.Errorf("setup verify --repair: %v\n%s", err, out)
+	}
+	t.Logf("setup verify --repair:\n%s", out)
+	createPod(t, "verified-again", namespace, podSpec(image))
+	awaitRunning(t, "verified-again", time.Minute)
+}

@@ -38,6 +38,17 @@ func (f *fakePruner) Prune(_ context.Context, o disk.Options, progress disk.Prog
 	return pruned, nil
 }
 
+// wantCalls fails the test unless the pruner was called for a plan first and, if want is 2, then to remove what was planned.
+func (f *fakePruner) wantCalls(t *testing.T, want int) {
+	t.Helper()
+	if len(f.calls) != want || !f.calls[0].DryRun {
+		t.Fatalf("%d calls, the first with %+v, want %d, the first as a dry run", len(f.calls), f.calls[0], want)
+	}
+	if want == 2 && (f.calls[1].DryRun || f.calls[1].Only == nil || len(f.calls[1].Only.Nodes) != 2) {
+		t.Errorf("second call with %+v, want a removal of what was planned", f.calls[1])
+	}
+}
+
 // somePlan returns a plan that removes one image from the registry, and an image from each of two nodes.
 func somePlan() disk.Plan {
 	onNode := func(node string) disk.NodeImage {
@@ -117,12 +128,7 @@ func TestPrune_PrintsThePlanAndTheOutcome(t *testing.T) {
 			if (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
 				t.Errorf("run = %v, want %q", err, test.err)
 			}
-			if len(by.calls) != test.calls || !by.calls[0].DryRun {
-				t.Fatalf("%d calls, the first with %+v, want %d, the first as a dry run", len(by.calls), by.calls[0], test.calls)
-			}
-			if test.calls == 2 && (by.calls[1].DryRun || by.calls[1].Only == nil || len(by.calls[1].Only.Nodes) != 2) {
-				t.Errorf("second call with %+v, want a removal of what was planned", by.calls[1])
-			}
+			by.wantCalls(t, test.calls)
 		})
 	}
 }

@@ -33,7 +33,8 @@ func TestVerify_PrintsFaultsAndWhatBecameOfThem(t *testing.T) {
 	}{
 		"intact": {disk.Verified{Blobs: 1, Bytes: 2_000_000}, false, "Verified 1 blob of 2 MB: all images are intact.\n", ""},
 		"found": {
-			disk.Verified{Blobs: 20, Bytes: 2_000_000, Damaged: damaged, Faults: []disk.Fault{lost(inventory.BlobsLost, false, ""), tag}}, false,
+			disk.Verified{Blobs: 20, Bytes: 2_000_000, Damaged: damaged, Faults: []disk.Fault{lost(inventory.BlobsLost, false, ""), tag}},
+			false,
 			`✗ example/app:1,2@770000000000  2 blobs lost
 ✗ other:x  it is unknown which image the tag refers to
 Verified 20 blobs of 2 MB: 1 damaged, 2 faults not repaired.
@@ -42,14 +43,16 @@ Verified 20 blobs of 2 MB: 1 damaged, 2 faults not repaired.
 		"partly repaired": {
 			disk.Verified{Blobs: 20, Bytes: 2_000_000, Damaged: damaged, Faults: []disk.Fault{
 				lost(inventory.LinkDamaged, true, ""), lost(inventory.ManifestLost, false, "the host no longer has this build of example/app"),
-			}}, true,
+			}},
+			true,
 			`✓ example/app:1,2@770000000000  a small file that refers to the data was damaged, repaired
 ✗ example/app:1,2@770000000000  the image manifest was lost, not repaired: the host no longer has this build of example/app
 Verified 20 blobs of 2 MB: 1 damaged, 1 fault not repaired.
 `, "1 fault could not be repaired; build or pull these images again",
 		},
 		"repaired": {
-			disk.Verified{Blobs: 20, Bytes: 2_000_000, Damaged: damaged, Faults: []disk.Fault{lost(inventory.BlobsLost, true, "")}}, true,
+			disk.Verified{Blobs: 20, Bytes: 2_000_000, Damaged: damaged, Faults: []disk.Fault{lost(inventory.BlobsLost, true, "")}},
+			true,
 			`✓ example/app:1,2@770000000000  2 blobs lost, repaired
 Verified 20 blobs of 2 MB: 1 damaged, and everything repaired.
 `, "",

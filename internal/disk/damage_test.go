@@ -41,40 +41,48 @@ func TestVerify_FindsAndRepairsRandomDamage(t *testing.T) {
 			}
 			gone := e.pushImages(t, directory)
 			seed := rand.Uint64()
+			t.Logf("seed %d", seed)
 			random := rand.New(rand.NewPCG(seed, 0))
-			kinds := []string{"deleted", "one bit flipped", "truncated"}
 			for range 100 {
-				files := e.files(t)
-				file, kind := files[random.IntN(len(files))], kinds[random.IntN(len(kinds))]
-				content, err := os.ReadFile(file)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := damages[kind](random, file, content); err != nil {
-					t.Fatal(err)
-				}
-				short := strings.TrimPrefix(file, e.root) + " " + kind
-				if verified := e.verify(t, false); len(verified.Broken()) == 0 {
-					t.Errorf("seed %d: %s: nothing found: %+v", seed, short, verified)
-				}
-				for _, fault := range e.verify(t, true).Broken() {
-					if fault.Repository != gone || fault.Detail == "" {
-						t.Errorf("seed %d: %s: not repaired: %+v", seed, short, fault)
-					}
-					if err := os.WriteFile(file, content, 0o600); err != nil {
-						t.Fatal(err)
-					}
-				}
-				if verified := e.verify(t, true); len(verified.Broken()) > 0 {
-					t.Fatalf("seed %d: %s: still broken: %+v", seed, short, verified.Broken())
-				}
+				e.damageAndRepair(t, random, gone)
 			}
 			for _, image := range e.report(t).Images {
-				if err := e.pull(t, registryHost+"/"+image.Repository+"@"+image.Digest.String()); err != nil {
+				if err := e.pull(t.Context(), registryHost+"/"+image.Repository+"@"+image.Digest.String()); err != nil {
 					t.Errorf("after 100 repairs: %v", err)
 				}
 			}
 		})
+	}
+}
+
+// damageAndRepair damages a random file. It fails the test unless the damage is found, and repaired if the host has the image. gone
+// is the repository of the image that the host no longer has.
+func (e env) damageAndRepair(t *testing.T, random *rand.Rand, gone string) {
+	t.Helper()
+	files := e.files(t)
+	kinds := []string{"deleted", "one bit flipped", "truncated"}
+	file, kind := files[random.IntN(len(files))], kinds[random.IntN(len(kinds))]
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := damages[kind](random, file, content); err != nil {
+		t.Fatal(err)
+	}
+	what := strings.TrimPrefix(file, e.root) + " " + kind
+	if verified := e.verify(t, false); len(verified.Broken()) == 0 {
+		t.Errorf("%s: nothing found: %+v", what, verified)
+	}
+	for _, fault := range e.verify(t, true).Broken() {
+		if fault.Repository != gone || fault.Detail == "" {
+			t.Errorf("%s: not repaired: %+v", what, fault)
+		}
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if verified := e.verify(t, true); len(verified.Broken()) > 0 {
+		t.Fatalf("%s: still broken: %+v", what, verified.Broken())
 	}
 }
 

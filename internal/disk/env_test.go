@@ -43,12 +43,15 @@ type env struct {
 	service  *pusher.Service
 	cluster  *cluster
 	pruner   *disk.Pruner
+	// transport is for clients other than the pusher.
+	transport *http.Transport
 }
 
 // newEnv starts an env whose pruner has the limit. It stops when the test ends.
 func newEnv(t *testing.T, limit int64) env {
 	t.Helper()
-	e := env{engine: dockertest.NewEngine(t), root: t.TempDir(), cluster: newCluster()}
+	e := env{engine: dockertest.NewEngine(t), root: t.TempDir(), cluster: newCluster(), transport: &http.Transport{}}
+	t.Cleanup(e.transport.CloseIdleConnections)
 	url, socket := registrytest.StartWithSocket(t, e.root)
 	e.host = strings.TrimPrefix(url, "http://")
 	var err error
@@ -170,8 +173,8 @@ func (c *cluster) names() []string {
 }
 
 // pull pulls an image like a node without any layers, and adds it to the node.
-func (e env) pull(t *testing.T, image string) error {
-	pulled, err := e.remote(t, image)
+func (e env) pull(ctx context.Context, image string) error {
+	pulled, err := e.remote(ctx, image)
 	if err == nil {
 		err = readLayers(pulled)
 	}
@@ -216,20 +219,17 @@ func readLayers(image v1.Image) error {
 }
 
 // remote returns an image in the registry.
-func (e env) remote(t *testing.T, image string) (v1.Image, error) {
+func (e env) remote(ctx context.Context, image string) (v1.Image, error) {
 	reference, err := name.ParseReference(e.host + "/" + strings.TrimPrefix(image, registryHost+"/"))
 	if err != nil {
 		return nil, err
 	}
-	return remote.Image(reference, e.options(t)...)
+	return remote.Image(reference, e.options(ctx)...)
 }
 
 // options returns the options for requests of clients other than the pusher.
-func (e env) options(t *testing.T) []remote.Option {
-	t.Helper()
-	transport := &http.Transport{}
-	t.Cleanup(transport.CloseIdleConnections)
-	return []remote.Option{remote.WithContext(t.Context()), remote.WithTransport(transport)}
+func (e env) options(ctx context.Context) []remote.Option {
+	return []remote.Option{remote.WithContext(ctx), remote.WithTransport(e.transport)}
 }
 
 // size returns the total size in bytes of the files in the registry's data directory.

@@ -103,27 +103,40 @@ func (r Report) freed(sizes map[digest.Digest]int64, images []Image, keep *int64
 // registry.
 func (r Report) nodeImages(removed []Image, o Options) []NodeImage {
 	type place struct{ node, id string }
-	keep, drop := map[place]bool{}, map[place]NodeImage{}
+	keep, all := map[place]bool{}, map[place]NodeImage{}
 	unknown := r.unknownClusters()
 	for _, image := range r.Images {
-		gone := !image.InRegistry || slices.ContainsFunc(removed, func(one Image) bool { return one.reference() == image.reference() })
-		stays := image.Used || o.Keep != nil && (!gone || image.Repository == "")
+		stays := image.Used || o.Keep != nil && !image.leaves(removed)
 		for _, node := range image.Nodes {
 			at := place{node.Node, node.ID}
-			if stays || node.Pinned || node.Running || unknown[node.Cluster] || o.Only != nil && !o.Only.hasNodeImage(node) {
+			all[at] = node
+			if stays || unknown[node.Cluster] || !node.removable(o) {
 				keep[at] = true // also under its other names
 			}
-			drop[at] = node
 		}
 	}
 	images := []NodeImage{}
-	for at, node := range drop {
+	for at, node := range all {
 		if !keep[at] {
 			images = append(images, node)
 		}
 	}
 	slices.SortFunc(images, compareNodeImages)
 	return images
+}
+
+// leaves reports whether the registry does not have the image any more, once the images in removed are gone. It returns false for an
+// image without a name, which the registry never had.
+func (i Image) leaves(removed []Image) bool {
+	if i.Repository == "" {
+		return false
+	}
+	return !i.InRegistry || slices.ContainsFunc(removed, func(one Image) bool { return one.reference() == i.reference() })
+}
+
+// removable reports whether the node and the options allow to remove the image.
+func (i NodeImage) removable(o Options) bool {
+	return !i.Pinned && !i.Running && (o.Only == nil || o.Only.hasNodeImage(i))
 }
 
 // unknownClusters returns the clusters of which it is unknown which images their pods use.

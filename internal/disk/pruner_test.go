@@ -59,7 +59,7 @@ func TestPrune_RemovesWhatItsPlanSays(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t, 0)
 	old := e.pushNew(t, "example/a:1", 1)
-	if err := e.pull(t, registryHost+"/example/a:1"); err != nil {
+	if err := e.pull(t.Context(), registryHost+"/example/a:1"); err != nil {
 		t.Fatal(err)
 	}
 	current := e.pushNew(t, "example/a:1", 2)
@@ -143,7 +143,7 @@ func TestPrune_OfAnotherRegistryAffectsOnlyNodes(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t, 0)
 	old := e.pushNew(t, "example/a:1", 1)
-	if err := e.pull(t, registryHost+"/example/a:1"); err != nil {
+	if err := e.pull(t.Context(), registryHost+"/example/a:1"); err != nil {
 		t.Fatal(err)
 	}
 	e.engine.Remove(old)

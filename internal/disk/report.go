@@ -88,7 +88,8 @@ type NodeImage struct {
 	References []string `json:"references"`
 	// Bytes is the size that the container runtime reports. Layers that several images share are counted for each image.
 	Bytes int64 `json:"bytes"`
-	// Pinned means that the container runtime protects the image. Running means that a container on the node uses it.
+	// Pinned means that the container runtime protects the image. Running means that a container on the node is running
+	// it.
 	Pinned  bool `json:"pinned,omitempty"`
 	Running bool `json:"running,omitempty"`
 }

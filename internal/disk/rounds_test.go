@@ -39,7 +39,7 @@ func TestPrune_NeverBreaksImagesInUse(t *testing.T) {
 	var background errgroup.Group
 	background.Go(func() error { e.pruner.Keep(ctx, e.service.Pushed()); return nil })
 	background.Go(func() error { return e.pullRunning(ctx, t) })
-	background.Go(func() error { return e.dockerPush(ctx, t) })
+	background.Go(func() error { return e.dockerPush(ctx) })
 
 	var most, after int64
 	for round := range rounds {
@@ -67,19 +67,24 @@ func TestPrune_NeverBreaksImagesInUse(t *testing.T) {
 	if most > limit+buildSize+small {
 		t.Errorf("after a push, the registry had up to %d bytes, want at most the limit plus one image, %d", most, limit+buildSize+small)
 	}
+	e.wantIntact(t)
+	if images, err := e.cluster.Images(t.Context(), "", ""); len(images) > rounds/2 || err != nil {
+		t.Errorf("the node still has %d images", len(images))
+	}
+}
+
+// wantIntact fails the test unless the images of all pods can be pulled, and the registry has no faulty image.
+func (e env) wantIntact(t *testing.T) {
+	t.Helper()
 	for _, pod := range e.cluster.names() {
 		image, release := e.cluster.hold(pod)
-		if err := e.pull(t, image); err != nil {
+		if err := e.pull(t.Context(), image); err != nil {
 			t.Errorf("pod %s: %v", pod, err)
 		}
 		release()
 	}
-	verified, err := e.pruner.Verify(t.Context(), false, func(disk.Step) {})
-	if err != nil || len(verified.Faults) > 0 {
-		t.Errorf("Verify = %+v, %v, want no fault", verified, err)
-	}
-	if images, err := e.cluster.Images(t.Context(), "", ""); len(images) > rounds/2 || err != nil {
-		t.Errorf("the node still has %d images", len(images))
+	if verified := e.verify(t, false); len(verified.Faults) > 0 {
+		t.Errorf("Verify = %+v, want no fault", verified)
 	}
 }
 
@@ -110,7 +115,7 @@ func (e env) deploy(t *testing.T, app, round int) error {
 		}
 	}
 	running, release := e.cluster.hold(pod)
-	err = e.pull(t, running)
+	err = e.pull(t.Context(), running)
 	release()
 	e.cluster.remove(old)
 	return err
@@ -123,7 +128,7 @@ func (e env) pullRunning(ctx context.Context, t *testing.T) error {
 			image, release := e.cluster.hold(pod)
 			var err error
 			if image != "" && rewritetest.Name(t, image).Digest() != "" {
-				err = e.pull(t, image)
+				err = e.pull(context.WithoutCancel(ctx), image)
 			}
 			release()
 			if err != nil {
@@ -136,7 +141,7 @@ func (e env) pullRunning(ctx context.Context, t *testing.T) error {
 
 // dockerPush pushes two images over TCP until ctx ends, like docker push. The images share a layer with each other, and no pod
 // uses them.
-func (e env) dockerPush(ctx context.Context, t *testing.T) error {
+func (e env) dockerPush(ctx context.Context) error {
 	shared, err := random.Layer(1000, "application/vnd.oci.image.layer.v1.tar")
 	if err != nil {
 		return err
@@ -153,7 +158,7 @@ func (e env) dockerPush(ctx context.Context, t *testing.T) error {
 		if err != nil {
 			return err
 		}
-		if err := remote.Write(reference, image, e.options(t)...); err != nil {
+		if err := remote.Write(reference, image, e.options(context.WithoutCancel(ctx))...); err != nil {
 			return fmt.Errorf("pushing %s: %w", reference, err)
 		}
 	}

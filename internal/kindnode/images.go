@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// listScript prints the node's images, and then its containers. A container that has ended still uses its image.
+	// listScript prints the node's images, and then its containers.
 	listScript = `crictl images -o json; crictl ps -a -o json`
 
 	// containersScript prints the node's containers.
@@ -42,13 +42,21 @@ type containers struct {
 		} `json:"image"`
 		ImageRef string `json:"imageRef"`
 		ImageID  string `json:"imageId"`
+		State    string `json:"state"`
 	} `json:"containers"`
 }
+
+// exited is the state of a container that has ended. The kubelet removes it a minute after its pod was deleted. As long as the pod
+// exists, the pod uses the image.
+const exited = "CONTAINER_EXITED"
 
 // use returns the images that the containers use, by ID or by name.
 func (c containers) use() map[string]bool {
 	used := map[string]bool{}
 	for _, one := range c.Containers {
+		if one.State == exited {
+			continue
+		}
 		used[one.Image.Image], used[one.ImageRef], used[one.ImageID] = true, true, true
 	}
 	return used

@@ -18,9 +18,10 @@ const (
 		{"id":"sha256:aa","repoTags":[],"repoDigests":["localhost:5001/app@sha256:11"],"size":"2000","uid":null,"username":"","spec":null,"pinned":false},
 		{"id":"sha256:bb","repoTags":["localhost:5001/db:1"],"repoDigests":["localhost:5001/db@sha256:22"],"size":"3000","pinned":false},
 		{"id":"sha256:cc","repoTags":["registry.k8s.io/pause:3.10"],"repoDigests":[],"size":"","pinned":true}]}`
-	// running is what crictl ps prints: containers that name their images by ID, and by digest.
+	// running is what crictl ps prints: a running container, and one that has ended.
 	running = `{"containers":[
-		{"id":"1","image":{"image":"sha256:bb","annotations":{}},"imageRef":"sha256:bb","state":"CONTAINER_EXITED"}]}`
+		{"id":"1","image":{"image":"sha256:bb","annotations":{}},"imageRef":"sha256:bb","state":"CONTAINER_RUNNING"},
+		{"id":"2","image":{"image":"sha256:aa","annotations":{}},"imageRef":"sha256:aa","state":"CONTAINER_EXITED"}]}`
 )
 
 // crictl is a fake crictl that prints listed and running, and records the images that it removes.

@@ -50,19 +50,23 @@ func newDiskEnv(t *testing.T) (env, *disk.Pruner) {
 	return e, e.pruner
 }
 
-func TestClient_ReportsPrunesAndVerifies(t *testing.T) {
-	t.Parallel()
-	e, pruner := newDiskEnv(t)
-	old := dockertest.NewImage("old", dockertest.Layer("old"))
-	for _, image := range []dockertest.Image{old, dockertest.NewImage("new", dockertest.Layer("new"))} {
-		e.engine.Tag("docker.io/a/b:1", image)
+// pushTwoBuilds pushes two builds of an image. The host's tag refers to the second.
+func (e env) pushTwoBuilds(t *testing.T) {
+	t.Helper()
+	for _, build := range []string{"old", "new"} {
+		e.engine.Tag("docker.io/a/b:1", dockertest.NewImage(build, dockertest.Layer(build)))
 		if _, err := e.service.Push(t.Context(), "a/b:1", nil); err != nil {
 			t.Fatal(err)
 		}
 	}
+}
+
+func TestClient_ReportsImages(t *testing.T) {
+	t.Parallel()
+	e, pruner := newDiskEnv(t)
+	e.pushTwoBuilds(t)
 	client := e.client(t, e.credentials)
-	var steps []string
-	progress := func(step disk.Step) { steps = append(steps, step.Text) }
+	progress := func(disk.Step) {}
 
 	want, err := pruner.Report(t.Context(), func(disk.Step) {})
 	if err != nil {
@@ -75,7 +79,13 @@ func TestClient_ReportsPrunesAndVerifies(t *testing.T) {
 	if len(got.Images) != 2 || got.Registry.Limit != 7 {
 		t.Errorf("Images = %+v, want two images and a limit of 7 bytes", got)
 	}
+}
 
+func TestClient_PlansAndVerifies(t *testing.T) {
+	t.Parallel()
+	e, _ := newDiskEnv(t)
+	e.pushTwoBuilds(t)
+	client, progress := e.client(t, e.credentials), func(disk.Step) {}
 	planned, err := client.Prune(t.Context(), disk.Options{DryRun: true}, progress)
 	if err != nil || len(planned.Plan.Registry) != 1 || planned.Removed != nil {
 		t.Errorf("Prune as a dry run = %+v, %v, want a plan with one image", planned, err)

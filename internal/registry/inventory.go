@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/sirupsen/logrus"
@@ -112,7 +113,7 @@ func (a inventoryAPI) check(ctx context.Context, check inventory.Check, progress
 	if err != nil {
 		return result, fmt.Errorf("checking the images: %w", err)
 	}
-	result.Faults = append(faults, a.promises.check(check.Repair)...)
+	result.Faults = slices.Concat(faults, a.promises.check(check.Repair))
 	return result, nil
 }
 

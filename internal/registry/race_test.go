@@ -111,12 +111,12 @@ func TestRemove_NeverBreaksConcurrentPushes(t *testing.T) {
 // removeUnused removes unused images until ctx ends, and returns how many it has removed.
 func (o ours) removeUnused(ctx context.Context, t *testing.T, used *inUse) (count int) {
 	for ctx.Err() == nil {
-		listed, err := o.Inventory(t.Context())
+		listed, err := o.Inventory(context.WithoutCancel(ctx))
 		if err != nil {
 			t.Error(err)
 			return count
 		}
-		done, err := o.Remove(t.Context(), inventory.Removal{Images: used.unused(listed.Images), UnusedSince: used.oldest(listed.Time)})
+		done, err := o.Remove(context.WithoutCancel(ctx), inventory.Removal{Images: used.unused(listed.Images), UnusedSince: used.oldest(listed.Time)})
 		if err != nil {
 			t.Error(err)
 			return count

@@ -88,8 +88,13 @@ func TestRemove_RefusesInvalidReferences(t *testing.T) {
 	image := randomImage(t)
 	kept := o.write(t, "a:1", image)
 	for _, invalid := range []inventory.Reference{
-		{}, {Repository: "a"}, {Digest: kept.Digest}, {Repository: "../a", Digest: kept.Digest}, {Repository: "a", Digest: "sha256:../../x"},
-		{Repository: "a/..", Digest: kept.Digest}, {Repository: "a", Digest: digest.Digest("sha512:" + kept.Digest.Encoded())},
+		{},
+		{Repository: "a"},
+		{Digest: kept.Digest},
+		{Repository: "../a", Digest: kept.Digest},
+		{Repository: "a", Digest: "sha256:../../x"},
+		{Repository: "a/..", Digest: kept.Digest},
+		{Repository: "a", Digest: digest.Digest("sha512:" + kept.Digest.Encoded())},
 	} {
 		if _, err := o.Remove(t.Context(), inventory.Removal{Images: []inventory.Reference{invalid}, UnusedSince: time.Now()}); err == nil {
 			t.Errorf("Remove(%+v): no error", invalid)

@@ -155,7 +155,7 @@ func (d *Daemon) serve(w http.ResponseWriter, r *http.Request) {
 	d.route(w, r, path, body)
 }
 
-// route serves one request, which the daemon does not refuse.
+// route serves a request that is not refused. path does not include the API version.
 func (d *Daemon) route(w http.ResponseWriter, r *http.Request, path string, body []byte) {
 	kind, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	switch kind {

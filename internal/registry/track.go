@@ -130,12 +130,8 @@ func (t *tracker) putManifest(w http.ResponseWriter, r *http.Request, repository
 	}
 	r = r.Clone(r.Context())
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(content)), int64(len(content))
-	keys := []store.Key{{Repository: repository, Digest: digest.FromBytes(content)}}
-	for _, d := range store.Refers(content) {
-		keys = append(keys, store.Key{Digest: d})
-	}
 	reliance := store.Unneeded
-	end := t.store.Use(keys...)
+	end := t.store.Use(store.Keys(repository, content)...)
 	defer func() { end(reliance) }()
 	answer := &statusWriter{ResponseWriter: w}
 	t.store.Write(func() { t.next.ServeHTTP(answer, r) })

@@ -47,9 +47,27 @@ func (d document) descriptors() []v1.Descriptor {
 	return all
 }
 
-// Refers returns the digests of an image manifest or index and of everything that it refers to. It returns only the document's
-// own digest if the document is invalid.
-func Refers(content []byte) []digest.Digest {
+// Keys returns the keys that a request uses which stores an image manifest or index in a repository: the document itself, and
+// everything that it refers to.
+func Keys(repository string, content []byte) []Key {
+	d := digest.FromBytes(content)
+	keys := []Key{{repository, d}, {Digest: d}}
+	parsed, err := parse(content)
+	if err != nil {
+		return keys
+	}
+	for _, descriptor := range parsed.descriptors() {
+		keys = append(keys, Key{Digest: descriptor.Digest})
+	}
+	for _, child := range parsed.children {
+		keys = append(keys, Key{repository, child.Digest})
+	}
+	return keys
+}
+
+// refers returns the digests of an image manifest or index and of everything that it refers to. It returns only the document's own
+// digest if the document is invalid.
+func refers(content []byte) []digest.Digest {
 	parsed, err := parse(content)
 	if err != nil {
 		return []digest.Digest{digest.FromBytes(content)}

@@ -187,7 +187,7 @@ func (c contents) needs(read document) []digest.Digest {
 func (s *Store) promisedImage(p promise.Promise) inventory.Image {
 	image := inventory.Image{
 		Reference: inventory.Reference{Repository: p.Repository, Digest: p.Digest()}, Tags: []string{},
-		Config: digest.FromBytes(p.Config), Blobs: Refers(p.Manifest), Promised: true,
+		Config: digest.FromBytes(p.Config), Blobs: refers(p.Manifest), Promised: true,
 	}
 	image.LastUsed = s.lastUsed(Key{p.Repository, image.Digest})
 	return image

@@ -20,8 +20,9 @@ func (s *Store) Remove(removal inventory.Removal) (inventory.Removed, error) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	removed := inventory.Removed{Images: []inventory.Reference{}, Kept: []inventory.Reference{}}
+	read := map[string]contents{} // by repository
 	for _, image := range removal.Images {
-		gone, err := s.removeImage(image, removal.UnusedSince)
+		gone, err := s.removeImage(image, read, removal.UnusedSince)
 		if err != nil {
 			return removed, fmt.Errorf("removing %s@%s: %w", image.Repository, image.Digest, err)
 		}
@@ -36,15 +37,19 @@ func (s *Store) Remove(removal inventory.Removal) (inventory.Removed, error) {
 }
 
 // removeImage removes an image manifest or index from its repository, unless it is used. It also removes the image manifests of
-// an index, if they have no tags and belong to no other index.
-func (s *Store) removeImage(image inventory.Reference, since time.Time) (gone bool, err error) {
+// an index, if they have no tags and belong to no other index. read contains the repositories that were read before; an index that
+// has arrived since then uses its image manifests.
+func (s *Store) removeImage(image inventory.Reference, read map[string]contents, since time.Time) (gone bool, err error) {
 	key := Key(image)
 	if image.Repository == "" || !key.valid() {
 		return false, errors.New("no valid repository and digest")
 	}
-	c, err := s.contents(image.Repository)
-	if err != nil {
-		return false, err
+	c, known := read[image.Repository]
+	if !known {
+		if c, err = s.contents(image.Repository); err != nil {
+			return false, err
+		}
+		read[image.Repository] = c
 	}
 	gone, err = s.unlink(key, since)
 	if err != nil || !gone {
@@ -101,7 +106,7 @@ func (s *Store) sweep(since time.Time, removed *inventory.Removed) error {
 	// The promises are read after the image manifests, because the manifest of a promised image arrives before its promise ends.
 	needed := map[digest.Digest]bool{}
 	for _, p := range s.promised() {
-		for _, d := range Refers(p.Manifest) {
+		for _, d := range refers(p.Manifest) {
 			needed[d] = true
 		}
 	}

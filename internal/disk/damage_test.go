@@ -11,6 +11,7 @@ import (
 
 	"kind-local-registry/internal/disk"
 	"kind-local-registry/internal/docker/dockertest"
+	"kind-local-registry/internal/push"
 )
 
 // damages are the ways to damage a file.
@@ -90,7 +91,7 @@ func (e env) damageAndRepair(t *testing.T, random *rand.Rand, gone string) {
 // If directory is not "", it is Docker's data directory, to which the images are written.
 func (e env) pushImages(t *testing.T, directory string) (gone string) {
 	t.Helper()
-	push := func(reference string, number int) dockertest.Image {
+	add := func(reference string, number int) dockertest.Image {
 		image := e.build(t, reference, number, 2000)
 		if directory != "" {
 			dockertest.StoreImage(t, directory, image)
@@ -101,9 +102,9 @@ func (e env) pushImages(t *testing.T, directory string) (gone string) {
 		return image
 	}
 	for _, name := range []string{"example/a:1", "example/a:2", "ghcr.io/b/c:local", "reg.example:5000/d:x"} {
-		push(name, 1)
+		add(name, 1)
 	}
-	e.engine.Remove(push("example/gone:1", 1))
+	e.engine.Remove(add("example/gone:1", 1))
 	return "example/gone"
 }
 
@@ -141,4 +142,51 @@ func (e env) report(t *testing.T) disk.Report {
 		t.Fatal(err)
 	}
 	return report
+}
+
+// TestVerify_RepairsBuildsWithoutATag damages a build that the host still has, although its tag has moved to another build.
+func TestVerify_RepairsBuildsWithoutATag(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		overlay2 bool
+		lost     func(old dockertest.Image, manifest string) string // digest of the damaged blob
+		repaired bool
+	}{
+		"its layer":                            {lost: func(old dockertest.Image, _ string) string { return old.Layers[1].Digest.Encoded() }, repaired: true},
+		"its config":                           {lost: func(old dockertest.Image, _ string) string { return old.ID().Encoded() }, repaired: true},
+		"its image manifest":                   {lost: func(_ dockertest.Image, manifest string) string { return manifest }, overlay2: true, repaired: true},
+		"its image manifest, of unknown sizes": {lost: func(_ dockertest.Image, manifest string) string { return manifest }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newEnv(t, 0)
+			directory := t.TempDir()
+			if test.overlay2 {
+				e.engine.UseOverlay2(directory)
+			}
+			pushBuild := func(number int) (dockertest.Image, string) {
+				image := e.build(t, "example/a:1", number, 2000)
+				dockertest.StoreImage(t, directory, image)
+				result, err := e.service.Push(t.Context(), "example/a:1", nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return image, result.Digest.Encoded()
+			}
+			old, manifest := pushBuild(1)
+			pushBuild(2)
+			hex := test.lost(old, manifest)
+			if err := os.Truncate(filepath.Join(e.root, "docker/registry/v2/blobs/sha256", hex[:2], hex, "data"), 3); err != nil {
+				t.Fatal(err)
+			}
+			verified := e.verify(t, true)
+			if len(verified.Damaged) != 1 || len(verified.Faults) != 1 || (len(verified.Broken()) == 0) != test.repaired {
+				t.Errorf("Verify = %+v, want one fault, repaired: %t", verified, test.repaired)
+			}
+			current, err := e.registry.Presence(t.Context(), push.Target{Repository: "example/a", Reference: "1"})
+			if err != nil || !current.Complete || current.Digest.Encoded() == manifest {
+				t.Errorf("the tag refers to %+v (error %v), want the second build still", current, err)
+			}
+		})
+	}
 }

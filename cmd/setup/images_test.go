@@ -20,7 +20,9 @@ func digestWith(prefix string) digest.Digest {
 
 // someReport returns a report about one image of every sort.
 func someReport() disk.Report {
-	onNode := []disk.NodeImage{{Cluster: "kind", Node: "kind-worker", ID: "sha256:1", References: []string{"localhost:5001/example/app@sha256:1"}}}
+	onNode := []disk.NodeImage{{
+		Cluster: "kind", Node: "kind-worker", ID: "sha256:1", References: []string{"localhost:5001/example/app@sha256:1"},
+	}}
 	use := func(kind, name string) disk.Use {
 		return disk.Use{Cluster: "kind", Kind: kind, Namespace: "default", Name: name, Image: "localhost:5001/example/app:local"}
 	}
@@ -32,7 +34,8 @@ func someReport() disk.Report {
 				Digest: digestWith("0a"), Tags: []string{}, Host: []string{}, Nodes: onNode, UsedBy: []disk.Use{},
 			},
 			{
-				Repository: "example/app", Digest: digestWith("1a2b3c"), Tags: []string{"local", "v1"}, InRegistry: true, Bytes: 31_234_567, OwnBytes: 4_000_000,
+				Repository: "example/app", Digest: digestWith("1a2b3c"), Tags: []string{"local", "v1"}, InRegistry: true,
+				Bytes: 31_234_567, OwnBytes: 4_000_000,
 				Host: []string{"example/app:local"}, Nodes: append(onNode, onNode...), Used: true, LastUsed: time.Now().Add(-3 * time.Minute),
 				UsedBy: []disk.Use{use("Deployment", "app"), use("Pod", "app-2"), use("Pod", "app-1")},
 			},
@@ -45,7 +48,9 @@ func someReport() disk.Report {
 				Host: []string{"new:1"}, Nodes: []disk.NodeImage{}, UsedBy: []disk.Use{use("Pod", "new")},
 			},
 		},
-		Clusters: []disk.Cluster{{Name: "kind", Nodes: []string{"kind-worker"}}, {Name: "old", Nodes: []string{}, Unknown: "no control-plane node is running"}},
+		Clusters: []disk.Cluster{
+			{Name: "kind", Nodes: []string{"kind-worker"}}, {Name: "old", Nodes: []string{}, Unknown: "no control-plane node is running"},
+		},
 	}
 }
 
@@ -102,7 +107,9 @@ func TestImages_PrintsTypedJSON(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	node := map[string]any{"cluster": "kind", "node": "kind-worker", "id": "sha256:1", "references": []any{"localhost:5001/example/app@sha256:1"}, "bytes": 0.0}
+	node := map[string]any{
+		"cluster": "kind", "node": "kind-worker", "id": "sha256:1", "references": []any{"localhost:5001/example/app@sha256:1"}, "bytes": 0.0,
+	}
 	use := func(kind, name string) map[string]any {
 		return map[string]any{"cluster": "kind", "kind": kind, "namespace": "default", "name": name, "image": "localhost:5001/example/app:local"}
 	}

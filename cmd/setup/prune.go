@@ -63,7 +63,8 @@ registry, and the exit status is 1. A registry that setup adopted, or that runs 
 	}
 	options.format = newFormat(command, "text", "json")
 	flags := command.Flags()
-	flags.StringVar(&options.keepStorage, "keep-storage", "", "remove only as much as necessary to keep the registry below this `SIZE`, such as 20GB")
+	flags.StringVar(&options.keepStorage, "keep-storage", "",
+		"remove only as much as necessary to keep the registry below this `SIZE`, such as 20GB")
 	flags.BoolVarP(&options.yes, "yes", "y", false, "remove the images without asking")
 	flags.BoolVar(&options.dryRun, "dry-run", false, "print what would be removed, and remove nothing")
 	return command

@@ -52,7 +52,8 @@ func (f *fakePruner) wantCalls(t *testing.T, want int) {
 // somePlan returns a plan that removes one image from the registry, and an image from each of two nodes.
 func somePlan() disk.Plan {
 	onNode := func(node string) disk.NodeImage {
-		return disk.NodeImage{Node: node, ID: "sha256:1", Bytes: 31_000_000, References: []string{"localhost:5001/example/app@" + digestWith("77").String()}}
+		name := "localhost:5001/example/app@" + digestWith("77").String()
+		return disk.NodeImage{Node: node, ID: "sha256:1", Bytes: 31_000_000, References: []string{name}}
 	}
 	return disk.Plan{
 		Registry: []disk.Image{{
@@ -154,7 +155,8 @@ func TestPrune_PrintsJSONWithoutAsking(t *testing.T) {
 	if err := json.Unmarshal(stdout.Bytes(), &got); err != nil {
 		t.Fatalf("%v: %s", err, stdout.String())
 	}
-	if len(got.Plan.Registry) != 1 || got.Plan.RegistryBytes != 3_000_000 || got.Removed.Bytes != 3_000_000 || got.Removed.Left != 120_000_000 || len(got.NodeImages) != 2 {
+	if len(got.Plan.Registry) != 1 || got.Plan.RegistryBytes != 3_000_000 ||
+		got.Removed.Bytes != 3_000_000 || got.Removed.Left != 120_000_000 || len(got.NodeImages) != 2 {
 		t.Errorf("setup prune -o json = %+v", got)
 	}
 }

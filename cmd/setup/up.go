@@ -74,7 +74,9 @@ func (o *upOptions) addFlags(command *cobra.Command) {
 	flags.StringVar(&o.RegistryImage, "registry-image", "", "registry image to run, such as registry:2 (default the image of the existing registry, or the one built into setup)")
 	flags.StringVar(&o.RulesFile, "rules", "", "file with rules that exclude images, namespaces and pods from rewriting; see docs/rules.md (default the rules in force)")
 	flags.StringVar(&o.Link, "link", "", "auto: nodes get layers as hard links where possible; off: nodes pull every layer (default the current setting, or auto)")
-	flags.StringVar(&o.KeepStorage, "keep-storage", "", "remove the least recently used of the unused images when the registry exceeds this `SIZE`, such as 20GB; off: never (default the current setting, or off)")
+	flags.StringVar(&o.KeepStorage, "keep-storage", "",
+		"remove the least recently used of the unused images when the registry exceeds this `SIZE`, such as 20GB; "+
+			"off: never (default the current setting, or off)")
 	flags.BoolVar(&o.AdoptOnly, "adopt-only", false, "fail if the cluster does not exist")
 	flags.BoolVarP(&o.yes, "yes", "y", false, "change what setup did not create without asking")
 	complete(command, "link", "auto", "off")

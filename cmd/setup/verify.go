@@ -27,8 +27,8 @@ func newVerifyCommand(output *printer) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "verify",
 		Short: "Compare every blob in the registry with its digest, and repair images from the host",
-		Long: `Compare every blob in the registry with its digest, and check whether every image is complete. A damaged blob is removed, because no
-client could use it. This reads the whole registry, at about 500 MB per second.
+		Long: `Compare every blob in the registry with its digest, and check whether every image is complete. A damaged blob is removed,
+because no client could use it. This reads the whole registry, at about 500 MB per second.
 
 With --repair, images that have lost blobs are pushed again, if the host still has the same build. verify prints each faulty image, and
 why it is not repaired. The exit status is 1 if faulty images remain.

@@ -147,15 +147,18 @@ func (e env) report(t *testing.T) disk.Report {
 // TestVerify_RepairsBuildsWithoutATag damages a build that the host still has, although its tag has moved to another build.
 func TestVerify_RepairsBuildsWithoutATag(t *testing.T) {
 	t.Parallel()
+	layer := func(old dockertest.Image, _ string) string { return old.Layers[1].Digest.Encoded() }
+	config := func(old dockertest.Image, _ string) string { return old.ID().Encoded() }
+	manifest := func(_ dockertest.Image, pushed string) string { return pushed }
 	for name, test := range map[string]struct {
 		overlay2 bool
-		lost     func(old dockertest.Image, manifest string) string // digest of the damaged blob
+		lost     func(old dockertest.Image, pushed string) string // digest of the damaged blob
 		repaired bool
 	}{
-		"its layer":                            {lost: func(old dockertest.Image, _ string) string { return old.Layers[1].Digest.Encoded() }, repaired: true},
-		"its config":                           {lost: func(old dockertest.Image, _ string) string { return old.ID().Encoded() }, repaired: true},
-		"its image manifest":                   {lost: func(_ dockertest.Image, manifest string) string { return manifest }, overlay2: true, repaired: true},
-		"its image manifest, of unknown sizes": {lost: func(_ dockertest.Image, manifest string) string { return manifest }},
+		"its layer":                            {lost: layer, repaired: true},
+		"its config":                           {lost: config, repaired: true},
+		"its image manifest":                   {lost: manifest, overlay2: true, repaired: true},
+		"its image manifest, of unknown sizes": {lost: manifest},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -173,9 +176,9 @@ func TestVerify_RepairsBuildsWithoutATag(t *testing.T) {
 				}
 				return image, result.Digest.Encoded()
 			}
-			old, manifest := pushBuild(1)
+			old, pushed := pushBuild(1)
 			pushBuild(2)
-			hex := test.lost(old, manifest)
+			hex := test.lost(old, pushed)
 			if err := os.Truncate(filepath.Join(e.root, "docker/registry/v2/blobs/sha256", hex[:2], hex, "data"), 3); err != nil {
 				t.Fatal(err)
 			}
@@ -184,7 +187,7 @@ func TestVerify_RepairsBuildsWithoutATag(t *testing.T) {
 				t.Errorf("Verify = %+v, want one fault, repaired: %t", verified, test.repaired)
 			}
 			current, err := e.registry.Presence(t.Context(), push.Target{Repository: "example/a", Reference: "1"})
-			if err != nil || !current.Complete || current.Digest.Encoded() == manifest {
+			if err != nil || !current.Complete || current.Digest.Encoded() == pushed {
 				t.Errorf("the tag refers to %+v (error %v), want the second build still", current, err)
 			}
 		})

@@ -121,7 +121,6 @@ func (f found) addNodes(joined map[inventory.Reference]*Image) {
 // none for an image that also has another name, because removing that image would remove all of its names.
 func (f found) ofRegistry(image NodeImage) []inventory.Reference {
 	names := map[inventory.Reference]bool{}
-	var tagged bool
 	for _, name := range image.References {
 		repository, reference := f.resolve(name)
 		d := digest.Digest(reference)
@@ -132,12 +131,7 @@ func (f found) ofRegistry(image NodeImage) []inventory.Reference {
 			return nil
 		case d.Validate() == nil:
 			names[inventory.Reference{Repository: repository, Digest: d}] = true
-		default:
-			tagged = true // such a name never stands alone
 		}
-	}
-	if tagged && len(names) == 0 {
-		return nil
 	}
 	return slices.SortedFunc(maps.Keys(names), func(a, b inventory.Reference) int { return cmp.Compare(a.Repository, b.Repository) })
 }
@@ -146,8 +140,8 @@ func (f found) ofRegistry(image NodeImage) []inventory.Reference {
 func (f found) addUses(joined map[inventory.Reference]*Image) {
 	byTag, byDigest := map[string][]*Image{}, map[string][]*Image{}
 	for _, image := range joined {
-		for _, tag := range image.Tags {
-			byTag[image.Repository+":"+tag] = append(byTag[image.Repository+":"+tag], image)
+		for _, name := range f.tagged(image) {
+			byTag[name] = append(byTag[name], image)
 		}
 		for _, d := range image.digests() {
 			byDigest[d] = append(byDigest[d], image)
@@ -166,6 +160,22 @@ func (f found) addUses(joined map[inventory.Reference]*Image) {
 			}
 		}
 	}
+}
+
+// tagged returns the repositories and tags, such as app:1, by which pods may refer to the image, in the registry and on nodes.
+func (f found) tagged(image *Image) []string {
+	var names []string
+	for _, tag := range image.Tags {
+		names = append(names, image.Repository+":"+tag)
+	}
+	for _, node := range image.Nodes {
+		for _, name := range node.References {
+			repository, tag := f.resolve(name)
+			names = append(names, repository+":"+tag)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // sameObject reports whether both uses are by the same object.

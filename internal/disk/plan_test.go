@@ -5,108 +5,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
 
 	"kind-local-registry/internal/inventory"
 )
-
-const registryHost = "localhost:5001"
-
-// d returns the digest of a word.
-func d(word string) digest.Digest { return digest.FromString(word) }
-
-// at returns a time that is later for a larger number.
-func at(minute int) time.Time { return time.Date(2026, 1, 1, 0, minute, 0, 0, time.UTC) }
-
-// world is everything that a test assumes. By default, each image has a manifest of 1 byte, a config of 10 bytes and a layer of
-// 100 bytes, and shares a layer of 1000 bytes with all others.
-type world struct {
-	images   []inventory.Image
-	orphans  int64 // size of a blob that no image needs
-	host     []HostImage
-	nodes    []NodeImage
-	uses     []Use
-	clusters []Cluster
-	foreign  bool // the registry is not ours
-}
-
-// stored returns an image of the registry. name is its repository, tag and build, such as app:1@first; tag may be "".
-func stored(name string, minute int) inventory.Image {
-	reference, build, _ := strings.Cut(name, "@")
-	repository, tag, _ := strings.Cut(reference, ":")
-	image := inventory.Image{
-		Reference: inventory.Reference{Repository: repository, Digest: d(build)}, Config: d(build + " config"), LastUsed: at(minute),
-		Blobs: []digest.Digest{d(build), d(build + " config"), d(build + " layer"), d("base")},
-	}
-	if tag != "" {
-		image.Tags = []string{tag}
-	}
-	return image
-}
-
-// onHost returns an image on the host, as Docker's own image store has it.
-func onHost(build string, names ...string) HostImage {
-	return HostImage{ID: d(build + " config"), Names: names}
-}
-
-// onNode returns an image on node n1. Each name is completed with the digest of the build, if it ends with @.
-func onNode(build string, names ...string) NodeImage {
-	image := NodeImage{Cluster: "c", Node: "n1", ID: d(build + " config").String(), Bytes: 7}
-	for _, name := range names {
-		if strings.HasSuffix(name, "@") {
-			name += d(build).String()
-		}
-		image.References = append(image.References, name)
-	}
-	return image
-}
-
-// uses returns the use of an image by a pod.
-func usedBy(image string) Use {
-	return Use{Cluster: "c", Kind: "Pod", Namespace: "default", Name: "p", Image: image}
-}
-
-// sizes returns the sizes of the blobs in the registry.
-func (w world) sizes() map[digest.Digest]int64 {
-	sizes := map[digest.Digest]int64{d("base"): 1000}
-	for _, image := range w.images {
-		for i, blob := range image.Blobs[:min(3, len(image.Blobs))] {
-			sizes[blob] = []int64{1, 10, 100}[i]
-		}
-	}
-	if w.orphans > 0 {
-		sizes[d("orphan")] = w.orphans
-	}
-	return sizes
-}
-
-// report returns the report about the world.
-func (w world) report() Report {
-	all := found{registryHost: registryHost, host: w.host, nodes: w.nodes, uses: w.uses}
-	if !w.foreign {
-		all.registry = &inventory.Inventory{Images: w.images, Blobs: w.sizes()}
-	}
-	return all.report(w.clusters)
-}
-
-// removals returns what the plan removes, in a form that is easy to compare.
-func removals(p Plan) []string {
-	builds := map[digest.Digest]string{}
-	for _, build := range []string{"first", "second", "third", "fourth", "index", "chart", "signature"} {
-		builds[d(build)], builds[d(build+" config")] = build, build
-	}
-	var removed []string
-	for _, image := range p.Registry {
-		removed = append(removed, image.Repository+"@"+builds[image.Digest])
-	}
-	for _, image := range p.Nodes {
-		removed = append(removed, image.Node+" "+builds[digest.Digest(image.ID)])
-	}
-	return removed
-}
 
 func TestPlan_RemovesWhatNothingUses(t *testing.T) {
 	t.Parallel()
@@ -136,7 +40,8 @@ func TestPlan_RemovesWhatNothingUses(t *testing.T) {
 			world{images: two, host: []HostImage{{ID: d("x"), Manifest: d("second"), Names: []string{"app:local"}}}}, []string{"app@first"},
 		},
 		"the host has pushed it to another name": {
-			world{images: two, host: []HostImage{{ID: d("x"), Digests: []digest.Digest{d("first")}, Names: []string{"app:y"}}}}, []string{"app@second"},
+			world{images: two, host: []HostImage{{ID: d("x"), Digests: []digest.Digest{d("first")}, Names: []string{"app:y"}}}},
+			[]string{"app@second"},
 		},
 		"an index, of which the host has an image": {
 			world{images: []inventory.Image{index}, host: []HostImage{{ID: d("x"), Manifest: d("child"), Names: []string{"app:1"}}}}, nil,
@@ -185,16 +90,19 @@ func TestPlan_RemovesFromNodes(t *testing.T) {
 		keep *int64
 		want []string
 	}{
-		"from our registry":          {world: world{nodes: []NodeImage{onNode("first", "localhost:5001/app@")}}, want: []string{"n1 first"}},
-		"with a tag of our registry": {world: world{nodes: []NodeImage{onNode("first", "localhost:5001/app:1", "localhost:5001/app@")}}, want: []string{"n1 first"}},
-		"left behind by kind load":   {world: world{nodes: []NodeImage{onNode("first", imported)}}, want: []string{"n1 first"}},
-		"loaded by kind load":        {world: world{nodes: []NodeImage{onNode("first", "docker.io/library/app:1", imported)}}},
-		"of another registry":        {world: world{nodes: []NodeImage{onNode("first", "registry.k8s.io/pause:3.10"), onNode("second", "localhost:5002/app@")}}},
-		"of ours and of another":     {world: world{nodes: []NodeImage{onNode("first", "localhost:5001/app@", "docker.io/library/app:1")}}},
-		"without a name":             {world: world{nodes: []NodeImage{onNode("first")}}},
-		"with only a tag":            {world: world{nodes: []NodeImage{onNode("first", "localhost:5001/app:1")}}},
-		"pinned":                     {world: world{nodes: []NodeImage{pinned}}},
-		"used by a container":        {world: world{nodes: []NodeImage{running}}},
+		"from our registry": {world: world{nodes: []NodeImage{onNode("first", "localhost:5001/app@")}}, want: []string{"n1 first"}},
+		"with a tag of our registry": {
+			world: world{nodes: []NodeImage{onNode("first", "localhost:5001/app:1", "localhost:5001/app@")}}, want: []string{"n1 first"},
+		},
+		"left behind by kind load":  {world: world{nodes: []NodeImage{onNode("first", imported)}}, want: []string{"n1 first"}},
+		"loaded by kind load":       {world: world{nodes: []NodeImage{onNode("first", "docker.io/library/app:1", imported)}}},
+		"of another registry":       {world: world{nodes: []NodeImage{onNode("first", "registry.k8s.io/pause:3.10")}}},
+		"of another local registry": {world: world{nodes: []NodeImage{onNode("first", "localhost:5002/app@")}}},
+		"of ours and of another":    {world: world{nodes: []NodeImage{onNode("first", "localhost:5001/app@", "docker.io/library/app:1")}}},
+		"without a name":            {world: world{nodes: []NodeImage{onNode("first")}}},
+		"with only a tag":           {world: world{nodes: []NodeImage{onNode("first", "localhost:5001/app:1")}}},
+		"pinned":                    {world: world{nodes: []NodeImage{pinned}}},
+		"used by a container":       {world: world{nodes: []NodeImage{running}}},
 		"named by the host": {
 			world: world{nodes: []NodeImage{onNode("first", "localhost:5001/app@")}, host: []HostImage{onHost("first", "app:2")}},
 		},
@@ -208,16 +116,24 @@ func TestPlan_RemovesFromNodes(t *testing.T) {
 			},
 			want: []string{"n1 second"},
 		},
+		"a tag that a pod names": {
+			world: world{
+				nodes: []NodeImage{onNode("first", "localhost:5001/app:1", "localhost:5001/app@")}, uses: []Use{usedBy("localhost:5001/app:1")},
+			},
+		},
 		"two names, of which a pod names one": {
 			world: world{
-				nodes: []NodeImage{onNode("first", "localhost:5001/app@", "localhost:5001/b@")}, uses: []Use{usedBy("localhost:5001/b@" + d("first").String())},
+				nodes: []NodeImage{onNode("first", "localhost:5001/app@", "localhost:5001/b@")},
+				uses:  []Use{usedBy("localhost:5001/b@" + d("first").String())},
 			},
 		},
 		"a limit, and the registry still has the image": {
-			world: world{images: []inventory.Image{stored("app:@first", 1)}, nodes: []NodeImage{onNode("first", "localhost:5001/app@")}}, keep: &limit,
+			world: world{images: []inventory.Image{stored("app:@first", 1)}, nodes: []NodeImage{onNode("first", "localhost:5001/app@")}},
+			keep:  &limit,
 		},
 		"a limit, and the registry has removed the image": {
-			world: world{nodes: []NodeImage{onNode("first", "localhost:5001/app@"), onNode("second", imported)}}, keep: &limit, want: []string{"n1 first"},
+			world: world{nodes: []NodeImage{onNode("first", "localhost:5001/app@"), onNode("second", imported)}},
+			keep:  &limit, want: []string{"n1 first"},
 		},
 		"pods of the cluster are unknown": {
 			world: world{nodes: []NodeImage{onNode("first", "localhost:5001/app@")}, clusters: []Cluster{{Name: "c", Unknown: "stopped"}}},
@@ -269,7 +185,9 @@ func TestPlan_KeepsTheMostRecentlyUsedWithinALimit(t *testing.T) {
 
 func TestPlan_RemovesNothingIfPodsAreUnknown(t *testing.T) {
 	t.Parallel()
-	w := world{images: []inventory.Image{stored("app:@first", 1)}, orphans: 50, clusters: []Cluster{{Name: "a"}, {Name: "b", Unknown: "stopped"}}}
+	w := world{
+		images: []inventory.Image{stored("app:@first", 1)}, orphans: 50, clusters: []Cluster{{Name: "a"}, {Name: "b", Unknown: "stopped"}},
+	}
 	plan := w.report().plan(w.sizes(), Options{})
 	if !plan.Empty() || !strings.Contains(plan.Blocked, "cluster b use: stopped") {
 		t.Errorf("plan = %+v, want nothing to remove, because of cluster b", plan)
@@ -307,7 +225,9 @@ func TestReport_SplitsSizesIntoSharedAndOwn(t *testing.T) {
 
 func TestParseSize_KnowsDecimalAndBinaryUnits(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]int64{"20GB": 20e9, "20 gb": 20e9, "1.5G": 1.5e9, "500MiB": 500 << 20, "2gib": 2 << 30, "7": 7, "0": 0} {
+	for text, want := range map[string]int64{
+		"20GB": 20e9, "20 gb": 20e9, "1.5G": 1.5e9, "500MiB": 500 << 20, "2gib": 2 << 30, "7": 7, "0": 0,
+	} {
 		if got, err := ParseSize(text); got != want || err != nil {
 			t.Errorf("ParseSize(%q) = %d, %v, want %d", text, got, err, want)
 		}

@@ -15,7 +15,7 @@ import (
 const (
 	// listed is what crictl images prints on a node of kind.
 	listed = `{"images":[
-		{"id":"sha256:aa","repoTags":[],"repoDigests":["localhost:5001/app@sha256:11"],"size":"2000","uid":null,"username":"","spec":null,"pinned":false},
+		{"id":"sha256:aa","repoTags":[],"repoDigests":["localhost:5001/app@sha256:11"],"size":"2000","uid":null,"spec":null,"pinned":false},
 		{"id":"sha256:bb","repoTags":["localhost:5001/db:1"],"repoDigests":["localhost:5001/db@sha256:22"],"size":"3000","pinned":false},
 		{"id":"sha256:cc","repoTags":["registry.k8s.io/pause:3.10"],"repoDigests":[],"size":"","pinned":true}]}`
 	// running is what crictl ps prints: a running container, and one that has ended.
@@ -57,7 +57,10 @@ func TestImages_ListsImagesAndTheirContainers(t *testing.T) {
 	}
 	want := []disk.NodeImage{
 		{Cluster: "a", Node: "a-worker", ID: "sha256:aa", References: []string{"localhost:5001/app@sha256:11"}, Bytes: 2000},
-		{Cluster: "a", Node: "a-worker", ID: "sha256:bb", References: []string{"localhost:5001/db:1", "localhost:5001/db@sha256:22"}, Bytes: 3000, Running: true},
+		{
+			Cluster: "a", Node: "a-worker", ID: "sha256:bb", References: []string{"localhost:5001/db:1", "localhost:5001/db@sha256:22"}, Bytes: 3000,
+			Running: true,
+		},
 		{Cluster: "a", Node: "a-worker", ID: "sha256:cc", References: []string{"registry.k8s.io/pause:3.10"}, Pinned: true},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -16,7 +16,8 @@ import (
 // ControllerRevisions are among them, because kubectl rollout undo returns to what they name.
 const usesScript = `
 kubectl --kubeconfig /etc/kubernetes/admin.conf get --all-namespaces --request-timeout 20s -o json \
-	pods,podtemplates,replicationcontrollers,replicasets.apps,deployments.apps,statefulsets.apps,daemonsets.apps,controllerrevisions.apps,jobs.batch,cronjobs.batch`
+	pods,podtemplates,replicationcontrollers,jobs.batch,cronjobs.batch,replicasets.apps,deployments.apps,statefulsets.apps,daemonsets.apps,\
+controllerrevisions.apps`
 
 // Clusters returns the kind clusters on this host, and the images that their objects use.
 func (c *Client) Clusters(ctx context.Context) ([]disk.Cluster, []disk.Use, error) {
@@ -62,7 +63,11 @@ func (c *Client) uses(ctx context.Context, cluster string, members []member) ([]
 			continue
 		}
 		var found []disk.Use
-		if err = c.run(ctx, m.name, func(stdout io.Reader) (err error) { found, err = readUses(cluster, stdout); return err }, usesScript); err == nil {
+		read := func(stdout io.Reader) (err error) {
+			found, err = readUses(cluster, stdout)
+			return err
+		}
+		if err = c.run(ctx, m.name, read, usesScript); err == nil {
 			return found, nil
 		}
 	}

@@ -67,7 +67,8 @@ func (a inventoryAPI) remove(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if len(removed.Images) > 0 || removed.Blobs > 0 {
-		logrus.WithFields(logrus.Fields{"images": len(removed.Images), "blobs": removed.Blobs, "bytes": removed.Bytes}).Warn("removed unused images")
+		logrus.WithFields(logrus.Fields{"images": len(removed.Images), "blobs": removed.Blobs, "bytes": removed.Bytes}).
+			Warn("removed unused images")
 	}
 	respond(w, removed)
 }

@@ -173,7 +173,8 @@ func TestInventory_ListsImagesAndBlobs(t *testing.T) {
 func TestInventory_IsServedOnlyOnTheSocket(t *testing.T) {
 	t.Parallel()
 	o := startOurs(t, t.TempDir())
-	wantStatus(t, "http://"+o.host, "over TCP", http.StatusNotFound, "GET "+inventory.Path, "POST "+inventory.RemovePath, "POST "+inventory.VerifyPath)
+	wantStatus(t, "http://"+o.host, "over TCP", http.StatusNotFound,
+		"GET "+inventory.Path, "POST "+inventory.RemovePath, "POST "+inventory.VerifyPath)
 	tcp, err := pushing.NewRegistry("http://" + o.host)
 	if err != nil {
 		t.Fatal(err)

@@ -116,7 +116,8 @@ func (o ours) removeUnused(ctx context.Context, t *testing.T, used *inUse) (coun
 			t.Error(err)
 			return count
 		}
-		done, err := o.Remove(context.WithoutCancel(ctx), inventory.Removal{Images: used.unused(listed.Images), UnusedSince: used.oldest(listed.Time)})
+		removal := inventory.Removal{Images: used.unused(listed.Images), UnusedSince: used.oldest(listed.Time)}
+		done, err := o.Remove(context.WithoutCancel(ctx), removal)
 		if err != nil {
 			t.Error(err)
 			return count

@@ -92,7 +92,8 @@ func TestVerify_NamesTheImagesThatLostBlobs(t *testing.T) {
 	a, b := o.write(t, "a:1", first), o.write(t, "b:2", second)
 	o.write(t, "c:3", randomImage(t))
 	lost := digest.Digest(digestOf(t, mustLayers(t, base)[0]))
-	if err := os.Truncate(filepath.Join(o.root, "docker/registry/v2/blobs/sha256", lost.Encoded()[:2], lost.Encoded(), "data"), 5); err != nil {
+	hex := lost.Encoded()
+	if err := os.Truncate(filepath.Join(o.root, "docker/registry/v2/blobs/sha256", hex[:2], hex, "data"), 5); err != nil {
 		t.Fatal(err)
 	}
 	checked := o.verify(t, true)

@@ -74,7 +74,8 @@ func (b blobs) bytes(t *testing.T) (total int64) {
 func restart(t *testing.T, name string, round int) {
 	t.Helper()
 	patch := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"kubectl.kubernetes.io/restartedAt":"%d"}}}}}`, round)
-	if _, err := suite.kube.AppsV1().Deployments(namespace).Patch(t.Context(), name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+	deployments := suite.kube.AppsV1().Deployments(namespace)
+	if _, err := deployments.Patch(t.Context(), name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -206,7 +207,8 @@ func TestPrune_RemovesOldBuildsFromRegistryAndNodes(t *testing.T) {
 		if err != nil {
 			return fmt.Sprintf("%v: %s", err, out)
 		}
-		if left := listImages(ctx, t, repository); len(left) != 1 || !strings.HasSuffix(second, left[0].Digest.String()) || len(left[0].Nodes) != 2 {
+		left := listImages(ctx, t, repository)
+		if len(left) != 1 || !strings.HasSuffix(second, left[0].Digest.String()) || len(left[0].Nodes) != 2 {
 			return fmt.Sprintf("%+v\n%s", left, out)
 		}
 		t.Logf("setup prune:\n%s", out)
@@ -272,32 +274,8 @@ func TestKeepStorage_IsAppliedInTheBackground(t *testing.T) {
 		return ""
 	})
 	images := listImages(t.Context(), t, repository)
-	if len(images) == 0 || len(images) > 4 || !slices.ContainsFunc(images, func(i disk.Image) bool { return slices.Equal(i.Tags, []string{"local"}) }) {
+	isLast := func(image disk.Image) bool { return slices.Equal(image.Tags, []string{"local"}) }
+	if len(images) == 0 || len(images) > 4 || !slices.ContainsFunc(images, isLast) {
 		t.Errorf("images = %+v, want the last build, and as many others as the limit allows", images)
 	}
-}
-
-func TestVerify_RepairsTheRegistryFromTheHost(t *testing.T) {
-	image, _ := pushedImage(t, "verified")
-	if out, err := exec.CommandContext(t.Context(), suite.setup, "verify").CombinedOutput(); err != nil {
-		t.Fatalf("setup verify of an intact registry: %v\n%s", err, out)
-	}
-	stored := listImages(t.Context(), t, "e2e/verified")
-	if len(stored) != 1 {
-		t.Fatalf("images = %+v, want one", stored)
-	}
-	hex := stored[0].Digest.Encoded()
-	if err := os.Truncate(filepath.Join(string(openBlobs(t)), hex[:2], hex, "data"), 10); err != nil {
-		t.Fatal(err)
-	}
-	out, err := exec.CommandContext(t.Context(), suite.setup, "verify").CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "e2e/verified") || !strings.Contains(string(out), "setup verify --repair") {
-		t.Errorf("setup verify of a damaged registry = %v, want an error about e2e/verified:\n%s", err, out)
-	}
-	if out, err = exec.CommandContext(t.Context(), suite.setup, "verify", "--repair").CombinedOutput(); err != nil {
-		t.Errorf("setup verify --repair: %v\n%s", err, out)
-	}
-	t.Logf("setup verify --repair:\n%s", out)
-	createPod(t, "verified-again", namespace, podSpec(image))
-	awaitRunning(t, "verified-again", time.Minute)
 }

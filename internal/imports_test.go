@@ -32,7 +32,7 @@ var ours = map[string]string{
 	"internal":                         "",
 	"internal/carried":                 "",
 	"internal/coalesce":                "",
-	"internal/disk":                    "internal/inventory internal/push internal/rewrite",
+	"internal/disk":                    "config internal/inventory internal/push internal/rewrite",
 	"internal/docker":                  "internal/pagecache internal/push internal/rewrite",
 	"internal/docker/dockertest":       "",
 	"internal/gateway":                 "",

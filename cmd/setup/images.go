@@ -19,16 +19,17 @@ func newImagesCommand(output *printer) *cobra.Command {
 	options := imagesOptions{output: output}
 	command := &cobra.Command{
 		Use:   "images",
-		Short: "List the images in the registry and on the nodes, and what uses them",
-		Long: `List the images in the registry and on the nodes, and what uses them. Images that are only on the host are not listed.
+		Short: "List the images on the host, in the registry and on the nodes, and what uses them",
+		Long: `List the images on the host, in the registry and on the nodes, and what uses them.
 
-SIZE is the image's total size in the registry, and OWN is what no other image shares. HOST shows whether a tag on the host refers to
-this build. NODES is the number of nodes that have the image. USED BY names a pod that uses the image, or an object that creates pods
-and names the image. An image that nothing uses can be removed with setup prune.
+SIZE is the image's total size in the registry, or on the host if the registry does not have it. OWN is the size in the registry that no
+other image shares. HOST shows whether a tag on the host refers to this build. NODES is the number of nodes that have the image. USED BY
+names a pod that uses the image, or an object that creates pods and names the image. An image that nothing uses can be removed with
+setup prune.
 
 -o json prints one object. Its field images is a list with repository, digest, tags, inRegistry, bytes, ownBytes, lastUsed, host (tags),
-nodes (cluster, node, id, references, bytes), usedBy (cluster, kind, namespace, name, image) and used. Its other fields are registry
-(bytes, unneededBytes, limitBytes; null if the registry cannot list its images), clusters and registryHost. Sizes are in bytes.`,
+hostBytes, nodes (cluster, node, id, references, bytes), usedBy (cluster, kind, namespace, name, image) and used. Its other fields are
+registry (bytes, unneededBytes, limitBytes; null if the registry cannot list its images), clusters and registryHost. Sizes are in bytes.`,
 		Example: `  setup images
   setup images -o json | jq '[.images[] | select(.used | not) | .ownBytes] | add'`,
 		Args:              cobra.NoArgs,

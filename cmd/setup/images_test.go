@@ -44,9 +44,10 @@ func someReport() disk.Report {
 				Host: []string{}, Nodes: []disk.NodeImage{}, UsedBy: []disk.Use{}, LastUsed: time.Now().Add(-3 * time.Hour),
 			},
 			{
-				Repository: "new", Digest: digestWith("88"), Tags: []string{}, Promised: true, Used: true,
+				Repository: "new", Digest: digestWith("88"), Tags: []string{}, Promised: true, Used: true, HostBytes: 5_000_000,
 				Host: []string{"new:1"}, Nodes: []disk.NodeImage{}, UsedBy: []disk.Use{use("Pod", "new")},
 			},
+			{Repository: "only-here", Used: true, Host: []string{"only-here:1"}, HostBytes: 7_000_000},
 		},
 		Clusters: []disk.Cluster{
 			{Name: "kind", Nodes: []string{"kind-worker"}}, {Name: "old", Nodes: []string{}, Unknown: "no control-plane node is running"},
@@ -66,7 +67,8 @@ func TestImages_PrintsATable(t *testing.T) {
 (from kind load)      0a0000000000  -        -     -     1      -                             -
 example/app:local,v1  1a2b3c000000  31.2 MB  4 MB  yes   2      pod default/app-1 and 2 more  3 minutes ago
 example/app           770000000000  31 MB    3 MB  -     -      -                             3 hours ago
-new (promised)        880000000000  -        -     yes   -      pod default/new               -
+new:1 (promised)      880000000000  5 MB     -     yes   -      pod default/new               -
+only-here:1           -             7 MB     -     yes   -      -                             -
 
 The registry has 123 MB of at most 20 GB. 1 image is not used; setup prune frees at least 3 MB.
 It is unknown which images the pods of kind cluster old use: no control-plane node is running

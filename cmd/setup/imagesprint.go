@@ -30,7 +30,7 @@ func printImages(w io.Writer, report disk.Report, format string) error {
 			unused++
 			freed += image.OwnBytes
 		}
-		table.row(imageName(image), shortID(image.Digest), size(image, image.Bytes), size(image, image.OwnBytes), yes(len(image.Host) > 0),
+		table.row(imageName(image), shortID(image.Digest), size(cmp.Or(image.Bytes, image.HostBytes)), own(image), yes(len(image.Host) > 0),
 			count(len(image.Nodes)), users(image), ago(image.LastUsed))
 	}
 	if err := table.end(); err != nil {
@@ -66,6 +66,8 @@ func imageName(image disk.Image) string {
 		name = "(from kind load)"
 	case len(image.Tags) > 0:
 		name += ":" + strings.Join(image.Tags, ",")
+	case len(image.Host) > 0:
+		name = strings.Join(image.Host, ",")
 	}
 	switch {
 	case image.Promised:
@@ -80,13 +82,24 @@ func imageName(image disk.Image) string {
 
 // shortID returns the first 12 digits of a digest, like Docker.
 func shortID(d digest.Digest) string {
-	_, hex, _ := strings.Cut(d.String(), ":")
+	_, hex, found := strings.Cut(d.String(), ":")
+	if !found {
+		return "-"
+	}
 	return hex[:min(len(hex), 12)]
 }
 
-// size formats a size in the registry.
-func size(image disk.Image, bytes int64) string {
+// own formats the size in the registry that no other image shares.
+func own(image disk.Image) string {
 	if !image.InRegistry {
+		return "-"
+	}
+	return humanSize(image.OwnBytes)
+}
+
+// size formats a size, or returns - if it is unknown.
+func size(bytes int64) string {
+	if bytes == 0 {
 		return "-"
 	}
 	return humanSize(bytes)

@@ -27,7 +27,7 @@ func printPlan(w io.Writer, plan disk.Plan, dryRun bool) error {
 	}
 	table := newTable(w)
 	for _, image := range plan.Registry {
-		table.row("registry", imageName(image), shortID(image.Digest), size(image, image.Bytes), "last used "+ago(image.LastUsed))
+		table.row("registry", imageName(image), shortID(image.Digest), size(image.Bytes), "last used "+ago(image.LastUsed))
 	}
 	for _, image := range plan.Nodes {
 		table.row(image.Node, nodeImageName(image), shortDigestOf(image), humanSize(image.Bytes), "")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/opencontainers/go-digest"
 
+	"kind-local-registry/config"
 	"kind-local-registry/internal/inventory"
 	"kind-local-registry/internal/rewrite"
 )
@@ -16,6 +17,9 @@ import (
 // importedName matches the names that kind load gives to images: docker.io/library/import-2026-01-31@sha256:… Once a tag moves to
 // another build, this name is all that is left of the old one.
 var importedName = regexp.MustCompile(`^(.+/)?import-\d{4}-\d{2}-\d{2}@sha256:[0-9a-f]{64}$`)
+
+// nodeRepository is the repository in which kind publishes its node images.
+const nodeRepository = "kindest/node"
 
 // found is everything that is known about images.
 type found struct {
@@ -42,6 +46,7 @@ func (f found) images() []Image {
 		images = append(images, *image)
 	}
 	spreadToSubjects(images)
+	images = append(images, f.onlyOnHost(images)...)
 	slices.SortFunc(images, func(a, b Image) int {
 		return cmp.Or(cmp.Compare(a.Repository, b.Repository), b.LastUsed.Compare(a.LastUsed), cmp.Compare(a.Digest, b.Digest))
 	})
@@ -60,7 +65,7 @@ func (f found) stored(image inventory.Image) *Image {
 	if one.aliases = slices.Clone(image.Children); image.Config != "" {
 		one.aliases = append(one.aliases, image.Config)
 	}
-	one.Host = f.hostNames(image.Repository, append(one.aliases, image.Digest)...)
+	one.Host, one.HostBytes = f.onHost(image.Repository, append(one.aliases, image.Digest)...)
 	return one
 }
 
@@ -72,10 +77,10 @@ func newImage(reference inventory.Reference) *Image {
 	}
 }
 
-// hostNames returns the tags on the host that map to the repository and refer to one of the builds. A build is known by the
-// digest of its config, image manifest or index. If the repository is "", all tags count.
-func (f found) hostNames(repository string, builds ...digest.Digest) []string {
-	names := []string{}
+// onHost returns the tags on the host that map to the repository and refer to one of the builds, and the build's size on the host.
+// A build is known by the digest of its config, image manifest or index. If the repository is "", all tags count.
+func (f found) onHost(repository string, builds ...digest.Digest) (names []string, bytes int64) {
+	names = []string{}
 	for _, image := range f.host {
 		known := append([]digest.Digest{image.ID, image.Manifest}, image.Digests...)
 		if !slices.ContainsFunc(known, func(d digest.Digest) bool { return d != "" && slices.Contains(builds, d) }) {
@@ -83,12 +88,35 @@ func (f found) hostNames(repository string, builds ...digest.Digest) []string {
 		}
 		for _, name := range image.Names {
 			if mapped, _ := f.resolve(name); repository == "" || mapped == repository {
-				names = append(names, name)
+				names, bytes = append(names, name), image.Bytes
 			}
 		}
 	}
 	slices.Sort(names)
-	return names
+	return names, bytes
+}
+
+// onlyOnHost returns the images on the host that are not among the others. It leaves out kind's node images and our own images.
+func (f found) onlyOnHost(others []Image) []Image {
+	listed := map[string]bool{}
+	for _, image := range others {
+		for _, name := range image.Host {
+			listed[name] = true
+		}
+	}
+	var images []Image
+	for _, image := range f.host {
+		for _, name := range image.Names {
+			repository, _ := f.resolve(name)
+			if listed[name] || repository == "" || repository == nodeRepository || strings.HasPrefix(repository, config.Name+"/") {
+				continue
+			}
+			one := newImage(inventory.Reference{Repository: repository, Digest: image.Manifest})
+			one.Host, one.HostBytes, one.Used = []string{name}, image.Bytes, true
+			images = append(images, *one)
+		}
+	}
+	return images
 }
 
 // resolve returns the repository to which a reference maps in the registry, and its tag or digest. Both are "" for an invalid
@@ -110,7 +138,8 @@ func (f found) addNodes(joined map[inventory.Reference]*Image) {
 		for _, reference := range f.ofRegistry(image) {
 			if joined[reference] == nil {
 				joined[reference] = newImage(reference)
-				joined[reference].Host = f.hostNames(reference.Repository, reference.Digest, digest.Digest(image.ID))
+				host, bytes := f.onHost(reference.Repository, reference.Digest, digest.Digest(image.ID))
+				joined[reference].Host, joined[reference].HostBytes = host, bytes
 			}
 			joined[reference].Nodes = append(joined[reference].Nodes, image)
 		}

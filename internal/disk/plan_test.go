@@ -223,6 +223,27 @@ func TestReport_SplitsSizesIntoSharedAndOwn(t *testing.T) {
 	}
 }
 
+func TestReport_ListsWhatIsOnlyOnTheHost(t *testing.T) {
+	t.Parallel()
+	w := world{
+		images: []inventory.Image{stored("a:1@first", 1)},
+		host: []HostImage{
+			onHost("first", "a:1", "b:1"), onHost("second", "c:1"), onHost("third", "kindest/node:v1.37.0", "kind-local-registry/webhook:v1"),
+		},
+	}
+	var got []string
+	for _, image := range w.report().Images {
+		got = append(got, fmt.Sprintf("%s %v %t %t %d", image.Repository, image.Host, image.InRegistry, image.Used, image.HostBytes))
+	}
+	want := []string{"a [a:1] true true 5", "b [b:1] false true 5", "c [c:1] false true 5"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("images (-want +got):\n%s", diff)
+	}
+	if plan := w.report().plan(w.sizes(), Options{}); !plan.Empty() {
+		t.Errorf("plan = %+v, want nothing to remove", plan)
+	}
+}
+
 func TestParseSize_KnowsDecimalAndBinaryUnits(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int64{

@@ -8,7 +8,7 @@ import (
 	"kind-local-registry/internal/inventory"
 )
 
-// Report lists the images on the host, in the registry and on the nodes. Images that are only on the host are not listed.
+// Report lists the images on the host, in the registry and on the nodes.
 type Report struct {
 	// RegistryHost is the registry's host in image references, such as localhost:5001.
 	RegistryHost string `json:"registryHost"`
@@ -33,8 +33,8 @@ type Storage struct {
 type Image struct {
 	// Repository is the repository in the registry; "" for an image on nodes that has no name.
 	Repository string `json:"repository,omitempty"`
-	// Digest is the digest of the image manifest or index.
-	Digest digest.Digest `json:"digest"`
+	// Digest is the digest of the image manifest or index. It is "" for an image that is only on the host, if Docker does not know it.
+	Digest digest.Digest `json:"digest,omitempty"`
 	// Tags are the tags in the registry that refer to the image.
 	Tags []string `json:"tags"`
 	// InRegistry means that the registry has the image. Promised means that the image was promised, and is about to arrive.
@@ -49,8 +49,9 @@ type Image struct {
 	OwnBytes int64 `json:"ownBytes"`
 	// LastUsed is when the image was last pushed to the registry, pulled or looked up. It is accurate to a minute.
 	LastUsed time.Time `json:"lastUsed,omitzero"`
-	// Host are the tags on the host that refer to the image.
-	Host []string `json:"host"`
+	// Host are the tags on the host that refer to the image. HostBytes is the size on the host; 0 if it is not there.
+	Host      []string `json:"host"`
+	HostBytes int64    `json:"hostBytes,omitempty"`
 	// Nodes are the nodes that have the image.
 	Nodes []NodeImage `json:"nodes"`
 	// UsedBy are the objects in clusters that use the image.
@@ -76,6 +77,8 @@ type HostImage struct {
 	Names []string
 	// Digests are the digests of image manifests that Docker has pulled or pushed.
 	Digests []digest.Digest
+	// Bytes is the image's size.
+	Bytes int64
 }
 
 // NodeImage is an image on a node.

@@ -45,7 +45,7 @@ func stored(name string, minute int) inventory.Image {
 
 // onHost returns an image on the host, as Docker's own image store has it.
 func onHost(build string, names ...string) HostImage {
-	return HostImage{ID: d(build + " config"), Names: names}
+	return HostImage{ID: d(build + " config"), Names: names, Bytes: 5}
 }
 
 // onNode returns an image on node n1. Each name is completed with the digest of the build, if it ends with @.

@@ -21,8 +21,8 @@ type Tagged struct {
 	Digests []digest.Digest
 }
 
-// Tagged returns all images that have tags. It inspects only the images of the containerd image store, so that Layers and the
-// fields that follow it are not set for others.
+// Tagged returns all images that have tags. It inspects only the images of the containerd image store. For others, it
+// returns only ID and Size.
 func (c *Client) Tagged(ctx context.Context) ([]Tagged, error) {
 	listed, err := c.api.ImageList(ctx, client.ImageListOptions{})
 	if err != nil {
@@ -38,7 +38,7 @@ func (c *Client) Tagged(ctx context.Context) ([]Tagged, error) {
 		if len(names) == 0 {
 			continue
 		}
-		image := Tagged{Image: Image{ID: digest.Digest(found.ID)}, Names: names}
+		image := Tagged{Image: Image{ID: digest.Digest(found.ID), Size: found.Size}, Names: names}
 		if layout.containerd {
 			if image.Image, err = c.Image(ctx, names[0]); err != nil {
 				return nil, err

@@ -23,7 +23,9 @@ func (s *Service) Tagged(ctx context.Context) ([]disk.HostImage, error) {
 	}
 	images := make([]disk.HostImage, 0, len(tagged))
 	for _, image := range tagged {
-		images = append(images, disk.HostImage{ID: image.ID, Manifest: image.Manifest, Names: image.Names, Digests: image.Digests})
+		images = append(images, disk.HostImage{
+			ID: image.ID, Manifest: image.Manifest, Names: image.Names, Digests: image.Digests, Bytes: image.Size,
+		})
 	}
 	return images, nil
 }

@@ -24,7 +24,7 @@ func (e *Engine) list(w http.ResponseWriter) {
 	answer := []map[string]any{}
 	for id, tags := range names {
 		slices.Sort(tags)
-		answer = append(answer, map[string]any{"Id": id, "RepoTags": tags, "RepoDigests": e.images[id].RepoDigests})
+		answer = append(answer, map[string]any{"Id": id, "RepoTags": tags, "Size": e.images[id].Size(), "RepoDigests": e.images[id].RepoDigests})
 	}
 	_ = json.NewEncoder(w).Encode(answer)
 }

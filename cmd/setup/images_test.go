@@ -51,6 +51,7 @@ func someReport() disk.Report {
 		},
 		Clusters: []disk.Cluster{
 			{Name: "kind", Nodes: []string{"kind-worker"}}, {Name: "old", Nodes: []string{}, Unknown: "no control-plane node is running"},
+			{Name: "broken", Nodes: []string{"broken-worker"}, Faults: []string{"node broken-worker: exit status 1"}},
 		},
 	}
 }
@@ -72,6 +73,7 @@ only-here:1           -             7 MB     -     yes   -      -               
 
 The registry has 123 MB of at most 20 GB. 1 image is not used; setup prune frees at least 3 MB.
 It is unknown which images the pods of kind cluster old use: no control-plane node is running
+The images of a node are missing: node broken-worker: exit status 1
 `},
 		"another registry": {other, `IMAGE             DIGEST        SIZE  OWN  HOST  NODES  USED BY  LAST USED
 (from kind load)  0a0000000000  -     -    -     1      -        -
@@ -121,6 +123,7 @@ func TestImages_PrintsTypedJSON(t *testing.T) {
 		"clusters": []any{
 			map[string]any{"name": "kind", "nodes": []any{"kind-worker"}},
 			map[string]any{"name": "old", "nodes": []any{}, "unknown": "no control-plane node is running"},
+			map[string]any{"name": "broken", "nodes": []any{"broken-worker"}, "faults": []any{"node broken-worker: exit status 1"}},
 		},
 		"images": []any{map[string]any{
 			"repository": "example/app", "digest": digestWith("1a2b3c").String(), "tags": []any{"local", "v1"}, "inRegistry": true,

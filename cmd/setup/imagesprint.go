@@ -166,12 +166,15 @@ func are(n int, noun string) string {
 	return step.Count(n, noun) + " are"
 }
 
-// unknown names the clusters whose pods are unknown.
+// unknown names the clusters whose pods are unknown, and the nodes whose images are.
 func unknown(report disk.Report) string {
 	var text strings.Builder
 	for _, cluster := range report.Clusters {
 		if cluster.Unknown != "" {
 			fmt.Fprintf(&text, "It is unknown which images the pods of kind cluster %s use: %s\n", cluster.Name, cluster.Unknown)
+		}
+		for _, fault := range cluster.Faults {
+			fmt.Fprintf(&text, "The images of a node are missing: %s\n", fault)
 		}
 	}
 	return text.String()

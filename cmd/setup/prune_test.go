@@ -105,6 +105,9 @@ func TestPrune_PrintsThePlanAndTheOutcome(t *testing.T) {
 			err: "nothing is removed from the registry: it is unknown which images the pods of kind cluster b use: stopped; " +
 				"start its nodes (docker start b-control-plane), or delete it (kind delete cluster --name b)",
 		},
+		"a node does not answer": {
+			plan: disk.Plan{Faults: []string{"node n: exit status 1"}}, stdout: "A node is left alone: node n: exit status 1\nNothing to remove.\n", calls: 1,
+		},
 		"another registry": {
 			pruneOptions: pruneOptions{dryRun: true}, plan: foreign, calls: 1,
 			stdout: "The registry is left alone: it is another registry.\n" +

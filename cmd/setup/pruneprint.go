@@ -17,6 +17,11 @@ func printPlan(w io.Writer, plan disk.Plan, dryRun bool) error {
 			return err
 		}
 	}
+	for _, fault := range plan.Faults {
+		if _, err := fmt.Fprintln(w, "A node is left alone: "+fault); err != nil {
+			return err
+		}
+	}
 	if plan.Empty() {
 		if plan.Blocked != "" {
 			_, err := fmt.Fprintln(w, "Nothing to remove from the nodes.")

@@ -31,6 +31,8 @@ type Plan struct {
 	// NodeBytes is the total size of these images, as the nodes' container runtimes report it. Less is freed if they share layers
 	// with other images, or files with the host.
 	NodeBytes int64 `json:"nodeBytes"`
+	// Faults explain why the images on some nodes are left alone.
+	Faults []string `json:"faults,omitempty"`
 	// Blocked explains why nothing is removed from the registry; "" if nothing prevents it.
 	Blocked string `json:"blocked,omitempty"`
 	// BlockedBy is the kind cluster that prevents it; "" if the registry cannot be pruned at all.
@@ -52,6 +54,9 @@ func (r Report) plan(sizes map[digest.Digest]int64, o Options) Plan {
 				p.Blocked = "it is unknown which images the pods of kind cluster " + cluster.Name + " use: " + cluster.Unknown
 			}
 		}
+	}
+	for _, cluster := range r.Clusters {
+		p.Faults = append(p.Faults, cluster.Faults...)
 	}
 	if p.Blocked == "" {
 		p.Registry = r.leastRecent(o)

@@ -120,21 +120,31 @@ func (p *Pruner) snapshot(ctx context.Context, progress Progress) (snapshot, err
 		return taken, err
 	}
 	all.uses = uses
-	for _, cluster := range clusters {
-		for _, node := range cluster.Nodes {
-			progress.begin("listing the images on node %s", node)
-			images, err := p.clusters.Images(ctx, cluster.Name, node)
-			if err != nil {
-				return taken, err
-			}
-			all.nodes = append(all.nodes, images...)
-		}
+	for i := range clusters {
+		all.nodes = append(all.nodes, p.nodeImages(ctx, &clusters[i], progress)...)
+	}
+	if ctx.Err() != nil {
+		return taken, ctx.Err()
 	}
 	taken.Report = all.report(clusters)
 	if taken.Registry != nil {
 		taken.Registry.Limit = p.limit
 	}
 	return taken, nil
+}
+
+// nodeImages returns the images on the cluster's nodes. If a node does not answer, it adds a fault to the cluster, because the other
+// nodes and the registry can be pruned nevertheless.
+func (p *Pruner) nodeImages(ctx context.Context, cluster *Cluster, progress Progress) (images []NodeImage) {
+	for _, node := range cluster.Nodes {
+		progress.begin("listing the images on node %s", node)
+		listed, err := p.clusters.Images(ctx, cluster.Name, node)
+		if err != nil {
+			cluster.Faults = append(cluster.Faults, err.Error())
+		}
+		images = append(images, listed...)
+	}
+	return images
 }
 
 // unusedSince returns the time after which nothing must have been used that is removed, if the images were listed at that time.

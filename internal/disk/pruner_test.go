@@ -1,6 +1,8 @@
 package disk_test
 
 import (
+	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"slices"
@@ -197,4 +199,25 @@ func TestKeep_AppliesTheLimitAfterAPush(t *testing.T) {
 			t.Fatalf("the registry has %d bytes, want at most %d", listed.Bytes(), limit)
 		}
 	}
+}
+
+// brokenNode is a cluster whose node does not answer.
+type brokenNode struct{ *cluster }
+
+// Images implements disk.Clusters.
+func (brokenNode) Images(context.Context, string, string) ([]disk.NodeImage, error) {
+	return nil, errors.New("node n1: exit status 1")
+}
+
+func TestPrune_ContinuesWithoutANodeThatDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t, 0)
+	e.engine.Remove(e.pushNew(t, "example/a:1", 1))
+	pruner := disk.New(registryHost, e.registry, e.service, brokenNode{e.cluster}, 0, slog.New(slog.DiscardHandler))
+	pruner.Settle(0)
+	pruned, err := pruner.Prune(t.Context(), disk.Options{}, func(disk.Step) {})
+	if err != nil || !slices.Equal(pruned.Plan.Faults, []string{"node n1: exit status 1"}) {
+		t.Errorf("Prune = %+v, %v, want the node's fault", pruned, err)
+	}
+	e.wantStored(t, "without the node")
 }

@@ -112,6 +112,8 @@ type Cluster struct {
 	Name string `json:"name"`
 	// Nodes are the names of the running nodes.
 	Nodes []string `json:"nodes"`
+	// Faults explain why the images on a node could not be listed.
+	Faults []string `json:"faults,omitempty"`
 	// Unknown explains why it is unknown which images the cluster's pods use; "" if it is known, or if the cluster's nodes do not
 	// use the registry.
 	Unknown string `json:"unknown,omitempty"`

@@ -9,6 +9,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/pkg/stdcopy"
@@ -23,6 +24,9 @@ const (
 	controlPlane = "control-plane"
 	loadBalancer = "external-load-balancer"
 )
+
+// commandTimeout is how long a command on a node may take.
+const commandTimeout = 5 * time.Minute
 
 // maxStderr is how many bytes of a failed command's error output become part of the error.
 const maxStderr = 1000
@@ -79,6 +83,8 @@ func (c *Client) members(ctx context.Context) (map[string][]member, error) {
 // run runs a script with sh -e and the arguments $1, $2 and so on in a node's container. consume reads what the script prints to
 // stdout.
 func (c *Client) run(ctx context.Context, node string, consume func(io.Reader) error, script string, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, commandTimeout)
+	defer cancel()
 	created, err := c.api.ExecCreate(ctx, node, client.ExecCreateOptions{
 		Cmd: append([]string{"sh", "-ec", script, "sh"}, args...), AttachStdout: true, AttachStderr: true,
 	})
@@ -108,7 +114,7 @@ func (c *Client) run(ctx context.Context, node string, consume func(io.Reader) e
 // outcome returns the error of a script that has ended.
 func (c *Client) outcome(ctx context.Context, node, id, stderr string, consumed error) error {
 	if ctx.Err() != nil {
-		return ctx.Err()
+		return fmt.Errorf("running a command on node %s: %w", node, ctx.Err())
 	}
 	ended, err := c.api.ExecInspect(ctx, id, client.ExecInspectOptions{})
 	switch {

@@ -18,7 +18,8 @@ func TestPrune_RemovesWhatKindLoadLeavesBehind(t *testing.T) {
 	buildImage(t, image, "second build", 5)
 	kindLoad(t, node, image)
 	second := docker(t, "image", "inspect", "--format", "{{.Id}}", image)
-	if listed := docker(t, "exec", node, "crictl", "images", "--no-trunc"); !strings.Contains(listed, first) || !strings.Contains(listed, second) {
+	listed := docker(t, "exec", node, "crictl", "images", "--no-trunc")
+	if !strings.Contains(listed, first) || !strings.Contains(listed, second) {
 		t.Fatalf("node %s does not have both builds, %s and %s:\n%s", node, first, second, listed)
 	}
 
@@ -27,9 +28,10 @@ func TestPrune_RemovesWhatKindLoadLeavesBehind(t *testing.T) {
 		t.Fatalf("setup prune: %v\n%s", err, out)
 	}
 
-	listed := docker(t, "exec", node, "crictl", "images", "--no-trunc")
+	listed = docker(t, "exec", node, "crictl", "images", "--no-trunc")
 	if strings.Contains(listed, first) || !strings.Contains(listed, second) {
-		t.Errorf("node %s has these images, want only the second build, %s, and not the first, %s:\n%s\nsetup prune:\n%s", node, second, first, listed, out)
+		t.Errorf("images on node %s, of which want the second build, %s, and not the first, %s:\n%s\nsetup prune:\n%s",
+			node, second, first, listed, out)
 	}
 	docker(t, "exec", node, "crictl", "rmi", image)
 }
@@ -37,6 +39,6 @@ func TestPrune_RemovesWhatKindLoadLeavesBehind(t *testing.T) {
 // kindLoad loads an image into a node as kind load docker-image does.
 func kindLoad(t *testing.T, node, image string) {
 	t.Helper()
-	command(t, "sh", "-ec", `docker save "$2" | docker exec -i "$1" ctr -n k8s.io images import --all-platforms --digests --snapshotter=overlayfs -`,
-		"sh", node, image)
+	const script = `docker save "$2" | docker exec -i "$1" ctr -n k8s.io images import --all-platforms --digests --snapshotter=overlayfs -`
+	command(t, "sh", "-ec", script, "sh", node, image)
 }

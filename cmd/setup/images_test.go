@@ -50,7 +50,8 @@ func someReport() disk.Report {
 			{Repository: "only-here", Used: true, Host: []string{"only-here:1"}, HostBytes: 7_000_000},
 		},
 		Clusters: []disk.Cluster{
-			{Name: "kind", Nodes: []string{"kind-worker"}}, {Name: "old", Nodes: []string{}, Unknown: "no control-plane node is running"},
+			{Name: "kind", Nodes: []string{"kind-worker"}},
+			{Name: "old", Nodes: []string{}, Unknown: "no control-plane node is running"},
 			{Name: "broken", Nodes: []string{"broken-worker"}, Faults: []string{"node broken-worker: exit status 1"}},
 		},
 	}

@@ -101,6 +101,7 @@ func TestPrune_KeepsImagesInUseWithinALimit(t *testing.T) {
 		buildImage(t, image, fmt.Sprintf("build %d", round+1), megabytes)
 		restart(t, name, round)
 		running = awaitPods(t, name, 2, running)[0].Spec.Containers[0].Image
+		awaitBuild(t, "e2e/pruned", running)
 		most = max(most, stored.bytes(t))
 		eventually(t, time.Minute, "the registry is within its limit", func(ctx context.Context) string { return prune(ctx, limit) })
 		after = max(after, stored.bytes(t))
@@ -138,6 +139,19 @@ func prune(ctx context.Context, limit int64) string {
 		return fmt.Sprintf("%+v", pruned)
 	}
 	return ""
+}
+
+// awaitBuild waits until the registry has the image that a pod runs. If the image was promised, it arrives later.
+func awaitBuild(t *testing.T, repository, image string) {
+	t.Helper()
+	eventually(t, time.Minute, "the registry has "+image, func(ctx context.Context) string {
+		for _, stored := range listImages(ctx, t, repository) {
+			if stored.InRegistry && strings.HasSuffix(image, "@"+stored.Digest.String()) {
+				return ""
+			}
+		}
+		return "it is missing"
+	})
 }
 
 // awaitStored waits until the registry has that many images in a repository. A promised image arrives later.

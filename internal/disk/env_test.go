@@ -107,13 +107,13 @@ func (c *cluster) Images(context.Context, string, string) ([]disk.NodeImage, err
 }
 
 // RemoveImages implements disk.Clusters.
-func (c *cluster) RemoveImages(_ context.Context, _ string, ids []string) ([]string, error) {
+func (c *cluster) RemoveImages(_ context.Context, _ string, images []disk.NodeImage) ([]disk.NodeImage, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, id := range ids {
-		delete(c.images, id)
+	for _, image := range images {
+		delete(c.images, image.ID)
 	}
-	return ids, nil
+	return images, nil
 }
 
 // admit creates a pod. decide returns the pod's image; the list of pods waits for it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -43,8 +44,8 @@ type Clusters interface {
 	Clusters(ctx context.Context) ([]Cluster, []Use, error)
 	// Images returns the images on a node.
 	Images(ctx context.Context, cluster, node string) ([]NodeImage, error)
-	// RemoveImages removes the images with those IDs from a node, and returns the IDs of those that were removed.
-	RemoveImages(ctx context.Context, node string, ids []string) ([]string, error)
+	// RemoveImages removes images from a node, and returns those that were removed.
+	RemoveImages(ctx context.Context, node string, images []NodeImage) ([]NodeImage, error)
 }
 
 // Pruner reports about images, and removes those that are not used. It is safe for concurrent use.
@@ -213,23 +214,20 @@ func (p *Pruner) removeFromNodes(ctx context.Context, pruned *Pruned, progress P
 			kept[image.Digest.String()] = true
 		}
 	}
-	ids, images := map[string][]string{}, map[string][]NodeImage{}
+	images := map[string][]NodeImage{}
 	for _, image := range pruned.Plan.Nodes {
 		if !image.has(kept) {
-			ids[image.Node] = append(ids[image.Node], image.ID)
 			images[image.Node] = append(images[image.Node], image)
 		}
 	}
 	var faults []error
-	for node := range ids {
-		progress.begin("removing %d images from node %s", len(ids[node]), node)
-		removed, err := p.clusters.RemoveImages(ctx, node, ids[node])
+	for _, node := range slices.Sorted(maps.Keys(images)) {
+		progress.begin("removing %d images from node %s", len(images[node]), node)
+		removed, err := p.clusters.RemoveImages(ctx, node, images[node])
 		faults = append(faults, err)
-		for _, image := range images[node] {
-			if slices.Contains(removed, image.ID) {
-				pruned.NodeImages = append(pruned.NodeImages, image)
-				pruned.NodeBytes += image.Bytes
-			}
+		for _, image := range removed {
+			pruned.NodeImages = append(pruned.NodeImages, image)
+			pruned.NodeBytes += image.Bytes
 		}
 		p.log.LogAttrs(ctx, slog.LevelInfo, "unused images removed from a node", slog.String("node", node), slog.Int("images", len(removed)))
 	}

@@ -1,6 +1,7 @@
 package kindnode
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,20 +9,33 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 
 	"kind-local-registry/internal/disk"
 )
 
+// The scripts print JSON documents of crictl, and then containerd's names for images.
 const (
-	// listScript prints the node's images, and then its containers.
-	listScript = `crictl images -o json; crictl ps -a -o json`
+	// listScript prints the node's images, its containers, and containerd's names for images.
+	listScript = `crictl images -o json; crictl ps -a -o json; echo '"names"'; ctr -n k8s.io images ls -q`
 
 	// containersScript prints the node's containers.
 	containersScript = `crictl ps -a -o json`
 
-	// removeScript removes the images with the IDs $1, $2 and so on, and prints the ID of each that was removed.
-	removeScript = `for id in "$@"; do if crictl rmi "$id" >/dev/null; then echo "$id"; fi; done`
+	// removeScript removes images, by ID with crictl and by name with ctr. Then it prints containerd's names for images.
+	removeScript = `
+for image in "$@"; do
+	case "$image" in
+	sha256:*) crictl rmi "$image" ;;
+	*) ctr -n k8s.io images rm "$image" ;;
+	esac >/dev/null || true
+done
+ctr -n k8s.io images ls -q`
 )
+
+// libraryPrefix is what the runtime adds to names without a registry. containerd itself knows an image from kind load as
+// import-2026-01-31@sha256:…
+const libraryPrefix = "docker.io/library/"
 
 // images is what crictl images prints.
 type images struct {
@@ -62,13 +76,48 @@ func (c containers) use() map[string]bool {
 	return used
 }
 
+// names are containerd's names for images. For each image, the runtime adds the image's ID as a name.
+type names map[string]bool
+
+// readNames reads names, one per line.
+func readNames(lines io.Reader) (names, error) {
+	found := names{}
+	for scanner := bufio.NewScanner(lines); ; {
+		if !scanner.Scan() {
+			return found, scanner.Err()
+		}
+		found[scanner.Text()] = true
+	}
+}
+
+// of returns containerd's names for an image. crictl prints names without a registry in another form. It also lists images that
+// containerd no longer has: if an image has such a name, crictl rmi does not remove the name, and the runtime does not notice when
+// ctr does. An image without names does not exist.
+func (n names) of(image disk.NodeImage) []string {
+	var found []string
+	for _, name := range append([]string{image.ID}, image.References...) {
+		for _, known := range []string{name, strings.TrimPrefix(name, libraryPrefix)} {
+			if n[known] && !slices.Contains(found, known) {
+				found = append(found, known)
+			}
+		}
+	}
+	return found
+}
+
 // Images returns the images on a running node.
 func (c *Client) Images(ctx context.Context, cluster, node string) ([]disk.NodeImage, error) {
 	var listed images
 	var running containers
-	err := c.run(ctx, node, func(stdout io.Reader) error {
+	var known names
+	err := c.run(ctx, node, func(stdout io.Reader) (err error) {
+		var marker string
 		documents := json.NewDecoder(stdout)
-		return errors.Join(documents.Decode(&listed), documents.Decode(&running))
+		if err := errors.Join(documents.Decode(&listed), documents.Decode(&running), documents.Decode(&marker)); err != nil {
+			return err
+		}
+		known, err = readNames(io.MultiReader(documents.Buffered(), stdout))
+		return err
 	}, listScript)
 	if err != nil {
 		return nil, fmt.Errorf("listing the images: %w", err)
@@ -81,43 +130,39 @@ func (c *Client) Images(ctx context.Context, cluster, node string) ([]disk.NodeI
 			Cluster: cluster, Node: node, ID: image.ID, References: append(image.RepoTags, image.RepoDigests...), Bytes: size, Pinned: image.Pinned,
 		}
 		one.Running = used[image.ID] || slices.ContainsFunc(one.References, func(name string) bool { return used[name] })
-		found = append(found, one)
+		if len(known.of(one)) > 0 {
+			found = append(found, one)
+		}
 	}
 	return found, nil
 }
 
-// RemoveImages removes images from a node, except those that a container uses by now. It returns the IDs of the images that were
-// removed. If a container needs a removed image a moment later, the kubelet pulls it again.
-func (c *Client) RemoveImages(ctx context.Context, node string, ids []string) (removed []string, err error) {
+// RemoveImages removes images from a node, except those that a container uses by now. It returns the images that were removed. If a
+// container needs a removed image a moment later, the kubelet pulls it again.
+func (c *Client) RemoveImages(ctx context.Context, node string, all []disk.NodeImage) (removed []disk.NodeImage, err error) {
 	var running containers
 	decode := func(stdout io.Reader) error { return json.NewDecoder(stdout).Decode(&running) }
 	if err := c.run(ctx, node, decode, containersScript); err != nil {
 		return nil, fmt.Errorf("listing the containers: %w", err)
 	}
 	used := running.use()
-	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return used[id] })
-	if len(ids) == 0 {
+	all = slices.DeleteFunc(slices.Clone(all), func(image disk.NodeImage) bool { return used[image.ID] })
+	if len(all) == 0 {
 		return nil, nil
 	}
-	err = c.run(ctx, node, func(stdout io.Reader) error {
-		for {
-			var id string
-			if _, err := fmt.Fscanln(stdout, &id); err != nil {
-				return ignoreEOF(err)
+	var words []string
+	for _, image := range all {
+		words = append(words, image.ID)
+		for _, name := range image.References {
+			if short, found := strings.CutPrefix(name, libraryPrefix); found {
+				words = append(words, short)
 			}
-			removed = append(removed, id)
 		}
-	}, removeScript, ids...)
+	}
+	var left names
+	err = c.run(ctx, node, func(stdout io.Reader) (err error) { left, err = readNames(stdout); return err }, removeScript, words...)
 	if err != nil {
-		return removed, fmt.Errorf("removing images: %w", err)
+		return nil, fmt.Errorf("removing images: %w", err)
 	}
-	return removed, nil
-}
-
-// ignoreEOF returns nil for io.EOF.
-func ignoreEOF(err error) error {
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err
+	return slices.DeleteFunc(all, func(image disk.NodeImage) bool { return len(left.of(image)) > 0 }), nil
 }

@@ -32,7 +32,9 @@ func (noClusters) Clusters(context.Context) ([]disk.Cluster, []disk.Use, error) 
 func (noClusters) Images(context.Context, string, string) ([]disk.NodeImage, error) { return nil, nil }
 
 // RemoveImages implements disk.Clusters.
-func (noClusters) RemoveImages(context.Context, string, []string) ([]string, error) { return nil, nil }
+func (noClusters) RemoveImages(context.Context, string, []disk.NodeImage) ([]disk.NodeImage, error) {
+	return nil, nil
+}
 
 // newDiskEnv starts an env whose server answers requests about disk space, and returns its pruner too.
 func newDiskEnv(t *testing.T) (env, *disk.Pruner) {

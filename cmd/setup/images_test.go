@@ -72,7 +72,7 @@ example/app           770000000000  31 MB    3 MB  -     -      -               
 new:1 (promised)      880000000000  5 MB     -     yes   -      pod default/new               -
 only-here:1           -             7 MB     -     yes   -      -                             -
 
-The registry has 123 MB of at most 20 GB. 1 image is not used; setup prune frees at least 3 MB.
+The registry has 123 MB of at most 20 GB. 2 images are not used; setup prune frees at least 3 MB of it.
 It is unknown which images the pods of kind cluster old use: no control-plane node is running
 The images of a node are missing: node broken-worker: exit status 1
 `},
@@ -83,7 +83,7 @@ The registry is not the one that setup contains, so it cannot list its images. T
 `},
 		"nothing to remove": {disk.Report{Registry: &disk.Storage{Bytes: 5000}}, `IMAGE  DIGEST  SIZE  OWN  HOST  NODES  USED BY  LAST USED
 
-The registry has 5 kB. All of its images are used.
+The registry has 5 kB. All images are used.
 `},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -26,7 +26,7 @@ func printImages(w io.Writer, report disk.Report, format string) error {
 	var unused int
 	var freed int64
 	for _, image := range report.Images {
-		if !image.Used && image.InRegistry {
+		if !image.Used {
 			unused++
 			freed += image.OwnBytes
 		}
@@ -153,9 +153,9 @@ func storage(report disk.Report, unused int, freed int64) string {
 		text += " of at most " + humanSize(report.Registry.Limit)
 	}
 	if freed += report.Registry.Unneeded; unused > 0 || freed > 0 {
-		return fmt.Sprintf("%s. %s not used; setup prune frees at least %s.\n", text, are(unused, "image"), humanSize(freed))
+		return fmt.Sprintf("%s. %s not used; setup prune frees at least %s of it.\n", text, are(unused, "image"), humanSize(freed))
 	}
-	return text + ". All of its images are used.\n"
+	return text + ". All images are used.\n"
 }
 
 // are formats a number with its noun and verb.

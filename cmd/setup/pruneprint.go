@@ -51,7 +51,7 @@ func printPlan(w io.Writer, plan disk.Plan, dryRun bool) error {
 // frees describes how much a plan frees.
 func frees(plan disk.Plan) []string {
 	var parts []string
-	if plan.Blocked == "" {
+	if plan.Blocked == "" && plan.RegistryBytes+int64(len(plan.Registry)) > 0 {
 		parts = append(parts, fmt.Sprintf("%s in the registry, which keeps %s", humanSize(plan.RegistryBytes), humanSize(plan.RegistryLeft)))
 	}
 	if len(plan.Nodes) > 0 {

@@ -216,6 +216,7 @@ func TestPrune_RemovesOldBuildsFromRegistryAndNodes(t *testing.T) {
 	if !plans(planned.Plan, repository, old) || plans(planned.Plan, repository, second[len(second)-len(old):]) {
 		t.Errorf("plan = %+v, want the first build of %s", planned.Plan, repository)
 	}
+	problem := ""
 	eventually(t, time.Minute, "the first build is gone", func(ctx context.Context) string {
 		out, err := exec.CommandContext(ctx, suite.setup, "prune", "--yes").CombinedOutput()
 		if err != nil {
@@ -223,7 +224,11 @@ func TestPrune_RemovesOldBuildsFromRegistryAndNodes(t *testing.T) {
 		}
 		left := listImages(ctx, t, repository)
 		if len(left) != 1 || !strings.HasSuffix(second, left[0].Digest.String()) || len(left[0].Nodes) != 2 {
-			return fmt.Sprintf("%+v\n%s", left, out)
+			if now := fmt.Sprintf("%+v", left); now != problem { // the last attempt may be interrupted
+				problem = now
+				t.Logf("setup prune:\n%s%s", out, problem)
+			}
+			return problem
 		}
 		t.Logf("setup prune:\n%s", out)
 		return ""

@@ -249,6 +249,9 @@ func (f found) report(clusters []Cluster) Report {
 			count[d]++
 		}
 	}
+	for _, d := range f.registry.Relied {
+		count[d]++ // so that it belongs to more than one image
+	}
 	r.Registry = &Storage{}
 	for d, size := range f.registry.Blobs {
 		r.Registry.Bytes += size

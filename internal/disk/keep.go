@@ -20,11 +20,11 @@ func (p *Pruner) Keep(ctx context.Context, pushed <-chan struct{}) {
 	}
 	for {
 		next := checkInterval
-		kept, err := p.apply(ctx)
+		again, err := p.apply(ctx)
 		if err != nil && ctx.Err() == nil {
 			p.log.LogAttrs(ctx, slog.LevelWarn, "limit of the registry's storage not applied", slog.String("error", err.Error()))
 		}
-		if kept {
+		if again {
 			next = 2 * settle
 		}
 		select {
@@ -36,9 +36,9 @@ func (p *Pruner) Keep(ctx context.Context, pushed <-chan struct{}) {
 	}
 }
 
-// apply removes unused images if the registry exceeds the limit. It reports whether the registry kept some of them, because they
-// have just been used.
-func (p *Pruner) apply(ctx context.Context) (kept bool, err error) {
+// apply removes unused images if the registry exceeds the limit. It reports whether more can be removed soon, because the registry
+// has kept what was used in the last few seconds.
+func (p *Pruner) apply(ctx context.Context) (again bool, err error) {
 	stored, err := p.registry.Inventory(ctx)
 	if errors.Is(err, push.ErrNoInventory) {
 		return false, nil
@@ -54,9 +54,11 @@ func (p *Pruner) apply(ctx context.Context) (kept bool, err error) {
 		return false, errors.New(pruned.Plan.Blocked)
 	case pruned.Removed == nil:
 		return false, nil
+	case pruned.Removed.Left > pruned.Plan.RegistryLeft:
+		return true, nil
 	case pruned.Removed.Left > p.limit:
 		p.log.LogAttrs(ctx, slog.LevelWarn, "the registry exceeds its limit, because the remaining images are in use",
 			slog.Int64("bytes", pruned.Removed.Left), slog.Int64("limit", p.limit))
 	}
-	return len(pruned.Removed.Kept) > 0, nil
+	return false, nil
 }

@@ -42,8 +42,14 @@ type Plan struct {
 // Empty reports whether the plan removes nothing.
 func (p Plan) Empty() bool { return len(p.Registry)+len(p.Nodes) == 0 && p.RegistryBytes == 0 }
 
+// blobs are the registry's blobs.
+type blobs struct {
+	sizes  map[digest.Digest]int64 // in bytes
+	relied []digest.Digest         // those that clients rely on
+}
+
 // plan returns what Prune removes.
-func (r Report) plan(sizes map[digest.Digest]int64, o Options) Plan {
+func (r Report) plan(blobs blobs, o Options) Plan {
 	p := Plan{Registry: []Image{}, Nodes: []NodeImage{}}
 	if r.Registry == nil {
 		p.Blocked = "the registry is not the one that setup contains, so only the nodes can be pruned"
@@ -60,7 +66,7 @@ func (r Report) plan(sizes map[digest.Digest]int64, o Options) Plan {
 	}
 	if p.Blocked == "" {
 		p.Registry = r.leastRecent(o)
-		p.RegistryBytes, p.Registry = r.freed(sizes, p.Registry, o.Keep)
+		p.RegistryBytes, p.Registry = r.freed(blobs, p.Registry, o.Keep)
 	}
 	if r.Registry != nil {
 		p.RegistryLeft = r.Registry.Bytes - p.RegistryBytes
@@ -83,8 +89,11 @@ func (r Report) leastRecent(o Options) []Image {
 
 // freed returns how many bytes are freed by removing the images, and which of them have to be removed to keep at most the given
 // number of bytes. Blobs that no image needs are always removed.
-func (r Report) freed(sizes map[digest.Digest]int64, images []Image, keep *int64) (int64, []Image) {
+func (r Report) freed(blobs blobs, images []Image, keep *int64) (int64, []Image) {
 	needed := map[digest.Digest]int{}
+	for _, d := range blobs.relied {
+		needed[d]++
+	}
 	for _, image := range r.Images {
 		for _, d := range image.blobs {
 			needed[d]++
@@ -97,7 +106,7 @@ func (r Report) freed(sizes map[digest.Digest]int64, images []Image, keep *int64
 		}
 		for _, d := range image.blobs {
 			if needed[d]--; needed[d] == 0 {
-				freed += sizes[d]
+				freed += blobs.sizes[d]
 			}
 		}
 	}

@@ -70,7 +70,7 @@ func TestPlan_RemovesWhatNothingUses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := removals(test.report().plan(test.sizes(), Options{}))
+			got := removals(test.report().plan(test.blobs(), Options{}))
 			slices.Sort(got)
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("removed images (-want +got):\n%s", diff)
@@ -144,7 +144,7 @@ func TestPlan_RemovesFromNodes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(test.want, removals(test.report().plan(test.sizes(), Options{Keep: test.keep}))); diff != "" {
+			if diff := cmp.Diff(test.want, removals(test.report().plan(test.blobs(), Options{Keep: test.keep}))); diff != "" {
 				t.Errorf("removed images (-want +got):\n%s", diff)
 			}
 		})
@@ -172,7 +172,7 @@ func TestPlan_KeepsTheMostRecentlyUsedWithinALimit(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(keep), func(t *testing.T) {
 			t.Parallel()
-			plan := w.report().plan(w.sizes(), Options{Keep: &keep})
+			plan := w.report().plan(w.blobs(), Options{Keep: &keep})
 			if diff := cmp.Diff(want.removed, removals(plan)); diff != "" {
 				t.Errorf("removed images (-want +got):\n%s", diff)
 			}
@@ -183,12 +183,25 @@ func TestPlan_KeepsTheMostRecentlyUsedWithinALimit(t *testing.T) {
 	}
 }
 
+func TestPlan_DoesNotCountBlobsThatClientsRelyOn(t *testing.T) {
+	t.Parallel()
+	w := world{
+		images:  []inventory.Image{stored("a:@first", 1), stored("b:@second", 2), stored("c:@third", 3)},
+		orphans: 50, relied: []digest.Digest{d("orphan"), d("first layer")},
+	}
+	keep := int64(1000 + 3*111 + 50 - 12) // the first image's manifest and config have 11 bytes
+	plan := w.report().plan(w.blobs(), Options{Keep: &keep})
+	if diff := cmp.Diff([]string{"a@first", "b@second"}, removals(plan)); diff != "" || plan.RegistryBytes != 11+111 {
+		t.Errorf("%d bytes freed, want %d; removed images (-want +got):\n%s", plan.RegistryBytes, 11+111, diff)
+	}
+}
+
 func TestPlan_RemovesNothingIfPodsAreUnknown(t *testing.T) {
 	t.Parallel()
 	w := world{
 		images: []inventory.Image{stored("app:@first", 1)}, orphans: 50, clusters: []Cluster{{Name: "a"}, {Name: "b", Unknown: "stopped"}},
 	}
-	plan := w.report().plan(w.sizes(), Options{})
+	plan := w.report().plan(w.blobs(), Options{})
 	if !plan.Empty() || !strings.Contains(plan.Blocked, "cluster b use: stopped") {
 		t.Errorf("plan = %+v, want nothing to remove, because of cluster b", plan)
 	}
@@ -200,9 +213,9 @@ func TestPlan_RemovesOnlyWhatAnEarlierPlanContains(t *testing.T) {
 	after := before
 	after.images = append(slices.Clone(before.images), stored("app:@second", 2))
 	after.nodes = append(slices.Clone(before.nodes), onNode("second", "localhost:5001/app@"))
-	confirmed := before.report().plan(before.sizes(), Options{})
+	confirmed := before.report().plan(before.blobs(), Options{})
 	want := []string{"app@first", "n1 first"}
-	if diff := cmp.Diff(want, removals(after.report().plan(after.sizes(), Options{Only: &confirmed}))); diff != "" {
+	if diff := cmp.Diff(want, removals(after.report().plan(after.blobs(), Options{Only: &confirmed}))); diff != "" {
 		t.Errorf("removed images (-want +got):\n%s", diff)
 	}
 }
@@ -239,7 +252,7 @@ func TestReport_ListsWhatIsOnlyOnTheHost(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("images (-want +got):\n%s", diff)
 	}
-	if plan := w.report().plan(w.sizes(), Options{}); !plan.Empty() {
+	if plan := w.report().plan(w.blobs(), Options{}); !plan.Empty() {
 		t.Errorf("plan = %+v, want nothing to remove", plan)
 	}
 }

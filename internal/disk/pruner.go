@@ -86,7 +86,7 @@ func (p Progress) begin(format string, args ...any) { p(Step{Text: fmt.Sprintf(f
 type snapshot struct {
 	Report
 
-	sizes map[digest.Digest]int64
+	blobs blobs
 	// unusedSince is the time after which nothing must have been used that is removed.
 	unusedSince time.Time
 }
@@ -106,7 +106,7 @@ func (p *Pruner) snapshot(ctx context.Context, progress Progress) (snapshot, err
 	stored, err := p.registry.Inventory(ctx)
 	switch {
 	case err == nil:
-		all.registry, taken.sizes = &stored, stored.Blobs
+		all.registry, taken.blobs = &stored, blobs{stored.Blobs, stored.Relied}
 		taken.unusedSince = p.unusedSince(stored.Time)
 	case !errors.Is(err, push.ErrNoInventory):
 		return taken, err
@@ -177,7 +177,7 @@ func (p *Pruner) Prune(ctx context.Context, o Options, progress Progress) (Prune
 	if err != nil {
 		return Pruned{}, err
 	}
-	pruned := Pruned{Plan: taken.plan(taken.sizes, o), NodeImages: []NodeImage{}}
+	pruned := Pruned{Plan: taken.plan(taken.blobs, o), NodeImages: []NodeImage{}}
 	if o.DryRun {
 		return pruned, nil
 	}

@@ -22,7 +22,7 @@ type Report struct {
 
 // Storage describes the registry's storage. All sizes are in bytes.
 type Storage struct {
-	// Bytes is the total size of all blobs. Unneeded is the size of those that no image needs.
+	// Bytes is the total size of all blobs. Unneeded is the size of those that no image and no client needs.
 	Bytes    int64 `json:"bytes"`
 	Unneeded int64 `json:"unneededBytes"`
 	// Limit is the limit that setup up --keep-storage has set; 0 if there is none.

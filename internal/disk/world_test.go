@@ -22,6 +22,7 @@ func at(minute int) time.Time { return time.Date(2026, 1, 1, 0, minute, 0, 0, ti
 type world struct {
 	images   []inventory.Image
 	orphans  int64 // size of a blob that no image needs
+	relied   []digest.Digest
 	host     []HostImage
 	nodes    []NodeImage
 	uses     []Use
@@ -79,11 +80,14 @@ func (w world) sizes() map[digest.Digest]int64 {
 	return sizes
 }
 
+// blobs returns the blobs in the registry.
+func (w world) blobs() blobs { return blobs{w.sizes(), w.relied} }
+
 // report returns the report about the world.
 func (w world) report() Report {
 	all := found{registryHost: registryHost, host: w.host, nodes: w.nodes, uses: w.uses}
 	if !w.foreign {
-		all.registry = &inventory.Inventory{Images: w.images, Blobs: w.sizes()}
+		all.registry = &inventory.Inventory{Images: w.images, Blobs: w.sizes(), Relied: w.relied}
 	}
 	return all.report(w.clusters)
 }

@@ -28,6 +28,8 @@ type Inventory struct {
 	Time time.Time `json:"time"`
 	// Blobs are the sizes in bytes of all blobs, including those that belong to no image.
 	Blobs map[digest.Digest]int64 `json:"blobs"`
+	// Relied are the blobs that other clients than the pusher may be about to push an image manifest for. They are not removed.
+	Relied []digest.Digest `json:"relied"`
 	// Images are the images, sorted by repository and digest.
 	Images []Image `json:"images"`
 }

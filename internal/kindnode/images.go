@@ -22,13 +22,23 @@ const (
 	// containersScript prints the node's containers.
 	containersScript = `crictl ps -a -o json`
 
-	// removeScript removes images, by ID with crictl and by name with ctr. Then it prints containerd's names for images.
+	// removeScript removes images by ID. An image from kind load is first given the name under which the runtime knows it, because
+	// crictl rmi could not remove its own name. When the runtime knows the new name, the old one is removed. At the end, the script
+	// prints containerd's names for images.
 	removeScript = `
 for image in "$@"; do
 	case "$image" in
-	sha256:*) crictl rmi "$image" ;;
-	*) ctr -n k8s.io images rm "$image" ;;
-	esac >/dev/null || true
+	sha256:*) crictl rmi "$image" || true ;;
+	*)
+		known="docker.io/library/$image"
+		ctr -n k8s.io images tag --force "$image" "$known" || continue
+		for attempt in 1 2 3 4 5 6 7 8 9 10; do
+			if crictl inspecti "$known"; then break; fi
+			sleep 0.1
+		done
+		ctr -n k8s.io images rm "$image" || true
+		;;
+	esac >/dev/null
 done
 ctr -n k8s.io images ls -q`
 )
@@ -90,9 +100,8 @@ func readNames(lines io.Reader) (names, error) {
 	}
 }
 
-// of returns containerd's names for an image. crictl prints names without a registry in another form. It also lists images that
-// containerd no longer has: if an image has such a name, crictl rmi does not remove the name, and the runtime does not notice when
-// ctr does. An image without names does not exist.
+// of returns containerd's names for an image. crictl prints names without a registry in another form. It may also list an image that
+// containerd no longer has, because the runtime does not notice when ctr removes such a name. An image without names does not exist.
 func (n names) of(image disk.NodeImage) []string {
 	var found []string
 	for _, name := range append([]string{image.ID}, image.References...) {
@@ -152,12 +161,12 @@ func (c *Client) RemoveImages(ctx context.Context, node string, all []disk.NodeI
 	}
 	var words []string
 	for _, image := range all {
-		words = append(words, image.ID)
 		for _, name := range image.References {
 			if short, found := strings.CutPrefix(name, libraryPrefix); found {
 				words = append(words, short)
 			}
 		}
+		words = append(words, image.ID)
 	}
 	var left names
 	err = c.run(ctx, node, func(stdout io.Reader) (err error) { left, err = readNames(stdout); return err }, removeScript, words...)

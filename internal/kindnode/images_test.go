@@ -44,14 +44,19 @@ case "$*" in
 "ps -a -o json") cat "$STATE/running" ;;
 "rmi sha256:broken") echo "cannot remove" >&2; exit 1 ;;
 "rmi sha256:aa") grep -v -e sha256:aa -e app@ "$STATE/names" >"$STATE/left"; mv "$STATE/left" "$STATE/names" ;;
-"rmi sha256:dd") grep -v -e sha256:dd "$STATE/names" >"$STATE/left"; mv "$STATE/left" "$STATE/names" ;;
+"rmi sha256:dd") grep -v -e sha256:dd -e docker.io/library/import "$STATE/names" >"$STATE/left"; mv "$STATE/left" "$STATE/names" ;;
+"inspecti docker.io/library/import-"*)
+	# The runtime notices the new name only after a moment.
+	if [ ! -e "$STATE/asked" ]; then touch "$STATE/asked"; exit 1; fi
+	grep -x -e "$2" "$STATE/names" ;;
 *) echo "unexpected: crictl $*" >&2; exit 2 ;;
 esac`
 
-// ctr is a fake ctr that prints and removes names.
+// ctr is a fake ctr that prints, adds and removes names.
 const ctr = `
 case "$*" in
 "-n k8s.io images ls -q") cat "$STATE/names" ;;
+"-n k8s.io images tag --force import-"*) echo "$7" >>"$STATE/names" ;;
 "-n k8s.io images rm import-"*) grep -v -x -e "$5" "$STATE/names" >"$STATE/left"; mv "$STATE/left" "$STATE/names" ;;
 *) echo "unexpected: ctr $*" >&2; exit 2 ;;
 esac`

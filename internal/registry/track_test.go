@@ -101,6 +101,9 @@ func TestRemove_KeepsBlobsThatDockerPushFound(t *testing.T) {
 					age(t, o.root)
 					o = startOurs(t, o.root)
 				}
+				if relied := o.list(t).Relied; !slices.Equal(relied, []digest.Digest{digest.Digest(layer)}) {
+					t.Errorf("blobs that clients rely on = %v, want the layer", relied)
+				}
 
 				if removed := o.remove(t, time.Now(), old); len(removed.Images) != 1 || removed.Blobs != 3 {
 					t.Fatalf("Remove = %+v, want the image removed, with its manifest, config and other layer", removed)

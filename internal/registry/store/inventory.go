@@ -126,6 +126,7 @@ func (s *Store) Inventory() (inventory.Inventory, error) {
 		return cmp.Or(cmp.Compare(a.Repository, b.Repository), cmp.Compare(a.Digest, b.Digest))
 	})
 	listed.Blobs, err = s.Blobs()
+	listed.Relied = s.relied(listed.Blobs, listed.Time)
 	return listed, err
 }
 

@@ -155,6 +155,20 @@ func (s *Store) usedAfter(k Key, since time.Time) bool {
 	return s.saved(k).After(since.Add(-saveInterval)) // another process may have ended before it saved the last use
 }
 
+// relied returns those blobs on which clients rely.
+func (s *Store) relied(blobs map[digest.Digest]int64, now time.Time) []digest.Digest {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	relied := []digest.Digest{}
+	for d := range blobs {
+		key := Key{Digest: d}
+		if u := s.uses[key]; u != nil && u.until.After(now) || u == nil && s.saved(key).After(now) {
+			relied = append(relied, d)
+		}
+	}
+	return relied
+}
+
 // lastUsed returns when an image was last used.
 func (s *Store) lastUsed(k Key) time.Time {
 	s.mu.Lock()

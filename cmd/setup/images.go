@@ -25,11 +25,7 @@ func newImagesCommand(output *printer) *cobra.Command {
 SIZE is the image's total size in the registry, or on the host if the registry does not have it. OWN is the size in the registry that no
 other image shares. HOST shows whether a tag on the host refers to this build. NODES is the number of nodes that have the image. USED BY
 names a pod that uses the image, or an object that creates pods and names the image. An image that nothing uses can be removed with
-setup prune.
-
--o json prints one object. Its field images is a list with repository, digest, tags, inRegistry, bytes, ownBytes, lastUsed, host (tags),
-hostBytes, nodes (cluster, node, id, references, bytes), usedBy (cluster, kind, namespace, name, image) and used. Its other fields are
-registry (bytes, unneededBytes, limitBytes; null if the registry cannot list its images), clusters and registryHost. Sizes are in bytes.`,
+setup prune.`,
 		Example: `  setup images
   setup images -o json | jq '[.images[] | select(.used | not) | .ownBytes] | add'`,
 		Args:              cobra.NoArgs,
@@ -52,10 +48,10 @@ func (o *imagesOptions) run(ctx context.Context, stdout io.Writer) error {
 		return err
 	}
 	progress := newDiskProgress(o.output)
-	report, err := system.Disk().Images(ctx, progress.step)
+	found, err := system.Disk().Images(ctx, progress.step)
 	progress.end()
 	if err != nil {
 		return err
 	}
-	return printImages(stdout, report, o.format.value)
+	return o.print(stdout, found)
 }

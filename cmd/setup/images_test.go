@@ -89,7 +89,7 @@ The registry has 5 kB. All images are used.
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var out bytes.Buffer
-			if err := printImages(&out, test.report, ""); err != nil {
+			if err := printImages(&out, test.report); err != nil {
 				t.Fatal(err)
 			}
 			if diff := cmp.Diff(test.want, out.String()); diff != "" {
@@ -105,7 +105,7 @@ func TestImages_PrintsTypedJSON(t *testing.T) {
 	report := someReport()
 	report.Images = report.Images[1:2]
 	report.Images[0].LastUsed = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
-	if err := printImages(&out, report, "json"); err != nil {
+	if err := (&imagesOptions{output: &printer{}, format: &format{value: "json"}}).print(&out, report); err != nil {
 		t.Fatal(err)
 	}
 	var got map[string]any

@@ -6,7 +6,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/docker/go-units"
@@ -16,13 +15,20 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
-// printImages prints the report in the format: json, or "" for a table.
-func printImages(w io.Writer, report disk.Report, format string) error {
-	if format == "json" {
-		return printJSON(w, report)
+// print prints the report in the chosen format.
+func (o *imagesOptions) print(w io.Writer, report disk.Report) error {
+	switch {
+	case o.format.json():
+		return printJSON(w, newImages(report))
+	case o.output.quiet:
+		return nil
 	}
-	table := newTable(w)
-	table.row("IMAGE", "DIGEST", "SIZE", "OWN", "HOST", "NODES", "USED BY", "LAST USED")
+	return printImages(w, report)
+}
+
+// printImages prints the report as a table.
+func printImages(w io.Writer, report disk.Report) error {
+	rows := [][]string{{"IMAGE", "DIGEST", "SIZE", "OWN", "HOST", "NODES", "USED BY", "LAST USED"}}
 	var unused int
 	var freed int64
 	for _, image := range report.Images {
@@ -30,33 +36,14 @@ func printImages(w io.Writer, report disk.Report, format string) error {
 			unused++
 			freed += image.OwnBytes
 		}
-		table.row(imageName(image), shortID(image.Digest), size(cmp.Or(image.Bytes, image.HostBytes)), own(image), yes(len(image.Host) > 0),
-			count(len(image.Nodes)), users(image), ago(image.LastUsed))
+		rows = append(rows, []string{
+			imageName(image), shortID(image.Digest), size(cmp.Or(image.Bytes, image.HostBytes)), own(image), yes(len(image.Host) > 0),
+			count(len(image.Nodes)), users(image), ago(image.LastUsed),
+		})
 	}
-	if err := table.end(); err != nil {
-		return err
-	}
-	_, err := fmt.Fprint(w, storage(report, unused, freed), unknown(report))
+	_, err := fmt.Fprint(w, strings.Join(align(rows), "\n"), "\n", storage(report, unused, freed), unknown(report))
 	return err
 }
-
-// table prints rows with aligned columns.
-type table struct {
-	writer *tabwriter.Writer
-	err    error
-}
-
-func newTable(w io.Writer) *table { return &table{writer: tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)} }
-
-// row prints one row.
-func (t *table) row(cells ...string) {
-	if t.err == nil {
-		_, t.err = fmt.Fprintln(t.writer, strings.Join(cells, "\t"))
-	}
-}
-
-// end prints the whole table.
-func (t *table) end() error { return cmp.Or(t.err, t.writer.Flush()) }
 
 // imageName returns the image's repository with its tags. It notes anything unusual.
 func imageName(image disk.Image) string {

@@ -55,7 +55,7 @@ func jsonPage(t *testing.T) string {
 	t.Helper()
 	p := &page{comments: reportComments(t)}
 	p.WriteString(jsonIntroduction)
-	for _, command := range []string{"up", "down", "status", "push", "explain", "doctor", "export", "version"} {
+	for _, command := range []string{"up", "down", "status", "push", "explain", "doctor", "export", "images", "prune", "verify", "version"} {
 		document := reflect.TypeOf(documents[command+".json"]()).Elem()
 		p.printf("\n## setup %s\n\n", strings.Replace(command, "export", "export logs", 1))
 		if document.Kind() == reflect.Slice {
@@ -109,6 +109,8 @@ func (p *page) nameOf(of reflect.Type) string {
 	switch {
 	case of == reflect.TypeFor[report.Seconds]():
 		return "number (seconds)"
+	case of.Kind() == reflect.Pointer:
+		return p.nameOf(of.Elem())
 	case of.Kind() == reflect.Slice:
 		return "array of " + p.nameOf(of.Elem())
 	case of.Kind() == reflect.Struct:

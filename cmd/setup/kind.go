@@ -25,7 +25,8 @@ status. If there is none, setup runs the kind that is built into it. Two command
 kind load docker-image pushes the images to the registry. If pods in the cluster would not run a pushed image, kind loads it: if the
 cluster is not set up, if a rule excludes the image, or if the push fails.
 
-kind create cluster also runs setup up on the new cluster. If that fails, a warning says what to run, and the exit status is kind's.
+kind create cluster also runs setup up on the new cluster, without questions. If that fails, a warning says what to run, and the
+exit status is kind's.
 
 In namespaces that are excluded from rewriting, pods run only images that kind has loaded. With ` + kindcli.Variable + `=off in the
 environment, or with kind's Podman or nerdctl provider, every command is passed on.`,

@@ -35,7 +35,7 @@ func newPruneCommand(output *printer) *cobra.Command {
 
 An image is used if a tag on the host refers to this build, if a pod in a kind cluster on this host uses it, or if an object that creates
 pods names it, such as a Deployment, a CronJob or an old ReplicaSet. prune prints what it would remove, and how much that frees. On a
-terminal, it then asks for confirmation; elsewhere, it requires --yes. You can run it at any time, because it keeps what a push or a pull
+terminal, it then asks for confirmation, unless --yes is given; elsewhere, it requires --yes. You can run it at any time, because it keeps what a push or a pull
 is using.
 
 With --keep-storage, only the least recently used images are removed, and only as many as necessary. The nodes then keep the images that
@@ -49,6 +49,7 @@ registry, and the exit status is 1. A registry that setup adopted, or that runs 
   setup prune --dry-run -o json | jq .plan.registryBytes`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
+		Annotations:       map[string]string{interrupted: "run `setup prune` again to remove the rest"},
 		RunE: func(command *cobra.Command, _ []string) error {
 			given, err := options.check(command.InOrStdin())
 			if err != nil {
@@ -65,6 +66,7 @@ registry, and the exit status is 1. A registry that setup adopted, or that runs 
 	flags := command.Flags()
 	flags.StringVar(&options.keepStorage, "keep-storage", "",
 		"remove only as much as necessary to keep the registry below this `SIZE`, such as 20GB")
+	complete(command, "keep-storage")
 	flags.BoolVarP(&options.yes, "yes", "y", false, "remove the images without asking")
 	flags.BoolVar(&options.dryRun, "dry-run", false, "print what would be removed, and remove nothing")
 	return command
@@ -83,12 +85,7 @@ func (o *pruneOptions) check(stdin io.Reader) (disk.Options, error) {
 		}
 		given.Keep = &keep
 	}
-	switch {
-	case o.yes || o.dryRun:
-		return given, nil
-	case o.format.json():
-		return given, errors.New("-o json leaves no place for a question: confirm with --yes, or see what would be removed with --dry-run")
-	case !isTerminal(stdin):
+	if !o.yes && !o.dryRun && !canAnswer(stdin) {
 		return given, errors.New("there is no terminal to ask on: confirm with --yes, or see what would be removed with --dry-run")
 	}
 	return given, nil
@@ -103,19 +100,12 @@ func (o *pruneOptions) run(ctx context.Context, by pruner, given disk.Options, s
 	if err != nil {
 		return err
 	}
-	if !o.format.json() && !o.output.quiet {
-		if err := printPlan(stdout, planned.Plan, o.dryRun); err != nil {
-			return err
-		}
-	}
 	blocked := hostdisk.Blocked(planned.Plan)
 	if o.dryRun || planned.Plan.Empty() {
-		return errors.Join(o.end(stdout, planned), blocked)
+		return errors.Join(o.end(stdout, planned, blocked), blocked)
 	}
-	if !o.yes {
-		if err := confirm(ctx, stdin, o.output.w, "Remove them?"); err != nil {
-			return errors.Join(err, blocked)
-		}
+	if err := o.consent(ctx, planned.Plan, stdin); err != nil {
+		return errors.Join(err, blocked)
 	}
 	given.DryRun, given.Only = false, &planned.Plan
 	progress = newDiskProgress(o.output)
@@ -124,16 +114,31 @@ func (o *pruneOptions) run(ctx context.Context, by pruner, given disk.Options, s
 	if err != nil {
 		return err
 	}
-	return errors.Join(o.end(stdout, pruned), blocked)
+	return errors.Join(o.end(stdout, pruned, blocked), blocked)
 }
 
-// end prints the outcome.
-func (o *pruneOptions) end(stdout io.Writer, pruned disk.Pruned) error {
-	if o.format.json() {
-		return printJSON(stdout, pruned)
+// consent prints the plan. It returns an error if the user does not agree.
+func (o *pruneOptions) consent(ctx context.Context, plan disk.Plan, stdin io.Reader) error {
+	if !o.yes || !o.output.quiet {
+		if err := printPlan(o.output.w, plan, false); err != nil {
+			return err
+		}
 	}
-	if o.dryRun || pruned.Plan.Empty() || o.output.quiet {
+	if o.yes {
 		return nil
+	}
+	return confirm(ctx, stdin, o.output.w, "Remove them?")
+}
+
+// end prints the outcome, which is the plan if nothing was to be removed. blocked is the error with which setup prune will exit.
+func (o *pruneOptions) end(stdout io.Writer, pruned disk.Pruned, blocked error) error {
+	switch {
+	case o.format.json():
+		return printJSON(stdout, newPrune(pruned, o.dryRun, blocked))
+	case o.output.quiet:
+		return nil
+	case o.dryRun, pruned.Plan.Empty():
+		return printPlan(stdout, pruned.Plan, o.dryRun)
 	}
 	return printPruned(stdout, pruned)
 }

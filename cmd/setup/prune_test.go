@@ -65,8 +65,8 @@ func somePlan() disk.Plan {
 }
 
 const printedPlan = `registry            example/app                 770000000000  31 MB  last used 3 hours ago
-kind-control-plane  localhost:5001/example/app  770000000000  31 MB  
-kind-worker         localhost:5001/example/app  770000000000  31 MB  
+kind-control-plane  localhost:5001/example/app  770000000000  31 MB
+kind-worker         localhost:5001/example/app  770000000000  31 MB
 This frees 3 MB in the registry, which keeps 120 MB, and up to 62 MB on 2 nodes.
 `
 
@@ -86,18 +86,22 @@ func TestPrune_PrintsThePlanAndTheOutcome(t *testing.T) {
 		err    string
 		calls  int
 	}{
-		"confirmed": {answer: "y\n", plan: somePlan(), stdout: printedPlan + removed, stderr: "Remove them? [y/N] ", calls: 2},
-		"refused":   {answer: "n\n", plan: somePlan(), stdout: printedPlan, stderr: "Remove them? [y/N] ", err: "not confirmed", calls: 1},
-		"--yes":     {pruneOptions: pruneOptions{yes: true}, plan: somePlan(), stdout: printedPlan + removed, calls: 2},
+		"confirmed": {answer: "y\n", plan: somePlan(), stdout: removed, stderr: printedPlan + "Remove them? [y/N] ", calls: 2},
+		"refused":   {answer: "n\n", plan: somePlan(), stderr: printedPlan + "Remove them? [y/N] ", err: "not confirmed", calls: 1},
+		"--yes":     {pruneOptions: pruneOptions{yes: true}, plan: somePlan(), stdout: removed, stderr: printedPlan, calls: 2},
 		"--dry-run": {
 			pruneOptions: pruneOptions{dryRun: true}, plan: somePlan(), calls: 1,
 			stdout: strings.ReplaceAll(printedPlan, "This frees", "This would free"),
 		},
-		"--quiet --yes":     {pruneOptions: pruneOptions{yes: true, output: &printer{quiet: true}}, plan: somePlan(), calls: 2},
+		"--quiet --yes": {pruneOptions: pruneOptions{yes: true, output: &printer{quiet: true}}, plan: somePlan(), calls: 2},
+		"--quiet": {
+			pruneOptions: pruneOptions{output: &printer{quiet: true}}, answer: "y\n", plan: somePlan(),
+			stderr: printedPlan + "Remove them? [y/N] ", calls: 2,
+		},
 		"nothing to remove": {plan: disk.Plan{}, stdout: "Nothing to remove.\n", calls: 1},
 		"used in the meantime": {
 			pruneOptions: pruneOptions{yes: true}, plan: somePlan(), kept: 1, calls: 2,
-			stdout: printedPlan + strings.Replace(strings.TrimSuffix(removed, "\n"), "1 image from", "0 images from", 1) +
+			stderr: printedPlan, stdout: strings.Replace(strings.TrimSuffix(removed, "\n"), "1 image from", "0 images from", 1) +
 				" 1 image kept, because it was used moments ago: run setup prune again.\n",
 		},
 		"a cluster is stopped": {

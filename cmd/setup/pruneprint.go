@@ -30,15 +30,17 @@ func printPlan(w io.Writer, plan disk.Plan, dryRun bool) error {
 		_, err := fmt.Fprintln(w, "Nothing to remove.")
 		return err
 	}
-	table := newTable(w)
+	var rows [][]string
 	for _, image := range plan.Registry {
-		table.row("registry", imageName(image), shortID(image.Digest), size(image.Bytes), "last used "+ago(image.LastUsed))
+		rows = append(rows, []string{"registry", imageName(image), shortID(image.Digest), size(image.Bytes), "last used " + ago(image.LastUsed)})
 	}
 	for _, image := range plan.Nodes {
-		table.row(image.Node, nodeImageName(image), shortDigestOf(image), humanSize(image.Bytes), "")
+		rows = append(rows, []string{image.Node, nodeImageName(image), shortDigestOf(image), humanSize(image.Bytes)})
 	}
-	if err := table.end(); err != nil {
-		return err
+	for _, line := range align(rows) {
+		if _, err := fmt.Fprintln(w, line); err != nil {
+			return err
+		}
 	}
 	verb := "This frees"
 	if dryRun {

@@ -11,10 +11,13 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/go-digest"
 
+	"kind-local-registry/internal/disk"
 	"kind-local-registry/internal/host/images"
 	"kind-local-registry/internal/host/report"
 	"kind-local-registry/internal/host/step"
+	"kind-local-registry/internal/inventory"
 )
 
 // documents maps the golden file of each document that setup prints with -o json to the document's type.
@@ -27,6 +30,9 @@ var documents = map[string]func() any{
 	"version.json": func() any { return &report.Version{} },
 	"doctor.json":  func() any { return &report.Doctor{} },
 	"export.json":  func() any { return &report.Export{} },
+	"images.json":  func() any { return &report.Images{} },
+	"prune.json":   func() any { return &report.Prune{} },
+	"verify.json":  func() any { return &report.Verify{} },
 }
 
 // someFacts returns facts with a value in every field.
@@ -53,6 +59,17 @@ func someFacts() report.Facts {
 			Digest: someDigest.String(), Available: 1,
 		},
 	}
+}
+
+// someImages returns a report whose times do not depend on when the test runs.
+func someImages() disk.Report {
+	images := someReport()
+	for i := range images.Images {
+		if !images.Images[i].LastUsed.IsZero() {
+			images.Images[i].LastUsed = time.Date(2026, 1, 31, 12, i, 0, 0, time.UTC)
+		}
+	}
+	return images
 }
 
 // someChanges returns changes that together have a value in every field.
@@ -94,6 +111,27 @@ func TestDocuments_MatchGoldenFiles(t *testing.T) { // not parallel: with -updat
 			Repairs: []report.Repair{{Check: "linker", Found: "no container kind-registry-linker", Error: "linker: no space left"}},
 		},
 		"export.json": report.Export{Directory: "logs", Files: []string{"README.txt", "cluster.error"}, Missing: []string{"cluster"}},
+		"images.json": newImages(someImages()),
+		"prune.json": newPrune(disk.Pruned{
+			Plan: disk.Plan{
+				Registry: someImages().Images[1:2], RegistryBytes: 4_000_000, RegistryLeft: 119_000_000,
+				Nodes: someImages().Images[0].Nodes, NodeBytes: 31_000_000, Faults: []string{"node kind-worker2: no answer"},
+			},
+			Removed: &inventory.Removed{
+				Images: []inventory.Reference{{Repository: "example/app", Digest: digestWith("1a2b3c")}}, Kept: []inventory.Reference{},
+				Blobs: 3, Bytes: 4_000_000, Left: 119_000_000,
+			},
+			NodeImages: someImages().Images[0].Nodes, NodeBytes: 31_000_000,
+		}, false, errors.New("node kind-worker2 is left alone")),
+		"verify.json": newVerify(disk.Verified{
+			Blobs: 20, Bytes: 2_000_000, Damaged: []digest.Digest{digestWith("a1")}, Faults: []disk.Fault{{
+				Fault: inventory.Fault{
+					Problem: inventory.BlobsLost, Repository: "example/app", Digest: digestWith("77"), Tags: []string{"local"},
+					Config: digestWith("c1"), Missing: []digest.Digest{digestWith("a1")},
+				},
+				Detail: "the host no longer has this build of example/app",
+			}},
+		}),
 		"version.json": newVersion(&debug.BuildInfo{Settings: []debug.BuildSetting{
 			{Key: "vcs.revision", Value: "0123456789abcdef0123456789abcdef01234567"},
 			{Key: "vcs.time", Value: "2026-09-01T12:00:00Z"},
@@ -143,7 +181,8 @@ func TestDocuments_HaveEmptyArraysAndNotNull(t *testing.T) {
 	facts := report.Facts{Cluster: report.Cluster{Nodes: []report.Node{}}}
 	for name, document := range map[string]any{
 		"up": up.document(facts, nil, false, 0, nil), "down": down.document(facts, nil, 0, nil),
-		"status": report.Status{Facts: facts, Checks: report.Checks(nil)},
+		"status": report.Status{Facts: facts, Checks: report.Checks(nil)}, "images": newImages(disk.Report{Images: make([]disk.Image, 1)}),
+		"prune": newPrune(disk.Pruned{}, true, nil), "verify": newVerify(disk.Verified{}),
 	} {
 		var out bytes.Buffer
 		if err := printJSON(&out, document); err != nil {

@@ -31,15 +31,13 @@ func newVerifyCommand(output *printer) *cobra.Command {
 because no client could use it. This reads the whole registry, at about 500 MB per second.
 
 With --repair, images that have lost blobs are pushed again, if the host still has the same build. verify prints each faulty image, and
-why it is not repaired. The exit status is 1 if faulty images remain.
-
--o json prints one object with blobs, bytes, damaged (digests) and faults. A fault has problem (TagLost, ManifestLost, BlobsLost or
-LinkDamaged), repository, digest, tags, config, missing (digests), repaired and detail.`,
+why it is not repaired. The exit status is 1 if faulty images remain.`,
 		Example: `  setup verify
   setup verify --repair
   setup verify -o json | jq -r '.faults[] | select(.repaired | not) | .repository'`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
+		Annotations:       map[string]string{interrupted: "run `setup verify` again; it begins anew"},
 		RunE: func(command *cobra.Command, _ []string) error {
 			if err := options.format.check(); err != nil {
 				return err
@@ -73,7 +71,7 @@ func (o *verifyOptions) run(ctx context.Context, stdout io.Writer) error {
 // print prints the outcome in the chosen format.
 func (o *verifyOptions) print(w io.Writer, verified disk.Verified) error {
 	if o.format.json() {
-		return printJSON(w, verified)
+		return printJSON(w, newVerify(verified))
 	}
 	if o.output.quiet {
 		return nil

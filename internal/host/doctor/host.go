@@ -119,11 +119,11 @@ func diskState(root string, free, inodes, allInodes uint64) step.State {
 	detail := fmt.Sprintf("%s free in %s", units.HumanSize(float64(free)), root)
 	switch {
 	case free < minFree:
-		return step.State{Detail: "only " + detail, Remedy: "run docker system df, then docker image prune or docker builder prune"}
+		return step.State{Detail: "only " + detail, Remedy: "run docker system df, then setup prune, docker image prune or docker builder prune"}
 	case allInodes > 0 && inodes < allInodes/100:
 		return step.State{
 			Detail: fmt.Sprintf("only %d of %d inodes are free in %s", inodes, allInodes, root),
-			Remedy: "run docker system df, then docker image prune",
+			Remedy: "run docker system df, then setup prune and docker image prune",
 		}
 	}
 	return step.State{OK: true, Detail: detail}

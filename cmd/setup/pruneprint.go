@@ -30,14 +30,7 @@ func printPlan(w io.Writer, plan disk.Plan, dryRun bool) error {
 		_, err := fmt.Fprintln(w, "Nothing to remove.")
 		return err
 	}
-	var rows [][]string
-	for _, image := range plan.Registry {
-		rows = append(rows, []string{"registry", imageName(image), shortID(image.Digest), size(image.Bytes), "last used " + ago(image.LastUsed)})
-	}
-	for _, image := range plan.Nodes {
-		rows = append(rows, []string{image.Node, nodeImageName(image), shortDigestOf(image), humanSize(image.Bytes)})
-	}
-	for _, line := range align(rows) {
+	for _, line := range removals(plan) {
 		if _, err := fmt.Fprintln(w, line); err != nil {
 			return err
 		}
@@ -48,6 +41,18 @@ func printPlan(w io.Writer, plan disk.Plan, dryRun bool) error {
 	}
 	_, err := fmt.Fprintf(w, "%s %s.\n", verb, strings.Join(frees(plan), ", and "))
 	return err
+}
+
+// removals returns a line for each image that a plan removes.
+func removals(plan disk.Plan) []string {
+	var rows [][]string
+	for _, image := range plan.Registry {
+		rows = append(rows, []string{"registry", imageName(image), shortID(image.Digest), size(image.Bytes), "last used " + ago(image.LastUsed)})
+	}
+	for _, image := range plan.Nodes {
+		rows = append(rows, []string{image.Node, nodeImageName(image), shortDigestOf(image), humanSize(image.Bytes)})
+	}
+	return align(rows)
 }
 
 // frees describes how much a plan frees.

@@ -60,10 +60,9 @@ func NewService(
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Service{
 		ctx: ctx, cancel: cancel, pauses: defaultPauses(), promised: map[string]promise.Promise{}, running: newRunningPushes(),
-		turns:  semaphore.NewWeighted(maxConcurrentPushes),
 		docker: daemon, registry: registry, host: registryHost, rules: inForce,
-		slots: semaphore.NewWeighted(maxConcurrentPushes),
-		log:   log, metrics: measured, fallbacks: &fallbacks{log: log, metrics: measured},
+		slots: semaphore.NewWeighted(maxConcurrentPushes), turns: semaphore.NewWeighted(maxConcurrentPushes),
+		log: log, metrics: measured, fallbacks: &fallbacks{log: log, metrics: measured},
 	}
 }
 

@@ -55,14 +55,19 @@ func (d *Daemon) serveContainer(w http.ResponseWriter, r *http.Request, rest str
 		_, _ = w.Write(c.frame())
 	case "GET archive", "HEAD archive":
 		c.get(w, r.URL.Query().Get("path"))
+	case "PUT archive":
+		c.serveUpload(w, r.URL.Query().Get("path"), body)
 	case "POST exec":
 		d.createExec(w, c, body)
-	case "PUT archive":
-		if err := c.put(r.URL.Query().Get("path"), body); err != nil {
-			refuse(w, http.StatusBadRequest, err.Error())
-		}
 	default:
 		refuse(w, http.StatusNotFound, "no action "+action)
+	}
+}
+
+// serveUpload serves a request that copies files to a directory in the container.
+func (c *Container) serveUpload(w http.ResponseWriter, directory string, body []byte) {
+	if err := c.put(directory, body); err != nil {
+		refuse(w, http.StatusBadRequest, err.Error())
 	}
 }
 

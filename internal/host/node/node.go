@@ -14,17 +14,30 @@ type Node struct {
 	Runner
 }
 
-// Check describes what prevents the node's pulls from reaching the registry. It returns "" if nothing does.
+// Check describes what prevents the node from pulling from the registry, or from running the pulled images under their original
+// names. It returns "" if nothing does.
 func (n Node) Check(ctx context.Context, registryHost string) (missing string, err error) {
 	hosts, err := n.CheckHosts(ctx, registryHost)
 	if err != nil || hosts != "" {
 		return hosts, err
 	}
-	return n.CheckCertsDir(ctx)
+	if missing, err = n.CheckCertsDir(ctx); missing != "" || err != nil {
+		return missing, err
+	}
+	return n.checkKubelet(ctx)
 }
 
-// Configure writes the node's hosts.toml and configures containerd to read it.
+// Configure writes the node's hosts.toml, configures containerd to read it, and lets the kubelet run delivered images under their
+// original names.
 func (n Node) Configure(ctx context.Context, registryHost string) error {
+	if err := n.configureContainerd(ctx, registryHost); err != nil {
+		return err
+	}
+	return n.configureKubelet(ctx)
+}
+
+// configureContainerd writes the node's hosts.toml and configures containerd to read it.
+func (n Node) configureContainerd(ctx context.Context, registryHost string) error {
 	file := HostsFile(registryHost)
 	before, err := n.read(ctx, file)
 	if err != nil {
@@ -54,10 +67,11 @@ func (n Node) Configure(ctx context.Context, registryHost string) error {
 	return err
 }
 
-// Restore removes the files that Configure wrote and restores those that it replaced.
+// Restore removes the files that Configure wrote, restores those that it replaced, and removes the kubelet's records of images that
+// it pulled from the registry.
 func (n Node) Restore(ctx context.Context, registryHost string) error {
 	_, err := n.Run(ctx, restoreScript, HostsFile(registryHost), HostsMark, ContainerdConfig, backup)
-	return err
+	return errors.Join(err, n.restoreKubelet(ctx, registryHost))
 }
 
 // readsCertsDir reports whether containerd on the node reads CertsDir.

@@ -1,102 +1,12 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 )
-
-const registryHost = "localhost:5001"
-
-// root is a fake node whose files are in a directory on this machine. It runs the scripts with the real sh. Its containerd and
-// systemctl are scripts too.
-type root string
-
-// newRoot returns a node whose containerd, like the real one, reads its configuration file only when it is restarted.
-func newRoot(t *testing.T, containerdConfig string) root {
-	t.Helper()
-	r := root(t.TempDir())
-	r.write(t, ContainerdConfig, containerdConfig)
-	r.write(t, "/run/config.toml", containerdConfig)
-	r.write(t, "/bin/containerd", "#!/bin/sh\nif [ \"$1\" = --version ]; then echo 'containerd v2.1.4'; else cat \"$ROOT/run/config.toml\"; fi\n")
-	r.write(t, "/bin/systemctl", "#!/bin/sh\necho \"$@\" >>\"$ROOT/run/systemctl\"\ncp \"$ROOT"+ContainerdConfig+"\" \"$ROOT/run/config.toml\"\n")
-	for _, command := range []string{"containerd", "systemctl"} {
-		if err := os.Chmod(filepath.Join(string(r), "bin", command), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return r
-}
-
-// Run implements Runner. In arguments, it replaces paths below /etc with paths below the root.
-func (r root) Run(ctx context.Context, script string, args ...string) ([]byte, error) {
-	words := []string{"-ec", script, "sh"}
-	for _, arg := range args {
-		if strings.HasPrefix(arg, "/etc/") {
-			arg = string(r) + arg
-		}
-		words = append(words, arg)
-	}
-	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, "sh", words...)
-	cmd.Env = []string{"ROOT=" + string(r), "PATH=" + filepath.Join(string(r), "bin") + ":" + os.Getenv("PATH")}
-	cmd.Stderr = &stderr
-	stdout, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("%w: %s", err, stderr.String())
-	}
-	return stdout, nil
-}
-
-func (r root) write(t *testing.T, path, content string) {
-	t.Helper()
-	file := filepath.Join(string(r), path)
-	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// files returns the contents of all files in /etc, keyed by path.
-func (r root) files(t *testing.T) map[string]string {
-	t.Helper()
-	files := map[string]string{}
-	err := filepath.WalkDir(filepath.Join(string(r), "etc"), func(path string, entry os.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		content, err := os.ReadFile(path)
-		files[strings.TrimPrefix(path, string(r))] = string(content)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return files
-}
-
-func (r root) exists(path string) bool {
-	_, err := os.Stat(filepath.Join(string(r), path))
-	return err == nil
-}
-
-// restarts returns how many times containerd was restarted.
-func (r root) restarts(t *testing.T) int {
-	t.Helper()
-	content, err := os.ReadFile(filepath.Join(string(r), "run/systemctl"))
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		t.Fatal(err)
-	}
-	return strings.Count(string(content), "restart containerd\n")
-}
 
 const (
 	readsIt      = "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '/etc/containerd/certs.d'\n"
@@ -277,9 +187,7 @@ func TestWriteScript_KeepsTheFileIfInterrupted(t *testing.T) {
 		r := newRoot(t, readsIt)
 		r.write(t, "/etc/file", "original")
 		r.write(t, "/bin/"+command, "#!/bin/sh\n"+body+"\n")
-		if err := os.Chmod(filepath.Join(string(r), "bin", command), 0o700); err != nil {
-			t.Fatal(err)
-		}
+		r.makeExecutable(t, command)
 		_, err := r.Run(t.Context(), writeScript, "/etc/file", "new", "/etc/file"+backup)
 		files := r.files(t)
 		if _, copied := files["/etc/file"+backup]; err == nil || files["/etc/file"] != "original" || copied {

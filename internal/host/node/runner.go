@@ -71,4 +71,59 @@ crictl rmi "$1" >/dev/null 2>&1 || true`
 
 	// clockScript prints the node's time in seconds since 1970.
 	clockScript = `date +%s`
+
+	// kubeletScript prints the kubelet's version on the first line and its configuration file $1 on the following lines. It prints
+	// nothing if the node has no kubelet, or no configuration for it.
+	kubeletScript = `if command -v kubelet >/dev/null && [ -e "$1" ]; then kubelet --version; cat "$1"; fi`
+
+	// configureKubeletScript writes the content $2 to the kubelet's configuration file $1 and restarts the kubelet. If the URL $3 does
+	// not answer within 30 seconds, it restores the file from its backup, whose name ends with the suffix $4.
+	configureKubeletScript = `
+cp -p "$1" "$1$4"
+printf %s "$2" >"$1.new"
+mv "$1.new" "$1"
+systemctl restart kubelet
+for _ in $(seq 60); do
+	if [ -z "$3" ] || curl -fs -o /dev/null --noproxy "*" "$3"; then
+		rm "$1$4"
+		exit
+	fi
+	sleep 0.5
+done
+mv "$1$4" "$1"
+systemctl restart kubelet
+echo "the kubelet does not answer at $3; see journalctl -u kubelet" >&2
+exit 1`
+
+	// recordsScript prints the records of pulled images in the kubelet's directory $1 that contain the text $2. Each line has a
+	// record's file name, a tab and the record.
+	recordsScript = `
+for file in "$1"/pulled/sha256-*[0-9a-f]; do
+	if grep -qsF -e "$2" "$file"; then
+		printf '%s\t%s\n' "$(basename "$file")" "$(tr -d '\n' <"$file")"
+	fi
+done`
+
+	// restoreKubeletScript stops the kubelet, writes the content $2 to its configuration file $1, removes the records of unfinished
+	// pulls in the directory $3 that contain the text $4, and starts the kubelet. The other arguments are pairs of a file name and the
+	// content of a record of a pulled image. A record without content is removed.
+	restoreKubeletScript = `
+systemctl stop kubelet
+trap 'systemctl start kubelet' EXIT
+printf %s "$2" >"$1.new"
+mv "$1.new" "$1"
+directory=$3
+for file in "$directory"/pulling/sha256-*; do
+	if grep -qsF -e "$4" "$file"; then rm -f "$file"; fi
+done
+shift 4
+while [ $# -gt 0 ]; do
+	if [ -n "$2" ]; then
+		printf %s "$2" >"$directory/pulled/$1.tmp"
+		mv "$directory/pulled/$1.tmp" "$directory/pulled/$1"
+	else
+		rm -f "$directory/pulled/$1"
+	fi
+	shift 2
+done`
 )

@@ -17,8 +17,8 @@ test: ## Run the tests that require only Go
 	go test ./...
 
 .PHONY: test-api
-test-api: ## Run the tests against a real API server and etcd (built on first use)
-	KUBEBUILDER_ASSETS="$$(hack/node-image.sh --envtest)" go test -tags api -count 1 ./test/api/...
+test-api: ## Run the tests against a real API server and etcd (built on first use); KUBERNETES=v1.27.16 selects an older one
+	KUBEBUILDER_ASSETS="$$($(if $(KUBERNETES),hack/apiserver.sh $(KUBERNETES),hack/node-image.sh --envtest))" go test -tags api -count 1 ./test/api/...
 
 .PHONY: test-daemon
 test-daemon: ## Test pushes and linking from the installed Docker and from Docker 29 (requires root; Docker 29 is built on first use)

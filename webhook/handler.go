@@ -11,6 +11,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"kind-local-registry/config"
 	"kind-local-registry/internal/rewrite"
 	"kind-local-registry/webhook/lookup"
 	"kind-local-registry/webhook/podimage"
@@ -58,6 +59,9 @@ func (h *Handler) Handle(ctx context.Context, request *admissionv1.AdmissionRequ
 	if isProbe(request) {
 		return answerProbe(request, h.Identity)
 	}
+	if isOwnUpdate(request) {
+		return allowed(request)
+	}
 	defer h.Metrics.begin()()
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -73,6 +77,12 @@ func (h *Handler) Handle(ctx context.Context, request *admissionv1.AdmissionRequ
 		return allowed(request)
 	}
 	return response
+}
+
+// isOwnUpdate reports whether the webhook itself updates a pod, for example to restore an original image. The match conditions of the
+// webhook configuration exclude such requests, but Kubernetes 1.27 has no match conditions.
+func isOwnUpdate(request *admissionv1.AdmissionRequest) bool {
+	return request.Operation == admissionv1.Update && request.SubResource == "" && request.UserInfo.Username == config.ServiceAccountUser()
 }
 
 // allowed returns the response that allows the request unchanged.

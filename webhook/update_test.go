@@ -214,3 +214,17 @@ func TestHandle_ExcludesImagesByTheirRegistryName(t *testing.T) {
 		}
 	}
 }
+
+func TestHandle_LeavesItsOwnUpdatesUnchanged(t *testing.T) {
+	t.Parallel()
+	h := webhooktest.NewHandler(t, logr.Discard())
+	restored := running(t, h, "registry/app:1", "")
+	for user, want := range map[string]bool{config.ServiceAccountUser(): true, "kubernetes-admin": false} {
+		request := creation(onePod("registry/app:1", ""))
+		request.Operation, request.OldObject.Raw, request.UserInfo.Username = admissionv1.Update, []byte(restored), user
+		response := h.Handle(t.Context(), request)
+		if unchanged := response.Allowed && len(response.Patch) == 0; unchanged != want {
+			t.Errorf("response to an update by %s = %+v, want no patch: %t", user, response, want)
+		}
+	}
+}

@@ -12,6 +12,9 @@ func (s *System) Preflight(ctx context.Context) error {
 	if err := s.cluster.Preflight(ctx); err != nil {
 		return err
 	}
+	if err := s.cluster.CheckVersions(ctx); err != nil {
+		return err
+	}
 	if _, err := s.Rules(); err != nil {
 		return err
 	}
@@ -24,7 +27,8 @@ func (s *System) Preflight(ctx context.Context) error {
 // Steps returns all steps, in the order that setup up applies them.
 func (s *System) Steps() []step.Step {
 	return []step.Step{
-		s.cluster.Step(s.RegistryHost()), service.ImagesStep(s.registry), s.registry.Step(), s.pusher.Step(), s.linker.Step(), s.nodes().Step(),
+		s.cluster.VersionsStep(), s.cluster.Step(s.RegistryHost()), service.ImagesStep(s.registry), s.registry.Step(), s.pusher.Step(),
+		s.linker.Step(), s.nodes().Step(),
 		s.cluster.HostingStep(s.RegistryHost()),
 		s.chart.ImageStep(), s.chart.CredentialsStep(), s.chart.Step(), s.chart.AdmissionStep(),
 	}
@@ -83,11 +87,11 @@ func (s *System) StepsDown(ctx context.Context, options DownOptions) ([]step.Ste
 	if err != nil {
 		return nil, err
 	}
-	steps := []step.Step{s.registryDown(options)}
-	for i, one := range s.Steps() {
+	steps, keep := []step.Step{s.registryDown(options)}, s.cluster.KeepStep(keptByFlag)
+	for _, one := range s.Steps() {
 		switch {
-		case i == 0 && options.KeepCluster: // the cluster
-			one = s.cluster.KeepStep(keptByFlag)
+		case one.Name == keep.Name && options.KeepCluster:
+			one = keep
 		case one.InCluster && (!condition.Exists || condition.Created && !options.KeepCluster):
 			continue
 		case one.InCluster && !condition.Answers && one.Plan != nil:

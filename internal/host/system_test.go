@@ -44,7 +44,7 @@ func names(steps []step.Step) []string {
 func TestSystem_StepsAreInOrderOfTheirNeeds(t *testing.T) {
 	newDaemon(t)
 	system := mustOpen(t, Options{Cluster: "no-such-cluster"})
-	all := []string{"cluster", "images", "registry", "pusher", "linker", "nodes", "ConfigMap", "webhook image", "credentials", "chart", "admission"}
+	all := []string{"versions", "cluster", "images", "registry", "pusher", "linker", "nodes", "ConfigMap", "webhook image", "credentials", "chart", "admission"}
 	if diff := cmp.Diff(all, names(system.Steps())); diff != "" {
 		t.Errorf("Steps (-want +got):\n%s", diff)
 	}

@@ -31,6 +31,7 @@ func TestAdmission_PinsAnImagePresentInTheRegistry(t *testing.T) {
 
 func TestAdmission_RewritesInitContainers(t *testing.T) {
 	t.Parallel()
+	needVersion(t, "1.29", "sidecars by default")
 	shared.host.add("present/init:local", image{inRegistry: true})
 	p := pod(newNamespace(t), "registry.invalid/else:1")
 	always := corev1.ContainerRestartPolicyAlways

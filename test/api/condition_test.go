@@ -79,6 +79,7 @@ func largePod(ns string, n int) *corev1.Pod {
 
 func TestConditions_CallTheWebhookOnlyIfAnImageChanges(t *testing.T) {
 	t.Parallel()
+	needVersion(t, "1.28", "match conditions by default")
 	ns := newNamespace(t)
 	calls := countCalls(t, ns)
 	p := largePod(ns, 300)

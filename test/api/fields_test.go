@@ -81,6 +81,8 @@ func TestAdmission_BoundsTheWaitForAnEphemeralContainersPush(t *testing.T) {
 
 // createWithImageVolume creates a pod that has an image volume.
 func createWithImageVolume(t *testing.T, reference string) *corev1.Pod {
+	t.Helper()
+	needVersion(t, "1.35", "image volumes by default")
 	p := pod(newNamespace(t), "registry.invalid/else:1")
 	p.Spec.Volumes = []corev1.Volume{{Name: "model", VolumeSource: corev1.VolumeSource{
 		Image: &corev1.ImageVolumeSource{Reference: reference, PullPolicy: corev1.PullIfNotPresent},

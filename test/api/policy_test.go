@@ -20,6 +20,7 @@ import (
 // policyPods creates one pod for each state that the policy distinguishes, and returns the pods keyed by state.
 func policyPods(t *testing.T) map[string]*corev1.Pod {
 	t.Helper()
+	needVersion(t, "1.30", "ValidatingAdmissionPolicies by default")
 	shared.host.add("policy/present:local", image{inRegistry: true})
 	unblock := make(chan struct{})
 	t.Cleanup(func() { close(unblock) })
@@ -139,6 +140,7 @@ func wantRefusal(t *testing.T, err error, reason string) {
 }
 
 func TestPolicy_ConfinesTheServiceAccountToItsOwnObjects(t *testing.T) {
+	needVersion(t, "1.30", "ValidatingAdmissionPolicies by default")
 	t.Parallel()
 	ours := metav1.ObjectMeta{Namespace: config.Name, Name: config.Name}
 	meta := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Namespace: config.Name, Name: name} }

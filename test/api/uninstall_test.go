@@ -15,6 +15,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/version"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kind-local-registry/config"
@@ -163,6 +164,15 @@ func recreateNamespace(t *testing.T) {
 	}
 }
 
+// policies returns the names of the policies in the chart for this API server.
+func policies(t *testing.T) []string {
+	t.Helper()
+	if serverVersion(t).LessThan(version.MustParseGeneric("1.30")) {
+		return nil
+	}
+	return []string{config.PodPolicy, config.RightsPolicy}
+}
+
 func TestUninstall_NamespaceOwnsTheClusterScopedObjects(t *testing.T) {
 	owner := &corev1.Namespace{}
 	if err := shared.Get(t.Context(), client.ObjectKey{Name: config.Name}, owner); err != nil {
@@ -182,7 +192,7 @@ func TestUninstall_NamespaceOwnsTheClusterScopedObjects(t *testing.T) {
 		&admissionv1.MutatingWebhookConfiguration{ObjectMeta: named}, &rbacv1.ClusterRole{ObjectMeta: named},
 		&rbacv1.ClusterRoleBinding{ObjectMeta: named},
 	}
-	for _, name := range []string{config.PodPolicy, config.RightsPolicy} {
+	for _, name := range policies(t) {
 		meta := metav1.ObjectMeta{Name: name}
 		objects = append(objects, &admissionv1.ValidatingAdmissionPolicy{ObjectMeta: meta},
 			&admissionv1.ValidatingAdmissionPolicyBinding{ObjectMeta: meta})

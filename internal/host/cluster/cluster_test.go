@@ -101,7 +101,7 @@ func TestAnyPulls_ReadsTheHostsOfStoppedNodes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := anyPulls(t.Context(), docker, []name{"first", "second", "none"}, registryHost); got != want || err != nil {
+		if got, err := anyPulls(t.Context(), docker, []string{"first", "second", "none"}, registryHost); got != want || err != nil {
 			t.Errorf("anyPulls with %q = %t, %v; want %t", content, got, err, want)
 		}
 	}

@@ -45,10 +45,10 @@ func (c *Cluster) users(ctx context.Context, registryHost string) ([]string, err
 	if err != nil {
 		return nil, err
 	}
-	members := map[string][]name{}
+	members := map[string][]string{}
 	for i := range nodes {
 		cluster := nodes[i].Labels[config.ClusterLabel]
-		members[cluster] = append(members[cluster], name(containerName(nodes[i])))
+		members[cluster] = append(members[cluster], containerName(nodes[i]))
 	}
 	var users []string
 	for _, cluster := range slices.Sorted(maps.Keys(members)) {
@@ -63,12 +63,25 @@ func (c *Cluster) users(ctx context.Context, registryHost string) ([]string, err
 	return users, nil
 }
 
+// members returns the names of the cluster's containers; see containers.
+func (c *Cluster) members(ctx context.Context) ([]string, error) {
+	containers, err := c.containers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	members := make([]string, 0, len(containers))
+	for i := range containers {
+		members = append(members, containerName(containers[i]))
+	}
+	return members, nil
+}
+
 // anyPulls reports whether any of the nodes pulls from the registry. It copies each node's hosts.toml, which also works if the
 // node is stopped.
-func anyPulls[N fmt.Stringer](ctx context.Context, docker *engine.Engine, members []N, registryHost string) (bool, error) {
+func anyPulls(ctx context.Context, docker *engine.Engine, members []string, registryHost string) (bool, error) {
 	file := node.HostsFile(registryHost)
 	for _, member := range members {
-		files, err := docker.ReadFiles(ctx, member.String(), file)
+		files, err := docker.ReadFiles(ctx, member, file)
 		if err != nil {
 			return false, err
 		}

@@ -70,22 +70,12 @@ func (c *Cluster) foreign(ctx context.Context, registryHost string) ([]step.Chan
 
 // served reports whether setup up has configured any of the cluster's nodes before.
 func (c *Cluster) served(ctx context.Context, registryHost string) (bool, error) {
-	containers, err := c.containers(ctx)
+	members, err := c.members(ctx)
 	if err != nil {
 		return false, err
 	}
-	var members []name
-	for i := range containers {
-		members = append(members, name(containerName(containers[i])))
-	}
 	return anyPulls(ctx, c.engine, members, registryHost)
 }
-
-// name is a container's name.
-type name string
-
-// String implements fmt.Stringer.
-func (n name) String() string { return string(n) }
 
 // foreign lists a ConfigMap that another tool applied, and that names another registry.
 func (h hosting) foreign(ctx context.Context) ([]step.Change, error) {

@@ -49,7 +49,7 @@ func isSet(table any) bool {
 	return ok && len(entries) > 0
 }
 
-var versionNumber = regexp.MustCompile(`\bv?(\d+)\.(\d+)\.\d`)
+var versionNumber = regexp.MustCompile(`\bv?(\d+)\.(\d+)\.\d+`)
 
 // hasDefault reports whether this version of containerd reads CertsDir even if its configuration does not mention registries.
 // Versions 2.2 and later have this default, but their dump does not show it.

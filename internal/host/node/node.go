@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 
 	"kind-local-registry/internal/host/step"
 )
@@ -72,6 +74,15 @@ func (n Node) configureContainerd(ctx context.Context, registryHost string) erro
 func (n Node) Restore(ctx context.Context, registryHost string) error {
 	_, err := n.Run(ctx, restoreScript, HostsFile(registryHost), HostsMark, ContainerdConfig, backup)
 	return errors.Join(err, n.restoreKubelet(ctx, registryHost))
+}
+
+// ContainerdVersion returns the version of the node's containerd, such as 2.3.4. It returns "" if containerd prints none.
+func (n Node) ContainerdVersion(ctx context.Context) (string, error) {
+	printed, err := n.Run(ctx, containerdVersionScript)
+	if err != nil {
+		return "", fmt.Errorf("reading the version of containerd on node %s: %w", n.Name, err)
+	}
+	return strings.TrimLeft(versionNumber.FindString(string(printed)), "v"), nil
 }
 
 // readsCertsDir reports whether containerd on the node reads CertsDir.

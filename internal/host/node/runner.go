@@ -56,6 +56,8 @@ fi`
 	// containerdScript prints containerd's version on the first line and its effective configuration on the following lines.
 	containerdScript = `containerd --version; containerd config dump`
 
+	containerdVersionScript = `containerd --version`
+
 	restartScript = `systemctl restart containerd`
 
 	// resolveScript prints the addresses of the host name $1, one on each line, or nothing if it does not resolve.

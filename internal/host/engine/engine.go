@@ -17,6 +17,9 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
+// providerVariable is the environment variable that selects where kind runs its nodes.
+const providerVariable = "KIND_EXPERIMENTAL_PROVIDER"
+
 // Engine is a connection to this host's Docker daemon.
 type Engine struct {
 	// Socket is the path of the daemon's socket on the host, with symbolic links resolved.
@@ -37,7 +40,13 @@ type Engine struct {
 
 // Open connects to the daemon that the docker command would use. The error includes a remedy if the daemon does not answer or
 // runs on another machine.
-func Open(ctx context.Context) (*Engine, error) { return OpenAt(ctx, dockerHost(ctx)) }
+func Open(ctx context.Context) (*Engine, error) {
+	if provider := os.Getenv(providerVariable); provider != "" && provider != "docker" {
+		return nil, step.Remedy(fmt.Errorf("%s is %s, and setup works only with kind's Docker provider", providerVariable, provider),
+			"unset it to use clusters in Docker, or go on with kind load in clusters elsewhere")
+	}
+	return OpenAt(ctx, dockerHost(ctx))
+}
 
 // OpenAt is like Open, but connects to the daemon at address, which has the same format as DOCKER_HOST.
 func OpenAt(ctx context.Context, address string) (*Engine, error) {
@@ -53,6 +62,9 @@ func OpenAt(ctx context.Context, address string) (*Engine, error) {
 	info, err := api.Info(ctx, client.InfoOptions{})
 	if err != nil {
 		return nil, errors.Join(unavailable(address, err), api.Close())
+	}
+	if err := rejectPodman(ctx, api, address); err != nil {
+		return nil, errors.Join(err, api.Close())
 	}
 	network := os.Getenv("KIND_EXPERIMENTAL_DOCKER_NETWORK")
 	if network == "" {
@@ -71,6 +83,22 @@ func OpenAt(ctx context.Context, address string) (*Engine, error) {
 		Network:  &Network{Name: network, client: api},
 		client:   api,
 	}, nil
+}
+
+// rejectPodman returns an error if Podman listens at the address. Podman answers Docker's API, but it keeps its images elsewhere, and kind
+// manages its nodes by other commands.
+func rejectPodman(ctx context.Context, api *client.Client, address string) error {
+	found, err := api.ServerVersion(ctx, client.ServerVersionOptions{})
+	if err != nil {
+		return fmt.Errorf("reading the version of Docker at %s: %w", address, err)
+	}
+	for _, component := range found.Components {
+		if strings.HasPrefix(component.Name, "Podman") {
+			return step.Remedy(fmt.Errorf("%s %s listens at %s, and setup works only with Docker", component.Name, component.Version, address),
+				"set DOCKER_HOST to where Docker listens, or go on with kind load")
+		}
+	}
+	return nil
 }
 
 // dockerHost returns the address of the daemon that the docker command would use. This is DOCKER_HOST, otherwise the address in

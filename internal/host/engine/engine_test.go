@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/moby/moby/api/types/system"
+
 	"kind-local-registry/config"
 	"kind-local-registry/internal/host/engine/enginetest"
 )
@@ -54,6 +56,30 @@ func TestOpenAt_FailsWithARemedy(t *testing.T) {
 	denied := errors.New("dial unix /var/run/docker.sock: connect: permission denied")
 	if err := unavailable("unix:///var/run/docker.sock", denied); !strings.Contains(err.Error(), "no permission") || !strings.Contains(err.Error(), "group docker") {
 		t.Errorf("unavailable(%v) = %v", denied, err)
+	}
+}
+
+func TestOpenAt_RejectsPodman(t *testing.T) {
+	t.Parallel()
+	daemon := enginetest.New(t)
+	daemon.Version.Components = []system.ComponentVersion{{Name: "Podman Engine", Version: "5.4.2"}, {Name: "Conmon", Version: "2.1.12"}}
+	want := "Podman Engine 5.4.2 listens at " + daemon.Host() + ", and setup works only with Docker; set DOCKER_HOST"
+	if opened, err := OpenAt(t.Context(), daemon.Host()); opened != nil || err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("OpenAt = %v, want %q", err, want)
+	}
+	daemon.Version.Components = []system.ComponentVersion{{Name: "Engine", Version: "29.8.0"}, {Name: "containerd", Version: "2.2.0"}}
+	if _, err := OpenAt(t.Context(), daemon.Host()); err != nil {
+		t.Errorf("OpenAt with Docker = %v", err)
+	}
+}
+
+func TestOpen_RejectsOtherProviders(t *testing.T) {
+	t.Setenv("DOCKER_HOST", enginetest.New(t).Host())
+	for provider, want := range map[string]string{"": "", "docker": "", "podman": "KIND_EXPERIMENTAL_PROVIDER is podman", "nerdctl": "KIND_EXPERIMENTAL_PROVIDER is nerdctl"} {
+		t.Setenv("KIND_EXPERIMENTAL_PROVIDER", provider)
+		if _, err := Open(t.Context()); (err == nil) != (want == "") || err != nil && !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("Open with provider %q = %v, want %q", provider, err, want)
+		}
 	}
 }
 

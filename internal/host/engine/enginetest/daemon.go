@@ -43,6 +43,8 @@ type Daemon struct {
 	Volumes map[string]bool
 	// VolumeSize is the size of each volume in bytes.
 	VolumeSize int64
+	// Version is what the daemon reports about its version.
+	Version system.VersionResponse
 	// Info is what the daemon reports about itself.
 	Info system.Info
 	// Images are the images, keyed by reference.
@@ -160,6 +162,8 @@ func (d *Daemon) route(w http.ResponseWriter, r *http.Request, path string, body
 	kind, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	switch kind {
 	case "_ping":
+	case "version":
+		answer(w, d.Version)
 	case "info":
 		answer(w, d.Info)
 	case "containers":

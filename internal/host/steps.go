@@ -15,6 +15,9 @@ func (s *System) Preflight(ctx context.Context) error {
 	if err := s.cluster.CheckVersions(ctx); err != nil {
 		return err
 	}
+	if err := s.nodes().Preflight(ctx); err != nil {
+		return err
+	}
 	if _, err := s.Rules(); err != nil {
 		return err
 	}

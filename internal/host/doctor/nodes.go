@@ -2,7 +2,6 @@ package doctor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -53,7 +52,8 @@ func (n nodes) checks() []Check {
 	}
 }
 
-// each returns a probe that examines every node concurrently. The link is broken if examine describes something wrong on any node.
+// each returns a probe that examines every node concurrently. The link is broken if examine describes something wrong on any node, or
+// returns an error with a remedy.
 func (n nodes) each(
 	examine func(context.Context, node.Node) (wrong string, err error), remedy, healthy string,
 ) func(context.Context) (step.State, error) {
@@ -62,22 +62,36 @@ func (n nodes) each(
 		if err != nil {
 			return step.State{}, err
 		}
-		found := make([]string, len(all))
+		found, remedies := make([]string, len(all)), make([]string, len(all))
 		group, ctx := errgroup.WithContext(ctx)
 		for i, one := range all {
-			group.Go(func() (err error) {
-				found[i], err = examine(ctx, one)
-				if errors.Is(err, node.ErrMirrors) {
-					found[i], err = fmt.Sprintf("node %s: %v", one.Name, err), nil
+			group.Go(func() error {
+				wrong, err := examine(ctx, one)
+				found[i], remedies[i] = wrong, remedy
+				if err != nil {
+					found[i], remedies[i] = step.SplitRemedy(err)
 				}
-				return err
+				if remedies[i] == "" {
+					return err
+				}
+				return nil
 			})
 		}
 		if err := group.Wait(); err != nil {
 			return step.State{}, err
 		}
-		if wrong := slices.DeleteFunc(found, func(s string) bool { return s == "" }); len(wrong) > 0 {
-			return step.State{Detail: strings.Join(wrong, "; "), Remedy: remedy}, nil
+		var wrong, advice []string
+		for i := range all {
+			if found[i] == "" {
+				continue
+			}
+			wrong = append(wrong, found[i])
+			if !slices.Contains(advice, remedies[i]) {
+				advice = append(advice, remedies[i])
+			}
+		}
+		if len(wrong) > 0 {
+			return step.State{Detail: strings.Join(wrong, "; "), Remedy: strings.Join(advice, "; ")}, nil
 		}
 		return step.State{OK: true, Detail: step.Count(len(all), "node") + ": " + healthy}, nil
 	}

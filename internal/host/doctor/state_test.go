@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"kind-local-registry/internal/host/engine"
 	"kind-local-registry/internal/host/node"
 	"kind-local-registry/internal/host/report"
+	"kind-local-registry/internal/host/step"
 )
 
 func TestDiskState_NeedsBytesAndInodes(t *testing.T) {
@@ -80,12 +82,12 @@ func TestEach_NamesEveryNodeThatIsBroken(t *testing.T) {
 		case "a":
 			return "", nil
 		case "d":
-			return "", node.ErrMirrors
+			return "", step.Remedy(fmt.Errorf("node d: %w", node.ErrMirrors), "remove them")
 		}
 		return one.Name + " is broken", nil
 	}, "mend it", "fine")(t.Context())
 	want := "b is broken; c is broken; node d: " + node.ErrMirrors.Error()
-	if err != nil || state.OK || state.Detail != want || state.Remedy != "mend it" {
+	if err != nil || state.OK || state.Detail != want || state.Remedy != "mend it; remove them" {
 		t.Errorf("each = %+v, %v; want %q", state, err, want)
 	}
 }

@@ -1,7 +1,6 @@
 package kindconfig
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -20,10 +19,6 @@ const certsDir = node.CertsDir
 // criPlugin is the plugin whose table contains the registry settings in version 2 of containerd's file, which kind's nodes have.
 // imagesPlugin is that plugin in version 3.
 const criPlugin, imagesPlugin = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"
-
-// ErrTLS means that containerd's configuration contains the obsolete registry.configs.HOST.tls table. containerd before 2.2 rejects
-// a configuration that contains both this table and config_path.
-var ErrTLS = errors.New("containerd is configured with registry.configs.tls, which cannot be combined with config_path")
 
 // CheckContainerd returns an error with a remedy if the containerd patches of a kind configuration contain registry settings that
 // keep containerd from reading hosts.toml.
@@ -96,7 +91,7 @@ func checkRegistry(document map[string]any) error {
 		configs := child(registry, "configs")
 		for _, host := range slices.Sorted(maps.Keys(configs)) {
 			if len(child(configs, host, "tls")) > 0 {
-				return step.Remedy(ErrTLS, remedy([]string{host}))
+				return step.Remedy(node.ErrTLS, remedy([]string{host}))
 			}
 		}
 	}

@@ -156,7 +156,7 @@ func TestMerge_RejectsWhatKeepsNodesFromTheRegistry(t *testing.T) {
 		},
 		"a certificate of a registry": {
 			containerdField, "[" + registryTable + ".configs.\"registry.example\".tls]\n  ca_file = \"/ca.crt\"",
-			ErrTLS,
+			node.ErrTLS,
 			[]string{"describe registry.example"},
 		},
 		"another config_path": {

@@ -18,12 +18,16 @@ const ContainerdConfig = "/etc/containerd/config.toml"
 // configuration that contains both this table and config_path.
 var ErrMirrors = errors.New("containerd is configured with registry.mirrors, which cannot be combined with config_path")
 
+// ErrTLS means that containerd's configuration contains the obsolete registry.configs.HOST.tls table. containerd before 2.2 rejects
+// a configuration that contains both this table and config_path.
+var ErrTLS = errors.New("containerd is configured with registry.configs.tls, which cannot be combined with config_path")
+
 // criPlugins are the plugins whose tables contain the image service's registry settings: the first in version 3 of the file and
 // later, the second in version 2.
 var criPlugins = []string{"io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri"}
 
 // ReadsCertsDir reports whether containerd reads CertsDir. version is what "containerd --version" prints, and dump what
-// "containerd config dump" prints. The error is ErrMirrors if containerd cannot be configured to read CertsDir.
+// "containerd config dump" prints. The error is ErrMirrors or ErrTLS if containerd cannot be configured to read CertsDir.
 func ReadsCertsDir(version string, dump []byte) (bool, error) {
 	tables, err := registryTables(dump)
 	if err != nil {
@@ -38,9 +42,23 @@ func ReadsCertsDir(version string, dump []byte) (bool, error) {
 		if slices.Contains(strings.Split(path, ":"), CertsDir) {
 			return true, nil
 		}
+		if path == "" && hasTLS(registry) && !hasDefault(version) {
+			return false, ErrTLS
+		}
 		byDefault = byDefault && path == "" && !isSet(registry["configs"]) && !isSet(registry["auths"])
 	}
 	return byDefault, nil
+}
+
+// hasTLS reports whether a registry table contains TLS settings for a host.
+func hasTLS(registry map[string]any) bool {
+	hosts, _ := registry["configs"].(map[string]any)
+	for _, settings := range hosts {
+		if host, ok := settings.(map[string]any); ok && isSet(host["tls"]) {
+			return true
+		}
+	}
+	return false
 }
 
 // isSet reports whether a table in the configuration exists and is not empty.
@@ -80,8 +98,9 @@ func registryTables(document []byte) ([]map[string]any, error) {
 	return tables, nil
 }
 
-// WithCertsDir returns containerd's configuration file with config_path set to CertsDir. It keeps all other settings, but not the
-// comments. It uses the table for the file's version; containerd itself migrates version 2.
+// WithCertsDir returns containerd's configuration file with CertsDir in config_path, before the directories that it contains already.
+// containerd takes a registry's hosts.toml from the first directory that has one. All other settings are kept, but not the comments.
+// It uses the table for the file's version; containerd itself migrates version 2.
 func WithCertsDir(file []byte) ([]byte, error) {
 	document := map[string]any{}
 	if err := toml.Unmarshal(file, &document); err != nil {
@@ -100,7 +119,11 @@ func WithCertsDir(file []byte) ([]byte, error) {
 		}
 		table = child
 	}
-	table["config_path"] = CertsDir
+	if before, _ := table["config_path"].(string); before == "" {
+		table["config_path"] = CertsDir
+	} else if !slices.Contains(strings.Split(before, ":"), CertsDir) {
+		table["config_path"] = CertsDir + ":" + before
+	}
 	changed, err := toml.Marshal(document)
 	if err != nil {
 		return nil, fmt.Errorf("writing containerd's configuration: %w", err)

@@ -50,6 +50,15 @@ func TestReadsCertsDir(t *testing.T) {
 			dump:    "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.registry.mirrors.'localhost:5001']\nendpoint = ['http://kind-registry:5000']\n",
 			wantErr: ErrMirrors,
 		},
+		"TLS settings exclude it before containerd 2.2": {
+			version: "containerd github.com/containerd/containerd v1.7.18 1a2b3c",
+			dump:    "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.registry.configs.'a.example'.tls]\nca_file = 'x'\n",
+			wantErr: ErrTLS,
+		},
+		"credentials do not exclude it": {
+			version: "containerd github.com/containerd/containerd v1.7.18 1a2b3c",
+			dump:    "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.registry.configs.'a.example'.auth]\nusername = 'x'\n",
+		},
 		"no image service at all": {dump: "version = 2\n"},
 	}
 	for name, test := range tests {
@@ -84,6 +93,10 @@ func TestWithCertsDir_KeepsOtherSettings(t *testing.T) {
   sandbox = "registry.k8s.io/pause:3.10"
 `, kept: "registry.k8s.io/pause:3.10"},
 		"an empty file": {},
+		"another directory": {file: `version = 2
+[plugins."io.containerd.grpc.v1.cri".registry]
+  config_path = "/etc/docker/certs.d"
+`, kept: `config_path = '/etc/containerd/certs.d:/etc/docker/certs.d'`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -32,10 +32,13 @@ func (n Node) CheckHosts(ctx context.Context, registryHost string) (wrong string
 // CheckCertsDir describes why containerd on the node does not read CertsDir, or returns "".
 func (n Node) CheckCertsDir(ctx context.Context) (wrong string, err error) {
 	reads, err := n.readsCertsDir(ctx)
-	if err == nil && !reads {
+	if err != nil {
+		return "", n.remedy(err)
+	}
+	if !reads {
 		return fmt.Sprintf("containerd on node %s does not read %s", n.Name, CertsDir), nil
 	}
-	return "", err
+	return "", nil
 }
 
 // HasForeignHosts reports whether another tool wrote the node's hosts.toml.

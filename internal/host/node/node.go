@@ -29,6 +29,27 @@ func (n Node) Check(ctx context.Context, registryHost string) (missing string, e
 	return n.checkKubelet(ctx)
 }
 
+// Preflight returns an error with a remedy if containerd's configuration keeps the node from reading CertsDir. It returns nil if the
+// node is not running.
+func (n Node) Preflight(ctx context.Context) error {
+	_, err := n.readsCertsDir(ctx)
+	if errors.Is(err, ErrMirrors) || errors.Is(err, ErrTLS) {
+		return n.remedy(err)
+	}
+	return nil
+}
+
+// remedy adds to ErrMirrors and ErrTLS which node is meant, and what the user can do.
+func (n Node) remedy(err error) error {
+	if !errors.Is(err, ErrMirrors) && !errors.Is(err, ErrTLS) {
+		return err
+	}
+	const manual = "https://github.com/containerd/containerd/blob/main/docs/hosts.md"
+	return step.Remedy(fmt.Errorf("node %s: %w", n.Name, err), fmt.Sprintf(
+		"describe those registries in %s/HOST/hosts.toml, remove the tables from %s and restart containerd, "+
+			"or create the cluster without that patch; see %s", CertsDir, ContainerdConfig, manual))
+}
+
 // Configure writes the node's hosts.toml, configures containerd to read it, and lets the kubelet run delivered images under their
 // original names.
 func (n Node) Configure(ctx context.Context, registryHost string) error {
@@ -40,19 +61,16 @@ func (n Node) Configure(ctx context.Context, registryHost string) error {
 
 // configureContainerd writes the node's hosts.toml and configures containerd to read it.
 func (n Node) configureContainerd(ctx context.Context, registryHost string) error {
+	reads, err := n.readsCertsDir(ctx) // before anything is written
+	if err != nil {
+		return n.remedy(err)
+	}
 	file := HostsFile(registryHost)
 	before, err := n.read(ctx, file)
 	if err != nil {
 		return err
 	}
-	if err := n.write(ctx, file, Hosts(), before != "" && Foreign(before)); err != nil {
-		return err
-	}
-	reads, err := n.readsCertsDir(ctx)
-	if errors.Is(err, ErrMirrors) {
-		return step.Remedy(err, "remove registry.mirrors from "+ContainerdConfig+" or create the cluster without that patch")
-	}
-	if err != nil || reads {
+	if err := n.write(ctx, file, Hosts(), before != "" && Foreign(before)); err != nil || reads {
 		return err
 	}
 	if before, err = n.read(ctx, ContainerdConfig); err != nil {
@@ -62,10 +80,7 @@ func (n Node) configureContainerd(ctx context.Context, registryHost string) erro
 	if err != nil {
 		return err
 	}
-	if err := n.write(ctx, ContainerdConfig, string(after), before != ""); err != nil {
-		return err
-	}
-	_, err = n.Run(ctx, restartScript)
+	_, err = n.Run(ctx, configureContainerdScript, ContainerdConfig, string(after), backup)
 	return err
 }
 

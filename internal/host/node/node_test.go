@@ -6,11 +6,14 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const (
 	readsIt      = "version = 3\n[plugins.'io.containerd.cri.v1.images'.registry]\nconfig_path = '/etc/containerd/certs.d'\n"
 	readsNothing = "version = 3\n"
+	hasTLSTable  = "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.registry.configs.'reg.example'.tls]\nca_file = '/ca'\n"
 	hasMirrors   = "version = 2\n[plugins.'io.containerd.grpc.v1.cri'.registry.mirrors.'docker.io']\nendpoint = ['http://mirror']\n"
 )
 
@@ -112,11 +115,37 @@ func TestNode_RestoreRemovesWhatAnInterruptedRunLeft(t *testing.T) {
 	}
 }
 
-func TestNode_ConfigureRejectsMirrorsWithARemedy(t *testing.T) {
+func TestNode_RejectsObsoleteTablesBeforeAChange(t *testing.T) {
 	t.Parallel()
-	err := Node{Runner: newRoot(t, hasMirrors)}.Configure(t.Context(), registryHost)
-	if !errors.Is(err, ErrMirrors) || !strings.Contains(err.Error(), "remove registry.mirrors") {
-		t.Errorf("Configure = %v, want %v with a remedy", err, ErrMirrors)
+	for config, want := range map[string]error{hasMirrors: ErrMirrors, hasTLSTable: ErrTLS} {
+		r := newRoot(t, config)
+		before := r.files(t)
+		n := Node{Name: "n", Runner: r}
+		for call, err := range map[string]error{"Preflight": n.Preflight(t.Context()), "Configure": n.Configure(t.Context(), registryHost)} {
+			if !errors.Is(err, want) || !strings.HasPrefix(err.Error(), "node n: ") || !strings.Contains(err.Error(), "remove the tables") {
+				t.Errorf("%s = %v, want %v with the node and a remedy", call, err, want)
+			}
+		}
+		if diff := cmp.Diff(before, r.files(t)); diff != "" || r.systemctl(t) != "" {
+			t.Errorf("calls of systemctl %q, files (-before +after):\n%s", r.systemctl(t), diff)
+		}
+	}
+	if err := (Node{Runner: stopped{}}).Preflight(t.Context()); err != nil {
+		t.Errorf("Preflight of a stopped node = %v", err)
+	}
+}
+
+func TestNode_ConfigureKeepsAContainerdThatDoesNotStart(t *testing.T) {
+	t.Parallel()
+	r := newRoot(t, readsNothing)
+	r.write(t, "/bin/systemctl", "#!/bin/sh\necho \"$@\" >>\"$ROOT/run/systemctl\"\n! grep -q config_path \"$ROOT"+ContainerdConfig+"\"\n")
+	r.makeExecutable(t, "systemctl")
+	err := Node{Runner: r}.Configure(t.Context(), registryHost)
+	if err == nil || !strings.Contains(err.Error(), "config.toml, so the file was restored; see journalctl") {
+		t.Errorf("Configure = %v, want an error that says that the file was restored", err)
+	}
+	if files := r.files(t); files[ContainerdConfig] != readsNothing || len(files) != 2 || r.restarts(t) != 2 {
+		t.Errorf("%d restarts, files %q; want the original configuration, without a backup, beside hosts.toml", r.restarts(t), files)
 	}
 }
 

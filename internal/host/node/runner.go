@@ -58,7 +58,22 @@ fi`
 
 	containerdVersionScript = `containerd --version`
 
-	restartScript = `systemctl restart containerd`
+	// configureContainerdScript writes the content $2 to containerd's configuration file $1 and restarts containerd. It backs up the
+	// file, unless an earlier run already did; the backup's name ends with the suffix $3. If containerd does not start, it restores
+	// the file.
+	configureContainerdScript = `
+if [ -e "$1" ] && [ ! -e "$1$3" ]; then
+	cp -p "$1" "$1$3.new"
+	mv "$1$3.new" "$1$3"
+fi
+printf %s "$2" >"$1.new"
+mv "$1.new" "$1"
+if ! systemctl restart containerd; then
+	if [ -e "$1$3" ]; then mv "$1$3" "$1"; else rm "$1"; fi
+	systemctl restart containerd || true
+	echo "containerd does not start with our config_path in $1, so the file was restored; see journalctl -u containerd" >&2
+	exit 1
+fi`
 
 	// resolveScript prints the addresses of the host name $1, one on each line, or nothing if it does not resolve.
 	resolveScript = `getent ahosts "$1" || true`

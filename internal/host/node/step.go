@@ -18,6 +18,20 @@ type Nodes struct {
 	List func() ([]Node, error)
 }
 
+// Preflight returns an error with a remedy if a node that runs cannot be configured.
+func (n Nodes) Preflight(ctx context.Context) error {
+	nodes, err := n.List()
+	if err != nil {
+		return err
+	}
+	for _, node := range nodes {
+		if err := node.Preflight(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Step returns the step that configures every node.
 func (n Nodes) Step() step.Step {
 	return step.Step{Name: "nodes", InCluster: true, Check: n.check, Apply: n.apply, Foreign: n.foreign, Undo: n.undo, Plan: n.plan}

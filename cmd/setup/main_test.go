@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"net/netip"
 	"os"
 	"regexp"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 )
@@ -79,13 +81,17 @@ func (h fakeHost) addCluster(name, creator string) {
 	}
 }
 
-// addContainer adds a stopped container that was created by setup or by another tool.
+// addContainer adds a stopped container that was created by setup or by another tool, and that publishes port 5099.
 func (h fakeHost) addContainer(name, creator string) {
 	var labels map[string]string
 	if creator == "setup" {
 		labels = map[string]string{config.Label: name}
 	}
-	h.AddContainer(name, labels).State = &container.State{Status: container.StateExited}
+	added := h.AddContainer(name, labels)
+	added.State = &container.State{Status: container.StateExited}
+	added.HostConfig.PortBindings = network.PortMap{
+		network.MustParsePort("5000/tcp"): {{HostIP: netip.MustParseAddr("127.0.0.1"), HostPort: "5099"}},
+	}
 }
 
 // TestReference_MatchesHelp checks that docs/cli.md contains the current output of --help.

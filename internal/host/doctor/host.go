@@ -29,7 +29,7 @@ func (h host) checks() []Check {
 			Why: "setup's containers are recreated from these images",
 		},
 		{
-			Name: nameRegistry, After: []string{nameImages}, Probe: h.Registry.Inspect, Fix: h.Registry.Step().Apply,
+			Name: nameRegistry, After: []string{nameImages}, Probe: h.Registry.Step().Check, Fix: h.Registry.Step().Apply,
 			Ours: h.ours(config.RegistryContainer),
 			Why:  "every node pulls rewritten images from the registry",
 		},

@@ -29,8 +29,11 @@ type Found struct{ container.InspectResponse }
 // Ours reports whether setup created the container.
 func (f *Found) Ours() bool { return f.Config != nil && f.Config.Labels[config.Label] != "" }
 
-// Running reports whether the container is running.
-func (f *Found) Running() bool { return f.State.Running }
+// Running reports whether the container is running and not paused.
+func (f *Found) Running() bool { return f.State.Running && !f.State.Paused }
+
+// Paused reports whether the container is paused. It then keeps its ports and addresses.
+func (f *Found) Paused() bool { return f.State.Paused }
 
 // ChosenImage returns the reference of the image that the user chose when setup created the container. It is "" if the user chose
 // none.
@@ -96,9 +99,6 @@ func (f *Found) Published(port int) string {
 	}
 	return ""
 }
-
-// Paused reports whether the container's processes are stopped by docker pause. A paused container also counts as running.
-func (f *Found) Paused() bool { return f.State.Paused }
 
 // PublishesIPv6 reports whether a running container publishes a port at the host port on an IPv6 address.
 func (f *Found) PublishesIPv6(hostPort int) bool {

@@ -163,8 +163,18 @@ func (e *Engine) replace(ctx context.Context, id, name string) error {
 	}
 }
 
-// Start starts an existing container.
+// Start starts an existing container, or unpauses it.
 func (e *Engine) Start(ctx context.Context, name string) error {
+	found, err := e.Find(ctx, name)
+	if err != nil {
+		return err
+	}
+	if found != nil && found.Paused() {
+		if _, err := e.client.ContainerUnpause(ctx, name, client.ContainerUnpauseOptions{}); err != nil {
+			return fmt.Errorf("unpausing container %s: %w", name, err)
+		}
+		return nil
+	}
 	if _, err := e.client.ContainerStart(ctx, name, client.ContainerStartOptions{}); err != nil {
 		return fmt.Errorf("starting container %s: %w", name, err)
 	}

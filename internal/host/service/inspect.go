@@ -23,20 +23,6 @@ func (r *Registry) Ours(ctx context.Context, container string) (bool, error) {
 	return err == nil && (found == nil || found.Ours()), err
 }
 
-// Inspect returns the registry's state. Unlike the step's check, it recognizes a paused container, which would only time out.
-func (r *Registry) Inspect(ctx context.Context) (step.State, error) {
-	found, err := r.engine.Find(ctx, config.RegistryContainer)
-	if err != nil {
-		return step.State{}, err
-	}
-	if found != nil && found.Paused() {
-		return step.State{
-			Detail: fmt.Sprintf("container %s is paused", config.RegistryContainer), Remedy: "run docker unpause " + config.RegistryContainer,
-		}, nil
-	}
-	return r.check(ctx)
-}
-
 // Addresses returns the registry's addresses on the kind network, as pods and nodes reach it. It returns none if the registry is
 // not connected to that network.
 func (r *Registry) Addresses(ctx context.Context) (ipv4, ipv6 string, err error) {

@@ -12,18 +12,18 @@ import (
 	"kind-local-registry/config"
 )
 
-func TestRegistry_InspectRecognizesAPausedContainer(t *testing.T) {
+func TestRegistry_CheckRecognizesAPausedContainer(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	registry := w.openRegistry(t, "")
 	registry.mustApply(t)
-	if state, err := registry.Inspect(t.Context()); err != nil || !state.OK {
-		t.Errorf("Inspect = %+v, %v; want OK", state, err)
+	if state, err := registry.check(t.Context()); err != nil || !state.OK {
+		t.Errorf("check = %+v, %v; want OK", state, err)
 	}
 	w.daemon.Containers[config.RegistryContainer].State = &container.State{Running: true, Paused: true, Status: container.StatePaused}
-	state, err := registry.Inspect(t.Context())
-	if err != nil || state.OK || state.Detail != "container kind-registry is paused" || state.Remedy != "run docker unpause kind-registry" {
-		t.Errorf("Inspect of a paused container = %+v, %v", state, err)
+	state, err := registry.check(t.Context())
+	if err != nil || state.OK || state.Detail != "container kind-registry is paused" || state.Advice() != "run setup up" {
+		t.Errorf("check of a paused container = %+v, %v", state, err)
 	}
 }
 

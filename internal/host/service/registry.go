@@ -146,14 +146,11 @@ func (r *Registry) check(ctx context.Context) (step.State, error) {
 // checkAdopted checks a registry that another tool created. It must be running, be connected to the kind network, and publish the
 // port in the options.
 func (r *Registry) checkAdopted(ctx context.Context, found *engine.Found) (step.State, error) {
+	if found.HostPort() != r.options.Port {
+		return r.otherPort(found), nil
+	}
 	if !found.Running() {
 		return step.State{Detail: fmt.Sprintf("container %s is %s", config.RegistryContainer, found.State.Status)}, nil
-	}
-	if port := found.HostPort(); port != r.options.Port {
-		return step.State{
-			Detail: fmt.Sprintf("container %s publishes port %d, not %d", config.RegistryContainer, port, r.options.Port),
-			Remedy: fmt.Sprintf("use --registry-port %d, or remove the container", port),
-		}, nil
 	}
 	network := r.engine.Network.Name
 	endpoint := found.Endpoint(network)
@@ -255,20 +252,33 @@ func (r *Registry) CheckPort(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if found == nil || !found.Running() {
+	if found == nil {
 		return r.checkPortFree(ctx)
 	}
-	if found.HostPort() == r.options.Port {
+	samePort := found.HostPort() == r.options.Port
+	if !samePort && !found.Ours() {
+		state := r.otherPort(found)
+		return step.Remedy(errors.New(state.Detail), state.Remedy)
+	}
+	if samePort && (found.Running() || found.Paused()) {
 		return nil
 	}
-	if found.Ours() {
-		return r.checkPortFree(ctx)
+	return r.checkPortFree(ctx)
+}
+
+// otherPort returns the state of a registry that another tool created, and that publishes another port than the one in the options.
+func (r *Registry) otherPort(found *engine.Found) step.State {
+	published := found.HostPort()
+	if published == 0 {
+		return step.State{
+			Detail: fmt.Sprintf("container %s publishes no port", config.RegistryContainer),
+			Remedy: "remove the container; its images are lost unless they are in a named volume",
+		}
 	}
-	state, err := r.checkAdopted(ctx, found)
-	if err != nil {
-		return err
+	return step.State{
+		Detail: fmt.Sprintf("container %s publishes port %d, not %d", config.RegistryContainer, published, r.options.Port),
+		Remedy: fmt.Sprintf("use --registry-port %d, or remove the container", published),
 	}
-	return step.Remedy(errors.New(state.Detail), state.Remedy)
 }
 
 // checkPortFree returns an error if a program is listening on the port.

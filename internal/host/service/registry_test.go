@@ -102,6 +102,42 @@ func TestRegistry_ApplyAdoptsWithoutRecreating(t *testing.T) {
 	}
 }
 
+func TestRegistry_ApplyUnpausesAnAdoptedContainer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	adopted := w.adopted()
+	adopted.State = &container.State{Status: container.StatePaused, Running: true, Paused: true}
+	registry := w.openRegistry(t, "")
+	if err := registry.CheckPort(t.Context()); err != nil {
+		t.Errorf("CheckPort = %v, want nil, because the container has the port", err)
+	}
+	if state, err := registry.check(t.Context()); err != nil || state.OK || state.Detail != "container kind-registry is paused" {
+		t.Errorf("before: %+v, %v", state, err)
+	}
+	registry.mustApply(t)
+	if got := w.daemon.Containers[config.RegistryContainer]; got.ID != adopted.ID || got.State.Paused {
+		t.Errorf("container %s is paused: %t, want %s unpaused", got.ID, got.State.Paused, adopted.ID)
+	}
+}
+
+func TestRegistry_CheckPortNamesWhatAStoppedContainerPublishes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	adopted := w.adopted()
+	adopted.State = &container.State{Status: container.StateExited}
+	registry := w.openRegistry(t, "")
+	registry.options.Port = 1
+	want := "container kind-registry publishes port " + strconv.Itoa(w.port) + ", not 1; use --registry-port"
+	if err := registry.CheckPort(t.Context()); err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("CheckPort = %v, want %q", err, want)
+	}
+	adopted.HostConfig.PortBindings = nil
+	want = "container kind-registry publishes no port; remove the container"
+	if err := registry.CheckPort(t.Context()); err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("CheckPort = %v, want %q", err, want)
+	}
+}
+
 func TestRegistry_CheckAdoptedNamesTheFault(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -40,9 +40,8 @@ func (d *Daemon) serveContainer(w http.ResponseWriter, r *http.Request, rest str
 	switch r.Method + " " + action {
 	case "GET json":
 		answer(w, c.InspectResponse)
-	case "POST start":
-		c.State = &container.State{Running: true, Status: container.StateRunning}
-		w.WriteHeader(http.StatusNoContent)
+	case "POST start", "POST unpause":
+		c.run(w, action)
 	case "POST rename":
 		c.Name = "/" + r.URL.Query().Get("name")
 		delete(d.Containers, name)
@@ -78,6 +77,16 @@ func (c *Container) frame() []byte {
 	header[0] = stdout
 	binary.BigEndian.PutUint32(header[4:], uint32(len(c.Log))) // #nosec G115 -- a test's log is short
 	return append(header, c.Log...)
+}
+
+// run starts or unpauses the container. Like Docker, it does not start a paused container.
+func (c *Container) run(w http.ResponseWriter, action string) {
+	if paused := action == "unpause"; c.State.Paused != paused {
+		refuse(w, http.StatusConflict, fmt.Sprintf("cannot %s a container whose state is %s", action, c.State.Status))
+		return
+	}
+	c.State = &container.State{Running: true, Status: container.StateRunning}
+	w.WriteHeader(http.StatusNoContent)
 }
 
 // findContainer returns the name of the container whose name or ID is id.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -123,6 +124,18 @@ func TestRunner_PassesArgumentsAndReportsStderr(t *testing.T) {
 	}
 	if got, err := r.Run(t.Context(), `echo partial; echo broken >&2; false; echo more`); len(got) > 0 || err == nil || !strings.HasSuffix(err.Error(), ": broken") {
 		t.Errorf("Run = %q, %v; want an error that ends with the script's output", got, err)
+	}
+}
+
+func TestRunner_RetriesWhatDidNotStart(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[int]int{126: maxStarts, 1: 1, 0: 1} {
+		log := filepath.Join(t.TempDir(), "starts")
+		_, err := (runner{local{}}).Run(t.Context(), `echo >>"$1"; exit "$2"`, log, strconv.Itoa(code))
+		starts, failed := os.ReadFile(log)
+		if failed != nil || len(starts) != want || (err == nil) != (code == 0) {
+			t.Errorf("a script that exits with %d ran %d times, error %v; want %d times", code, len(starts), err, want)
+		}
 	}
 }
 

@@ -3,13 +3,17 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
+	"os/exec"
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"sigs.k8s.io/kind/pkg/cluster/nodes"
+	kindexec "sigs.k8s.io/kind/pkg/exec"
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/host/engine"
@@ -92,11 +96,46 @@ func anyPulls(ctx context.Context, docker *engine.Engine, members []string, regi
 	return false, nil
 }
 
+// docker exec exits with notStarted if it cannot start the command, which happens now and then on a busy machine. Run therefore starts it
+// up to maxStarts times.
+const (
+	notStarted = 126
+	maxStarts  = 4
+	startRetry = 250 * time.Millisecond
+)
+
 // runner runs scripts in a node's container.
 type runner struct{ member nodes.Node }
 
 // Run implements node.Runner.
-func (r runner) Run(ctx context.Context, script string, args ...string) ([]byte, error) {
+func (r runner) Run(ctx context.Context, script string, args ...string) (stdout []byte, err error) {
+	for start := 1; ; start++ {
+		stdout, err = r.run(ctx, script, args...)
+		if exitCode(err) != notStarted || start == maxStarts {
+			return stdout, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(startRetry):
+		}
+	}
+}
+
+// exitCode returns the exit code in an error from kind, or 0 if there is none.
+func exitCode(err error) int {
+	failed := kindexec.RunErrorForError(err)
+	if failed == nil {
+		return 0
+	}
+	if exit, exited := errors.AsType[*exec.ExitError](failed.Inner); exited {
+		return exit.ExitCode()
+	}
+	return 0
+}
+
+// run runs a script once.
+func (r runner) run(ctx context.Context, script string, args ...string) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
 	command := r.member.CommandContext(ctx, "sh", append([]string{"-ec", script, "sh"}, args...)...)
 	if err := command.SetStdout(&stdout).SetStderr(&stderr).Run(); err != nil {

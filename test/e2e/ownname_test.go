@@ -37,7 +37,7 @@ func TestOwnName_RunsAfterADelivery(t *testing.T) {
 	for _, node := range []string{worker, controlPlane} {
 		createPod(t, "after-down-"+node, namespace, onNode(node, image))
 		wantOwnName(t, "after-down-"+node, namespace, image)
-		left := docker(t, "exec", node, "sh", "-c", `grep -rlE "localhost:5001/|kind-local-registry" /var/lib/kubelet/config.yaml* /var/lib/kubelet/image_manager || true`)
+		left := docker(t, "exec", node, "sh", "-c", `cd /var/lib/kubelet; grep -rlE "localhost:5001/|kind-local-registry" config.yaml* image_manager || true`)
 		if left != "" {
 			t.Errorf("files with our names left on node %s: %s, want none", node, left)
 		}

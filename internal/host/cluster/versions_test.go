@@ -102,7 +102,10 @@ func TestCheckContainerd_NamesTheNode(t *testing.T) {
 		{nil, step.State{OK: true, Detail: "Docker 1"}},
 		{[]node.Node{{Name: "off", Runner: prints("")}}, step.State{OK: true, Detail: "Docker 1"}},
 		{
-			[]node.Node{{Name: "new", Runner: prints("containerd github.com/containerd/containerd/v2 v2.3.4 abc\n")}, {Name: "old", Runner: prints("containerd github.com/containerd/containerd v1.7.1 def\n")}},
+			[]node.Node{
+				{Name: "new", Runner: prints("containerd github.com/containerd/containerd/v2 v2.3.4 abc\n")},
+				{Name: "old", Runner: prints("containerd github.com/containerd/containerd v1.7.1 def\n")},
+			},
 			step.State{OK: true, Detail: "Docker 1, containerd 1.7.1"},
 		},
 		{

@@ -23,7 +23,7 @@ test-api: ## Run the tests against a real API server and etcd (built on first us
 .PHONY: test-daemon
 test-daemon: ## Test pushes and linking from the installed Docker and from Docker 29 (requires root; Docker 29 is built on first use)
 	hack/docker.sh install
-	docker29=$$(hack/dockerd.sh) && for dockerd in dockerd "$$docker29"; do DOCKERD=$$dockerd go test -p 1 -tags daemon -count 1 ./test/daemon ./internal/link || exit; done
+	docker29=$$(hack/dockerd.sh) && for dockerd in dockerd "$$docker29"; do DOCKERD=$$dockerd go test -p 1 -tags daemon -count 1 -timeout 20m ./test/daemon ./internal/link || exit; done
 
 .PHONY: test-load
 test-load: ## Measure admission under load; each test runs for LOAD_DURATION (default 10s)

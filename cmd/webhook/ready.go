@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	ctrl "sigs.k8s.io/controller-runtime"
 
 	"kind-local-registry/config"
 	"kind-local-registry/webhook/reachability"
@@ -70,9 +69,9 @@ func runReady(ctx context.Context, options readyOptions, stdout, stderr io.Write
 		return err
 	}
 	newLogger(stderr, slog.LevelWarn)
-	cluster, err := ctrl.GetConfig()
+	cluster, err := findCluster()
 	if err != nil {
-		return fmt.Errorf("finding the cluster: %w", err)
+		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, options.timeout)
 	defer cancel()

@@ -3,12 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 
 	"github.com/spf13/cobra"
-	ctrl "sigs.k8s.io/controller-runtime"
 
 	"kind-local-registry/internal/docker"
 	"kind-local-registry/internal/push"
@@ -96,9 +94,9 @@ func runServe(ctx context.Context, options serveOptions, stderr io.Writer) error
 		return err
 	}
 	options.Rules = rulesFile
-	cluster, err := ctrl.GetConfig()
+	cluster, err := findCluster()
 	if err != nil {
-		return fmt.Errorf("finding the cluster: %w", err)
+		return err
 	}
 	if options.dockerSocket == "" {
 		client := pusher.NewReloadingClient(options.pusher, options.credentials)

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 
 	"github.com/spf13/cobra"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"kind-local-registry/config"
@@ -38,12 +37,12 @@ pod's name on stderr. The exit status is 0 even then, so that such a pod does no
 	return command
 }
 
-// runUninstall uninstalls the webhook from the cluster that ctrl.GetConfig finds.
+// runUninstall uninstalls the webhook from the cluster that findCluster finds.
 func runUninstall(ctx context.Context, registryHost string, stdout, stderr io.Writer) error {
 	newLogger(stderr, slog.LevelWarn)
-	access, err := ctrl.GetConfig()
+	access, err := findCluster()
 	if err != nil {
-		return fmt.Errorf("finding the cluster: %w", err)
+		return err
 	}
 	cluster, err := client.New(access, client.Options{})
 	if err != nil {

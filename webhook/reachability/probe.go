@@ -52,7 +52,7 @@ func unpooledClient(cluster *rest.Config) (*http.Client, error) {
 		return nil, fmt.Errorf("reading the cluster's certificates: %w", err)
 	}
 	transport, err := rest.HTTPWrappersForConfig(cluster, &http.Transport{
-		Proxy: http.ProxyFromEnvironment, TLSClientConfig: security, DisableKeepAlives: true,
+		Proxy: cluster.Proxy, TLSClientConfig: security, DisableKeepAlives: true,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("creating a transport to the cluster: %w", err)

@@ -42,7 +42,9 @@ func (n nodes) checks() []Check {
 			Why: "hosts.toml leads to this name, so the node pulls from the wrong place",
 		},
 		{
-			Name: nameNodeProxy, After: []string{nameCluster}, Probe: n.proxies,
+			Name: nameNodeProxy, After: []string{nameCluster}, Probe: n.each(func(ctx context.Context, one node.Node) (string, error) {
+				return one.CheckProxy(ctx)
+			}, "run setup up, which adds "+config.RegistryContainer+" to NO_PROXY and restarts containerd", "no proxy for "+config.RegistryContainer),
 			Why: "containerd asks the proxy for images of this host's registry, which the proxy cannot reach",
 		},
 		{
@@ -146,19 +148,6 @@ func (n nodes) names(ctx context.Context) (step.State, error) {
 		}
 		return "", nil
 	}, "see /etc/hosts and /etc/resolv.conf on the node (docker exec NODE cat /etc/hosts)", config.RegistryContainer+" is "+ipv4)(ctx)
-}
-
-// proxies checks that containerd reaches the registry without a proxy on every node.
-func (n nodes) proxies(ctx context.Context) (step.State, error) {
-	target := fmt.Sprintf("http://%s:%d/v2/", config.RegistryContainer, config.RegistryContainerPort)
-	remedy := fmt.Sprintf("add %s to NO_PROXY, in the environment in which kind creates the cluster, and recreate the cluster", config.RegistryContainer)
-	return n.each(func(ctx context.Context, one node.Node) (string, error) {
-		proxy, err := one.Proxy(ctx, target)
-		if err != nil || proxy == "" {
-			return "", err
-		}
-		return fmt.Sprintf("containerd on node %s sends requests to %s through the proxy %s", one.Name, config.RegistryContainer, proxy), nil
-	}, remedy, "no proxy for "+config.RegistryContainer)(ctx)
 }
 
 // pull pushes a small image and pulls it on every node.

@@ -20,8 +20,13 @@ func HostsFile(registryHost string) string { return CertsDir + "/" + registryHos
 // only the last host in its list, and without server, that is the node's own localhost
 // (github.com/containerd/containerd/blob/main/docs/hosts.md).
 func Hosts() string {
-	server := fmt.Sprintf("http://%s:%d", config.RegistryContainer, config.RegistryContainerPort)
+	server := registryURL()
 	return fmt.Sprintf("%s\nserver = %q\n\n[host.%q]\n  capabilities = [\"pull\", \"resolve\"]\n", HostsMark, server, server)
+}
+
+// registryURL returns the URL at which nodes reach the registry's container.
+func registryURL() string {
+	return fmt.Sprintf("http://%s:%d", config.RegistryContainer, config.RegistryContainerPort)
 }
 
 // Foreign reports whether another tool wrote the hosts.toml.

@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/net/http/httpproxy"
 )
 
 // ErrForeignHosts means that another tool wrote the node's hosts.toml.
@@ -73,35 +70,6 @@ func (n Node) Resolve(ctx context.Context, name string) ([]string, error) {
 		}
 	}
 	return addresses, nil
-}
-
-// Proxy returns the proxy through which containerd on the node sends requests for target, or "" if it sends them directly.
-func (n Node) Proxy(ctx context.Context, target string) (string, error) {
-	printed, err := n.Run(ctx, environmentScript)
-	if err != nil {
-		return "", err
-	}
-	environment := map[string]string{}
-	for entry := range strings.SplitSeq(string(printed), "\x00") {
-		name, value, _ := strings.Cut(entry, "=")
-		environment[name] = value
-	}
-	either := func(name string) string { // net/http prefers capital letters
-		if value := environment[name]; value != "" {
-			return value
-		}
-		return environment[strings.ToLower(name)]
-	}
-	settings := httpproxy.Config{HTTPProxy: either("HTTP_PROXY"), HTTPSProxy: either("HTTPS_PROXY"), NoProxy: either("NO_PROXY")}
-	to, err := url.Parse(target)
-	if err != nil {
-		return "", err
-	}
-	proxy, err := settings.ProxyFunc()(to)
-	if err != nil || proxy == nil {
-		return "", err
-	}
-	return proxy.Redacted(), nil
 }
 
 // Pull pulls an image as the kubelet does, and removes it from the node again.

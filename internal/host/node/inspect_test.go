@@ -3,9 +3,7 @@ package node
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -14,9 +12,7 @@ import (
 func (r root) program(t *testing.T, name, script string) {
 	t.Helper()
 	r.write(t, "/bin/"+name, "#!/bin/sh\n"+script)
-	if err := os.Chmod(filepath.Join(string(r), "bin", name), 0o700); err != nil {
-		t.Fatal(err)
-	}
+	r.makeExecutable(t, name)
 }
 
 func TestNode_WriteHostsNeverReplacesAForeignFile(t *testing.T) {
@@ -54,37 +50,6 @@ printf '172.18.0.5      STREAM kind-registry\n172.18.0.5      DGRAM\nfd00::5 STR
 	}
 }
 
-func TestNode_ProxyFollowsContainerdsEnvironment(t *testing.T) {
-	t.Parallel()
-	const target = "http://kind-registry:5000/v2/"
-	for name, test := range map[string]struct {
-		environment []string
-		want        string
-	}{
-		"no proxy":               {},
-		"proxy":                  {environment: []string{"HTTP_PROXY=http://me:secret@proxy:3128"}, want: "http://me:xxxxx@proxy:3128"},
-		"proxy in small letters": {environment: []string{"http_proxy=proxy:3128"}, want: "http://proxy:3128"},
-		"excepted":               {environment: []string{"HTTP_PROXY=http://proxy:3128", "NO_PROXY=10.0.0.0/8,kind-registry"}},
-		"only for HTTPS":         {environment: []string{"HTTPS_PROXY=http://proxy:3128"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r := newRoot(t, readsIt)
-			containerd := exec.CommandContext(t.Context(), "sleep", "60")
-			containerd.Env = append([]string{"A=b"}, test.environment...)
-			if err := containerd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = containerd.Process.Kill(); _ = containerd.Wait() })
-			r.program(t, "systemctl", "echo "+pid(containerd))
-			got, err := Node{Name: "kind-worker", Runner: r}.Proxy(t.Context(), target)
-			if err != nil || got != test.want {
-				t.Errorf("Proxy = %q, %v; want %q", got, err, test.want)
-			}
-		})
-	}
-}
-
 func TestNode_PullRemovesTheImageAndReportsCrictlsError(t *testing.T) {
 	t.Parallel()
 	r := newRoot(t, readsIt)
@@ -112,6 +77,3 @@ func TestNode_ClockIsThatOfTheNode(t *testing.T) {
 		t.Errorf("Clock = %v, %v", got, err)
 	}
 }
-
-// pid returns the ID of a running process.
-func pid(command *exec.Cmd) string { return strconv.Itoa(command.Process.Pid) }

@@ -26,6 +26,9 @@ func (n Node) Check(ctx context.Context, registryHost string) (missing string, e
 	if missing, err = n.CheckCertsDir(ctx); missing != "" || err != nil {
 		return missing, err
 	}
+	if missing, err = n.CheckProxy(ctx); missing != "" || err != nil {
+		return missing, err
+	}
 	return n.checkKubelet(ctx)
 }
 
@@ -50,10 +53,13 @@ func (n Node) remedy(err error) error {
 			"or create the cluster without that patch; see %s", CertsDir, ContainerdConfig, manual))
 }
 
-// Configure writes the node's hosts.toml, configures containerd to read it, and lets the kubelet run delivered images under their
-// original names.
+// Configure writes the node's hosts.toml, configures containerd to read it and to bypass proxies for the registry, and lets the kubelet
+// run delivered images under their original names.
 func (n Node) Configure(ctx context.Context, registryHost string) error {
 	if err := n.configureContainerd(ctx, registryHost); err != nil {
+		return err
+	}
+	if err := n.configureProxy(ctx); err != nil {
 		return err
 	}
 	return n.configureKubelet(ctx)
@@ -88,7 +94,7 @@ func (n Node) configureContainerd(ctx context.Context, registryHost string) erro
 // it pulled from the registry.
 func (n Node) Restore(ctx context.Context, registryHost string) error {
 	_, err := n.Run(ctx, restoreScript, HostsFile(registryHost), HostsMark, ContainerdConfig, backup)
-	return errors.Join(err, n.restoreKubelet(ctx, registryHost))
+	return errors.Join(err, n.restoreProxy(ctx), n.restoreKubelet(ctx, registryHost))
 }
 
 // ContainerdVersion returns the version of the node's containerd, such as 2.3.4. It returns "" if containerd prints none.

@@ -138,7 +138,7 @@ func TestNode_RejectsObsoleteTablesBeforeAChange(t *testing.T) {
 func TestNode_ConfigureKeepsAContainerdThatDoesNotStart(t *testing.T) {
 	t.Parallel()
 	r := newRoot(t, readsNothing)
-	r.write(t, "/bin/systemctl", "#!/bin/sh\necho \"$@\" >>\"$ROOT/run/systemctl\"\n! grep -q config_path \"$ROOT"+ContainerdConfig+"\"\n")
+	r.write(t, "/bin/systemctl", "#!/bin/sh\n"+showsPID+"echo \"$@\" >>\"$ROOT/run/systemctl\"\n! grep -q config_path \"$ROOT"+ContainerdConfig+"\"\n")
 	r.makeExecutable(t, "systemctl")
 	err := Node{Runner: r}.Configure(t.Context(), registryHost)
 	if err == nil || !strings.Contains(err.Error(), "config.toml, so the file was restored; see journalctl") {

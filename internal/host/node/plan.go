@@ -21,13 +21,23 @@ func (n Node) Foreign(ctx context.Context, registryHost string) ([]step.Change, 
 		})
 	}
 	reads, err := n.readsCertsDir(ctx)
-	if err != nil || reads {
+	if err != nil {
 		return changes, err
 	}
-	return append(changes, step.Change{
-		Action: step.Replace, Kind: step.File, Name: ContainerdConfig, Node: n.Name,
-		Detail: "config_path is set to " + CertsDir, Back: "setup down restores it",
-	}, containerdRestart(n.Name)), nil
+	if !reads {
+		changes = append(changes, step.Change{
+			Action: step.Replace, Kind: step.File, Name: ContainerdConfig, Node: n.Name,
+			Detail: "config_path is set to " + CertsDir, Back: "setup down restores it",
+		})
+	}
+	proxy, err := n.CheckProxy(ctx)
+	if err != nil {
+		return changes, err
+	}
+	if !reads || proxy != "" {
+		changes = append(changes, containerdRestart(n.Name))
+	}
+	return changes, nil
 }
 
 // containerdRestart returns the change that restarts containerd on a node.
@@ -39,7 +49,7 @@ func containerdRestart(node string) step.Change {
 
 // Plan lists what Restore would do. It returns an error if the node is not running.
 func (n Node) Plan(ctx context.Context, registryHost string) ([]step.Change, error) {
-	printed, err := n.Run(ctx, planScript, HostsFile(registryHost), HostsMark, ContainerdConfig, backup)
+	printed, err := n.Run(ctx, planScript, HostsFile(registryHost), HostsMark, ContainerdConfig, backup, ProxyConfig)
 	if err != nil {
 		return nil, err
 	}

@@ -114,3 +114,44 @@ func TestNodes_ForeignOmitsStoppedNodes(t *testing.T) {
 		t.Errorf("Plan = %v, want an error that names the node", err)
 	}
 }
+
+func TestNode_ListsWhatAProxyNeeds(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		config        string
+		foreign, plan []string
+	}{
+		"proxy alone": {
+			config: readsIt, foreign: []string{"restart service containerd"},
+			plan: []string{"delete file " + HostsFile(registryHost), "delete file " + ProxyConfig, "restart service containerd"},
+		},
+		"proxy and configuration": {
+			config:  readsNothing,
+			foreign: []string{"replace file " + ContainerdConfig, "restart service containerd"},
+			plan: []string{
+				"delete file " + HostsFile(registryHost), "restore file " + ContainerdConfig, "delete file " + ProxyConfig, "restart service containerd",
+			},
+		},
+	} {
+		r := newRoot(t, test.config)
+		r.runContainerd(t, "HTTP_PROXY=http://proxy:3128")
+		n := Node{Name: "n", Runner: r}
+		changes, err := n.Foreign(t.Context(), registryHost)
+		if diff := cmp.Diff(test.foreign, described(changes)); err != nil || diff != "" {
+			t.Errorf("%s: error %v, foreign (-want +got):\n%s", name, err, diff)
+		}
+		if err := n.Configure(t.Context(), registryHost); err != nil {
+			t.Fatal(err)
+		}
+		changes, err = n.Plan(t.Context(), registryHost)
+		if diff := cmp.Diff(test.plan, described(changes)); err != nil || diff != "" {
+			t.Errorf("%s: error %v, plan (-want +got):\n%s", name, err, diff)
+		}
+		if err := n.Restore(t.Context(), registryHost); err != nil {
+			t.Fatal(err)
+		}
+		if changes, err := n.Plan(t.Context(), registryHost); len(changes) > 0 || err != nil {
+			t.Errorf("%s: after Restore, plan = %+v, %v; want nothing", name, changes, err)
+		}
+	}
+}

@@ -14,6 +14,9 @@ import (
 
 const registryHost = "localhost:5001"
 
+// showsPID is the part of a fake systemctl that prints containerd's process ID, if there is one.
+const showsPID = "if [ \"$1\" = show ]; then cat \"$ROOT/run/pid\" 2>/dev/null; exit 0; fi\n"
+
 // root is a fake node whose files are in a directory on this machine. It runs the scripts with the real sh. Its containerd and
 // systemctl are scripts too.
 type root string
@@ -25,7 +28,7 @@ func newRoot(t *testing.T, containerdConfig string) root {
 	r.write(t, ContainerdConfig, containerdConfig)
 	r.write(t, "/run/config.toml", containerdConfig)
 	r.write(t, "/bin/containerd", "#!/bin/sh\nif [ \"$1\" = --version ]; then echo 'containerd v2.1.4'; else cat \"$ROOT/run/config.toml\"; fi\n")
-	r.write(t, "/bin/systemctl", "#!/bin/sh\necho \"$@\" >>\"$ROOT/run/systemctl\"\ncp \"$ROOT"+ContainerdConfig+"\" \"$ROOT/run/config.toml\"\n")
+	r.write(t, "/bin/systemctl", "#!/bin/sh\n"+showsPID+"echo \"$@\" >>\"$ROOT/run/systemctl\"\ncp \"$ROOT"+ContainerdConfig+"\" \"$ROOT/run/config.toml\"\n")
 	r.makeExecutable(t, "containerd", "systemctl")
 	return r
 }

@@ -41,17 +41,24 @@ if [ -e "$3$4" ]; then
 	systemctl restart containerd
 fi`
 
-	// planScript prints what restoreScript would do with the same arguments: lines such as "restore FILE" and "restart containerd".
+	// planScript prints what restoreScript would do with the same arguments, and what restoreProxyScript would do with the file $5: lines
+	// such as "restore FILE" and "restart containerd".
 	planScript = `
 if [ -e "$1$4" ]; then
 	echo "restore $1"
 elif grep -qsxF -e "$2" "$1"; then
 	echo "delete $1"
 fi
+restart=
 if [ -e "$3$4" ]; then
 	echo "restore $3"
-	echo "restart containerd"
-fi`
+	restart=yes
+fi
+if grep -qsxF -e "$2" "$5"; then
+	echo "delete $5"
+	restart=yes
+fi
+if [ -n "$restart" ]; then echo "restart containerd"; fi`
 
 	// containerdScript prints containerd's version on the first line and its effective configuration on the following lines.
 	containerdScript = `containerd --version; containerd config dump`
@@ -78,9 +85,6 @@ fi`
 	// resolveScript prints the addresses of the host name $1, one on each line, or nothing if it does not resolve.
 	resolveScript = `getent ahosts "$1" || true`
 
-	// environmentScript prints containerd's environment, with a NUL byte after each variable.
-	environmentScript = `cat "/proc/$(systemctl show --property MainPID --value containerd)/environ"`
-
 	// pullScript pulls the image $1 and removes it again.
 	pullScript = `
 crictl pull "$1" >/dev/null
@@ -88,6 +92,29 @@ crictl rmi "$1" >/dev/null 2>&1 || true`
 
 	// clockScript prints the node's time in seconds since 1970.
 	clockScript = `date +%s`
+
+	// proxyScript prints the variables of the running containerd's environment that concern proxies.
+	proxyScript = `
+pid=$(systemctl show containerd --property MainPID --value)
+if [ -r "/proc/${pid:-0}/environ" ]; then tr '\000' '\n' <"/proc/$pid/environ" | grep -iE '^(http|https|no)_proxy=' || true; fi`
+
+	// configureProxyScript writes the content $2 to the file $1 with settings of containerd's unit, and restarts containerd.
+	configureProxyScript = `
+mkdir -p "$(dirname "$1")"
+printf %s "$2" >"$1.new"
+mv "$1.new" "$1"
+systemctl daemon-reload
+systemctl restart containerd`
+
+	// restoreProxyScript removes the file $1 with settings of containerd's unit if it contains the line $2, and restarts containerd.
+	restoreProxyScript = `
+rm -f "$1.new"
+if grep -qsxF -e "$2" "$1"; then
+	rm "$1"
+	rmdir "$(dirname "$1")" 2>/dev/null || true
+	systemctl daemon-reload
+	systemctl restart containerd
+fi`
 
 	// kubeletScript prints the kubelet's version on the first line and its configuration file $1 on the following lines. It prints
 	// nothing if the node has no kubelet, or no configuration for it.

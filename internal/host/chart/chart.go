@@ -37,7 +37,7 @@ func (c *Chart) values(ctx context.Context) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	address, err := c.pusherAddress(ctx)
+	address, err := c.pusher.Address(ctx, c.cluster.PrefersIPv6) // of the same family as the cluster's Services
 	if err != nil {
 		return nil, err
 	}
@@ -59,20 +59,4 @@ func (c *Chart) values(ctx context.Context) (map[string]any, error) {
 		"registry": map[string]any{"host": c.registry.Host()},
 		"rules":    rules,
 	}, nil
-}
-
-// pusherAddress returns the address at which pods reach the pusher. Its IP family is that of the cluster's Services.
-func (c *Chart) pusherAddress(ctx context.Context) (string, error) {
-	ipv4, ipv6, err := c.pusher.Addresses(ctx)
-	if err != nil {
-		return "", err
-	}
-	prefersIPv6, err := c.cluster.PrefersIPv6(ctx)
-	if err != nil {
-		return "", err
-	}
-	if prefersIPv6 {
-		return ipv6, nil
-	}
-	return ipv4, nil
 }

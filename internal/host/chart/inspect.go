@@ -187,7 +187,7 @@ func endpoints(ctx context.Context, kube kubernetes.Interface, service string) (
 
 // CheckPusherService checks that the Service through which the webhook calls the pusher leads to the pusher's container.
 func (c *Chart) CheckPusherService(ctx context.Context) (step.State, error) {
-	want, err := c.pusherAddress(ctx)
+	want, err := c.pusher.Address(ctx, c.cluster.PrefersIPv6)
 	if err != nil {
 		return step.State{}, err
 	}

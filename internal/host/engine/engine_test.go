@@ -73,6 +73,15 @@ func TestOpenAt_RejectsPodman(t *testing.T) {
 	}
 }
 
+func TestOpen_UsesKindsNetworkVariable(t *testing.T) {
+	t.Setenv("DOCKER_HOST", enginetest.New(t).Host())
+	t.Setenv("KIND_EXPERIMENTAL_DOCKER_NETWORK", "mine")
+	docker, err := Open(t.Context())
+	if err != nil || docker.Network.Name != "mine" {
+		t.Errorf("Open = %+v, %v; want network mine", docker, err)
+	}
+}
+
 func TestOpen_RejectsOtherProviders(t *testing.T) {
 	t.Setenv("DOCKER_HOST", enginetest.New(t).Host())
 	for provider, want := range map[string]string{"": "", "docker": "", "podman": "KIND_EXPERIMENTAL_PROVIDER is podman", "nerdctl": "KIND_EXPERIMENTAL_PROVIDER is nerdctl"} {

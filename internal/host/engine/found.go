@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -52,8 +53,11 @@ func (f *Found) Variable(name string) string {
 	return ""
 }
 
-// Endpoint returns the container's endpoint on the network, or nil if the container is not connected to it.
+// Endpoint returns the container's endpoint on the network, or nil if there is no container or it is not connected to the network.
 func (f *Found) Endpoint(name string) *network.EndpointSettings {
+	if f == nil || f.NetworkSettings == nil {
+		return nil
+	}
 	return f.NetworkSettings.Networks[name]
 }
 
@@ -65,8 +69,13 @@ func (f *Found) Connected(name string) bool {
 
 // Describe returns the name and address of a running container. It adds a note if the address may change when Docker restarts.
 func (f *Found) Describe(endpoint *network.EndpointSettings) string {
-	detail := strings.TrimPrefix(f.Name, "/") + " at " + endpoint.IPAddress.String()
-	if endpoint.IPAMConfig == nil || !endpoint.IPAMConfig.IPv4Address.IsValid() {
+	fixed := cmp.Or(endpoint.IPAMConfig, &network.EndpointIPAMConfig{})
+	address, configured := endpoint.IPAddress, fixed.IPv4Address
+	if !address.IsValid() { // the network has no IPv4
+		address, configured = endpoint.GlobalIPv6Address, fixed.IPv6Address
+	}
+	detail := strings.TrimPrefix(f.Name, "/") + " at " + address.String()
+	if !configured.IsValid() {
 		detail += " (not fixed: the network was created without a subnet; see docs/operations.md)"
 	}
 	return detail

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
 
 	"kind-local-registry/config"
 )
@@ -55,6 +57,20 @@ func TestRun_GivesFixedAddressIfNetworkHasSubnet(t *testing.T) {
 		}
 		if !daemon.Volumes["certs"] || len(daemon.Volumes) != 1 {
 			t.Errorf("%s: volumes %v, want certs alone", name, daemon.Volumes)
+		}
+	}
+}
+
+func TestDescribe_NamesTheAddressOnANetworkWithoutIPv4(t *testing.T) {
+	t.Parallel()
+	address := netip.MustParseAddr("fc00::fffd")
+	found := &Found{container.InspectResponse{Name: "/pusher"}}
+	for want, fixed := range map[string]*network.EndpointIPAMConfig{
+		"pusher at fc00::fffd": {IPv6Address: address},
+		"pusher at fc00::fffd (not fixed: the network was created without a subnet; see docs/operations.md)": nil,
+	} {
+		if got := found.Describe(&network.EndpointSettings{GlobalIPv6Address: address, IPAMConfig: fixed}); got != want {
+			t.Errorf("Describe = %q, want %q", got, want)
 		}
 	}
 }

@@ -187,17 +187,31 @@ func (p *Pusher) undo(ctx context.Context) (string, error) {
 	return config.PusherContainer + " removed", err
 }
 
-// Addresses returns the pusher's addresses on the kind network. The error is step.ErrMissing if it has none.
-func (p *Pusher) Addresses(ctx context.Context) (ipv4, ipv6 string, err error) {
+// Address returns the pusher's IPv4 or IPv6 address on the kind network. The error is step.ErrMissing if the pusher is not on that
+// network. It includes a remedy if the network has no addresses of the family that the cluster prefers.
+func (p *Pusher) Address(ctx context.Context, prefersIPv6 func(context.Context) (bool, error)) (string, error) {
 	found, err := p.engine.Find(ctx, config.PusherContainer)
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
-	if found == nil || found.Endpoint(p.engine.Network.Name) == nil {
-		return "", "", fmt.Errorf("%s %w", config.PusherContainer, step.ErrMissing)
+	network := p.engine.Network.Name
+	endpoint := found.Endpoint(network)
+	if endpoint == nil {
+		return "", fmt.Errorf("%s %w", config.PusherContainer, step.ErrMissing)
 	}
-	endpoint := found.Endpoint(p.engine.Network.Name)
-	return endpoint.IPAddress.String(), endpoint.GlobalIPv6Address.String(), nil
+	ipv6, err := prefersIPv6(ctx)
+	if err != nil {
+		return "", err
+	}
+	address, family := endpoint.IPAddress, "IPv4"
+	if ipv6 {
+		address, family = endpoint.GlobalIPv6Address, "IPv6"
+	}
+	if !address.IsValid() {
+		return "", step.Remedy(fmt.Errorf("the cluster's pods use %s, and Docker network %s has no %s addresses", family, network, family),
+			fmt.Sprintf("delete the clusters on that network, run docker network rm %s, and let setup up create both", network))
+	}
+	return address.String(), nil
 }
 
 // Connect returns a client for the pusher. The error includes a remedy if the check of the registry or the pusher fails.

@@ -2,6 +2,7 @@ package service
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"maps"
 	"net/netip"
@@ -162,19 +163,27 @@ func TestPusher_ConnectNeedsRegistryAndPusher(t *testing.T) {
 	wantError("container kind-registry-pusher is exited; run setup up")
 }
 
-func TestPusher_AddressesAreThoseOnTheKindNetwork(t *testing.T) {
+func TestPusher_AddressIsOnTheKindNetwork(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	p := w.openPusher(t, Rules{})
-	if _, _, err := p.Addresses(t.Context()); err == nil || err.Error() != "kind-registry-pusher does not exist yet" {
-		t.Errorf("Addresses = %v without a pusher", err)
+	prefers := func(ipv6 bool) func(context.Context) (bool, error) {
+		return func(context.Context) (bool, error) { return ipv6, nil }
+	}
+	if _, err := p.Address(t.Context(), prefers(false)); err == nil || err.Error() != "kind-registry-pusher does not exist yet" {
+		t.Errorf("Address = %v without a pusher", err)
 	}
 	p.mustApply(t)
-	w.daemon.Containers[config.PusherContainer].NetworkSettings.Networks["kind"] = &network.EndpointSettings{
-		IPAddress: netip.MustParseAddr("172.18.255.252"), GlobalIPv6Address: netip.MustParseAddr("fc00::1"),
+	endpoint := &network.EndpointSettings{IPAddress: netip.MustParseAddr("172.18.255.252"), GlobalIPv6Address: netip.MustParseAddr("fc00::1")}
+	w.daemon.Containers[config.PusherContainer].NetworkSettings.Networks["kind"] = endpoint
+	for ipv6, want := range map[bool]string{false: "172.18.255.252", true: "fc00::1"} {
+		if got, err := p.Address(t.Context(), prefers(ipv6)); err != nil || got != want {
+			t.Errorf("Address(IPv6 %t) = %q, %v; want %s", ipv6, got, err, want)
+		}
 	}
-	ipv4, ipv6, err := p.Addresses(t.Context())
-	if err != nil || ipv4 != "172.18.255.252" || ipv6 != "fc00::1" {
-		t.Errorf("Addresses = %s, %s, %v", ipv4, ipv6, err)
+	endpoint.GlobalIPv6Address = netip.Addr{}
+	want := "the cluster's pods use IPv6, and Docker network kind has no IPv6 addresses; delete the clusters"
+	if got, err := p.Address(t.Context(), prefers(true)); got != "" || err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("Address(IPv6) = %q, %v on a network without IPv6; want %q", got, err, want)
 	}
 }

@@ -119,5 +119,28 @@ func unavailable(address string, err error) error {
 	if strings.Contains(err.Error(), "permission denied") { // the client's error wraps no error value to compare with
 		return step.Remedy(fmt.Errorf("no permission to use Docker at %s", address), "run setup as root, or join the group docker and log in again")
 	}
-	return step.Remedy(fmt.Errorf("docker does not answer at %s", address), "start it (systemctl start docker), or set DOCKER_HOST to where it listens")
+	remedy := "start it (systemctl start docker), or set DOCKER_HOST to where it listens"
+	if others := otherSockets(address); len(others) > 0 {
+		remedy += ", perhaps " + strings.Join(others, " or ")
+	}
+	return step.Remedy(fmt.Errorf("docker does not answer at %s", address), remedy)
+}
+
+// otherSockets returns the addresses of the existing sockets where Docker listens by default, except the given address: that of the
+// system's daemon, of a rootless one, and of Docker Desktop on Linux and on macOS.
+func otherSockets(address string) []string {
+	home, _ := os.UserHomeDir() // without one, none of the paths exists
+	var found []string
+	for _, path := range []string{
+		strings.TrimPrefix(client.DefaultDockerHost, "unix://"),
+		filepath.Join(os.Getenv("XDG_RUNTIME_DIR"), "docker.sock"),
+		filepath.Join(home, ".docker/desktop/docker.sock"),
+		filepath.Join(home, ".docker/run/docker.sock"),
+	} {
+		info, err := os.Stat(path) // #nosec G703 -- reads nothing, and the user chooses the variables
+		if err == nil && info.Mode().Type() == os.ModeSocket && "unix://"+path != address {
+			found = append(found, "unix://"+path)
+		}
+	}
+	return found
 }

@@ -73,6 +73,24 @@ func TestOpenAt_RejectsPodman(t *testing.T) {
 	}
 }
 
+func TestOpen_NamesOtherSockets(t *testing.T) {
+	home, rootless := t.TempDir(), t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("XDG_RUNTIME_DIR", rootless)
+	t.Setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+	want := "or set DOCKER_HOST to where it listens"
+	if _, err := Open(t.Context()); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), rootless) {
+		t.Errorf("Open = %v, want %q without a socket in %s", err, want, rootless)
+	}
+	if err := os.Symlink(enginetest.New(t).Socket(), filepath.Join(rootless, "docker.sock")); err != nil {
+		t.Fatal(err)
+	}
+	want = "unix://" + rootless + "/docker.sock"
+	if _, err := Open(t.Context()); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("Open = %v, want it to name %s", err, want)
+	}
+}
+
 func TestOpen_UsesKindsNetworkVariable(t *testing.T) {
 	t.Setenv("DOCKER_HOST", enginetest.New(t).Host())
 	t.Setenv("KIND_EXPERIMENTAL_DOCKER_NETWORK", "mine")

@@ -199,6 +199,10 @@ func nodeLinks() map[string]brokenLink {
 			check: "node names", found: "192.0.2.1", breakIt: runOnWorker("echo 192.0.2.1 " + config.RegistryContainer + " >>/etc/hosts"),
 			mend: runOnWorker("grep -v 192.0.2.1 /etc/hosts >/root/hosts; cat /root/hosts >/etc/hosts"),
 		},
+		"a kubelet runs delivered images only under their names in the registry": {
+			check: "kubelet", found: "kubelet on node " + worker, breakIt: runOnWorker("sed -i /kind-local-registry/,+1d " + node.KubeletConfig),
+			mend: func(t *testing.T) { up(t) },
+		},
 		"containerd on a node uses a proxy": {
 			check: "node proxy", found: "http://proxy.example:3128",
 			breakIt: runOnWorker(`mkdir -p /etc/systemd/system/containerd.service.d

@@ -41,6 +41,7 @@ func WithoutDocker(fault error) []Check {
 // The names of the checks.
 const (
 	nameDocker     = "Docker"
+	nameVersions   = "versions"
 	nameDisk       = "disk"
 	nameImages     = "images"
 	nameRegistry   = "registry"
@@ -56,6 +57,7 @@ const (
 	nameCertsDir   = "config_path"
 	nameNames      = "node names"
 	nameNodeProxy  = "node proxy"
+	nameKubelet    = "kubelet"
 	namePull       = "node pull"
 	nameConfigMap  = "ConfigMap"
 	nameImage      = "webhook image"

@@ -23,6 +23,10 @@ func (h host) checks() []Check {
 	images := service.ImagesStep(h.Registry)
 	return []Check{
 		{Name: nameDocker, Probe: h.docker, Why: "the images, the registry and the kind nodes are in this Docker daemon"},
+		{
+			Name: nameVersions, After: []string{nameDocker}, Probe: h.Cluster.VersionsStep().Check,
+			Why: "older versions lack what setup and the webhook need",
+		},
 		{Name: nameDisk, After: []string{nameDocker}, Probe: h.disk, Why: "builds, pushes and pulls fail without free space"},
 		{
 			Name: nameImages, After: []string{nameDocker}, Probe: images.Check, Fix: images.Apply,
@@ -56,7 +60,7 @@ func (h host) checks() []Check {
 			Why: "without the linker, nodes copy every layer, which takes longer and more disk space",
 		},
 		{
-			Name: nameCluster, After: []string{nameDocker}, Probe: h.Cluster.Step(h.Nodes.RegistryHost).Check,
+			Name: nameCluster, After: []string{nameDocker, nameVersions}, Probe: h.Cluster.Step(h.Nodes.RegistryHost).Check,
 			Why: "there is no cluster to run pods in",
 		},
 		{

@@ -48,6 +48,12 @@ func (n nodes) checks() []Check {
 			Why: "containerd asks the proxy for images of this host's registry, which the proxy cannot reach",
 		},
 		{
+			Name: nameKubelet, After: []string{nameCluster}, Probe: n.each(func(ctx context.Context, one node.Node) (string, error) {
+				return one.CheckKubelet(ctx)
+			}, "run setup up, which adds a line to the kubelet's configuration and restarts it", "delivered images run under their own names too"),
+			Why: "pods that are not rewritten cannot run a delivered image, although it is on the node",
+		},
+		{
 			Name: namePull, After: pull, Probe: n.pull,
 			Why: "pods on the node stay in ImagePullBackOff",
 		},

@@ -9,6 +9,8 @@ import (
 // reports are the files about a node in a bundle for a bug report, and the scripts that print them.
 var reports = []struct{ file, script string }{
 	{"containerd.toml", `cat ` + ContainerdConfig},
+	{"containerd.unit", `systemctl cat containerd`},
+	{"kubelet.yaml", `cat ` + KubeletConfig},
 	{"hosts.txt", `for f in ` + CertsDir + `/*/hosts.toml; do if [ -e "$f" ]; then echo "== $f"; cat "$f"; fi; done`},
 	{"names.txt", `cat /etc/hosts /etc/resolv.conf`},
 	{"versions.txt", `containerd --version; crictl --version; kubelet --version; uname -a`},
@@ -17,7 +19,8 @@ var reports = []struct{ file, script string }{
 	{"kubelet.log", `journalctl --unit kubelet --no-pager --lines 2000`},
 }
 
-// Sources returns the files about the node for a bug report: containerd's configuration, every hosts.toml, names, versions and logs.
+// Sources returns the files about the node for a bug report: the configuration of containerd and the kubelet, every hosts.toml,
+// names, versions and logs.
 func (n Node) Sources() []bundle.Source {
 	var sources []bundle.Source
 	for _, report := range reports {

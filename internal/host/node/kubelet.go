@@ -55,9 +55,9 @@ func (n Node) kubelet(ctx context.Context) (kubelet, error) {
 	return kubelet{string(version), string(config)}, nil
 }
 
-// checkKubelet describes what prevents the node from running a delivered image under its original name. It returns "" if nothing
+// CheckKubelet describes what prevents the node from running a delivered image under its original name. It returns "" if nothing
 // does, or if the user has chosen it.
-func (n Node) checkKubelet(ctx context.Context) (missing string, err error) {
+func (n Node) CheckKubelet(ctx context.Context) (missing string, err error) {
 	found, err := n.kubelet(ctx)
 	if err != nil {
 		return "", err
@@ -91,27 +91,31 @@ func (n Node) configureKubelet(ctx context.Context) error {
 // restoreKubelet removes what configureKubelet added, and the kubelet's records of images that it pulled from the registry. The
 // kubelet keeps records in memory, so it is stopped meanwhile. If there is nothing to remove, the kubelet is not restarted.
 func (n Node) restoreKubelet(ctx context.Context, registryHost string) error {
-	found, err := n.kubelet(ctx)
-	if err != nil || found.version == "" {
+	found, records, err := n.kubeletLeftovers(ctx, registryHost)
+	if err != nil || len(records) == 0 && !found.hasPolicy() {
 		return err
 	}
-	printed, err := n.Run(ctx, recordsScript, imageRecords, recordMark(registryHost))
-	if err != nil {
-		return fmt.Errorf("reading the kubelet's records of pulled images: %w", err)
-	}
-	records, err := withoutRegistry(printed, registryHost)
-	if err != nil {
-		return err
-	}
-	config := withoutPolicy(found.config)
-	if len(records) == 0 && config == found.config {
-		return nil
-	}
-	arguments := append([]string{KubeletConfig, config, imageRecords, `"image":` + recordMark(registryHost)}, records...)
+	arguments := append([]string{
+		KubeletConfig, withoutPolicy(found.config), imageRecords, `"image":` + recordMark(registryHost),
+	}, records...)
 	if _, err := n.Run(ctx, restoreKubeletScript, arguments...); err != nil {
 		return fmt.Errorf("restoring the kubelet's configuration: %w", err)
 	}
 	return nil
+}
+
+// kubeletLeftovers returns the node's kubelet, and its records of images from the registry as withoutRegistry returns them. It finds
+// nothing if the node has no kubelet that is part of a cluster.
+func (n Node) kubeletLeftovers(ctx context.Context, registryHost string) (found kubelet, records []string, err error) {
+	if found, err = n.kubelet(ctx); err != nil || found.version == "" {
+		return kubelet{}, nil, err
+	}
+	printed, err := n.Run(ctx, recordsScript, imageRecords, recordMark(registryHost))
+	if err != nil {
+		return found, nil, fmt.Errorf("reading the kubelet's records of pulled images: %w", err)
+	}
+	records, err = withoutRegistry(printed, registryHost)
+	return found, records, err
 }
 
 // recordMark is the text with which the kubelet's records contain the name of an image in the registry.
@@ -154,6 +158,9 @@ func (s kubeletSettings) healthz() string {
 	}
 	return fmt.Sprintf("http://localhost:%d/healthz", port)
 }
+
+// hasPolicy reports whether the kubelet's configuration contains the lines that configureKubelet added.
+func (k kubelet) hasPolicy() bool { return withoutPolicy(k.config) != k.config }
 
 // withoutPolicy returns the kubelet's configuration without the lines that configureKubelet added.
 func withoutPolicy(config string) string {

@@ -29,7 +29,7 @@ func (n Node) Check(ctx context.Context, registryHost string) (missing string, e
 	if missing, err = n.CheckProxy(ctx); missing != "" || err != nil {
 		return missing, err
 	}
-	return n.checkKubelet(ctx)
+	return n.CheckKubelet(ctx)
 }
 
 // Preflight returns an error with a remedy if containerd's configuration keeps the node from reading CertsDir. It returns nil if the

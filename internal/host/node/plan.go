@@ -35,16 +35,21 @@ func (n Node) Foreign(ctx context.Context, registryHost string) ([]step.Change, 
 		return changes, err
 	}
 	if !reads || proxy != "" {
-		changes = append(changes, containerdRestart(n.Name))
+		changes = append(changes, restart("containerd", n.Name))
 	}
-	return changes, nil
+	kubelet, err := n.CheckKubelet(ctx)
+	if err != nil || kubelet == "" {
+		return changes, err
+	}
+	return append(changes, step.Change{
+		Action: step.Replace, Kind: step.File, Name: KubeletConfig, Node: n.Name,
+		Detail: "a line is added, so that delivered images also run under their own names", Back: "setup down removes the line",
+	}, restart("kubelet", n.Name)), nil
 }
 
-// containerdRestart returns the change that restarts containerd on a node.
-func containerdRestart(node string) step.Change {
-	return step.Change{
-		Action: step.Restart, Kind: step.Service, Name: "containerd", Node: node, Detail: "running containers keep running",
-	}
+// restart returns the change that restarts a systemd service on a node.
+func restart(service, node string) step.Change {
+	return step.Change{Action: step.Restart, Kind: step.Service, Name: service, Node: node, Detail: "running containers keep running"}
 }
 
 // Plan lists what Restore would do. It returns an error if the node is not running.
@@ -61,9 +66,33 @@ func (n Node) Plan(ctx context.Context, registryHost string) ([]step.Change, err
 		case step.Restore:
 			change.Detail = "from the copy that setup up kept"
 		case step.Restart:
-			change = containerdRestart(n.Name)
+			change = restart("containerd", n.Name)
 		}
 		changes = append(changes, change)
+	}
+	kubelet, err := n.planKubelet(ctx, registryHost)
+	return append(changes, kubelet...), err
+}
+
+// planKubelet lists what restoreKubelet would do.
+func (n Node) planKubelet(ctx context.Context, registryHost string) ([]step.Change, error) {
+	found, records, err := n.kubeletLeftovers(ctx, registryHost)
+	if err != nil {
+		return nil, err
+	}
+	var changes []step.Change
+	if found.hasPolicy() {
+		changes = append(changes, step.Change{
+			Action: step.Restore, Kind: step.File, Name: KubeletConfig, Node: n.Name, Detail: "without the line that setup up added",
+		})
+	}
+	if len(records) > 0 {
+		changes = append(changes, step.Change{
+			Action: step.Restore, Kind: step.File, Name: imageRecords, Node: n.Name, Detail: "without the images that were pulled from the registry",
+		})
+	}
+	if len(changes) > 0 {
+		changes = append(changes, restart("kubelet", n.Name))
 	}
 	return changes, nil
 }

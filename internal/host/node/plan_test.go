@@ -137,21 +137,65 @@ func TestNode_ListsWhatAProxyNeeds(t *testing.T) {
 		r.runContainerd(t, "HTTP_PROXY=http://proxy:3128")
 		n := Node{Name: "n", Runner: r}
 		changes, err := n.Foreign(t.Context(), registryHost)
-		if diff := cmp.Diff(test.foreign, described(changes)); err != nil || diff != "" {
-			t.Errorf("%s: error %v, foreign (-want +got):\n%s", name, err, diff)
-		}
+		wantChanges(t, name, changes, err, test.foreign...)
 		if err := n.Configure(t.Context(), registryHost); err != nil {
 			t.Fatal(err)
 		}
 		changes, err = n.Plan(t.Context(), registryHost)
-		if diff := cmp.Diff(test.plan, described(changes)); err != nil || diff != "" {
-			t.Errorf("%s: error %v, plan (-want +got):\n%s", name, err, diff)
-		}
+		wantChanges(t, name, changes, err, test.plan...)
 		if err := n.Restore(t.Context(), registryHost); err != nil {
 			t.Fatal(err)
 		}
-		if changes, err := n.Plan(t.Context(), registryHost); len(changes) > 0 || err != nil {
-			t.Errorf("%s: after Restore, plan = %+v, %v; want nothing", name, changes, err)
+		changes, err = n.Plan(t.Context(), registryHost)
+		wantChanges(t, name+": after Restore", changes, err)
+	}
+}
+
+func TestNode_ListsWhatTheKubeletNeeds(t *testing.T) {
+	t.Parallel()
+	const record = imageRecords + "/pulled/sha256-0"
+	for name, test := range map[string]struct {
+		version, record string
+		foreign, plan   []string
+	}{
+		"no policy is needed": {version: "v1.34.9"},
+		"a policy is needed": {
+			version: "v1.37.2", foreign: []string{"replace file " + KubeletConfig, "restart service kubelet"},
+			plan: []string{"restore file " + KubeletConfig, "restart service kubelet"},
+		},
+		"the registry's image is remembered": {
+			version: "v1.34.9", record: `{"credentialMapping":{"localhost:5001/a":{"nodePodsAccessible":true}}}`,
+			plan: []string{"restore file " + imageRecords, "restart service kubelet"},
+		},
+		"another image is remembered": {version: "v1.34.9", record: `{"credentialMapping":{"docker.io/a":{"nodePodsAccessible":true}}}`},
+	} {
+		r := newRoot(t, readsIt)
+		r.withKubelet(t, test.version, kubeadmConfig)
+		if test.record != "" {
+			r.write(t, record, test.record)
 		}
+		n := Node{Name: "n", Runner: r}
+		changes, err := n.Foreign(t.Context(), registryHost)
+		wantChanges(t, name, changes, err, test.foreign...)
+		if err := n.Configure(t.Context(), registryHost); err != nil {
+			t.Fatal(err)
+		}
+		changes, err = n.Foreign(t.Context(), registryHost)
+		wantChanges(t, name+": after Configure", changes, err)
+		changes, err = n.Plan(t.Context(), registryHost)
+		wantChanges(t, name, changes, err, append([]string{"delete file " + HostsFile(registryHost)}, test.plan...)...)
+		if err := n.Restore(t.Context(), registryHost); err != nil {
+			t.Fatal(err)
+		}
+		changes, err = n.Plan(t.Context(), registryHost)
+		wantChanges(t, name+": after Restore", changes, err)
+	}
+}
+
+// wantChanges fails the test unless the changes are as wanted and there is no error. what names the case.
+func wantChanges(t *testing.T, what string, changes []step.Change, err error, want ...string) {
+	t.Helper()
+	if diff := cmp.Diff(want, described(changes)); err != nil || diff != "" {
+		t.Errorf("%s: error %v, changes (-want +got):\n%s", what, err, diff)
 	}
 }

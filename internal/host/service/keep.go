@@ -20,7 +20,11 @@ func (r *Registry) foreign(ctx context.Context) ([]step.Change, error) {
 	change := step.Change{Kind: step.Container, Name: config.RegistryContainer, Detail: notOurs}
 	var all []step.Change
 	if !found.Running() {
-		change.Action, change.Back = step.Start, "docker stop "+config.RegistryContainer+"; setup down keeps it running"
+		command := "docker stop "
+		if found.Paused() {
+			command = "docker pause "
+		}
+		change.Action, change.Back = step.Start, command+config.RegistryContainer+"; setup down keeps it running"
 		all = append(all, change)
 	}
 	if found.Endpoint(r.engine.Network.Name) == nil {

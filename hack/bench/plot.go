@@ -21,7 +21,7 @@ const (
 )
 
 // fewest is the number of seconds at the left end of the logarithmic axis.
-const fewest = 0.05
+const fewest = 0.02
 
 // picture contains the data for the template.
 type picture struct {

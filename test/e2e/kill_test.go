@@ -55,7 +55,7 @@ func startPusher(t *testing.T) {
 func killRepeatedly(t *testing.T, component string, kill killer) {
 	t.Helper()
 	switchLinkingOff(t) // a linked image needs no push before its pod starts
-	random, rounds := newRandom(t), count(5, 50)
+	random, rounds := newRandom(t), count(3, 50)
 	slowRegistry(t)
 	var longest time.Duration
 	cut := 0
@@ -131,7 +131,7 @@ func newRandom(t *testing.T) *rand.Rand {
 	if err != nil {
 		t.Fatalf("reading E2E_SEED: %v", err)
 	}
-	t.Logf("random moments of the kills: E2E_SEED=%d", seed)
+	t.Logf("random choices of this test: E2E_SEED=%d", seed)
 	return rand.New(rand.NewPCG(seed, 0))
 }
 

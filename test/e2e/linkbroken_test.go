@@ -25,77 +25,81 @@ import (
 // TestLink_BrokenPromiseIsWithdrawn changes a file below Docker's root between promise and push. A pod that has not pulled the
 // image yet must run once the image is loaded again, with the files of the image.
 func TestLink_BrokenPromiseIsWithdrawn(t *testing.T) {
-	needLinker(t)
-	random := newRandom(t)
-	var chains []string
-	for round := range count(1, 10) {
-		t.Run(strconv.Itoa(round+1), func(t *testing.T) {
-			eventuallyRewrites(t)
-			d := newLinkDelivery(t, fmt.Sprintf("link-broken-%d", round), random)
-			chains = append(chains, d.chains...)
-			d.load(t)
-			withdrawn := withdrawals(t)
-			spec := onNode(worker, d.image)
-			spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "e2e/wait"}}
-			t.Cleanup(func() { d.removeFromNodes(t) })
-			d.created, _ = createPod(t, d.name, namespace, spec)
-			d.spoil(t)
-			if !pinned(d.created, d.image) {
-				t.Fatalf("the new pod is %s, want it pinned", describe(d.created))
-			}
-			d.wantBroken(t, withdrawn)
+	eachBroken(t, "link-broken", func(t *testing.T, d *linkDelivery) {
+		t.Helper()
+		withdrawn := withdrawals(t)
+		spec := onNode(worker, d.image)
+		spec.SchedulingGates = []corev1.PodSchedulingGate{{Name: "e2e/wait"}}
+		d.created, _ = createPod(t, d.name, namespace, spec)
+		d.spoil(t)
+		if !pinned(d.created, d.image) {
+			t.Fatalf("the new pod is %s, want it pinned", describe(d.created))
+		}
+		d.wantBroken(t, withdrawn)
 
-			removeImage(t, d.image)
-			d.load(t)
-			begin := time.Now()
-			ungate := []byte(`[{"op":"remove","path":"/spec/schedulingGates"}]`)
-			if _, err := suite.kube.CoreV1().Pods(namespace).Patch(t.Context(), d.name, types.JSONPatchType, ungate, metav1.PatchOptions{}); err != nil {
+		d.reload(t, "the pod runs with the files of its image", func() {
+			pods, ungate := suite.kube.CoreV1().Pods(namespace), []byte(`[{"op":"remove","path":"/spec/schedulingGates"}]`)
+			if _, err := pods.Patch(t.Context(), d.name, types.JSONPatchType, ungate, metav1.PatchOptions{}); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, faultTimeout, "the pod runs with the files of its image", func(ctx context.Context) string { return d.check(ctx, t) })
-			wantNotLinked(t, begin)
 		})
-	}
-	wantNoRemnants(t, chains)
+	})
 }
 
 // TestLink_BrokenLayersAreReplacedOnTheNode changes a file of a layer that the node links. The next pod must not get the node's
 // linked layer, which shares the changed file.
 func TestLink_BrokenLayersAreReplacedOnTheNode(t *testing.T) {
+	eachBroken(t, "link-replaced", func(t *testing.T, d *linkDelivery) {
+		t.Helper()
+		withdrawn := withdrawals(t)
+		d.created, _ = createPod(t, d.name, namespace, onNode(worker, d.image))
+		d.spoil(t)
+		awaitRunning(t, d.name, time.Minute)
+		d.wantBroken(t, withdrawn)
+
+		deletePod(t, d.name, namespace)
+		eventually(t, time.Minute, "the pod's container is removed", func(ctx context.Context) string {
+			list := exec.CommandContext(ctx, "docker", "exec", worker, "crictl", "ps", "-a", "-q", "--label", "io.kubernetes.pod.name="+d.name)
+			left, err := list.CombinedOutput()
+			if err != nil {
+				return fmt.Sprintf("%v: %s", err, left)
+			}
+			return string(left)
+		})
+		d.reload(t, "the next pod runs with the files of its image", func() {
+			createPod(t, d.name, namespace, onNode(worker, d.image))
+		})
+	})
+}
+
+// eachBroken runs the test with several deliveries, whose images are in Docker. In the end, nothing may be left of the images' layers.
+func eachBroken(t *testing.T, name string, test func(t *testing.T, d *linkDelivery)) {
+	t.Helper()
 	needLinker(t)
 	random := newRandom(t)
 	var chains []string
 	for round := range count(1, 10) {
 		t.Run(strconv.Itoa(round+1), func(t *testing.T) {
 			eventuallyRewrites(t)
-			d := newLinkDelivery(t, fmt.Sprintf("link-replaced-%d", round), random)
+			d := newLinkDelivery(t, fmt.Sprintf("%s-%d", name, round), random)
 			chains = append(chains, d.chains...)
 			d.load(t)
-			withdrawn := withdrawals(t)
 			t.Cleanup(func() { d.removeFromNodes(t) })
-			d.created, _ = createPod(t, d.name, namespace, onNode(worker, d.image))
-			d.spoil(t)
-			awaitRunning(t, d.name, time.Minute)
-			d.wantBroken(t, withdrawn)
-
-			deletePod(t, d.name, namespace)
-			eventually(t, time.Minute, "the pod's container is removed", func(ctx context.Context) string {
-				list := exec.CommandContext(ctx, "docker", "exec", worker, "crictl", "ps", "-a", "-q", "--label", "io.kubernetes.pod.name="+d.name)
-				left, err := list.CombinedOutput()
-				if err != nil {
-					return fmt.Sprintf("%v: %s", err, left)
-				}
-				return string(left)
-			})
-			removeImage(t, d.image)
-			d.load(t)
-			begin := time.Now()
-			createPod(t, d.name, namespace, onNode(worker, d.image))
-			eventually(t, faultTimeout, "the next pod runs with the files of its image", func(ctx context.Context) string { return d.check(ctx, t) })
-			wantNotLinked(t, begin)
+			test(t, d)
 		})
 	}
 	wantNoRemnants(t, chains)
+}
+
+// reload loads the broken image again, and starts its pod. The pod must run with the files of its image, and the node must pull them.
+func (d *linkDelivery) reload(t *testing.T, what string, start func()) {
+	t.Helper()
+	removeImage(t, d.image)
+	d.load(t)
+	begin := time.Now()
+	start()
+	eventually(t, faultTimeout, what, func(ctx context.Context) string { return d.check(ctx, t) })
+	wantNotLinked(t, begin)
 }
 
 // wantBroken waits until the promise is withdrawn. The log, the metric and an Event about the pod must say so.

@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -137,14 +136,17 @@ func (d *linkDelivery) removeFromNodes(t *testing.T) {
 	t.Helper()
 	script := "all=$(ctr -n k8s.io images ls -q) && " +
 		"for image in $(echo \"$all\" | grep '/" + strings.TrimSuffix(d.image, ":local") + `[:@]'); do crictl --timeout 30s rmi "$image" || exit; done`
+	ctx, cancel := context.WithTimeout(context.Background(), recoveryTimeout) // this runs in a cleanup
+	defer cancel()
 	for _, node := range []string{worker, controlPlane} {
-		var out string
-		err := errors.New("not tried")
-		for begin := time.Now(); err != nil && time.Since(begin) < recoveryTimeout; { // containerd may still be starting
-			out, err = backgroundCommand("docker", "exec", node, "sh", "-c", script)
-		}
-		if err != nil {
-			t.Logf("removing %s from %s: %v\n%s", d.image, node, err, out) // wantNoRemnants finds what is left
+		problem := await(ctx, func(ctx context.Context) string { // containerd may still be starting
+			if out, err := exec.CommandContext(ctx, "docker", "exec", node, "sh", "-c", script).CombinedOutput(); err != nil {
+				return fmt.Sprintf("%v: %s", err, out)
+			}
+			return ""
+		})
+		if problem != "" {
+			t.Logf("removing %s from %s: %s", d.image, node, problem) // wantNoRemnants finds what is left
 		}
 	}
 }

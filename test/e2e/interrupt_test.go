@@ -7,7 +7,6 @@ import (
 	"context"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,14 +15,6 @@ import (
 
 // interruptedName is the name of a second cluster, whose creation the tests interrupt.
 const interruptedName = "e2e-interrupted"
-
-// newInterrupted returns the environment of the second cluster. It has its own kubeconfig, because kind changes the current context.
-func newInterrupted(t *testing.T) environment {
-	t.Helper()
-	second := suite
-	second.kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
-	return second
-}
 
 // startCreating starts setup up for the second cluster, and waits until the cluster has a running node.
 func (e *environment) startCreating(t *testing.T) (setup *exec.Cmd, stderr *bytes.Buffer) {
@@ -58,7 +49,7 @@ func wantNothingLeft(t *testing.T) {
 }
 
 func TestUp_InterruptedWhileCreatingDeletesTheCluster(t *testing.T) {
-	second := newInterrupted(t)
+	second := otherCluster(t, interruptedName)
 	for status, signal := range map[int]os.Signal{130: os.Interrupt, 143: syscall.SIGTERM} {
 		setup, stderr := second.startCreating(t)
 		if err := setup.Process.Signal(signal); err != nil {
@@ -76,7 +67,7 @@ func TestUp_InterruptedWhileCreatingDeletesTheCluster(t *testing.T) {
 }
 
 func TestUp_FinishesACreationThatWasKilled(t *testing.T) {
-	before, second := snapshot(t), newInterrupted(t)
+	before, second := snapshot(t), otherCluster(t, interruptedName)
 	setup, _ := second.startCreating(t)
 	if err := setup.Process.Kill(); err != nil {
 		t.Fatal(err)

@@ -82,16 +82,24 @@ func TestLink_FindsANodeThatIsAddedLater(t *testing.T) {
 	}
 }
 
+// otherCluster returns the environment of another cluster, which need not exist yet. It has its own kubeconfig, because kind changes the
+// current context. The cluster is deleted when the test ends.
+func otherCluster(t *testing.T, name string) environment {
+	t.Helper()
+	other := suite
+	other.kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
+	t.Cleanup(func() {
+		if err := cluster.NewProvider(cluster.ProviderWithDocker()).Delete(name, other.kubeconfig); err != nil {
+			t.Errorf("deleting cluster %s: %v", name, err)
+		}
+	})
+	return other
+}
+
 // upSecond creates a second cluster with one node. The cluster is deleted when the test ends.
 func upSecond(t *testing.T) environment {
 	t.Helper()
-	second := suite
-	second.kubeconfig = filepath.Join(t.TempDir(), "kubeconfig")
-	t.Cleanup(func() {
-		if err := cluster.NewProvider(cluster.ProviderWithDocker()).Delete(secondName, second.kubeconfig); err != nil {
-			t.Errorf("deleting cluster %s: %v", secondName, err)
-		}
-	})
+	second := otherCluster(t, secondName)
 	start := time.Now()
 	if out, err := second.up(t.Context(), "--cluster", secondName, "--config", ""); err != nil {
 		t.Fatalf("setup up --cluster %s: %v\n%s", secondName, err, out)

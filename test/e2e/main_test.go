@@ -89,6 +89,14 @@ func count(few, full int) int {
 	return few
 }
 
+// needFull skips a test that takes minutes, unless E2E_FULL is set.
+func needFull(t *testing.T) {
+	t.Helper()
+	if count(0, 1) == 0 {
+		t.Skip("SKIP: this test takes minutes; set E2E_FULL=1 to run it")
+	}
+}
+
 // run runs setup and returns its output.
 func (e *environment) run(ctx context.Context, args ...string) (string, error) {
 	args = append(args, "--kubeconfig", e.kubeconfig)
@@ -102,13 +110,18 @@ const linkOff = "off"
 // linking reports whether the tests run with the linker.
 func linking() bool { return os.Getenv("E2E_LINK") != linkOff }
 
-// up runs setup up and connects to the cluster, which may have just been created.
-func (e *environment) up(ctx context.Context, args ...string) (string, error) {
+// upArgs returns the arguments with which the tests run setup up. Later arguments replace earlier ones.
+func (e *environment) upArgs(args ...string) []string {
 	args = append([]string{"up", "--cluster", clusterName, "--config", "testdata/kind.yaml", "--node-image", e.nodeImage}, args...)
 	if !linking() {
 		args = append(args, "--link", linkOff)
 	}
-	out, err := e.run(ctx, args...)
+	return args
+}
+
+// up runs setup up and connects to the cluster, which may have just been created.
+func (e *environment) up(ctx context.Context, args ...string) (string, error) {
+	out, err := e.run(ctx, e.upArgs(args...)...)
 	if err != nil {
 		return out, err
 	}

@@ -34,7 +34,7 @@ e2e: ## Run the tests against a real kind cluster (installs Docker and builds a 
 	hack/e2e.sh
 
 .PHONY: e2e-full
-e2e-full: ## Run the e2e tests, and inject each fault as often as docs/reliability.md lists (takes more than an hour)
+e2e-full: ## Run the e2e tests, and inject each fault as often as docs/reliability.md lists (takes several hours)
 	E2E_FULL=1 hack/e2e.sh
 
 .PHONY: lint

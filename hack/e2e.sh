@@ -7,4 +7,4 @@ cd "$(dirname "$0")/.."
 hack/docker.sh
 NODE_IMAGE=$(hack/node-image.sh)
 make --no-print-directory build
-NODE_IMAGE=$NODE_IMAGE go test -tags e2e -count 1 -v -timeout 150m ./test/e2e "$@"
+NODE_IMAGE=$NODE_IMAGE go test -tags e2e -count 1 -v -timeout 400m ./test/e2e "$@"

@@ -88,7 +88,7 @@ func TestKind_CreatesAndLoadsThroughSetup(t *testing.T) {
 	up(t)
 	image := buildImage(t, "e2e/instead-of-loading:local", "hello", 5)
 	s := newSecond(t, "e2e-kind")
-	s.create(t)
+	s.create(t, filepath.Join(configDirectory, "cert-manager.yaml"))
 
 	stdout, stderr := s.mustRun(t, "kind", "load", "docker-image", image, image, "--name", s.name)
 	line := `Image: "` + image + `" with ID "sha256:`
@@ -118,10 +118,10 @@ func TestKind_CreatesAndLoadsThroughSetup(t *testing.T) {
 	}
 }
 
-// create creates the cluster through setup kind, from a configuration that setup kind-config has merged.
-func (s second) create(t *testing.T) {
+// create creates the cluster through setup kind, from a kind configuration that setup kind-config has merged.
+func (s second) create(t *testing.T, file string) {
 	t.Helper()
-	merged, _ := s.mustRun(t, "kind-config", "-f", "testdata/labels.yaml")
+	merged, _ := s.mustRun(t, "kind-config", "-f", file)
 	config := filepath.Join(t.TempDir(), "kind.yaml")
 	if err := os.WriteFile(config, []byte(merged), 0o600); err != nil {
 		t.Fatal(err)

@@ -130,6 +130,25 @@ func TestVerify_ReportsATagWhoseImageIsUnknown(t *testing.T) {
 	}
 }
 
+// TestVerify_RepairsATagAfterItsHistory damages the link to a tag's older build first, and then the tag itself.
+func TestVerify_RepairsATagAfterItsHistory(t *testing.T) {
+	t.Parallel()
+	o := startOurs(t, t.TempDir())
+	first, second := randomImage(t), randomImage(t)
+	old := o.write(t, "a:1", first)
+	o.write(t, "a:1", second)
+	tag := filepath.Join(o.root, "docker/registry/v2/repositories/a/_manifests/tags/1")
+	for _, link := range []string{"index/sha256/" + old.Digest.Encoded() + "/link", "current/link"} {
+		if err := os.Remove(filepath.Join(tag, link)); err != nil {
+			t.Fatal(err)
+		}
+		if faults := o.verify(t, true).Faults; len(faults) != 1 || !faults[0].Repaired {
+			t.Errorf("faults after %s was removed = %+v, want one that is repaired", link, faults)
+		}
+	}
+	wantImage(t, o.host+"/a:1", second, "after its history and the tag were repaired")
+}
+
 func TestVerify_ReportsProgress(t *testing.T) {
 	t.Parallel()
 	o := startOurs(t, t.TempDir())

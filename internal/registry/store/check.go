@@ -63,13 +63,17 @@ func (c *checker) tag(tag string) error {
 	if err != nil {
 		return err
 	}
+	current, ok := readLink(filepath.Join(directory, "current/link"))
 	for _, d := range known {
-		if !linked(history, d) {
+		switch {
+		case linked(history, d):
+		case ok && d != current:
+			err = errors.Join(err, c.past(history, d, current, tag))
+		default:
 			err = errors.Join(err, c.link(filepath.Join(history, d.Encoded(), "link"), d, tag))
 		}
 		c.wantRevision(d)
 	}
-	current, ok := readLink(filepath.Join(directory, "current/link"))
 	if _, present := c.sizes[current]; ok && (present || slices.Contains(known, current)) { // otherwise the digest itself is damaged
 		c.wantRevision(current)
 		if !slices.Contains(known, current) {
@@ -82,6 +86,19 @@ func (c *checker) tag(tag string) error {
 	}
 	c.faults = append(c.faults, inventory.Fault{Problem: inventory.TagLost, Repository: c.name, Tags: []string{tag}})
 	return err
+}
+
+// past reports a damaged link in a tag's history, and repairs it. The tag refers to the image current by now. The repaired link gets an
+// older time than the link to that image, because last goes by the time.
+func (c *checker) past(history string, d, current digest.Digest, tag string) error {
+	file, newest := filepath.Join(history, d.Encoded(), "link"), time.Now()
+	if err := c.link(file, d, tag); err != nil || !c.repair {
+		return err
+	}
+	if info, err := os.Stat(filepath.Join(history, current.Encoded(), "link")); err == nil {
+		newest = info.ModTime()
+	}
+	return os.Chtimes(file, time.Time{}, newest.Add(-time.Second))
 }
 
 // wantRevision records that the repository should have an image manifest, if the manifest is still a blob. The link of a manifest

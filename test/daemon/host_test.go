@@ -29,6 +29,14 @@ import (
 	"kind-local-registry/test/dockerd"
 )
 
+// count returns how many times a test repeats a long step. It returns full if E2E_FULL is set, and few otherwise.
+func count(few, full int) int {
+	if os.Getenv("E2E_FULL") != "" {
+		return full
+	}
+	return few
+}
+
 func TestSetup_RunsItsContainersOnEveryDaemon(t *testing.T) {
 	archive := ownImages(t)
 	for name, test := range map[string]struct {

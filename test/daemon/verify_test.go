@@ -43,10 +43,7 @@ type volume struct {
 // at once. setup verify must find the damage, and repair it if the host has the image. In the end, each file must be as before. E2E_FULL
 // makes it 100 files and 20 times several blobs. To repeat an earlier run, set E2E_SEED to the seed in that run's log.
 func TestVerify_FindsAndRepairsRandomDamage(t *testing.T) {
-	single, several := 10, 2
-	if os.Getenv("E2E_FULL") != "" {
-		single, several = 100, 20
-	}
+	single, several := count(10, 100), count(2, 20)
 	archive := ownImages(t)
 	for _, store := range []dockerd.Store{dockerd.Overlay2, dockerd.Containerd} {
 		t.Run(string(store), func(t *testing.T) {

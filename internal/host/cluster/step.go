@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,22 +66,25 @@ func (c *Cluster) check(ctx context.Context) (step.State, error) {
 	return step.State{OK: true, Detail: fmt.Sprintf("%s, %s, %s", c.Name(), step.Count(nodes, "node"), origin)}, nil
 }
 
-// stoppedNodes returns the names of the nodes whose containers are not running.
+// stoppedNodes returns the names of the nodes whose containers are not running, in the order in which they were last started.
 func (c *Cluster) stoppedNodes(ctx context.Context) ([]string, error) {
-	all, err := c.provider(nil).ListNodes(c.Name())
+	all, err := c.members(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("listing the nodes of kind cluster %s: %w", c.Name(), err)
+		return nil, err
 	}
 	var stopped []string
-	for _, node := range all {
-		found, err := c.engine.Find(ctx, node.String())
+	started := map[string]time.Time{}
+	for _, name := range all {
+		found, err := c.engine.Find(ctx, name)
 		if err != nil {
 			return nil, err
 		}
 		if found == nil || !found.Running() {
-			stopped = append(stopped, node.String())
+			stopped = append(stopped, name)
+			started[name] = found.Started()
 		}
 	}
+	slices.SortStableFunc(stopped, func(a, b string) int { return started[a].Compare(started[b]) })
 	return stopped, nil
 }
 
@@ -126,8 +130,9 @@ func (c *Cluster) apply(ctx context.Context, progress step.Progress) error {
 	return c.create(ctx, progress)
 }
 
-// start starts the stopped nodes of an existing cluster and waits until its API server answers. It adds the cluster to the
-// kubeconfig unless the kubeconfig already has the cluster's context.
+// start starts the stopped nodes of an existing cluster and waits until its API server answers. It starts them in their former order,
+// because Docker gives each the lowest free address: if two nodes exchanged their addresses, the routes between them would be wrong
+// (https://github.com/kubernetes-sigs/kind/issues/2045). It adds the cluster to the kubeconfig unless the kubeconfig already has the cluster's context.
 func (c *Cluster) start(ctx context.Context) error {
 	stopped, err := c.stoppedNodes(ctx)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
@@ -35,6 +36,15 @@ func (f *Found) Running() bool { return f.State.Running && !f.State.Paused }
 
 // Paused reports whether the container is paused. It then keeps its ports and addresses.
 func (f *Found) Paused() bool { return f.State.Paused }
+
+// Started returns when the container was last started. The time is zero if there is no container, or if it never was.
+func (f *Found) Started() time.Time {
+	if f == nil || f.State == nil {
+		return time.Time{}
+	}
+	started, _ := time.Parse(time.RFC3339Nano, f.State.StartedAt) // Docker's zero time is also Go's
+	return started
+}
 
 // ChosenImage returns the reference of the image that the user chose when setup created the container. It is "" if the user chose
 // none.

@@ -40,6 +40,13 @@ func (c *Chart) checkCredentials(ctx context.Context) (step.State, error) {
 	if err != nil {
 		return step.State{}, err
 	}
+	deleted, err := terminating(ctx, kube)
+	if err != nil {
+		return step.State{}, err
+	}
+	if deleted {
+		return step.State{Detail: "namespace " + config.Name + " is being deleted"}, nil
+	}
 	found, err := kube.CoreV1().Secrets(config.Name).Get(ctx, config.PusherSecret, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
@@ -52,7 +59,7 @@ func (c *Chart) checkCredentials(ctx context.Context) (step.State, error) {
 	return step.State{OK: true, Detail: "Secret " + config.PusherSecret}, nil
 }
 
-func (c *Chart) applyCredentials(ctx context.Context, _ step.Progress) error {
+func (c *Chart) applyCredentials(ctx context.Context, progress step.Progress) error {
 	credentials, err := c.pusher.Credentials(ctx)
 	if err != nil {
 		return err
@@ -60,6 +67,16 @@ func (c *Chart) applyCredentials(ctx context.Context, _ step.Progress) error {
 	kube, err := c.cluster.Kube()
 	if err != nil {
 		return err
+	}
+	deleted, err := terminating(ctx, kube)
+	if err != nil {
+		return err
+	}
+	if deleted {
+		progress("waiting until namespace " + config.Name + " is deleted")
+		if err := awaitNoNamespace(ctx, kube); err != nil {
+			return err
+		}
 	}
 	force := metav1.ApplyOptions{FieldManager: config.Name, Force: true}
 	labels := map[string]string{cluster.ManagedBy: config.Name}

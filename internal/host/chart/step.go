@@ -163,22 +163,3 @@ func (c *Chart) ungatePods(ctx context.Context) error {
 	}
 	return nil
 }
-
-// deleteNamespace deletes the webhook's namespace and waits until it no longer exists.
-func (c *Chart) deleteNamespace(ctx context.Context) error {
-	kube, err := c.cluster.Kube()
-	if err != nil {
-		return err
-	}
-	namespaces := kube.CoreV1().Namespaces()
-	if err := namespaces.Delete(ctx, config.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("deleting namespace %s: %w", config.Name, err)
-	}
-	return step.Poll(ctx, timeout, func(ctx context.Context) error {
-		_, err := namespaces.Get(ctx, config.Name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return nil
-		}
-		return errors.Join(fmt.Errorf("namespace %s still exists", config.Name), err)
-	})
-}

@@ -49,7 +49,7 @@ func (i *interrupts) receive(first os.Signal, cancel func()) {
 	i.first.Store(int32(status(first))) // #nosec G115 -- at most 128 + 15
 	cancel()
 	time.AfterFunc(stopPatience, func() {
-		line := "Stopping. Press Ctrl-C again to stop at once.\n"
+		line := "Stopping. Press Ctrl-C again to stop immediately.\n"
 		if isTerminal(i.stderr) { // the cursor may be at the end of a step's line
 			line = "\n" + line
 		}

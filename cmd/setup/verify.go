@@ -37,7 +37,7 @@ why it is not repaired. The exit status is 1 if faulty images remain.`,
   setup verify -o json | jq -r '.faults[] | select(.repaired | not) | .repository'`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
-		Annotations:       map[string]string{interrupted: "run `setup verify` again; it begins anew"},
+		Annotations:       map[string]string{interrupted: "run `setup verify` again; it begins from the start"},
 		RunE: func(command *cobra.Command, _ []string) error {
 			if err := options.format.check(); err != nil {
 				return err

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -232,9 +233,11 @@ func (e env) options(ctx context.Context) []remote.Option {
 	return []remote.Option{remote.WithContext(ctx), remote.WithTransport(e.transport)}
 }
 
-// size returns the total size in bytes of the files in the registry's data directory.
+// size returns the total size in bytes of the files in the registry's data directory. A file that the registry moves in the
+// meantime, because it is about to remove it, counts once.
 func (e env) size(t *testing.T) (total int64) {
 	t.Helper()
+	seen := map[uint64]bool{} // inode numbers
 	err := filepath.WalkDir(e.root, func(_ string, entry fs.DirEntry, err error) error {
 		if os.IsNotExist(err) {
 			return nil // it was removed in the meantime
@@ -243,7 +246,10 @@ func (e env) size(t *testing.T) (total int64) {
 			return err
 		}
 		if info, err := entry.Info(); err == nil {
-			total += info.Size()
+			if stat, ok := info.Sys().(*syscall.Stat_t); ok && !seen[stat.Ino] {
+				seen[stat.Ino] = true
+				total += info.Size()
+			}
 		}
 		return nil
 	})

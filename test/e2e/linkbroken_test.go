@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -140,18 +141,9 @@ func wantNotLinked(t *testing.T, begin time.Time) {
 // withdrawals returns the pusher's number of withdrawn promises.
 func withdrawals(t *testing.T) float64 {
 	t.Helper()
-	secret, err := suite.kube.CoreV1().Secrets(ours).Get(t.Context(), config.PusherSecret, metav1.GetOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	security, err := pusher.ClientTLS(secret.Data["ca.crt"], secret.Data["tls.crt"], secret.Data["tls.key"])
-	if err != nil {
-		t.Fatal(err)
-	}
+	address, security := pusherAccess(t)
 	transport := &http.Transport{TLSClientConfig: security}
 	defer transport.CloseIdleConnections()
-	ip, _, _ := strings.Cut(addresses(t)[config.PusherContainer], "/")
-	address := net.JoinHostPort(ip, strconv.Itoa(config.PusherPort))
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+address+"/metrics", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -168,4 +160,19 @@ func withdrawals(t *testing.T) float64 {
 		t.Fatal(err)
 	}
 	return sample(t, page, "kind_local_registry_promises_withdrawn_total")
+}
+
+// pusherAccess returns the pusher's address on the kind network, and the TLS configuration of its clients.
+func pusherAccess(t *testing.T) (address string, security *tls.Config) {
+	t.Helper()
+	secret, err := suite.kube.CoreV1().Secrets(ours).Get(t.Context(), config.PusherSecret, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	security, err = pusher.ClientTLS(secret.Data["ca.crt"], secret.Data["tls.crt"], secret.Data["tls.key"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	ip, _, _ := strings.Cut(addresses(t)[config.PusherContainer], "/")
+	return net.JoinHostPort(ip, strconv.Itoa(config.PusherPort)), security
 }

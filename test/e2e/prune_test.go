@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -17,6 +18,7 @@ import (
 
 	containername "github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -80,80 +82,6 @@ func restart(t *testing.T, name string, round int) {
 	}
 }
 
-// TestPrune_KeepsImagesInUseWithinALimit rebuilds and deploys an image, and prunes with a limit, again and again. Another
-// Deployment's image is neither on the host nor looked up, and must stay.
-func TestPrune_KeepsImagesInUseWithinALimit(t *testing.T) {
-	const name, stable, megabytes = "pruned", "pruned-stable", 10
-	stableImage := buildImage(t, "e2e/pruned-stable:local", "stable", megabytes)
-	createDeployment(t, deployment(stable, stableImage, 2))
-	awaitPods(t, stable, 2, "")
-	awaitStored(t, "e2e/pruned-stable", 1)
-	removeImage(t, stableImage)
-	image := buildImage(t, "e2e/pruned:local", "build 0", megabytes)
-	createDeployment(t, deployment(name, image, 2))
-	running := awaitPods(t, name, 2, "")[0].Spec.Containers[0].Image
-	awaitStored(t, "e2e/pruned", 1)
-	stored := openBlobs(t)
-	limit := stored.bytes(t) + 2*megabytes*1_000_000
-
-	var most, after int64
-	for round := range count(5, 1000) {
-		buildImage(t, image, fmt.Sprintf("build %d", round+1), megabytes)
-		restart(t, name, round)
-		running = awaitPods(t, name, 2, running)[0].Spec.Containers[0].Image
-		awaitBuild(t, "e2e/pruned", running)
-		most = max(most, stored.bytes(t))
-		eventually(t, time.Minute, "the registry is within its limit", func(ctx context.Context) string { return prune(ctx, limit) })
-		after = max(after, stored.bytes(t))
-	}
-
-	t.Logf("at most %d MB after a deployment, %d MB after pruning, with a limit of %d MB", most/1_000_000, after/1_000_000, limit/1_000_000)
-	if after > limit {
-		t.Errorf("after pruning, the registry had up to %d bytes, want at most %d", after, limit)
-	}
-	if most > limit+(megabytes+10)*1_000_000 {
-		t.Errorf("after a deployment, the registry had up to %d bytes, want at most the limit of %d plus one image", most, limit)
-	}
-	eventually(t, time.Minute, "nodes have no builds that the registry has removed", func(ctx context.Context) string {
-		if problem := prune(ctx, limit); problem != "" { // earlier runs kept builds whose containers were still being stopped
-			return problem
-		}
-		for _, image := range listImages(ctx, t, "e2e/pruned") {
-			if !image.InRegistry {
-				return fmt.Sprintf("%+v", image)
-			}
-		}
-		return ""
-	})
-	wantPullable(t, stable)
-	wantPullable(t, name)
-}
-
-// prune runs setup prune with a limit. It returns "" if the registry then has no more than that.
-func prune(ctx context.Context, limit int64) string {
-	var pruned disk.Pruned
-	if err := setupJSON(ctx, &pruned, "prune", "--yes", "--keep-storage", fmt.Sprint(limit)); err != nil {
-		return err.Error()
-	}
-	if pruned.Removed != nil && pruned.Removed.Left > limit || pruned.Removed == nil && pruned.Plan.RegistryLeft > limit {
-		return fmt.Sprintf("%+v", pruned)
-	}
-	return ""
-}
-
-// awaitBuild waits until the registry has the image that a pod runs. If the image was promised, it arrives later.
-func awaitBuild(t *testing.T, repository, image string) {
-	t.Helper()
-	eventually(t, time.Minute, "the registry has "+image, func(ctx context.Context) string {
-		for _, stored := range listImages(ctx, t, repository) {
-			if stored.InRegistry && strings.HasSuffix(image, "@"+stored.Digest.String()) {
-				return ""
-			}
-		}
-		return "it is missing"
-	})
-}
-
 // awaitStored waits until the registry has that many images in a repository. A promised image arrives later.
 func awaitStored(t *testing.T, repository string, want int) {
 	t.Helper()
@@ -164,37 +92,6 @@ func awaitStored(t *testing.T, repository string, want int) {
 		}
 		return ""
 	})
-}
-
-// wantPullable fails the test unless the registry serves every layer of the images that the Deployment's pods run.
-func wantPullable(t *testing.T, name string) {
-	t.Helper()
-	for _, pod := range awaitPods(t, name, 2, "") {
-		reference, err := containername.ParseReference(pod.Spec.Containers[0].Image)
-		if err != nil {
-			t.Fatal(err)
-		}
-		image, err := remote.Image(reference, remote.WithContext(t.Context()))
-		if err != nil {
-			t.Errorf("pulling %s: %v", reference, err)
-			continue
-		}
-		layers, err := image.Layers()
-		if err != nil || len(layers) == 0 {
-			t.Errorf("%s has %d layers, error %v", reference, len(layers), err)
-		}
-		for _, layer := range layers {
-			content, err := layer.Compressed() // as it is stored; reading it fails if it does not match its digest
-			if err != nil {
-				t.Errorf("pulling a layer of %s: %v", reference, err)
-				continue
-			}
-			if _, err := io.Copy(io.Discard, content); err != nil {
-				t.Errorf("pulling a layer of %s: %v", reference, err)
-			}
-			_ = content.Close()
-		}
-	}
 }
 
 func TestPrune_RemovesOldBuildsFromRegistryAndNodes(t *testing.T) {
@@ -247,6 +144,38 @@ func wantUndisturbed(t *testing.T, name, image string) {
 	for _, pod := range awaitPods(t, name, 2, "") {
 		if pod.Status.ContainerStatuses[0].RestartCount > 0 || pod.Spec.Containers[0].Image != image {
 			t.Errorf("pod %s: %s", pod.Name, describe(&pod))
+		}
+	}
+}
+
+// wantKept fails the test unless the pod still runs, without a restart, and the registry serves every layer of its image.
+func wantKept(t *testing.T, pod *corev1.Pod) {
+	t.Helper()
+	now := awaitRunning(t, pod.Name, time.Minute)
+	if now.UID != pod.UID || now.Status.ContainerStatuses[0].RestartCount > 0 {
+		t.Errorf("pod %s was restarted or replaced: %s", pod.Name, describe(now))
+	}
+	reference, err := containername.ParseReference(pod.Spec.Containers[0].Image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, err := remote.Image(reference, remote.WithContext(t.Context()))
+	if err != nil {
+		t.Errorf("pulling %s: %v", reference, err)
+		return
+	}
+	layers, err := image.Layers()
+	if err != nil || len(layers) == 0 {
+		t.Errorf("%s has %d layers, error %v", reference, len(layers), err)
+	}
+	for _, layer := range layers {
+		content, err := layer.Compressed() // as it is stored; reading it fails if it does not match its digest
+		if err == nil {
+			_, err = io.Copy(io.Discard, content)
+			err = errors.Join(err, content.Close())
+		}
+		if err != nil {
+			t.Errorf("pulling a layer of %s: %v", reference, err)
 		}
 	}
 }

@@ -183,18 +183,23 @@ func eventually(t *testing.T, limit time.Duration, what string, check func(conte
 	}
 }
 
-// await calls check until it returns "" or ctx is done. It returns the last problem that check returned.
+// await calls check until it returns "" or ctx is done. It returns the last problem that check returned before ctx was done, because
+// afterwards a problem may only be that ctx is done.
 func await(ctx context.Context, check func(context.Context) string) string {
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
+	last := ""
 	for {
 		problem := check(ctx)
 		if problem == "" {
 			return ""
 		}
+		if last == "" || ctx.Err() == nil {
+			last = problem
+		}
 		select {
 		case <-ctx.Done():
-			return problem
+			return last
 		case <-tick.C:
 		}
 	}

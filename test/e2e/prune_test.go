@@ -5,9 +5,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	containername "github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -155,28 +151,8 @@ func wantKept(t *testing.T, pod *corev1.Pod) {
 	if now.UID != pod.UID || now.Status.ContainerStatuses[0].RestartCount > 0 {
 		t.Errorf("pod %s was restarted or replaced: %s", pod.Name, describe(now))
 	}
-	reference, err := containername.ParseReference(pod.Spec.Containers[0].Image)
-	if err != nil {
-		t.Fatal(err)
-	}
-	image, err := remote.Image(reference, remote.WithContext(t.Context()))
-	if err != nil {
-		t.Errorf("pulling %s: %v", reference, err)
-		return
-	}
-	layers, err := image.Layers()
-	if err != nil || len(layers) == 0 {
-		t.Errorf("%s has %d layers, error %v", reference, len(layers), err)
-	}
-	for _, layer := range layers {
-		content, err := layer.Compressed() // as it is stored; reading it fails if it does not match its digest
-		if err == nil {
-			_, err = io.Copy(io.Discard, content)
-			err = errors.Join(err, content.Close())
-		}
-		if err != nil {
-			t.Errorf("pulling a layer of %s: %v", reference, err)
-		}
+	if problem := inRegistry(t.Context(), pod); problem != "" {
+		t.Errorf("pulling %s: %s", pod.Spec.Containers[0].Image, problem)
 	}
 }
 

@@ -36,6 +36,25 @@ func TestRemove_KeepsPromisesAndTheirLayers(t *testing.T) {
 	}
 }
 
+// TestRemove_RemovesEveryLayerAfterAPull promises an image, pushes it through the socket, and pulls it. TCP requests of this test come
+// from an address that may push. Nevertheless a pull, unlike a HEAD request, must not make the registry keep a layer.
+func TestRemove_RemovesEveryLayerAfterAPull(t *testing.T) {
+	t.Parallel()
+	o := startOurs(t, t.TempDir())
+	image, promised := newPromise(t)
+	promiseTo(t, "http://"+o.host, promised)
+	d := promised.Digest().String()
+	wantStatus(t, "http://"+o.host, "before the push", http.StatusOK, "GET /v2/a/b/manifests/"+d)
+	pushed := o.write(t, "a/b:1", image)
+	wantImage(t, o.host+"/a/b@"+d, image, "after the push")
+
+	awaitRemoved(t, o, pushed)
+
+	if left := o.list(t); len(left.Blobs)+len(left.Relied) > 0 {
+		t.Errorf("after the removal, the registry has %v, and clients rely on %v, want nothing", left.Blobs, left.Relied)
+	}
+}
+
 func TestRemove_RemovesAnIndexWithItsImages(t *testing.T) {
 	t.Parallel()
 	o := startOurs(t, t.TempDir())

@@ -1,6 +1,6 @@
 // Command kindnetd replaces kind's network daemon of the same name on machines that cannot pull it. It only connects the pods
-// of a kind cluster: it writes this node's CNI configuration and maintains a route to every other node's pod subnet. It
-// supports one IPv4 subnet per node and enforces no NetworkPolicy.
+// of a kind cluster: it writes this node's CNI configuration and maintains a route to every other node's pod subnets (one of each IP
+// family that the cluster uses). It enforces no NetworkPolicy.
 package main
 
 import (
@@ -11,6 +11,8 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,7 +28,7 @@ const (
 	retry      = 1 * time.Second // after a failed update
 	configPath = "/etc/cni/net.d/10-kindnet.conflist"
 
-	// config is the CNI network configuration list; %q is the pod subnet of the node.
+	// config is the CNI network configuration list. The verbs stand for the default routes and the node's pod subnets, in JSON.
 	config = `{
   "cniVersion": "0.3.1",
   "name": "kindnet",
@@ -37,8 +39,8 @@ const (
       "ipam": {
         "type": "host-local",
         "dataDir": "/run/cni-ipam-state",
-        "routes": [{"dst": "0.0.0.0/0"}],
-        "ranges": [[{"subnet": %q}]]
+        "routes": [%s],
+        "ranges": [%s]
       }
     },
     {"type": "portmap", "capabilities": {"portMappings": true}}
@@ -49,7 +51,7 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	err := run(ctx, os.Getenv("HOST_IP"))
+	err := run(ctx, net.ParseIP(os.Getenv("HOST_IP")))
 	stop()
 	if err != nil {
 		slog.Error("kindnetd failed", "error", err)
@@ -59,7 +61,7 @@ func main() {
 
 // run updates the node every interval until ctx ends. It logs errors and tries again after retry: until kube-proxy runs, the
 // API server's service address does not answer.
-func run(ctx context.Context, hostIP string) error {
+func run(ctx context.Context, hostIP net.IP) error {
 	clientConfig, err := rest.InClusterConfig()
 	if err != nil {
 		return fmt.Errorf("reading the service account: %w", err)
@@ -84,39 +86,61 @@ func run(ctx context.Context, hostIP string) error {
 }
 
 // update writes the CNI configuration if a node has hostIP, and sets a route to each other node.
-func update(ctx context.Context, client kubernetes.Interface, hostIP string) error {
+func update(ctx context.Context, client kubernetes.Interface, hostIP net.IP) error {
 	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil {
 		return fmt.Errorf("listing nodes: %w", err)
 	}
 	var faults []error
 	for i := range nodes.Items {
-		node := &nodes.Items[i]
-		subnet, ip := node.Spec.PodCIDR, internalIP(node)
+		subnets, addresses, err := network(&nodes.Items[i])
 		switch {
-		case subnet == "" || ip == "": // the node has just joined: the next update handles it
-		case ip == hostIP:
-			faults = append(faults, writeConfig(configPath, subnet))
+		case err != nil:
+			faults = append(faults, err)
+		case len(subnets) == 0 || len(addresses) == 0: // the node has just joined: the next update handles it
+		case slices.ContainsFunc(addresses, hostIP.Equal):
+			faults = append(faults, writeConfig(configPath, subnets))
 		default:
-			faults = append(faults, route(subnet, ip))
+			faults = append(faults, route(subnets, addresses))
 		}
 	}
 	return errors.Join(faults...)
 }
 
-// internalIP returns the address at which other nodes reach node, or "".
-func internalIP(node *corev1.Node) string {
+// network returns the pod subnets of a node, and the addresses at which other nodes reach it. A node has one of each family (IPv4, IPv6)
+// that the cluster uses.
+func network(node *corev1.Node) (subnets []*net.IPNet, addresses []net.IP, err error) {
+	for _, cidr := range node.Spec.PodCIDRs {
+		_, subnet, err := net.ParseCIDR(cidr)
+		if err != nil {
+			return nil, nil, fmt.Errorf("parsing a pod subnet of node %s: %w", node.Name, err)
+		}
+		subnets = append(subnets, subnet)
+	}
 	for _, address := range node.Status.Addresses {
 		if address.Type == corev1.NodeInternalIP {
-			return address.Address
+			addresses = append(addresses, net.ParseIP(address.Address))
 		}
 	}
-	return ""
+	return subnets, addresses, nil
 }
 
-// writeConfig writes the CNI configuration for subnet to path unless the file already has it.
-func writeConfig(path, subnet string) error {
-	want := fmt.Sprintf(config, subnet)
+// isIPv4 reports whether the address is an IPv4 address.
+func isIPv4(address net.IP) bool { return address.To4() != nil }
+
+// writeConfig writes the CNI configuration for the pod subnets to path unless the file already has it. A pod gets an address in each
+// subnet, and a default route of the same family.
+func writeConfig(path string, subnets []*net.IPNet) error {
+	var routes, ranges []string
+	for _, subnet := range subnets {
+		destination := "::/0"
+		if isIPv4(subnet.IP) {
+			destination = "0.0.0.0/0"
+		}
+		routes = append(routes, fmt.Sprintf(`{"dst": %q}`, destination))
+		ranges = append(ranges, fmt.Sprintf(`[{"subnet": %q}]`, subnet))
+	}
+	want := fmt.Sprintf(config, strings.Join(routes, ", "), strings.Join(ranges, ", "))
 	if got, err := os.ReadFile(path); err == nil && string(got) == want {
 		return nil
 	}
@@ -127,18 +151,21 @@ func writeConfig(path, subnet string) error {
 	if err := os.Rename(path+".tmp", path); err != nil {
 		return fmt.Errorf("writing CNI configuration: %w", err)
 	}
-	slog.Info("wrote CNI configuration", "path", path, "subnet", subnet)
+	slog.Info("wrote CNI configuration", "path", path, "subnets", subnets)
 	return nil
 }
 
-// route sets a route to subnet through the node at gateway.
-func route(subnet, gateway string) error {
-	_, destination, err := net.ParseCIDR(subnet)
-	if err != nil {
-		return fmt.Errorf("parsing pod subnet: %w", err)
+// route sets a route to each subnet through the node that has the addresses.
+func route(subnets []*net.IPNet, addresses []net.IP) error {
+	var faults []error
+	for _, subnet := range subnets {
+		i := slices.IndexFunc(addresses, func(address net.IP) bool { return isIPv4(address) == isIPv4(subnet.IP) })
+		if i < 0 {
+			continue // the node has just joined
+		}
+		if err := netlink.RouteReplace(&netlink.Route{Dst: subnet, Gw: addresses[i]}); err != nil {
+			faults = append(faults, fmt.Errorf("routing %s via %s: %w", subnet, addresses[i], err))
+		}
 	}
-	if err := netlink.RouteReplace(&netlink.Route{Dst: destination, Gw: net.ParseIP(gateway)}); err != nil {
-		return fmt.Errorf("routing %s via %s: %w", subnet, gateway, err)
-	}
-	return nil
+	return errors.Join(faults...)
 }

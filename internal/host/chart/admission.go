@@ -18,7 +18,7 @@ import (
 )
 
 // admissionTimeout is how long it may take until pods are rewritten. The API server must notice the new webhook configuration,
-// and the kubelet may take a minute and a half to deliver a renewed pusher certificate to the webhook.
+// and the kubelet may take a minute and a half to deliver a renewed pusher certificate to the webhook if refreshVolumes fails.
 const admissionTimeout = 2 * time.Minute
 
 // AdmissionStep returns the step that proves that a pod created now would be rewritten. The step changes nothing.
@@ -43,12 +43,17 @@ func (c *Chart) checkAdmission(ctx context.Context) (step.State, error) {
 
 func (c *Chart) awaitAdmission(ctx context.Context, progress step.Progress) error {
 	progress("waiting for the API server to call the webhook")
+	var refreshed time.Time
 	return step.Poll(ctx, admissionTimeout, func(ctx context.Context) error {
 		state, err := c.checkAdmission(ctx)
-		if err == nil && !state.OK {
-			err = step.Remedy(errors.New(state.Detail), state.Remedy)
+		if err != nil || state.OK {
+			return err
 		}
-		return err
+		if time.Since(refreshed) >= refreshPause {
+			refreshed = time.Now()
+			_ = c.refreshVolumes(ctx) // perhaps the webhook has an old certificate; after an error, it gets the new one later
+		}
+		return step.Remedy(errors.New(state.Detail), state.Remedy)
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
@@ -59,7 +60,7 @@ func createImmediately(t *testing.T, prefix, image string) {
 }
 
 // scale sets the number of webhook replicas. It waits until pods are rewritten again or, for 0 replicas, until no webhook pod is
-// left.
+// left. A webhook that is scaled to 0 does not get the time to answer the API server's last calls.
 func scale(t *testing.T, replicas int32) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -75,12 +76,24 @@ func scale(t *testing.T, replicas int32) {
 	for {
 		pods, err := suite.kube.CoreV1().Pods(ours).List(ctx, metav1.ListOptions{})
 		if err == nil && len(pods.Items) == 0 {
+			deleteLease(t) // a killed webhook has not released it
 			return
 		}
 		if ctx.Err() != nil {
 			t.Fatalf("scaling the webhook to 0: pods are left: %v", err)
 		}
+		for i := range pods.Items {
+			hurry(ctx, &pods.Items[i])
+		}
 		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// hurry shortens the grace period of a pod that is being deleted, so that the kubelet kills it within a few seconds.
+func hurry(ctx context.Context, pod *corev1.Pod) {
+	if pod.DeletionGracePeriodSeconds != nil && *pod.DeletionGracePeriodSeconds > 1 {
+		// With a grace period of 0, the pod would disappear from the API server before its processes end.
+		_ = suite.kube.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(1))})
 	}
 }
 

@@ -109,7 +109,6 @@ func wantGated(t *testing.T, app string, n int) {
 func pauseDelivery(t *testing.T) (resume func()) {
 	t.Helper()
 	scale(t, 0)
-	deleteLease(t)
 	resume = sync.OnceFunc(func() { deleteLease(t) })
 	t.Cleanup(func() {
 		resume()

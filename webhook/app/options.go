@@ -31,7 +31,8 @@ type Options struct {
 	WebhookPort, HealthPort, MetricsPort int
 	// LeaderElection makes only one of several replicas deliver images. All replicas answer admission requests.
 	LeaderElection bool
-	// Drain is how long the process keeps answering requests after Run's context ends; see endpoint.Handler.Drain.
+	// Drain is how long the process keeps answering requests after Run's context ends; see endpoint.Handler.Drain. If the webhook
+	// configuration does not exist then, the process ends immediately.
 	Drain time.Duration
 	// PushDeadline limits how long a pod's pushes are retried, counted from the pod's creation. After the deadline, the pod gets its
 	// original images.

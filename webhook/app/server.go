@@ -9,6 +9,7 @@ import (
 	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/scheme"
@@ -90,7 +91,7 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 	if err != nil {
 		return err
 	}
-	serving, end := drained(ctx, port.Handler, options.Drain)
+	serving, end := drained(ctx, port.Handler, options.Drain, func(ctx context.Context) bool { return configured(ctx, mgr.GetClient()) })
 	defer end()
 	if err := mgr.Start(serving); err != nil {
 		return fmt.Errorf("serving: %w", err)
@@ -98,14 +99,27 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 	return nil
 }
 
-// drained returns a context that ends the given time after ctx does. The handler drains in between.
-func drained(ctx context.Context, handler *endpoint.Handler, while time.Duration) (context.Context, context.CancelFunc) {
+// drained returns a context that ends the given time after ctx does. The handler drains in between. If the API server no longer calls the
+// process, because the webhook is being uninstalled, the context ends immediately.
+func drained(
+	ctx context.Context, handler *endpoint.Handler, while time.Duration, called func(context.Context) bool,
+) (context.Context, context.CancelFunc) {
 	serving, end := context.WithCancel(context.WithoutCancel(ctx))
 	context.AfterFunc(ctx, func() {
 		handler.Drain()
-		time.AfterFunc(while, end)
+		last := time.AfterFunc(while, end)
+		if !called(serving) {
+			last.Stop()
+			end()
+		}
 	})
 	return serving, end
+}
+
+// configured reports whether our webhook configuration exists, or may exist.
+func configured(ctx context.Context, cluster client.Reader) bool {
+	err := cluster.Get(ctx, types.NamespacedName{Name: config.Name}, &admissionv1.MutatingWebhookConfiguration{})
+	return !apierrors.IsNotFound(err)
 }
 
 // newManager returns the manager. Its caches contain only the objects that the process reads.

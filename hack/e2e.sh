@@ -7,4 +7,5 @@ cd "$(dirname "$0")/.."
 hack/docker.sh
 NODE_IMAGE=$(hack/node-image.sh)
 make --no-print-directory build
-NODE_IMAGE=$NODE_IMAGE go test -tags e2e -count 1 -v -timeout 400m ./test/e2e "$@"
+# Parallel tests mostly wait, so there may be more of them than processors.
+NODE_IMAGE=$NODE_IMAGE go test -tags e2e -count 1 -v -parallel 8 -timeout 400m ./test/e2e "$@"

@@ -2,6 +2,6 @@
 // exists only in the host's Docker daemon results in a running pod, and a fault in one of our components never blocks a pod.
 // hack/e2e.sh runs the tests.
 //
-// The tests share one cluster and run sequentially. A test restores what it removes. Each test checks the state of the cluster
-// and of Docker: what is running and what exists.
+// The tests share one cluster. A test restores what it removes. Each test checks the state of the cluster and of Docker: what is running
+// and what exists. Tests that mostly wait, and that change nothing that others use, run in parallel after all the others.
 package e2e

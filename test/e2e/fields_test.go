@@ -72,12 +72,13 @@ func TestImageVolume_MountsAHostOnlyImage(t *testing.T) {
 
 // TestControllers_RunHostOnlyImages covers a Job, a CronJob, a StatefulSet and a DaemonSet.
 func TestControllers_RunHostOnlyImages(t *testing.T) {
+	t.Parallel()
 	once := func(spec corev1.PodSpec) corev1.PodSpec {
 		spec.Containers[0].Args, spec.RestartPolicy = []string{"--once"}, corev1.RestartPolicyNever
 		return spec
 	}
 	template := func(name string, change func(corev1.PodSpec) corev1.PodSpec) corev1.PodTemplateSpec {
-		image := buildImage(t, "e2e/"+name+":local", name)
+		image := loadImage(t, "e2e/"+name+":local", 1)
 		return corev1.PodTemplateSpec{
 			ObjectMeta: metav1.ObjectMeta{Labels: map[string]string{"app": name}}, Spec: change(podSpec(image)),
 		}

@@ -68,22 +68,6 @@ func clusters(t *testing.T) []string {
 	return strings.Fields(command(t, suite.setup, "kind", "get", "clusters", "-q"))
 }
 
-func TestUp_KnowsItsClusterAlthoughKubeadmPatchesSetLabels(t *testing.T) {
-	s := newSecond(t, "e2e-labels")
-	s.mustRun(t, "up", "--cluster", s.name, "--config", "testdata/labels.yaml", "--node-image", suite.nodeImage)
-	if labels := s.kubectl(t, "get", "nodes", "--show-labels"); !strings.Contains(labels, "ingress-ready=true") {
-		t.Fatalf("the patch did not set the node's labels:\n%s", labels)
-	}
-	out, stderr := s.mustRun(t, "up", "--cluster", s.name)
-	if !strings.Contains(stderr, "created by setup") || !strings.Contains(out, "Nothing to change") {
-		t.Errorf("a second setup up prints\n%s%s\nwant \"created by setup\" and \"Nothing to change\"", stderr, out)
-	}
-	s.mustRun(t, "down", "--cluster", s.name, "--yes")
-	if got := clusters(t); !slices.Equal(got, []string{clusterName}) {
-		t.Errorf("kind clusters after setup down = %q, want only %s", got, clusterName)
-	}
-}
-
 func TestKind_CreatesAndLoadsThroughSetup(t *testing.T) {
 	up(t)
 	image := buildImage(t, "e2e/instead-of-loading:local", "hello", 5)
@@ -105,9 +89,9 @@ func TestKind_CreatesAndLoadsThroughSetup(t *testing.T) {
 	s.wantRuns(t, image)
 	s.wantNoGuess(t)
 
-	s.mustRun(t, "down", "--cluster", s.name)
-	if got := clusters(t); !slices.Contains(got, s.name) {
-		t.Fatalf("kind clusters after setup down = %q, want still %s, which kind created", got, s.name)
+	s.wantDown(t)
+	if linking() {
+		wantPodLinked(t, "after-setup-down", image, worker)
 	}
 	if out, err := suite.run(t.Context(), "status"); err != nil || !strings.Contains(out, clusterName+", 2 nodes") {
 		t.Errorf("setup status without --cluster prints\n%s(error %v)\nwant the status of %s, the only user of the registry", out, err, clusterName)
@@ -115,6 +99,22 @@ func TestKind_CreatesAndLoadsThroughSetup(t *testing.T) {
 	s.mustRun(t, "kind", "load", "docker-image", image, "--name", s.name)
 	if !s.hasImage(t, image) {
 		t.Errorf("kind load into a cluster that is not set up did not load %s", image)
+	}
+}
+
+// wantDown runs setup down. It must keep the cluster, which kind created, and what the suite's cluster uses.
+func (s second) wantDown(t *testing.T) {
+	t.Helper()
+	before := listOurContainers(t)
+	stdout, stderr := s.mustRun(t, "down", "--cluster", s.name)
+	if want := "kept: it serves kind cluster " + clusterName + " too"; !strings.Contains(stdout+stderr, want) {
+		t.Errorf("setup down prints\n%s%s\nwant %q", stdout, stderr, want)
+	}
+	if after := listOurContainers(t); after != before {
+		t.Errorf("our containers after setup down =\n%s\nwant\n%s", after, before)
+	}
+	if got := clusters(t); !slices.Contains(got, s.name) {
+		t.Fatalf("kind clusters after setup down = %q, want still %s, which kind created", got, s.name)
 	}
 }
 

@@ -153,15 +153,15 @@ func TestDown_WithoutATerminalDeletesNothing(t *testing.T) {
 	}
 }
 
-func TestDown_KeepsACreatedClusterIfAsked(t *testing.T) {
-	upAfterwards(t)
+// wantDownKeeps runs setup down with the arguments while a pod is gated. It fails the test unless that keeps the cluster, which setup
+// created, removes the webhook and ungates the pod.
+func wantDownKeeps(t *testing.T, args ...string) {
+	t.Helper()
 	waiting := waitingPods(t, 1)
 	nodes := docker(t, "ps", "--no-trunc", "-q", "--filter", "label=io.x-k8s.kind.cluster="+clusterName)
-	if out, err := suite.run(t.Context(), "down", "--cluster", clusterName, "--keep-cluster"); err != nil {
-		t.Fatalf("setup down --keep-cluster: %v\n%s", err, out)
-	}
+	mustRun(t, &suite, args...)
 	if got := docker(t, "ps", "--no-trunc", "-q", "--filter", "label=io.x-k8s.kind.cluster="+clusterName); got != nodes {
-		t.Errorf("nodes after setup down --keep-cluster = %s, want %s", got, nodes)
+		t.Errorf("nodes after setup %s = %s, want %s", strings.Join(args, " "), got, nodes)
 	}
 	wantChartGone(t, time.Second)
 	for _, pod := range waiting {

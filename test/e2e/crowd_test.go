@@ -24,7 +24,7 @@ const crowdTimeout = 10 * time.Minute
 
 func TestCrowd_PushesOneNewImageOnce(t *testing.T) {
 	const app = "one-image"
-	image, pods := loadImage(t, "e2e/one-image:local", 3), count(60, 200)
+	image, pods := loadImage(t, "e2e/one-image:local", 3), count(30, 200)
 	uploads := blobUploads(t)
 	t.Cleanup(func() { deletePods(t, app) })
 
@@ -50,7 +50,7 @@ func TestCrowd_PushesOneNewImageOnce(t *testing.T) {
 
 func TestCrowd_PushesManyNewImagesInOrder(t *testing.T) {
 	const app = "many-images"
-	pods := count(60, 200)
+	pods := count(40, 200)
 	var images []string
 	for i := range count(30, 50) {
 		images = append(images, loadImage(t, fmt.Sprintf("e2e/many-images-%d:local", i), 5))

@@ -18,8 +18,8 @@ import (
 
 func TestController_UngatesPodsAfterAnOutage(t *testing.T) {
 	const app, pods = "gated", 20
-	switchLinkingOff(t)                                 // a linked image needs no gate
-	down := time.Duration(count(30, 600)) * time.Second // a push has a deadline of 10 minutes from the pod's creation
+	switchLinkingOff(t)                                // a linked image needs no gate
+	down := time.Duration(count(5, 600)) * time.Second // a push has a deadline of 10 minutes from the pod's creation
 	var images []string
 	for i := range pods {
 		images = append(images, loadImage(t, fmt.Sprintf("e2e/gated-%d:local", i), 5))

@@ -32,7 +32,7 @@ func TestAdmission_RewritesWhileAPodHoldsConnections(t *testing.T) {
 		}
 		return ""
 	})
-	const deployments = 100
+	deployments := count(30, 100)
 	for i := range deployments {
 		d := deployment(fmt.Sprintf("beside-hostile-%d", i), image, 1)
 		d.Spec.Template.Labels["beside"] = "hostile"

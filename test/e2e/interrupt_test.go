@@ -73,8 +73,8 @@ func TestUp_InterruptedWhileCreatingDeletesTheCluster(t *testing.T) {
 	}
 }
 
-// TestUp_FinishesACreationThatWasKilled kills setup up while it creates a cluster. The next setup up must finish the creation, and know that
-// setup has created the cluster. setup down must delete it, and keep what the first cluster uses.
+// TestUp_FinishesACreationThatWasKilled kills setup up while it creates a cluster. The next setup up must finish the creation, and know
+// that setup has created the cluster. setup down must delete it, and keep what the first cluster uses.
 func TestUp_FinishesACreationThatWasKilled(t *testing.T) {
 	t.Parallel()
 	before, second := snapshot(t), otherCluster(t, interruptedName)

@@ -34,7 +34,7 @@ const day = 24 * time.Hour
 const renewTimeout = 30 * time.Second
 
 func TestCertificate_RotationUnderLoadFailsNoCall(t *testing.T) {
-	rotations := count(5, 50)
+	rotations := count(3, 50)
 	load := startTraffic(t, "rotated", 100)
 	for range rotations {
 		before := servingSecret(t.Context(), t).Data[corev1.ServiceAccountRootCAKey]
@@ -55,7 +55,7 @@ func TestCertificate_NearExpiryIsRenewedWithinAMinute(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	load := startTraffic(t, "near-its-end", 10)
+	load := startTraffic(t, "near-its-end", 25)
 	load.await(t, 50)
 	secret := servingSecret(t.Context(), t)
 	secret.Data = aged

@@ -26,7 +26,7 @@ type clusterState struct {
 // TestConverge_FromStoppedNodes stops nodes of the cluster. Without E2E_FULL, it does so only once.
 func TestConverge_FromStoppedNodes(t *testing.T) {
 	states := []clusterState{
-		{"all nodes stopped", func(t *testing.T) { t.Helper(); docker(t, "stop", controlPlane, worker) }, true},
+		{"all nodes stopped", func(t *testing.T) { t.Helper(); docker(t, "stop", "-t", "3", controlPlane, worker) }, true},
 		{"the worker stopped", func(t *testing.T) { t.Helper(); docker(t, "stop", worker) }, true},
 		{"the control plane killed", func(t *testing.T) { t.Helper(); docker(t, "kill", controlPlane) }, true},
 	}

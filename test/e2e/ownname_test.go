@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"context"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -64,8 +63,8 @@ func excludedNamespace(t *testing.T, name string) string {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		if out, err := exec.CommandContext(ctx, "kubectl", "--kubeconfig", suite.kubeconfig, "delete", "namespace", name).CombinedOutput(); err != nil {
-			t.Errorf("deleting namespace %s: %v\n%s", name, err, out)
+		if err := suite.kube.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{}); err != nil {
+			t.Errorf("deleting namespace %s: %v", name, err)
 		}
 	})
 	eventually(t, 30*time.Second, "the namespace has its service account", func(ctx context.Context) string {

@@ -37,6 +37,9 @@ type Plan struct {
 	Blocked string `json:"blocked,omitempty"`
 	// BlockedBy is the kind cluster that prevents it; "" if the registry cannot be pruned at all.
 	BlockedBy string `json:"blockedBy,omitempty"`
+
+	// relied is how much of RegistryLeft no remaining image needs, but only clients rely on.
+	relied int64
 }
 
 // Empty reports whether the plan removes nothing.
@@ -67,6 +70,7 @@ func (r Report) plan(blobs blobs, o Options) Plan {
 	if p.Blocked == "" {
 		p.Registry = r.leastRecent(o)
 		p.RegistryBytes, p.Registry = r.freed(blobs, p.Registry, o.Keep)
+		p.relied = r.reliedOnly(blobs, p)
 	}
 	if r.Registry != nil {
 		p.RegistryLeft = r.Registry.Bytes - p.RegistryBytes
@@ -111,6 +115,24 @@ func (r Report) freed(blobs blobs, images []Image, keep *int64) (int64, []Image)
 		}
 	}
 	return freed, images
+}
+
+// reliedOnly returns the total size in bytes of the blobs on which clients rely, and which no image needs after the plan.
+func (r Report) reliedOnly(blobs blobs, p Plan) (bytes int64) {
+	needed := map[digest.Digest]bool{}
+	for _, image := range r.Images {
+		if !p.hasImage(image.reference()) {
+			for _, d := range image.blobs {
+				needed[d] = true
+			}
+		}
+	}
+	for _, d := range blobs.relied {
+		if !needed[d] {
+			bytes += blobs.sizes[d]
+		}
+	}
+	return bytes
 }
 
 // nodeImages returns the images to remove from nodes. If there is a limit, an image stays on the nodes as long as it stays in the

@@ -201,8 +201,10 @@ func (p *Pruner) removeFromRegistry(ctx context.Context, plan Plan, since time.T
 	if err != nil {
 		return nil, err
 	}
-	p.log.LogAttrs(ctx, slog.LevelInfo, "unused images removed from the registry", slog.Int("images", len(removed.Images)),
-		slog.Int64("bytes", removed.Bytes))
+	if len(removed.Images)+removed.Blobs > 0 {
+		p.log.LogAttrs(ctx, slog.LevelInfo, "unused images removed from the registry", slog.Int("images", len(removed.Images)),
+			slog.Int64("bytes", removed.Bytes))
+	}
 	return &removed, nil
 }
 

@@ -112,9 +112,10 @@ func (o *pruneOptions) run(ctx context.Context, by pruner, given disk.Options, s
 	pruned, err := by.Prune(ctx, given, progress.step)
 	progress.end()
 	if err != nil {
-		return err
+		pruned.Plan = planned.Plan // the pusher may have failed before it made its plan
 	}
-	return errors.Join(o.end(stdout, pruned, blocked), blocked)
+	failed := errors.Join(err, blocked)
+	return errors.Join(o.end(stdout, pruned, failed), failed)
 }
 
 // consent prints the plan. It returns an error if the user does not agree.
@@ -130,15 +131,17 @@ func (o *pruneOptions) consent(ctx context.Context, plan disk.Plan, stdin io.Rea
 	return confirm(ctx, stdin, o.output.w, "Remove them?")
 }
 
-// end prints the outcome, which is the plan if nothing was to be removed. blocked is the error with which setup prune will exit.
-func (o *pruneOptions) end(stdout io.Writer, pruned disk.Pruned, blocked error) error {
+// end prints the outcome, which is the plan if nothing was to be removed. failed is the error with which setup prune will exit.
+func (o *pruneOptions) end(stdout io.Writer, pruned disk.Pruned, failed error) error {
 	switch {
 	case o.format.json():
-		return printJSON(stdout, newPrune(pruned, o.dryRun, blocked))
+		return printJSON(stdout, newPrune(pruned, o.dryRun, failed))
 	case o.output.quiet:
 		return nil
 	case o.dryRun, pruned.Plan.Empty():
 		return printPlan(stdout, pruned.Plan, o.dryRun)
+	case failed != nil && pruned.Removed == nil && len(pruned.NodeImages) == 0:
+		return nil // the error says all that is known
 	}
 	return printPruned(stdout, pruned)
 }

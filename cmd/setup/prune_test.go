@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -19,6 +20,7 @@ import (
 type fakePruner struct {
 	plan  disk.Plan
 	kept  int
+	err   error // ends the removal once the registry is pruned
 	calls []disk.Options
 }
 
@@ -33,6 +35,10 @@ func (f *fakePruner) Prune(_ context.Context, o disk.Options, progress disk.Prog
 	pruned.Removed = &inventory.Removed{
 		Images: make([]inventory.Reference, len(f.plan.Registry)-f.kept), Kept: make([]inventory.Reference, f.kept), Bytes: f.plan.RegistryBytes,
 		Left: f.plan.RegistryLeft,
+	}
+	if f.err != nil {
+		pruned.Plan = disk.Plan{}
+		return pruned, f.err
 	}
 	pruned.NodeImages, pruned.NodeBytes = f.plan.Nodes, f.plan.NodeBytes
 	return pruned, nil
@@ -165,6 +171,29 @@ func TestPrune_PrintsJSONWithoutAsking(t *testing.T) {
 	if len(got.Plan.Registry) != 1 || got.Plan.RegistryBytes != 3_000_000 ||
 		got.Removed.Bytes != 3_000_000 || got.Removed.Left != 120_000_000 || len(got.NodeImages) != 2 {
 		t.Errorf("setup prune -o json = %+v", got)
+	}
+}
+
+func TestPrune_PrintsWhatAFailedRemovalHasRemoved(t *testing.T) {
+	t.Parallel()
+	for form, wanted := range map[string][]string{
+		"text": {"Removed 1 image from the registry (3 MB freed, 120 MB left).\n"},
+		"json": {`"registryBytes": 3000000,`, `"left": 120000000`, `"nodeImages": [],`, `"error": "node kind-worker: exit status 1"`},
+	} {
+		t.Run(form, func(t *testing.T) {
+			t.Parallel()
+			var stdout bytes.Buffer
+			broken := errors.New("node kind-worker: exit status 1")
+			o := pruneOptions{yes: true, output: &printer{w: io.Discard}, format: &format{value: form}}
+			if err := o.run(t.Context(), &fakePruner{plan: somePlan(), err: broken}, disk.Options{}, nil, &stdout); !errors.Is(err, broken) {
+				t.Errorf("run = %v, want %v", err, broken)
+			}
+			for _, want := range wanted {
+				if !strings.Contains(stdout.String(), want) {
+					t.Errorf("stdout = %s, want it to contain %s", stdout.String(), want)
+				}
+			}
+		})
 	}
 }
 

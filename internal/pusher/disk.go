@@ -18,8 +18,8 @@ import (
 // maxPlan is the maximum size in bytes of a request to prune, which may contain a plan.
 const maxPlan = 16 << 20
 
-// diskLine is one line in the response to a request about disk space. Exactly one field is set. The last line contains a result or
-// an error.
+// diskLine is one line in the response to a request about disk space. The last line contains a result, or an error with the part of
+// the result that was reached before it. Every other line contains a step.
 type diskLine[Result any] struct {
 	Step   *disk.Step `json:"step,omitempty"`
 	Result *Result    `json:"result,omitempty"`
@@ -89,11 +89,11 @@ func streamSteps[Result any](w http.ResponseWriter, r *http.Request, work func(c
 	steps, done := make(chan disk.Step, 1), make(chan diskLine[Result], 1)
 	go func() {
 		result, err := work(ctx, func(now disk.Step) { replace(steps, now) })
+		line := diskLine[Result]{Result: &result}
 		if err != nil {
-			done <- diskLine[Result]{Error: newFault(err)}
-			return
+			line.Error = newFault(err)
 		}
-		done <- diskLine[Result]{Result: &result}
+		done <- line
 	}()
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	ticker := time.NewTicker(heartbeat)
@@ -121,7 +121,7 @@ func (c *Client) Images(ctx context.Context, progress disk.Progress) (disk.Repor
 	return exchange[disk.Report](ctx, c, http.MethodGet, imagesPath, nil, progress)
 }
 
-// Prune does the same as disk.Pruner.Prune, through the server.
+// Prune does the same as disk.Pruner.Prune, through the server. If it fails, it returns what it knows to be removed.
 func (c *Client) Prune(ctx context.Context, options disk.Options, progress disk.Progress) (disk.Pruned, error) {
 	return exchange[disk.Pruned](ctx, c, http.MethodPost, prunePath, options, progress)
 }
@@ -152,7 +152,7 @@ func exchange[Result any](
 	return result, nil
 }
 
-// receive sends the request and reads the response line by line.
+// receive sends the request and reads the response line by line. With an error, it returns the partial result that came with it.
 func receive[Result any](
 	ctx context.Context, c *Client, method, path string, body any, progress disk.Progress,
 ) (result Result, err error) {
@@ -177,12 +177,16 @@ func receive[Result any](
 			return result, io.ErrUnexpectedEOF
 		case err != nil:
 			return result, err
-		case line.Error != nil:
-			return result, line.Error.err()
-		case line.Result != nil:
-			return *line.Result, nil
 		case line.Step != nil:
 			progress(*line.Step)
+			continue
 		}
+		if line.Result != nil {
+			result = *line.Result
+		}
+		if line.Error != nil {
+			return result, line.Error.err()
+		}
+		return result, nil
 	}
 }

@@ -3,6 +3,7 @@ package pusher_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -95,6 +96,51 @@ func TestClient_PlansAndVerifies(t *testing.T) {
 	verified, err := client.Verify(t.Context(), true, progress)
 	if err != nil || verified.Blobs != 6 || len(verified.Faults) > 0 {
 		t.Errorf("Verify = %+v, %v, want 6 intact blobs", verified, err)
+	}
+}
+
+// brokenNode is a cluster without pods, whose node has two builds and removes only one of them.
+type brokenNode struct {
+	noClusters
+
+	builds []string // digests
+}
+
+// Clusters implements disk.Clusters.
+func (brokenNode) Clusters(context.Context) ([]disk.Cluster, []disk.Use, error) {
+	return []disk.Cluster{{Name: "c", Nodes: []string{"n1"}}}, nil, nil
+}
+
+// Images implements disk.Clusters.
+func (b brokenNode) Images(context.Context, string, string) (images []disk.NodeImage, err error) {
+	for _, build := range b.builds {
+		images = append(images, disk.NodeImage{Cluster: "c", Node: "n1", ID: build, References: []string{registryHost + "/a/gone@" + build}})
+	}
+	return images, nil
+}
+
+// RemoveImages implements disk.Clusters.
+func (brokenNode) RemoveImages(_ context.Context, _ string, images []disk.NodeImage) ([]disk.NodeImage, error) {
+	return images[:1], errors.New("node n1: exit status 1")
+}
+
+func TestClient_ReturnsWhatAFailedRemovalHasRemoved(t *testing.T) {
+	t.Parallel()
+	e, _ := newDiskEnv(t)
+	registry, err := push.NewRegistry(e.registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(registry.Close)
+	node := brokenNode{builds: []string{"sha256:" + strings.Repeat("1", 64), "sha256:" + strings.Repeat("2", 64)}}
+	e.pruner = disk.New(registryHost, registry, e.service, node, 0, slog.New(slog.DiscardHandler))
+	e.address = e.serve(t)
+	pruned, err := e.client(t, e.credentials).Prune(t.Context(), disk.Options{}, func(disk.Step) {})
+	if err == nil || !strings.Contains(err.Error(), "node n1: exit status 1") {
+		t.Errorf("Prune = %v, want the node's error", err)
+	}
+	if len(pruned.Plan.Nodes) != 2 || len(pruned.NodeImages) != 1 || pruned.NodeImages[0].ID != node.builds[0] {
+		t.Errorf("Prune = %+v, want a plan with both builds, and only the first one removed", pruned)
 	}
 }
 

@@ -28,7 +28,12 @@ var rules = []rule{
 	{regexp.MustCompile(`(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\z)`), Redacted},
 	// The same in base64, as in a kubeconfig. The characters are those of "-----BEGIN " and then of the types of private keys.
 	{regexp.MustCompile(`LS0tLS1CRUdJTi(?:BQUklWQVRF|BFQyBQUklWQVRF|BSU0EgUFJJVkFUR|BFTkNSWVBURU|BPUEVOU1NI)[A-Za-z0-9+/]*=*`), Redacted},
-	// The user and the password in a URL. A password may contain @, but no slash.
+	// The user and the password of a proxy. The URL may lack its scheme, and its special characters need not be escaped.
+	{
+		regexp.MustCompile(`(?i)((?:https?|all|ftp)_?proxy\\?["']?[ \t]*[:=][ \t]*\\?["']?(?:[a-z][a-z0-9+.-]*:/{2})?)[^\s"]*@`),
+		"${1}" + Redacted + "@",
+	},
+	// The user and the password in any other URL. A password may contain @, but no slash.
 	{regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*:/{2})[^/\s"'<>]+@`), "${1}" + Redacted + "@"},
 	// The scheme and the credentials of an Authorization header, anywhere.
 	{regexp.MustCompile(`(?i)\b(bearer|basic|digest|negotiate)([ :]+)[A-Za-z0-9._~+/-]{6,}=*`), "${1}${2}" + Redacted},

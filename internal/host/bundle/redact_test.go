@@ -13,6 +13,10 @@ func TestRedact_RemovesSecretsInEveryForm(t *testing.T) {
 		"URL":                    "pulling http://me:" + planted + "@proxy.example:3128/x",
 		"URL with @ in password": "http://me:p@" + planted + "@proxy.example/x",
 		"URL with user only":     "https://" + planted + "@github.com/x",
+		"proxy without scheme":   "HTTP_PROXY=me:" + planted + "@proxy.example:3128",
+		"proxy in a unit":        "Environment=\"HTTPS_PROXY=http://me:it's" + planted + "@proxy.example:3128\" \"NO_PROXY=10.0.0.0/8\"",
+		"proxy with slash":       "all_proxy=socks5://me:a/" + planted + "@proxy.example",
+		"proxy in JSON":          `{"httpProxy": "me:` + planted + `@proxy.example:3128"}`,
 		"URL's query":            "GET /v2/token?service=x&access_token=" + planted + "&scope=y",
 		"header":                 "Authorization: Basic " + planted + "==",
 		"header in Go's format":  "map[Accept:[*/*] Authorization:[Bearer " + planted + "]]",
@@ -52,6 +56,7 @@ func TestRedact_KeepsWhatHelps(t *testing.T) {
 		"caBundle: LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0tCk1JSUI=\n",
 		`x509: certificate signed by unknown authority, author: someone`,
 		"config_path = \"/etc/containerd/certs.d\"\nNO_PROXY=10.0.0.0/8,.svc",
+		"HTTP_PROXY=http://proxy.example:3128\nHTTPS_PROXY=proxy.example:3128 NO_PROXY=.svc me@example.com",
 		"user e2e@example.com pulled localhost:5001/app@sha256:661f",
 	} {
 		if got := string(NewRedactor().Redact([]byte(text))); got != text {

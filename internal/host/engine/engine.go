@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,7 +41,7 @@ type Engine struct {
 }
 
 // Open connects to the daemon that the docker command would use. The error includes a remedy if the daemon does not answer or
-// runs on another machine.
+// does not listen at a Unix socket.
 func Open(ctx context.Context) (*Engine, error) {
 	if provider := os.Getenv(providerVariable); provider != "" && provider != "docker" {
 		return nil, step.Remedy(fmt.Errorf("%s is %s, and setup works only with kind's Docker provider", providerVariable, provider),
@@ -52,8 +54,7 @@ func Open(ctx context.Context) (*Engine, error) {
 func OpenAt(ctx context.Context, address string) (*Engine, error) {
 	socket, local := strings.CutPrefix(address, "unix://")
 	if !local {
-		return nil, step.Remedy(fmt.Errorf("the Docker daemon at %s is on another machine", address),
-			"setup works on the local daemon: unset DOCKER_HOST, or choose a local docker context")
+		return nil, notASocket(address)
 	}
 	api, err := client.New(client.WithHost(address))
 	if err != nil {
@@ -83,6 +84,18 @@ func OpenAt(ctx context.Context, address string) (*Engine, error) {
 		Network:  &Network{Name: network, client: api},
 		client:   api,
 	}, nil
+}
+
+// notASocket returns an error for a daemon that does not listen at a Unix socket, with a remedy. docs/adr/0036 explains why setup does not
+// work on another machine.
+func notASocket(address string) error {
+	at, err := url.Parse(address)
+	if err == nil && (at.Hostname() == "localhost" || net.ParseIP(at.Hostname()).IsLoopback()) {
+		return step.Remedy(fmt.Errorf("docker at %s listens on a port, and setup's containers need its Unix socket", address),
+			"set DOCKER_HOST to the socket, such as "+client.DefaultDockerHost)
+	}
+	return step.Remedy(fmt.Errorf("docker at %s is on another machine", address), "copy setup, a single file, to that machine and run it there; "+
+		"or, to use Docker on this machine, unset DOCKER_HOST or choose a local docker context")
 }
 
 // rejectPodman returns an error if Podman listens at the address. Podman answers Docker's API, but it keeps its images elsewhere, and kind

@@ -46,7 +46,11 @@ func TestOpenAt_ResolvesTheSocket(t *testing.T) {
 func TestOpenAt_FailsWithARemedy(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
-		"tcp://192.0.2.1:2376":        "the Docker daemon at tcp://192.0.2.1:2376 is on another machine; setup works on the local daemon",
+		"tcp://192.0.2.1:2376":        "docker at tcp://192.0.2.1:2376 is on another machine; copy setup, a single file, to that machine and run it there",
+		"ssh://me@build.example":      "docker at ssh://me@build.example is on another machine; copy setup",
+		"tcp://127.0.0.1:2375":        "docker at tcp://127.0.0.1:2375 listens on a port, and setup's containers need its Unix socket; set DOCKER_HOST to the",
+		"tcp://[::1]:2375":            "docker at tcp://[::1]:2375 listens on a port",
+		"tcp://localhost:2375":        "docker at tcp://localhost:2375 listens on a port",
 		"unix:///nowhere/docker.sock": "docker does not answer at unix:///nowhere/docker.sock; start it",
 	} {
 		if opened, err := OpenAt(t.Context(), address); opened != nil || err == nil || !strings.HasPrefix(err.Error(), want) {

@@ -13,7 +13,7 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
-// doctorOptions contains the flags of setup report.
+// doctorOptions contains the flags of setup doctor.
 type doctorOptions struct {
 	host.Options
 

@@ -40,6 +40,7 @@ pushed or changed.
 Manifests, in YAML or JSON, may have objects of any kind that contains a pod or a pod template. An object without a namespace is
 treated as being in the namespace default. An IMAGE is treated as the image of a container without a pull policy, in the namespace
 default.
+
 docs/reasons.md explains each reason and what to do about it. RewrittenPushing means that the registry does not have the image
 yet. If nodes get layers as hard links, such an image is usually promised, and its pod starts before the push.
 The exit status is 1 if a manifest cannot be read; it does not depend on the decisions.

@@ -26,12 +26,12 @@ func newKindConfigCommand() *cobra.Command {
 		Long: `Print a kind configuration with what nodes need to pull from the registry.
 
 The command is for users, and for programs such as laconic-so, that create clusters with kind create cluster and run setup up afterwards.
-It adds patches to the configuration in FILE and keeps everything else, including comments. If FILE contains several documents, only
-those for kind change. A configuration that needs no patch is printed unchanged. Without -f, the command starts from kind's default, one
-node.
+It adds up to two patches to the configuration in FILE: containerd reads hosts.toml files, and the kubelet starts on a host with
+cgroup v1. Everything else stays, including comments. If FILE contains several documents, only those for kind change. Without -f, the
+command starts from kind's default configuration, which has one node.
 
-A patch with registry.mirrors is rejected, because containerd does not combine it with the hosts.toml files that nodes need.
-setup up works without this command: it configures the nodes of any cluster. With the patches, it need not restart containerd.`,
+setup up works without this command, because it configures the nodes of any cluster. With the patches, it need not restart containerd.
+A patch with registry.mirrors is rejected, because containerd does not combine it with hosts.toml files.`,
 		Example: `  setup kind-config -f kind.yaml | kind create cluster --config -
   setup kind-config -f deployment/kind-config.yml --write
   setup kind-config > kind.yaml`,

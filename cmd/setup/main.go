@@ -37,8 +37,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (*cobra.C
 func newCommand() *cobra.Command {
 	output := &printer{}
 	root := &cobra.Command{
-		Use:           "setup",
-		Short:         "Run images from the host's Docker daemon in kind clusters, with unchanged manifests",
+		Use:   "setup",
+		Short: "Run images from the host's Docker daemon in kind clusters, with unchanged manifests",
+		Long: `Run images from the host's Docker daemon in kind clusters, with unchanged manifests.
+
+Run setup up once for each cluster. From then on, docker build and kubectl apply are enough: pods run the host's images without
+kind load.`,
 		Version:       config.Version,
 		SilenceErrors: true,
 		SilenceUsage:  true,

@@ -34,9 +34,11 @@ func newPruneCommand(output *printer) *cobra.Command {
 		Long: `Remove images that nothing uses from the registry and from the nodes. Images on the host are not removed.
 
 An image is used if a tag on the host refers to this build, if a pod in a kind cluster on this host uses it, or if an object that creates
-pods names it, such as a Deployment, a CronJob or an old ReplicaSet. prune prints what it would remove, and how much that frees. On a
-terminal, it then asks for confirmation, unless --yes is given; elsewhere, it requires --yes. You can run it at any time, because it keeps what a push or a pull
-is using.
+pods names it, such as a Deployment, a CronJob or an old ReplicaSet. You can run prune at any time, because it keeps what a push or a
+pull is using.
+
+prune prints what it would remove, and how much that frees. On a terminal, it then asks for confirmation, unless --yes is given;
+elsewhere, it requires --yes.
 
 With --keep-storage, only the least recently used images are removed, and only as many as necessary. The nodes then keep the images that
 the registry keeps. setup up --keep-storage applies such a limit all the time.

@@ -26,7 +26,10 @@ func newStatusCommand(output *printer) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "status",
 		Short: "Check every step, and show how to repair what fails",
-		Long:  "Check every step, and show how to repair what fails. The exit status is 1 if any check fails.",
+		Long: `Check every step of setup up, and show how to repair what fails. status changes nothing. Its last check creates a pod as a dry
+run, to see whether the webhook rewrites it. The exit status is 1 if any check fails.
+
+setup doctor takes longer, but pulls an image on every node, runs a pod, and names the cause.`,
 		Example: `  setup status
   setup status -o json | jq -r '.checks[] | select(.ok | not) | .step'
   setup status -o json | jq -r .cluster.kubernetes`,

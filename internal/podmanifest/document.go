@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"kind-local-registry/internal/yamltext"
 )
 
 // Document is one YAML or JSON document of a file.
@@ -35,7 +37,7 @@ func (p part) parse(file string) ([]*Document, error) {
 	if !strings.HasPrefix(strings.TrimSpace(body), "{") {
 		return p.parseYAML(file, body)
 	}
-	trees, err := readJSON(file, body, p.line)
+	trees, err := readJSON(file, body, p.Line)
 	if err != nil {
 		// A text that begins like JSON may also be YAML: in flow style, or with comments.
 		documents, errYAML := p.parseYAML(file, body)
@@ -63,16 +65,16 @@ func (p part) parseYAML(file, body string) ([]*Document, error) {
 	decoder := yaml.NewDecoder(strings.NewReader(body))
 	var tree, next yaml.Node
 	if err := decoder.Decode(&tree); errors.Is(err, io.EOF) {
-		return []*Document{{File: file, Line: p.line, text: p.text}}, nil
+		return []*Document{{File: file, Line: p.Line, text: p.Text}}, nil
 	} else if err != nil {
 		return nil, p.notYAML(file, body, err)
 	}
 	if err := decoder.Decode(&next); err == nil {
-		return nil, errorAt(file, p.line+next.Line-1, "a new document begins without a line %s before it; add that line", separator)
+		return nil, errorAt(file, p.Line+next.Line-1, "a new document begins without a line %s before it; add that line", yamltext.Separator)
 	} else if !errors.Is(err, io.EOF) {
 		return nil, p.notYAML(file, body, err)
 	}
-	document, err := newDocument(expander{file: file, offset: p.line - 1}, p.text, &tree)
+	document, err := newDocument(expander{file: file, offset: p.Line - 1}, p.Text, &tree)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +109,7 @@ var (
 
 // notYAML returns the parser's error about body, with the line in the file and, if known, advice on how to fix it.
 func (p part) notYAML(file, body string, err error) error {
-	line, message := p.line, err.Error()
+	line, message := p.Line, err.Error()
 	if found := yamlError.FindStringSubmatch(message); found != nil {
 		message = found[2]
 		if n, err := strconv.Atoi(found[1]); err == nil && countedFrom0.MatchString(message) {

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"kind-local-registry/internal/yamltext"
 )
 
 const (
@@ -85,8 +87,8 @@ func readFile(path string, stdin io.Reader) ([]*Document, error) {
 	}
 	var documents []*Document
 	var faults []error
-	for _, part := range split(text) {
-		found, err := part.parse(name)
+	for _, one := range yamltext.Split(text) {
+		found, err := part(one).parse(name)
 		documents = append(documents, found...)
 		faults = append(faults, err)
 	}

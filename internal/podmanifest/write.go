@@ -7,6 +7,8 @@ import (
 	"io"
 
 	"go.yaml.in/yaml/v3"
+
+	"kind-local-registry/internal/yamltext"
 )
 
 // indentation is the number of spaces per level.
@@ -24,8 +26,8 @@ func Write(w io.Writer, documents []*Document) error {
 		if err != nil {
 			return errorAt(document.File, document.Line, "encoding YAML: %w", err)
 		}
-		if out.Len() > 0 && !separates(text) {
-			out.WriteString(separator + "\n")
+		if out.Len() > 0 && !yamltext.Separates(text) {
+			out.WriteString(yamltext.Separator + "\n")
 		}
 		out.WriteString(text)
 	}

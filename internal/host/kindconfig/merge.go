@@ -11,6 +11,7 @@ import (
 	sigsyaml "sigs.k8s.io/yaml"
 
 	"kind-local-registry/internal/host/step"
+	"kind-local-registry/internal/yamltext"
 )
 
 // APIVersion is the only version of kind's configuration that kind supports.
@@ -41,10 +42,10 @@ type addition struct{ field, patch string }
 func Merge(text string, cgroupV1 bool) (string, error) {
 	var merged strings.Builder
 	var clusters int
-	for _, part := range split(text) {
-		changed, found, err := part.merge(cgroupV1)
+	for _, one := range yamltext.Split(text) {
+		changed, found, err := part(one).merge(cgroupV1)
 		if err != nil {
-			return "", fmt.Errorf("line %d: %w", part.line, err)
+			return "", fmt.Errorf("line %d: %w", one.Line, err)
 		}
 		if found {
 			clusters++
@@ -60,23 +61,23 @@ func Merge(text string, cgroupV1 bool) (string, error) {
 // merge returns the part's text with the patches, and whether the part is a kind configuration.
 func (p part) merge(cgroupV1 bool) (text string, found bool, err error) {
 	var document yaml.Node
-	if err := yaml.Unmarshal([]byte(p.text), &document); err != nil {
+	if err := yaml.Unmarshal([]byte(p.Text), &document); err != nil {
 		return "", false, fmt.Errorf("parsing YAML: %w", err)
 	}
 	switch version := p.kindVersion(); version {
 	case "":
-		return p.text, false, nil
+		return p.Text, false, nil
 	case APIVersion:
 	default:
 		return "", false, step.Remedy(fmt.Errorf("apiVersion %s, want %s", version, APIVersion), reference)
 	}
-	before, err := parse(p.text)
+	before, err := parse(p.Text)
 	if err != nil {
 		return "", false, step.Remedy(err, reference)
 	}
 	added, err := missing(before, cgroupV1)
 	if err != nil || len(added) == 0 {
-		return p.text, true, err
+		return p.Text, true, err
 	}
 	want := with(before, added)
 	for _, write := range []func(*yaml.Node, []addition) (string, error){p.insert, p.encode} {
@@ -107,7 +108,7 @@ func with(cluster *v1alpha4.Cluster, added []addition) *v1alpha4.Cluster {
 // kindVersion returns the apiVersion of a kind configuration, or "" if the part is another document.
 func (p part) kindVersion() string {
 	var object struct{ Kind, APIVersion string }
-	err := sigsyaml.Unmarshal([]byte(p.text), &object)
+	err := sigsyaml.Unmarshal([]byte(p.Text), &object)
 	if err != nil || object.Kind != "Cluster" || !strings.HasPrefix(object.APIVersion, "kind.") {
 		return ""
 	}

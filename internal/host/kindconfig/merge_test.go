@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"kind-local-registry/internal/host/node"
+	"kind-local-registry/internal/yamltext"
 )
 
 func TestMerge_LosesNothing(t *testing.T) {
@@ -62,14 +63,14 @@ func TestMerge_LetsContainerdReadHosts(t *testing.T) {
 	t.Parallel()
 	forEachConfig(t, func(t *testing.T, text string) {
 		t.Helper()
-		for _, part := range split(mustMerge(t, text, false)) {
-			cluster, err := parse(part.text)
+		for _, part := range yamltext.Split(mustMerge(t, text, false)) {
+			cluster, err := parse(part.Text)
 			if err != nil || cluster.APIVersion != APIVersion {
 				continue // not for kind
 			}
 			reads, err := node.ReadsCertsDir("containerd github.com/containerd/containerd v1.7.1", patched(t, cluster.ContainerdConfigPatches))
 			if !reads || err != nil {
-				t.Errorf("ReadsCertsDir = %t, %v, want true for containerd 1.7.1 in\n%s", reads, err, part.text)
+				t.Errorf("ReadsCertsDir = %t, %v, want true for containerd 1.7.1 in\n%s", reads, err, part.Text)
 			}
 		}
 	})

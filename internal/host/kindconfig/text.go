@@ -7,37 +7,15 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"kind-local-registry/internal/yamltext"
 )
 
 // errText means that a text cannot be changed line by line.
 var errText = errors.New("unusual layout")
 
-// part is one YAML document's text, with the separator before it.
-type part struct {
-	text string
-	line int // where text begins in the file, counted from 1
-}
-
-// split returns the documents of a text. A line --- begins a document, as in YAML 1.2.2, section 9.1.2.
-func split(text string) []part {
-	var parts []part
-	begin, offset, beginLine, line := 0, 0, 1, 1
-	for row := range strings.Lines(text) {
-		if offset > begin && separates(row) {
-			parts = append(parts, part{text[begin:offset], beginLine})
-			begin, beginLine = offset, line
-		}
-		offset += len(row)
-		line++
-	}
-	return append(parts, part{text[begin:], beginLine})
-}
-
-// separates reports whether a line begins a document.
-func separates(row string) bool {
-	rest, found := strings.CutPrefix(row, "---")
-	return found && (rest == "" || strings.ContainsAny(rest[:1], " \t\r\n"))
-}
+// part is one YAML document's text.
+type part yamltext.Part
 
 // insert returns the part's text with lines inserted for the patches. All other lines stay as they are. root is the document's
 // mapping.
@@ -74,7 +52,7 @@ func (p part) insert(root *yaml.Node, added []addition) (string, error) {
 
 // lines returns the part's lines, each with a line end, and that line end.
 func (p part) lines() (lines []string, newline string) {
-	lines, newline = slices.Collect(strings.Lines(p.text)), "\n"
+	lines, newline = slices.Collect(strings.Lines(p.Text)), "\n"
 	if strings.HasSuffix(lines[0], "\r\n") {
 		newline = "\r\n"
 	}
@@ -118,8 +96,8 @@ func (p part) encode(root *yaml.Node, added []addition) (string, error) {
 		value.Content = slices.Insert(value.Content, 0, patch)
 	}
 	var text bytes.Buffer
-	if first, _, _ := strings.Cut(p.text, "\n"); separates(first) {
-		text.WriteString("---\n")
+	if yamltext.Separates(p.Text) {
+		text.WriteString(yamltext.Separator + "\n")
 	}
 	encoder := yaml.NewEncoder(&text)
 	encoder.SetIndent(2)

@@ -28,10 +28,8 @@ func (d *Daemon) serveNetwork(w http.ResponseWriter, r *http.Request, rest strin
 	switch {
 	case !ok:
 		refuse(w, http.StatusNotFound, "network "+id+" not found")
-	case action == "connect":
-		d.connectNetwork(w, id, body)
-	case action == "disconnect":
-		d.disconnectNetwork(w, id, body)
+	case action == "connect", action == "disconnect":
+		d.serveConnection(w, id, action, body)
 	case r.Method == http.MethodDelete:
 		delete(d.Networks, id)
 		w.WriteHeader(http.StatusNoContent)
@@ -64,9 +62,9 @@ func (d *Daemon) createNetwork(w http.ResponseWriter, body []byte) {
 	answer(w, map[string]string{"Id": made.ID})
 }
 
-// connectNetwork connects a container to the network.
-func (d *Daemon) connectNetwork(w http.ResponseWriter, id string, body []byte) {
-	var request network.ConnectRequest
+// serveConnection connects a container to the network, or disconnects it.
+func (d *Daemon) serveConnection(w http.ResponseWriter, id, action string, body []byte) {
+	var request network.ConnectRequest // a request to disconnect also has the field Container
 	if err := json.Unmarshal(body, &request); err != nil {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
@@ -74,6 +72,11 @@ func (d *Daemon) connectNetwork(w http.ResponseWriter, id string, body []byte) {
 	name, found := d.findContainer(request.Container)
 	if !found {
 		refuse(w, http.StatusNotFound, "No such container: "+request.Container)
+		return
+	}
+	connections := d.Containers[name].NetworkSettings.Networks
+	if action == "disconnect" {
+		delete(connections, id)
 		return
 	}
 	connected, err := d.connect(id, request.EndpointConfig)
@@ -81,22 +84,7 @@ func (d *Daemon) connectNetwork(w http.ResponseWriter, id string, body []byte) {
 		refuse(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	d.Containers[name].NetworkSettings.Networks[id] = connected
-}
-
-// disconnectNetwork disconnects a container from the network.
-func (d *Daemon) disconnectNetwork(w http.ResponseWriter, id string, body []byte) {
-	var request network.DisconnectRequest
-	if err := json.Unmarshal(body, &request); err != nil {
-		refuse(w, http.StatusBadRequest, err.Error())
-		return
-	}
-	name, found := d.findContainer(request.Container)
-	if !found {
-		refuse(w, http.StatusNotFound, "No such container: "+request.Container)
-		return
-	}
-	delete(d.Containers[name].NetworkSettings.Networks, id)
+	connections[id] = connected
 }
 
 // serveVolume serves a request about a volume, or a request to create one.

@@ -7,6 +7,7 @@ import (
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/host/cluster"
+	"kind-local-registry/internal/host/engine"
 	"kind-local-registry/internal/host/report"
 )
 
@@ -71,8 +72,8 @@ func (s *System) containerFacts(ctx context.Context, name string) report.Contain
 		return facts
 	}
 	facts.State, facts.Origin, facts.Image = string(found.State.Status), origin(found.Ours()), found.Image
-	if endpoint := found.Endpoint(s.engine.Network.Name); endpoint != nil && endpoint.IPAddress.IsValid() {
-		facts.Address = endpoint.IPAddress.String()
+	if endpoint := found.Endpoint(s.engine.Network.Name); endpoint != nil {
+		facts.Address = engine.Address(endpoint)
 	}
 	return facts
 }

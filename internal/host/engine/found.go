@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -77,14 +78,25 @@ func (f *Found) Connected(name string) bool {
 	return endpoint != nil && endpoint.DriverOpts[config.Label] != ""
 }
 
+// Address returns an endpoint's IPv4 address, or its IPv6 address if the network has no IPv4. It returns "" if the container is not
+// running.
+func Address(endpoint *network.EndpointSettings) string {
+	for _, address := range []netip.Addr{endpoint.IPAddress, endpoint.GlobalIPv6Address} {
+		if address.IsValid() {
+			return address.String()
+		}
+	}
+	return ""
+}
+
 // Describe returns the name and address of a running container. It adds a note if the address may change when Docker restarts.
 func (f *Found) Describe(endpoint *network.EndpointSettings) string {
 	fixed := cmp.Or(endpoint.IPAMConfig, &network.EndpointIPAMConfig{})
-	address, configured := endpoint.IPAddress, fixed.IPv4Address
-	if !address.IsValid() { // the network has no IPv4
-		address, configured = endpoint.GlobalIPv6Address, fixed.IPv6Address
+	configured := fixed.IPv4Address
+	if !endpoint.IPAddress.IsValid() {
+		configured = fixed.IPv6Address
 	}
-	detail := strings.TrimPrefix(f.Name, "/") + " at " + address.String()
+	detail := strings.TrimPrefix(f.Name, "/") + " at " + Address(endpoint)
 	if !configured.IsValid() {
 		detail += " (not fixed: the network was created without a subnet; see docs/operations.md)"
 	}

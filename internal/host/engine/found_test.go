@@ -1,7 +1,10 @@
 package engine
 
 import (
+	"net/netip"
 	"testing"
+
+	"github.com/moby/moby/api/types/network"
 )
 
 func TestFound_ReadsLabelsPortsAndVariables(t *testing.T) {
@@ -35,5 +38,19 @@ func TestFound_AcceptsForeignContainers(t *testing.T) {
 	foreign := daemon.AddContainer("foreign", nil)
 	if other, err := docker.Find(t.Context(), foreign.ID); err != nil || other.Ours() || other.HostPort() != 0 {
 		t.Errorf("a foreign container: %+v, %v", other, err)
+	}
+}
+
+func TestAddress_PrefersIPv4(t *testing.T) {
+	t.Parallel()
+	ipv4, ipv6 := netip.MustParseAddr("172.18.255.253"), netip.MustParseAddr("fc00::fffd")
+	for want, endpoint := range map[string]network.EndpointSettings{
+		"172.18.255.253": {IPAddress: ipv4, GlobalIPv6Address: ipv6},
+		"fc00::fffd":     {GlobalIPv6Address: ipv6},
+		"":               {},
+	} {
+		if got := Address(&endpoint); got != want {
+			t.Errorf("Address(%+v) = %q, want %q", endpoint, got, want)
+		}
 	}
 }

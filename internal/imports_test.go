@@ -38,7 +38,7 @@ var ours = map[string]string{
 	"internal/gateway":                 "",
 	"internal/host":                    "config internal/disk internal/host/bundle internal/host/chart internal/host/cluster internal/host/disk internal/host/doctor internal/host/engine internal/host/images internal/host/kindconfig internal/host/node internal/host/report internal/host/service internal/host/step internal/pusher internal/rules",
 	"internal/host/bundle":             "internal/host/report internal/host/step",
-	"internal/host/chart":              "charts config internal/docker internal/host/bundle internal/host/cluster internal/host/service internal/host/step internal/push internal/pusher internal/rewrite internal/rules",
+	"internal/host/chart":              "charts config internal/docker internal/host/bundle internal/host/cluster internal/host/service internal/host/step internal/push internal/pusher internal/rewrite internal/rules internal/yamltext",
 	"internal/host/cluster":            "config internal/host/engine internal/host/kindconfig internal/host/node internal/host/step",
 	"internal/host/disk":               "config internal/disk internal/host/step internal/pusher",
 	"internal/host/doctor":             "config internal/host/chart internal/host/cluster internal/host/engine internal/host/images internal/host/node internal/host/report internal/host/service internal/host/step",

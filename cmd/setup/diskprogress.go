@@ -25,7 +25,7 @@ func (p *diskProgress) step(now disk.Step) {
 		return
 	}
 	text := now.Text + p.amount(now)
-	if p.output.terminal && !p.output.verbose {
+	if p.output.overwrites() {
 		p.output.printf("%s… %s", clearLine, text)
 		return
 	}
@@ -53,9 +53,9 @@ func (p *diskProgress) amount(now disk.Step) string {
 	return text
 }
 
-// end removes the line on a terminal.
+// end removes the line that is overwritten.
 func (p *diskProgress) end() {
-	if p.output.terminal && !p.output.quiet {
-		p.output.printf("%s", clearLine)
+	if !p.output.quiet {
+		p.output.printf("%s", p.output.clear())
 	}
 }

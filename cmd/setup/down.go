@@ -63,7 +63,8 @@ registry. If several use it, down fails and lists them.`,
 	options.format = newFormat(command, "sentences", "json")
 	flags := command.Flags()
 	flags.BoolVar(&options.Registry, "registry", false, "also remove the registry and its images")
-	flags.BoolVar(&options.KeepCluster, "keep-cluster", false, "keep the cluster even if up created it, and remove only our components from it")
+	flags.BoolVar(&options.KeepCluster, "keep-cluster", false,
+		"keep the cluster even if up created it, and remove only our components from it")
 	flags.BoolVar(&options.dryRun, "dry-run", false, "print what would be removed, and change nothing")
 	flags.BoolVarP(&options.yes, "yes", "y", false, "delete the cluster and the images without asking")
 	return command

@@ -68,7 +68,8 @@ installed webhook could remove it. Push the images with setup push before you ap
 	flags.StringArrayVarP(&options.files, "filename", "f", nil, "`FILE` or directory that contains manifests, or - for stdin; can be repeated")
 	flags.BoolVar(&options.apply, "apply", false, "with -o yaml, print the manifests with the rewritten images")
 	flags.StringVar(&options.rules, "rules", "", "file that contains the rules to try (default the rules in force)")
-	flags.StringVar(&options.cluster, "cluster", "", "kind cluster to read namespace labels from (default $KIND_CLUSTER_NAME, or the cluster that uses the registry)")
+	flags.StringVar(&options.cluster, "cluster", "",
+		"kind cluster to read namespace labels from (default $KIND_CLUSTER_NAME, or the cluster that uses the registry)")
 	completeFiles(command, "filename", "yaml", "yml", "json")
 	completeFiles(command, "rules", "yaml", "yml", "json")
 	completeClusters(command, "cluster")

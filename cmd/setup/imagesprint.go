@@ -112,8 +112,14 @@ func users(image disk.Image) string {
 		return "-"
 	}
 	sorted := slices.Clone(image.UsedBy)
+	rank := func(use disk.Use) int {
+		if use.Kind == "Pod" {
+			return 0
+		}
+		return 1
+	}
 	slices.SortFunc(sorted, func(a, b disk.Use) int {
-		return cmp.Or(-cmp.Compare(yes(a.Kind == "Pod"), yes(b.Kind == "Pod")), cmp.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name))
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Namespace+"/"+a.Name, b.Namespace+"/"+b.Name))
 	})
 	first := fmt.Sprintf("%s %s/%s", strings.ToLower(sorted[0].Kind), sorted[0].Namespace, sorted[0].Name)
 	if others := len(sorted) - 1; others > 0 {

@@ -108,8 +108,8 @@ func (o *pushOptions) verdict(pushed []images.Pushed) error {
 	}
 	switch {
 	case len(cancelled) > 0:
-		return fmt.Errorf("interrupted: pushing %s was cancelled; the registry shows no incomplete image, and the next push copies only what is missing",
-			strings.Join(cancelled, ", "))
+		return fmt.Errorf("interrupted: pushing %s was cancelled; the registry shows no incomplete image, "+
+			"and the next push copies only what is missing", strings.Join(cancelled, ", "))
 	case len(failed) == 0:
 		return nil
 	case o.output.quiet:

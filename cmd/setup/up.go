@@ -71,9 +71,12 @@ func (o *upOptions) addFlags(command *cobra.Command) {
 	flags.Lookup("kubeconfig").Usage = "kubeconfig file to update (default $KUBECONFIG or ~/.kube/config)"
 	flags.StringVar(&o.ConfigFile, "config", "", "kind configuration for a new cluster")
 	flags.StringVar(&o.NodeImage, "node-image", "", "node image for a new cluster (default kind's)")
-	flags.StringVar(&o.RegistryImage, "registry-image", "", "registry image to run, such as registry:2 (default the image of the existing registry, or the one built into setup)")
-	flags.StringVar(&o.RulesFile, "rules", "", "file with rules that exclude images, namespaces and pods from rewriting; see docs/rules.md (default the rules in force)")
-	flags.StringVar(&o.Link, "link", "", "auto: nodes get layers as hard links where possible; off: nodes pull every layer (default the current setting, or auto)")
+	flags.StringVar(&o.RegistryImage, "registry-image", "",
+		"registry image to run, such as registry:2 (default the image of the existing registry, or the one built into setup)")
+	flags.StringVar(&o.RulesFile, "rules", "",
+		"file with rules that exclude images, namespaces and pods from rewriting; see docs/rules.md (default the rules in force)")
+	flags.StringVar(&o.Link, "link", "",
+		"auto: nodes get layers as hard links where possible; off: nodes pull every layer (default the current setting, or auto)")
 	flags.StringVar(&o.KeepStorage, "keep-storage", "",
 		"remove the least recently used of the unused images when the registry exceeds this `SIZE`, such as 20GB; "+
 			"off: never (default the current setting, or off)")

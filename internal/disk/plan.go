@@ -161,8 +161,8 @@ func (r Report) nodeImages(removed []Image, o Options) []NodeImage {
 	return images
 }
 
-// leaves reports whether the registry does not have the image any more, once the images in removed are gone. It returns false for an
-// image without a name, which the registry never had.
+// leaves reports whether the registry lacks the image once the images in removed are gone. It returns false for an image without a
+// name, which the registry never had.
 func (i Image) leaves(removed []Image) bool {
 	if i.Repository == "" {
 		return false

@@ -50,14 +50,14 @@ func (p *Pruner) Verify(ctx context.Context, repair bool, progress Progress) (Ve
 		return Verified{}, err
 	}
 	verified := Verified{Blobs: checked.Blobs, Bytes: checked.Bytes, Damaged: checked.Damaged, Faults: []Fault{}}
-	pushed := map[string]string{}
+	details := map[string]string{} // why an image could not be pushed again
 	for _, fault := range checked.Faults {
 		one := Fault{Fault: fault}
 		if repair && !fault.Repaired {
 			progress.begin("pushing %s again", fault.Repository)
 			if err := p.restore(ctx, fault); err != nil {
 				one.Detail = err.Error()
-				pushed[key(fault)] = one.Detail
+				details[key(fault)] = one.Detail
 			}
 		}
 		verified.Faults = append(verified.Faults, one)
@@ -65,7 +65,7 @@ func (p *Pruner) Verify(ctx context.Context, repair bool, progress Progress) (Ve
 	if !repair || len(verified.Faults) == 0 {
 		return verified, nil
 	}
-	return p.recheck(ctx, verified, pushed)
+	return p.recheck(ctx, verified, details)
 }
 
 // restore pushes the image of a fault.
@@ -78,7 +78,8 @@ func (p *Pruner) restore(ctx context.Context, fault inventory.Fault) error {
 	return err
 }
 
-// recheck checks again whether every image is complete, because one push may have repaired several images.
+// recheck checks again whether every image is complete, because one push may have repaired several images. details explains why an
+// image could not be pushed again.
 func (p *Pruner) recheck(ctx context.Context, verified Verified, details map[string]string) (Verified, error) {
 	checked, err := p.registry.Verify(ctx, inventory.Check{Repair: true}, func(inventory.Progress) {})
 	if err != nil {

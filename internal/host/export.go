@@ -16,9 +16,6 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
-// logLines is the number of lines of a container's log in a bundle.
-const logLines = 5000
-
 // Export writes files for a bug report to the directory, which must not exist or be empty. begun is called with each file's path. If
 // Docker cannot be used, the bundle contains only the reason.
 func Export(ctx context.Context, options Options, directory string, begun func(path string)) (report.Export, error) {
@@ -50,7 +47,7 @@ func (s *System) sources(ctx context.Context) []bundle.Source {
 	names := []string{config.RegistryContainer, config.PusherContainer, config.LinkerContainer}
 	for _, name := range names {
 		sources = append(sources, bundle.Source{Path: "containers/" + name + ".log", Read: func(ctx context.Context) ([]byte, error) {
-			return s.engine.Logs(ctx, name, logLines)
+			return s.engine.Logs(ctx, name, bundle.LogLines)
 		}})
 	}
 	nodes, err := s.cluster.Nodes()

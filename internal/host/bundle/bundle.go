@@ -21,6 +21,9 @@ type Source struct {
 	Read func(context.Context) ([]byte, error)
 }
 
+// LogLines is how many of the last lines of a container's or a pod's log a bundle contains.
+const LogLines = 5000
+
 // errorSuffix is the suffix of files that contain an error.
 const errorSuffix = ".error"
 

@@ -13,9 +13,6 @@ import (
 	"kind-local-registry/internal/host/bundle"
 )
 
-// logLines is the number of lines of a pod's log in a bundle.
-const logLines = 5000
-
 // Sources returns the files about the webhook for a bug report: the objects in our namespace without Secrets, the webhook
 // configuration, Events and the logs of our pods.
 func (c *Chart) Sources(ctx context.Context) ([]bundle.Source, error) {
@@ -54,7 +51,7 @@ func (c *Chart) Sources(ctx context.Context) ([]bundle.Source, error) {
 	for i := range pods.Items {
 		name := pods.Items[i].Name
 		sources = append(sources, bundle.Source{Path: "cluster/logs/" + name + ".log", Read: func(ctx context.Context) ([]byte, error) {
-			lines := int64(logLines)
+			lines := int64(bundle.LogLines)
 			return core.Pods(config.Name).GetLogs(name, &corev1.PodLogOptions{TailLines: &lines, Timestamps: true}).DoRaw(ctx)
 		}})
 	}

@@ -17,6 +17,7 @@ import (
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/host/step"
+	"kind-local-registry/internal/yamltext"
 )
 
 // reapply is the remedy for objects that setup up does not check.
@@ -122,16 +123,16 @@ func (c *Chart) installed(object any, kind, name string) (kubernetes.Interface, 
 
 // decode decodes one of the documents in a release's manifest.
 func decode(manifest string, object any, kind, name string) error {
-	for document := range strings.SplitSeq("\n"+manifest, "\n---") {
+	for _, document := range yamltext.Split(manifest) {
 		var header struct {
 			Kind     string
 			Metadata metav1.ObjectMeta
 		}
-		if err := yaml.Unmarshal([]byte(document), &header); err != nil {
+		if err := yaml.Unmarshal([]byte(document.Text), &header); err != nil {
 			return fmt.Errorf("reading the release's manifest: %w", err)
 		}
 		if header.Kind == kind && header.Metadata.Name == name {
-			return yaml.Unmarshal([]byte(document), object)
+			return yaml.Unmarshal([]byte(document.Text), object)
 		}
 	}
 	return fmt.Errorf("release %s contains no %s %s", config.Name, kind, name)

@@ -20,7 +20,7 @@ import (
 const (
 	// podTimeout is how long a pod may take until it has run.
 	podTimeout = time.Minute
-	// unschedulableTimeout is how long a pod may wait for a node. A pod that no node accepts waits for ever.
+	// unschedulableTimeout is how long a pod may wait for a node. A pod that no node accepts never ends.
 	unschedulableTimeout = 5 * time.Second
 )
 

@@ -36,12 +36,3 @@ func (c *Cluster) Clock(ctx context.Context) (time.Time, error) {
 	}
 	return now, nil
 }
-
-// Server returns the URL of the cluster's API server.
-func (c *Cluster) Server() (string, error) {
-	access, err := c.RESTConfig()
-	if err != nil {
-		return "", err
-	}
-	return access.Host, nil
-}

@@ -118,6 +118,15 @@ func (c *Cluster) RESTConfig() (*rest.Config, error) {
 	return access, nil
 }
 
+// Server returns the URL of the cluster's API server.
+func (c *Cluster) Server() (string, error) {
+	access, err := c.RESTConfig()
+	if err != nil {
+		return "", err
+	}
+	return access.Host, nil
+}
+
 // Kube returns a client for the cluster's API server. The error is ErrNotFound if the cluster does not exist.
 func (c *Cluster) Kube() (kubernetes.Interface, error) {
 	access, err := c.RESTConfig()

@@ -132,7 +132,8 @@ func (c *Cluster) apply(ctx context.Context, progress step.Progress) error {
 
 // start starts the stopped nodes of an existing cluster and waits until its API server answers. It starts them in their former order,
 // because Docker gives each the lowest free address: if two nodes exchanged their addresses, the routes between them would be wrong
-// (https://github.com/kubernetes-sigs/kind/issues/2045). It adds the cluster to the kubeconfig unless the kubeconfig already has the cluster's context.
+// (https://github.com/kubernetes-sigs/kind/issues/2045). It adds the cluster to the kubeconfig unless the kubeconfig already has the
+// cluster's context.
 func (c *Cluster) start(ctx context.Context) error {
 	stopped, err := c.stoppedNodes(ctx)
 	if err != nil {

@@ -16,10 +16,6 @@ import (
 
 const certsDir = node.CertsDir
 
-// criPlugin is the plugin whose table contains the registry settings in version 2 of containerd's file, which kind's nodes have.
-// imagesPlugin is that plugin in version 3.
-const criPlugin, imagesPlugin = "io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images"
-
 // CheckContainerd returns an error with a remedy if the containerd patches of a kind configuration contain registry settings that
 // keep containerd from reading hosts.toml.
 func CheckContainerd(cluster *v1alpha4.Cluster) error {
@@ -32,20 +28,14 @@ func CheckContainerd(cluster *v1alpha4.Cluster) error {
 func readsCertsDir(cluster *v1alpha4.Cluster) (bool, error) {
 	patches, patches6902 := cluster.ContainerdConfigPatches, cluster.ContainerdConfigPatchesJSON6902
 	registry, err := registryOf(patches, patches6902)
-	if err != nil || hasCertsDir(registry) {
+	if err != nil || node.HasCertsDir(registry) {
 		return err == nil, err
 	}
-	if registry, err = registryOf(slices.Insert(slices.Clone(patches), 0, certsDirPatch), patches6902); err != nil || hasCertsDir(registry) {
+	if registry, err = registryOf(slices.Insert(slices.Clone(patches), 0, certsDirPatch), patches6902); err != nil || node.HasCertsDir(registry) {
 		return false, err
 	}
 	err = fmt.Errorf("a containerd patch sets registry.config_path to %q, where our hosts.toml is not", registry["config_path"])
 	return false, step.Remedy(err, fmt.Sprintf("append :%s to it", certsDir))
-}
-
-// hasCertsDir reports whether a registry table's config_path contains CertsDir.
-func hasCertsDir(registry map[string]any) bool {
-	path, _ := registry["config_path"].(string)
-	return slices.Contains(strings.Split(path, ":"), certsDir)
 }
 
 // registryOf returns the registry table that the patches produce in containerd's file. It returns an error with a remedy if a table
@@ -78,12 +68,12 @@ func registryOf(patches, patches6902 []string) (map[string]any, error) {
 	if err := checkRegistry(document); err != nil {
 		return nil, err
 	}
-	return child(document, "plugins", criPlugin, "registry"), nil
+	return child(document, "plugins", node.CRIPlugin, "registry"), nil
 }
 
 // checkRegistry returns an error with a remedy if containerd would reject config_path together with the registry settings.
 func checkRegistry(document map[string]any) error {
-	for _, plugin := range []string{criPlugin, imagesPlugin} {
+	for _, plugin := range []string{node.CRIPlugin, node.ImagesPlugin} {
 		registry := child(document, "plugins", plugin, "registry")
 		if mirrors := child(registry, "mirrors"); len(mirrors) > 0 {
 			return step.Remedy(node.ErrMirrors, remedy(slices.Sorted(maps.Keys(mirrors))))

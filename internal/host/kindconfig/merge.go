@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 	sigsyaml "sigs.k8s.io/yaml"
 
+	"kind-local-registry/internal/host/node"
 	"kind-local-registry/internal/host/step"
 	"kind-local-registry/internal/yamltext"
 )
@@ -27,7 +28,7 @@ const (
 	cgroupPatch = "# Added by setup kind-config: on a host with cgroup v1, the kubelet of Kubernetes 1.35 and later needs this to start.\n" +
 		"kind: KubeletConfiguration\nfailCgroupV1: false\n"
 	certsDirPatch = "# Added by setup kind-config: containerd before 2.2 reads hosts.toml only if it is told where.\n" +
-		"[plugins.\"" + criPlugin + "\".registry]\n  config_path = \"" + certsDir + "\"\n"
+		"[plugins.\"" + node.CRIPlugin + "\".registry]\n  config_path = \"" + certsDir + "\"\n"
 )
 
 // The fields to which Merge adds patches.

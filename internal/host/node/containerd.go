@@ -22,9 +22,9 @@ var ErrMirrors = errors.New("containerd is configured with registry.mirrors, whi
 // a configuration that contains both this table and config_path.
 var ErrTLS = errors.New("containerd is configured with registry.configs.tls, which cannot be combined with config_path")
 
-// criPlugins are the plugins whose tables contain the image service's registry settings: the first in version 3 of the file and
-// later, the second in version 2.
-var criPlugins = []string{"io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri"}
+// The plugins whose tables contain the image service's registry settings: ImagesPlugin in version 3 of the file and later, CRIPlugin in
+// version 2.
+const ImagesPlugin, CRIPlugin = "io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri"
 
 // ReadsCertsDir reports whether containerd reads CertsDir. version is what "containerd --version" prints, and dump what
 // "containerd config dump" prints. The error is ErrMirrors or ErrTLS if containerd cannot be configured to read CertsDir.
@@ -38,16 +38,22 @@ func ReadsCertsDir(version string, dump []byte) (bool, error) {
 		if isSet(registry["mirrors"]) {
 			return false, ErrMirrors
 		}
-		path, _ := registry["config_path"].(string)
-		if slices.Contains(strings.Split(path, ":"), CertsDir) {
+		if HasCertsDir(registry) {
 			return true, nil
 		}
+		path, _ := registry["config_path"].(string)
 		if path == "" && hasTLS(registry) && !hasDefault(version) {
 			return false, ErrTLS
 		}
 		byDefault = byDefault && path == "" && !isSet(registry["configs"]) && !isSet(registry["auths"])
 	}
 	return byDefault, nil
+}
+
+// HasCertsDir reports whether the config_path in a registry table contains CertsDir.
+func HasCertsDir(registry map[string]any) bool {
+	path, _ := registry["config_path"].(string)
+	return slices.Contains(strings.Split(path, ":"), CertsDir)
 }
 
 // hasTLS reports whether a registry table contains TLS settings for a host.
@@ -90,7 +96,7 @@ func registryTables(document []byte) ([]map[string]any, error) {
 		return nil, fmt.Errorf("parsing containerd's configuration: %w", err)
 	}
 	var tables []map[string]any
-	for _, plugin := range criPlugins {
+	for _, plugin := range []string{ImagesPlugin, CRIPlugin} {
 		if registry, ok := parsed.Plugins[plugin]["registry"].(map[string]any); ok {
 			tables = append(tables, registry)
 		}
@@ -106,9 +112,9 @@ func WithCertsDir(file []byte) ([]byte, error) {
 	if err := toml.Unmarshal(file, &document); err != nil {
 		return nil, fmt.Errorf("parsing containerd's configuration: %w", err)
 	}
-	plugin := "io.containerd.grpc.v1.cri"
+	plugin := CRIPlugin
 	if version, ok := document["version"].(int64); ok && version >= 3 {
-		plugin = "io.containerd.cri.v1.images"
+		plugin = ImagesPlugin
 	}
 	table := document
 	for _, key := range []string{"plugins", plugin, "registry"} {
@@ -121,7 +127,7 @@ func WithCertsDir(file []byte) ([]byte, error) {
 	}
 	if before, _ := table["config_path"].(string); before == "" {
 		table["config_path"] = CertsDir
-	} else if !slices.Contains(strings.Split(before, ":"), CertsDir) {
+	} else if !HasCertsDir(table) {
 		table["config_path"] = CertsDir + ":" + before
 	}
 	changed, err := toml.Marshal(document)

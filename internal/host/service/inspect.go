@@ -145,15 +145,15 @@ func (l *Linker) List(ctx context.Context) ([]linkapi.Node, error) {
 
 // URLFromPods returns the URL at which pods reach the registry, by its address on the kind network.
 func (r *Registry) URLFromPods(ctx context.Context, ipv6 bool) (string, error) {
-	first, second, err := r.Addresses(ctx)
+	address, ipv6Address, err := r.Addresses(ctx)
 	if err != nil {
 		return "", err
 	}
 	if ipv6 {
-		first = second
+		address = ipv6Address
 	}
-	if first == "" {
+	if address == "" {
 		return "", fmt.Errorf("%s has no address of the pods' IP family on network %s", config.RegistryContainer, r.engine.Network.Name)
 	}
-	return "http://" + net.JoinHostPort(first, strconv.Itoa(config.RegistryContainerPort)) + "/v2/", nil
+	return "http://" + net.JoinHostPort(address, strconv.Itoa(config.RegistryContainerPort)) + "/v2/", nil
 }

@@ -96,14 +96,7 @@ func (l *Linker) check(ctx context.Context) (step.State, error) {
 
 // nodes describes which nodes can be given layers. Other nodes pull them, so nothing that it describes is a fault.
 func (l *Linker) nodes(ctx context.Context) string {
-	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
-	defer cancel()
-	client, err := l.pusher.dial(ctx)
-	if err != nil {
-		return "the pusher does not answer"
-	}
-	defer client.Close()
-	nodes, err := client.Nodes(ctx)
+	nodes, err := l.List(ctx)
 	if err != nil {
 		return "the linker does not answer: " + err.Error()
 	}

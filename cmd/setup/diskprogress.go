@@ -29,10 +29,8 @@ func (p *diskProgress) step(now disk.Step) {
 		p.output.printf("%s… %s", clearLine, text)
 		return
 	}
-	at, after, every := time.Now(), linesAfter, linesEvery
-	if p.output.verbose {
-		after, every = 0, verboseLinesEvery
-	}
+	at := time.Now()
+	after, every := p.output.pace()
 	if at.Sub(p.begun) < after || !p.last.IsZero() && at.Sub(p.last) < every {
 		return
 	}

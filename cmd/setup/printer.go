@@ -21,6 +21,14 @@ const (
 	lineEvery = 10 * time.Second
 )
 
+// If a command prints lines about how much is done, the first one is printed after linesAfter, and then one every linesEvery. With
+// --verbose, the first line is printed immediately, and then one every verboseLinesEvery.
+const (
+	linesAfter        = 2 * time.Second
+	linesEvery        = 5 * time.Second
+	verboseLinesEvery = time.Second
+)
+
 // printer prints a line for each step. On a terminal, it also shows the progress of the running step. It is safe for concurrent
 // use.
 type printer struct {
@@ -56,6 +64,14 @@ func (p *printer) open(w io.Writer) error {
 
 // overwrites reports whether the running step's line is overwritten.
 func (p *printer) overwrites() bool { return p.terminal && !p.verbose }
+
+// pace returns how long a command runs before it prints a line about how much is done, and how often it then prints one.
+func (p *printer) pace() (after, every time.Duration) {
+	if p.verbose {
+		return 0, verboseLinesEvery
+	}
+	return linesAfter, linesEvery
+}
 
 // waiting prints that setup is waiting for holder, another process that has locked the Docker host.
 func (p *printer) waiting(holder string) {

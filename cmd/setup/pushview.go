@@ -12,14 +12,6 @@ import (
 	"kind-local-registry/internal/push"
 )
 
-// If no bars are drawn, the first line about a push is printed after linesAfter, and then one every linesEvery. With --verbose,
-// the first line is printed immediately, and then one every verboseLinesEvery.
-const (
-	linesAfter        = 2 * time.Second
-	linesEvery        = 5 * time.Second
-	verboseLinesEvery = time.Second
-)
-
 // pushView shows the progress of running pushes, and passes their outcomes to results. It is safe for concurrent use.
 type pushView struct {
 	output  *printer
@@ -38,7 +30,7 @@ func newPushView(output *printer, results *pushResults) *pushView {
 		output: output, results: results,
 		states: map[int]*pushState{}, lines: map[int]time.Time{}, bars: map[int]*mpb.Bar{},
 	}
-	if output.terminal && !output.verbose && !output.quiet {
+	if output.overwrites() && !output.quiet {
 		v.screen = mpb.New(mpb.WithOutput(v.barsOn()), mpb.WithAutoRefresh())
 	}
 	return v
@@ -81,10 +73,8 @@ func (v *pushView) Pushing(image int, now push.Progress) {
 
 // line prints a line about the image, unless the push has just begun or the last line is too recent.
 func (v *pushView) line(image int, state *pushState, took time.Duration) {
-	at, after, every := time.Now(), linesAfter, linesEvery
-	if v.output.verbose {
-		after, every = 0, verboseLinesEvery
-	}
+	at := time.Now()
+	after, every := v.output.pace()
 	last, printed := v.lines[image]
 	if took < after || printed && at.Sub(last) < every {
 		return

@@ -100,11 +100,7 @@ func TestClient_PlansAndVerifies(t *testing.T) {
 }
 
 // brokenNode is a cluster without pods, whose node has two builds and removes only one of them.
-type brokenNode struct {
-	noClusters
-
-	builds []string // digests
-}
+type brokenNode struct{ builds []string } // digests
 
 // Clusters implements disk.Clusters.
 func (brokenNode) Clusters(context.Context) ([]disk.Cluster, []disk.Use, error) {

@@ -22,9 +22,13 @@ var ErrMirrors = errors.New("containerd is configured with registry.mirrors, whi
 // a configuration that contains both this table and config_path.
 var ErrTLS = errors.New("containerd is configured with registry.configs.tls, which cannot be combined with config_path")
 
-// The plugins whose tables contain the image service's registry settings: ImagesPlugin in version 3 of the file and later, CRIPlugin in
-// version 2.
-const ImagesPlugin, CRIPlugin = "io.containerd.cri.v1.images", "io.containerd.grpc.v1.cri"
+// The plugins whose tables contain the image service's registry settings.
+const (
+	// ImagesPlugin has them in version 3 of the file and later.
+	ImagesPlugin = "io.containerd.cri.v1.images"
+	// CRIPlugin has them in version 2.
+	CRIPlugin = "io.containerd.grpc.v1.cri"
+)
 
 // ReadsCertsDir reports whether containerd reads CertsDir. version is what "containerd --version" prints, and dump what
 // "containerd config dump" prints. The error is ErrMirrors or ErrTLS if containerd cannot be configured to read CertsDir.

@@ -40,11 +40,12 @@ func (c *Cluster) HostingStep(registryHost string) step.Step {
 	return step.Step{Name: "ConfigMap", InCluster: true, Check: h.check, Apply: h.apply, Foreign: h.foreign, Undo: h.undo, Plan: h.plan}
 }
 
-// document returns the ConfigMap's content (LocalRegistryHostingV1 in KEP-1755 of kubernetes/enhancements).
+// document returns the ConfigMap's content (LocalRegistryHostingV1 in KEP-1755 of kubernetes/enhancements). It omits
+// hostFromContainerRuntime, because the nodes reach the registry under the same name as the host. With another name there, Tilt
+// would use that name in pods, but the nodes' hosts.toml is only for registryHost.
 func (h hosting) document() string {
-	inside := fmt.Sprintf("%s:%d", config.RegistryContainer, config.RegistryContainerPort)
-	return fmt.Sprintf("host: %q\nhostFromContainerRuntime: %q\nhostFromClusterNetwork: %q\n"+
-		"help: \"https://kind.sigs.k8s.io/docs/user/local-registry/\"\n", h.registryHost, inside, inside)
+	return fmt.Sprintf("host: %q\nhostFromClusterNetwork: \"%s:%d\"\nhelp: \"https://kind.sigs.k8s.io/docs/user/local-registry/\"\n",
+		h.registryHost, config.RegistryContainer, config.RegistryContainerPort)
 }
 
 func (h hosting) check(ctx context.Context) (step.State, error) {

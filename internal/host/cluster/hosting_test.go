@@ -13,7 +13,6 @@ import (
 func TestHosting_DocumentFollowsKEP1755(t *testing.T) {
 	t.Parallel()
 	want := `host: "localhost:5001"
-hostFromContainerRuntime: "kind-registry:5000"
 hostFromClusterNetwork: "kind-registry:5000"
 help: "https://kind.sigs.k8s.io/docs/user/local-registry/"
 `

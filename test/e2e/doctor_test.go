@@ -234,11 +234,10 @@ func clusterLinks() map[string]brokenLink {
 			check: "credentials", found: config.PusherSecret, breakIt: changeCredentials,
 		},
 		"the webhook has no replica": {
-			check: "release", found: "no replica", breakIt: func(t *testing.T) { scale(t, 0) },
+			check: "webhook replicas", found: "no replica", breakIt: func(t *testing.T) { scale(t, 0) },
 		},
 		"the webhook configuration was deleted": {
-			check: "webhook configuration", found: "no MutatingWebhookConfiguration",
-			breakIt: byKubectl("delete", "mutatingwebhookconfiguration", ours),
+			check: "webhook configuration", found: "no MutatingWebhookConfiguration", breakIt: deleteWebhookConfiguration,
 		},
 		"the webhook configuration selects no namespace": {
 			check: "webhook configuration", found: "namespaceSelector",
@@ -274,6 +273,14 @@ func changeCredentials(t *testing.T) {
 	if _, err := secrets.Update(t.Context(), secret, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// deleteWebhookConfiguration deletes the webhook configuration, and waits until no replica of the webhook is available: a replica is ready
+// only while the configuration exists.
+func deleteWebhookConfiguration(t *testing.T) {
+	t.Helper()
+	kubectl(t, "delete", "mutatingwebhookconfiguration", ours)
+	kubectl(t, "wait", "--for=condition=Available=false", "--timeout=1m", "-n", ours, "deployment/"+ours)
 }
 
 // byKubectl returns a function that runs kubectl.

@@ -46,6 +46,19 @@ func (c *Chart) plan(ctx context.Context) (plan, error) {
 }
 
 func (c *Chart) check(ctx context.Context) (step.State, error) {
+	state, err := c.CheckRelease(ctx)
+	if err != nil || !state.OK {
+		return state, err
+	}
+	state, err = c.CheckReplicas(ctx)
+	if state.OK {
+		state.Detail = "release " + config.Name + ", " + state.Detail
+	}
+	return state, err
+}
+
+// CheckRelease checks that the release is installed from the chart and with the values that setup would install.
+func (c *Chart) CheckRelease(ctx context.Context) (step.State, error) {
 	wanted, err := c.plan(ctx)
 	if errors.Is(err, cluster.ErrNotFound) || errors.Is(err, step.ErrMissing) {
 		return step.State{Detail: err.Error()}, nil
@@ -69,11 +82,12 @@ func (c *Chart) check(ctx context.Context) (step.State, error) {
 	case last.Labels()[fingerprintLabel] != wanted.fingerprint:
 		return step.State{Detail: "release " + config.Name + " was installed by another version of setup or with other values"}, nil
 	}
-	return c.checkDeployment(ctx)
+	return step.State{OK: true, Detail: "release " + config.Name + " is installed"}, nil
 }
 
-// checkDeployment checks that at least one replica of the webhook is available.
-func (c *Chart) checkDeployment(ctx context.Context) (step.State, error) {
+// CheckReplicas checks that at least one replica of the webhook is available. A replica is available only while the webhook configuration
+// exists.
+func (c *Chart) CheckReplicas(ctx context.Context) (step.State, error) {
 	kube, err := c.cluster.Kube()
 	if err != nil {
 		return step.State{}, err
@@ -90,7 +104,7 @@ func (c *Chart) checkDeployment(ctx context.Context) (step.State, error) {
 		return step.State{Detail: "no replica of the webhook is available", Remedy: fmt.Sprintf(
 			"run setup up, or see kubectl describe pods -n %s", config.Name)}, nil
 	}
-	return step.State{OK: true, Detail: fmt.Sprintf("release %s, %s", config.Name, step.Count(int(available), "replica"))}, nil
+	return step.State{OK: true, Detail: step.Count(int(available), "available replica")}, nil
 }
 
 func (c *Chart) apply(ctx context.Context, progress step.Progress) error {

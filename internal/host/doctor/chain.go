@@ -64,6 +64,7 @@ const (
 	nameSecret     = "credentials"
 	nameRelease    = "release"
 	nameHook       = "webhook configuration"
+	nameReplicas   = "webhook replicas"
 	nameService    = "webhook Service"
 	nameCA         = "CA bundle"
 	nameCall       = "webhook call"
@@ -90,23 +91,27 @@ func (p Parts) webhookChecks() []Check {
 			Why: "without the pusher's client certificate, the webhook can look up no image",
 		},
 		{
-			Name: nameRelease, After: []string{nameCluster, nameImage, nameSecret, namePusher, namePull}, Probe: c.Step().Check, Fix: c.Step().Apply,
-			Why: "no pod is rewritten while the webhook is not installed or not available",
+			Name: nameRelease, After: []string{nameCluster, nameImage, nameSecret, namePusher, namePull}, Probe: c.CheckRelease, Fix: c.Step().Apply,
+			Why: "no pod is rewritten while the webhook is not installed",
 		},
 		{
 			Name: nameHook, After: []string{nameRelease}, Probe: c.CheckConfiguration, Fix: c.ReplaceConfiguration,
 			Why: "the API server calls the webhook only for what this configuration selects",
 		},
 		{
-			Name: nameService, After: []string{nameRelease}, Probe: c.CheckService, Fix: c.ReplaceService,
+			Name: nameReplicas, After: []string{nameHook}, Probe: c.CheckReplicas, Fix: c.Step().Apply,
+			Why: "no pod is rewritten while no replica of the webhook is available",
+		},
+		{
+			Name: nameService, After: []string{nameReplicas}, Probe: c.CheckService, Fix: c.ReplaceService,
 			Why: "the API server reaches the webhook through this Service; without it, pods are created with their original images",
 		},
 		{
-			Name: nameCA, After: []string{nameHook, nameService}, Probe: c.CheckCertificate,
+			Name: nameCA, After: []string{nameService}, Probe: c.CheckCertificate,
 			Why: "the API server ignores a webhook whose certificate it does not trust",
 		},
 		{
-			Name: nameCall, After: []string{nameHook, nameService, nameCA}, Probe: c.CheckCall,
+			Name: nameCall, After: []string{nameCA}, Probe: c.CheckCall,
 			Why: "calls that fail are ignored: pods are created with their original images",
 		},
 		{

@@ -113,10 +113,15 @@ func linking() bool { return os.Getenv("E2E_LINK") != linkOff }
 // upArgs returns the arguments with which the tests run setup up. Later arguments replace earlier ones.
 func (e *environment) upArgs(args ...string) []string {
 	args = append([]string{"up", "--cluster", clusterName, "--config", "testdata/kind.yaml", "--node-image", e.nodeImage}, args...)
-	if !linking() {
-		args = append(args, "--link", linkOff)
+	return append(args, linkArgs()...)
+}
+
+// linkArgs returns the arguments with which setup up switches the linker off, if the tests run without it.
+func linkArgs() []string {
+	if linking() {
+		return nil
 	}
-	return args
+	return []string{"--link", linkOff}
 }
 
 // up runs setup up and connects to the cluster, which may have just been created.

@@ -104,7 +104,7 @@ func TestRoot_UsesWhatAnOrdinaryUserSetUp(t *testing.T) {
 	upAfterwards(t)
 	docker(t, "rm", "-f", config.PusherContainer, config.RegistryContainer)
 
-	u.mustRun(t, "up", "--cluster", clusterName)
+	u.mustRun(t, append([]string{"up", "--cluster", clusterName}, linkArgs()...)...)
 	if out := up(t); !strings.Contains(out, "Nothing to change") {
 		t.Errorf("setup up as root after an ordinary user prints no \"Nothing to change\":\n%s", out)
 	}

@@ -169,8 +169,26 @@ func plans(plan disk.Plan, repository, digest string) bool {
 	})
 }
 
+// pruneUnused prunes until the registry has only images in use. If the registry has just restarted, it keeps for a minute what was used
+// before.
+func pruneUnused(t *testing.T) {
+	t.Helper()
+	eventually(t, 2*time.Minute, "the registry has only images in use", func(ctx context.Context) string {
+		var pruned disk.Pruned
+		err := setupJSON(ctx, &pruned, "prune", "--yes")
+		switch {
+		case err != nil:
+			return err.Error()
+		case pruned.Removed != nil:
+			return fmt.Sprintf("prune has removed %+v", *pruned.Removed)
+		}
+		return ""
+	})
+}
+
 func TestKeepStorage_IsAppliedInTheBackground(t *testing.T) {
 	const repository, megabytes = "e2e/background", 20
+	pruneUnused(t) // otherwise, unused images of other tests would be removed before the builds of this one
 	stored := openBlobs(t)
 	limit := stored.bytes(t)/1_000_000 + 3*megabytes
 	upAfterwards(t)

@@ -101,9 +101,8 @@ func newPruneRounds(t *testing.T) *pruneRounds {
 	for app := range roundApps {
 		r.deploy(t, app, "first")
 	}
-	// If the registry has just restarted, it keeps for a minute what was used before.
-	eventually(t, 2*time.Minute, "the registry has only images in use", func(ctx context.Context) string { return r.prune(ctx, nil) })
-	r.removed, r.limit = 0, r.stored.bytes(t)+roundSlack*oneImage
+	pruneUnused(t)
+	r.limit = r.stored.bytes(t) + roundSlack*oneImage
 	return r
 }
 
@@ -130,7 +129,7 @@ func (r *pruneRounds) round(t *testing.T, round int) {
 		r.deploy(t, round%roundApps, fmt.Sprint(round))
 	}
 	r.most = max(r.most, r.stored.bytes(t))
-	eventually(t, time.Minute, "the registry is within its limit", func(ctx context.Context) string { return r.prune(ctx, &r.limit) })
+	eventually(t, time.Minute, "the registry is within its limit", r.prune)
 	r.after = max(r.after, r.stored.bytes(t))
 	if r.after > r.limit {
 		t.Errorf("after pruning in round %d, the registry has %d bytes, want at most %d", round, r.after, r.limit)
@@ -154,7 +153,7 @@ func (r *pruneRounds) pruneMeanwhile(t *testing.T, f func()) {
 				return
 			default:
 			}
-			if _, _, err := r.apply(t.Context(), &r.limit); err != nil {
+			if _, _, err := r.apply(t.Context()); err != nil {
 				t.Errorf("pruning while pods start: %v", err)
 				return
 			}
@@ -222,25 +221,22 @@ func (r *pruneRounds) rebuild(t *testing.T, reference string) (old string) {
 	return old
 }
 
-// prune prunes as setup prune --keep-storage does. It returns "" if the registry then has no more than that or, without a limit, if the
-// registry had nothing to remove.
-func (r *pruneRounds) prune(ctx context.Context, keep *int64) string {
-	pruned, left, err := r.apply(ctx, keep)
+// prune applies the limit as setup prune --keep-storage does. It returns "" if the registry then is within the limit.
+func (r *pruneRounds) prune(ctx context.Context) string {
+	pruned, left, err := r.apply(ctx)
 	switch {
 	case err != nil:
 		return err.Error()
-	case keep != nil && left > *keep:
+	case left > r.limit:
 		return fmt.Sprintf("%d bytes are left, with a limit of %d; prune planned to remove %d images with %d bytes, and has removed %+v",
-			left, *keep, len(pruned.Plan.Registry), pruned.Plan.RegistryBytes, pruned.Removed)
-	case keep == nil && pruned.Removed != nil:
-		return fmt.Sprintf("prune has removed %+v", *pruned.Removed)
+			left, r.limit, len(pruned.Plan.Registry), pruned.Plan.RegistryBytes, pruned.Removed)
 	}
 	return ""
 }
 
 // apply is like prune, but returns the outcome, and how many bytes are left in the registry.
-func (r *pruneRounds) apply(ctx context.Context, keep *int64) (pruned disk.Pruned, left int64, err error) {
-	pruned, err = r.pusher.Prune(ctx, disk.Options{Keep: keep}, func(disk.Step) {})
+func (r *pruneRounds) apply(ctx context.Context) (pruned disk.Pruned, left int64, err error) {
+	pruned, err = r.pusher.Prune(ctx, disk.Options{Keep: &r.limit}, func(disk.Step) {})
 	switch {
 	case err != nil:
 		return pruned, 0, err
@@ -256,7 +252,7 @@ func (r *pruneRounds) apply(ctx context.Context, keep *int64) (pruned disk.Prune
 // nodesMatch prunes again, because earlier runs kept builds whose containers were still being stopped. It returns "" if the nodes then
 // have no build that the registry has removed.
 func (r *pruneRounds) nodesMatch(ctx context.Context) string {
-	if problem := r.prune(ctx, &r.limit); problem != "" {
+	if problem := r.prune(ctx); problem != "" {
 		return problem
 	}
 	report, err := r.pusher.Images(ctx, func(disk.Step) {})

@@ -11,9 +11,10 @@ Writes the results to docs/benchmarks/results.{md,json,svg}. A full run takes se
 disk space. It creates its own cluster, registry and images, and removes them at the end. It must run as root, because it reads
 Docker's volumes.
 
-  hack/bench.sh [-cases LIST] [-runs N] [-out DIR] [-assert N] [-add] [-draw]
+  hack/bench.sh [-cases LIST] [-methods LIST] [-runs N] [-out DIR] [-assert N] [-add] [-draw]
 
   -cases LIST   comma-separated cases to measure: 100MB, 858MB, 10x80MB, 5GB, 80k-files (default all)
+  -methods LIST comma-separated methods to compare: kind-load, docker-push, unlinked, linked, floor (default all)
   -runs N       number of rounds for each case (default 5)
   -out DIR      directory for the results (default docs/benchmarks)
   -assert N     fail unless linking makes the first delivery of each case at least N times as fast as kind load (default no check)
@@ -23,7 +24,8 @@ Docker's volumes.
 Examples:
   hack/bench.sh
   hack/bench.sh -cases 100MB -runs 1 -out /tmp/results
-  hack/bench.sh -cases 100MB -runs 1 -out /tmp/results -assert 10   # in CI
+  hack/bench.sh -cases 5GB -methods kind-load,linked -add           # in less than half of the time
+  hack/bench.sh -cases 100MB -methods kind-load,linked -runs 1 -out /tmp/results -assert 10   # in CI
 USAGE
   exit 0
 fi

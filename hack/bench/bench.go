@@ -89,9 +89,9 @@ func (b *bench) measureCase(ctx context.Context, s subject) error {
 	return errors.Join(faults...)
 }
 
-// round measures every method in every scenario once. The order of the methods changes from round to round.
+// round measures every chosen method in every scenario once. The order of the methods changes from round to round.
 func (b *bench) round(ctx context.Context, s subject, round int) error {
-	all := b.methods()
+	all := b.chosenMethods()
 	turn := round % len(all)
 	order := slices.Concat(all[turn:], all[:turn])
 	for _, m := range order {
@@ -105,8 +105,10 @@ func (b *bench) round(ctx context.Context, s subject, round int) error {
 			return err
 		}
 	}
-	if err := b.measureFloor(ctx, s, round); err != nil {
-		return fmt.Errorf("%s: %w", floor, err)
+	if b.chooses(floor) {
+		if err := b.measureFloor(ctx, s, round); err != nil {
+			return fmt.Errorf("%s: %w", floor, err)
+		}
 	}
 	if !s.has(recreate) {
 		return nil

@@ -31,6 +31,7 @@ func main() {
 // options contains the flags.
 type options struct {
 	cases     string // comma-separated names
+	methods   string // comma-separated names
 	runs      int
 	out       string // directory for the results
 	work      string // directory for the files that are copied into images
@@ -46,6 +47,7 @@ func run(ctx context.Context, args []string, progress io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(progress)
 	flags.StringVar(&o.cases, "cases", strings.Join(names(), ","), "comma-separated cases to measure")
+	flags.StringVar(&o.methods, "methods", strings.Join(methodFlags(), ","), "comma-separated methods to compare")
 	flags.IntVar(&o.runs, "runs", 5, "number of rounds for each case")
 	flags.StringVar(&o.out, "out", "docs/benchmarks", "directory for the results")
 	flags.StringVar(&o.work, "work", "", "directory for the files that are copied into images; requires as much space as the largest image")
@@ -60,6 +62,9 @@ func run(ctx context.Context, args []string, progress io.Writer) error {
 	}
 	chosen, err := choose(o.cases)
 	if err != nil {
+		return err
+	}
+	if err := o.checkMethods(); err != nil {
 		return err
 	}
 	if !(o.assert >= 0) { // also if it is not a number

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -15,6 +16,8 @@ import (
 // method is a way to deliver images from the daemon to a node.
 type method struct {
 	Name string
+	// flag is the method's name in -methods.
+	flag string
 	// tag is the tag of the method's images in the daemon.
 	tag string
 	// repositories is the prefix of the method's repositories in the registry, or "" if the method uses no registry.
@@ -42,14 +45,46 @@ const (
 	pulledTag = "local"
 )
 
-// methods returns the methods to compare.
+// methods returns all methods.
 func (b *bench) methods() []method {
 	return []method{
-		{Name: kindLoad, tag: "load", fetch: b.kindLoad},
-		{Name: dockerPush, tag: "push", repositories: "pushed", upload: b.dockerPush, fetch: b.pull, link: linkOff},
-		{Name: pulled, tag: pulledTag, repositories: "bench", upload: b.setupPush, fetch: b.pull, onDemand: true, link: linkOff},
-		{Name: linked, tag: "linked", repositories: "bench", upload: b.promise, fetch: b.pull, onDemand: true, link: linkAuto},
+		{Name: kindLoad, flag: "kind-load", tag: "load", fetch: b.kindLoad},
+		{Name: dockerPush, flag: "docker-push", tag: "push", repositories: "pushed", upload: b.dockerPush, fetch: b.pull, link: linkOff},
+		{Name: pulled, flag: "unlinked", tag: pulledTag, repositories: "bench", upload: b.setupPush, fetch: b.pull, onDemand: true, link: linkOff},
+		{Name: linked, flag: "linked", tag: "linked", repositories: "bench", upload: b.promise, fetch: b.pull, onDemand: true, link: linkAuto},
 	}
+}
+
+// chosenMethods returns the methods to compare.
+func (b *bench) chosenMethods() []method {
+	return slices.DeleteFunc(b.methods(), func(m method) bool { return !b.chooses(m.flag) })
+}
+
+// chooses reports whether -methods contains the name.
+func (o options) chooses(name string) bool {
+	return slices.Contains(strings.Split(o.methods, ","), name)
+}
+
+// methodFlags returns all names that -methods may contain.
+func methodFlags() (names []string) {
+	for _, m := range (&bench{}).methods() {
+		names = append(names, m.flag)
+	}
+	return append(names, floor)
+}
+
+// checkMethods returns an error unless -methods contains only known names, and at least one method.
+func (o options) checkMethods() error {
+	known := methodFlags()
+	for name := range strings.SplitSeq(o.methods, ",") {
+		if !slices.Contains(known, name) {
+			return fmt.Errorf("parsing -methods: no method %q; the methods are %s", name, strings.Join(known, ", "))
+		}
+	}
+	if o.methods == floor {
+		return errors.New("parsing -methods: the floor can only be measured together with a method")
+	}
+	return nil
 }
 
 // kindLoad copies the images from the daemon to the node.

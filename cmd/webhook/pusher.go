@@ -106,9 +106,7 @@ func runPusher(ctx context.Context, options pusherOptions, stderr io.Writer) err
 		return fmt.Errorf("listening for clients: %w", err)
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	if imageRules.PrePush {
-		group.Go(func() error { service.Follow(ctx, log); return nil })
-	}
+	group.Go(func() error { service.Follow(ctx, log); return nil })
 	// The error ends the process. Docker then restarts the container, which mounts the new socket.
 	group.Go(func() error { return docker.AwaitLoss(ctx, options.dockerHost) })
 	group.Go(func() error { pruner.Keep(ctx, service.Pushed()); return nil })

@@ -56,6 +56,7 @@ func (c *Client) Image(ctx context.Context, name string) (Image, error) {
 		return Image{}, err
 	}
 	image := Image{
+		Name:         name,
 		ID:           digest.Digest(found.ID),
 		OS:           found.Os,
 		Architecture: found.Architecture,

@@ -43,6 +43,7 @@ func TestImage_ResolvesNamesAndIDs(t *testing.T) {
 		if err != nil {
 			t.Fatalf("Image(%q): %v", name, err)
 		}
+		want.Name = name
 		if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(docker.Image{})); diff != "" {
 			t.Errorf("Image(%q) (-want +got):\n%s", name, diff)
 		}

@@ -10,6 +10,8 @@ import (
 
 // Image describes an image as the daemon reported it at the time of the request.
 type Image struct {
+	// Name is the reference or ID by which the image was requested.
+	Name string
 	// ID is the daemon's ID for the image. In Docker's own image store it is the digest of the image's config. In the
 	// containerd image store it is the digest of the image manifest or index.
 	ID digest.Digest

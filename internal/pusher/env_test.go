@@ -33,6 +33,7 @@ type api interface {
 	Push(ctx context.Context, image string, progress func(push.Progress)) (push.Result, error)
 	Promise(ctx context.Context, image string) (digest.Digest, error)
 	Deliver(ctx context.Context, image string, progress func(push.Progress)) (push.Result, error)
+	Events(ctx context.Context, connected func(), each func(pusher.Event)) error
 	NodeLayers(ctx context.Context, image string) ([]linkapi.NodeLayers, error)
 }
 
@@ -84,6 +85,14 @@ func (e env) newService(t *testing.T, inForce rules.Rules) *pusher.Service {
 // serve starts the server and returns its address. The server stops when the test ends.
 func (e env) serve(t *testing.T) string {
 	t.Helper()
+	address, stop := e.startServer(t)
+	t.Cleanup(stop)
+	return address
+}
+
+// startServer starts the server and returns its address. stop stops the server.
+func (e env) startServer(t *testing.T) (address string, stop func()) {
+	t.Helper()
 	security, err := pusher.ServerTLS(e.credentials.CA, e.credentials.ServerCert, e.credentials.ServerKey)
 	if err != nil {
 		t.Fatalf("ServerTLS: %v", err)
@@ -100,13 +109,12 @@ func (e env) serve(t *testing.T) string {
 		server.UsePruner(e.pruner)
 	}
 	go func() { served <- server.Serve(ctx, listener, security) }()
-	t.Cleanup(func() {
+	return listener.Addr().String(), func() {
 		cancel()
 		if err := <-served; err != nil {
 			t.Errorf("Serve = %v, want nil", err)
 		}
-	})
-	return listener.Addr().String()
+	}
 }
 
 // client returns a client that authenticates with the client certificate in credentials.
@@ -122,7 +130,15 @@ func (e env) client(t *testing.T, credentials pusher.Credentials) *pusher.Client
 // both returns the service, and a client for the service's server.
 func (e env) both(t *testing.T) map[string]api {
 	t.Helper()
-	return map[string]api{"in the process": e.service, "over the network": e.client(t, e.credentials)}
+	return map[string]api{"in the process": connecting{e.service}, "over the network": e.client(t, e.credentials)}
+}
+
+// connecting is a service with the methods of a client.
+type connecting struct{ *pusher.Service }
+
+// Events calls connected once the service sends its events to each.
+func (c connecting) Events(ctx context.Context, connected func(), each func(pusher.Event)) error {
+	return c.Service.EventsFrom(ctx, connected, each)
 }
 
 // newClient returns a client that is closed when the test ends.

@@ -153,6 +153,7 @@ func (s *Service) promise(ctx context.Context, original string, target push.Targ
 	if err != nil {
 		return "", errors.Join(ErrNoPromise, err)
 	}
+	s.events.available(eventAbout(original, image), promised.Digest())
 	if s.fulfil(promised) {
 		s.log.LogAttrs(ctx, slog.LevelInfo, "image promised", slog.String("image", original),
 			slog.String("digest", promised.Digest().String()), slog.Int64("bytes", image.Size))
@@ -246,7 +247,7 @@ func (s *Service) pushPromised(ctx context.Context, p promise.Promise) (push.Res
 	target := push.Target{Repository: p.Repository, Reference: p.Digest().String()}
 	if name, err := parseName(p.Name); err == nil {
 		if current, err := s.find(ctx, name); err == nil && current.ID == image.ID {
-			target.Reference = name.Tag()
+			target.Reference, image.Name = name.Tag(), current.Name
 		}
 	}
 	return s.push(ctx, p.Name, target, image, nil)

@@ -80,6 +80,15 @@ func (r *ReloadingClient) BrokenPromises(ctx context.Context) ([]BrokenPromise, 
 	return client.BrokenPromises(ctx)
 }
 
+// Events does the same as Client.Events.
+func (r *ReloadingClient) Events(ctx context.Context, connected func(), each func(Event)) error {
+	client, err := r.connect()
+	if err != nil {
+		return err
+	}
+	return client.Events(ctx, connected, each)
+}
+
 // Deliver does the same as Client.Deliver. Concurrent callers share one request, because a Deployment may have hundreds of pods.
 // A caller that joins a running request also waits for a second request, because the tag may have moved to another image since
 // the first request began. If the tag has not moved, the second request takes almost no time.

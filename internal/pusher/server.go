@@ -24,6 +24,7 @@ import (
 //	GET  /v1/nodes                               [linkapi.Node…]
 //	GET  /v1/node-layers?name=NAME               [linkapi.NodeLayers…]
 //	GET  /v1/broken-promises                     [BrokenPromise…]
+//	GET  /v1/events                              lines: {"event":Event} or {}, until the client disconnects
 //	POST /v1/promise {"name":IMAGE}              {"digest":…}
 //	POST /v1/push {"name":IMAGE,"deliver":BOOL}  lines: {"progress":{…}}, and last {"result":{…}} or {"error":{…}}
 //	GET  /metrics                                Prometheus metrics
@@ -37,11 +38,12 @@ type Server struct {
 	pruner   *disk.Pruner // nil to answer no requests about disk space
 	gateways func() []netip.Addr
 	log      *slog.Logger
+	stopping chan struct{} // closed when Serve's context has ended
 }
 
 // NewServer returns a server for the service. The server logs the result of each push.
 func NewServer(service *Service, log *slog.Logger) *Server {
-	return &Server{service: service, gateways: gateway.Addresses, log: log}
+	return &Server{service: service, gateways: gateway.Addresses, log: log, stopping: make(chan struct{})}
 }
 
 // Serve serves clients on listener until ctx ends. It then waits for running pushes, for a limited time, and returns nil.
@@ -57,6 +59,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener, security *tls
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
 	server.Protocols.SetHTTP1(true)
+	server.RegisterOnShutdown(func() { close(s.stopping) }) // streams of events never end by themselves
 	if err := httpserver.Until(ctx, server, tls.NewListener(listener, security)); err != nil {
 		return fmt.Errorf("serving the pusher: %w", err)
 	}
@@ -70,6 +73,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("GET "+nodesPath, s.nodes)
 	mux.HandleFunc("GET "+nodeLayersPath, s.nodeLayers)
 	mux.HandleFunc("GET "+brokenPath, s.brokenPromises)
+	mux.HandleFunc("GET "+eventsPath, s.events)
 	mux.HandleFunc("POST "+promisePath, s.promise)
 	mux.HandleFunc("POST "+pushPath, s.push)
 	mux.Handle("GET /metrics", s.service.metrics.page)

@@ -21,6 +21,8 @@ const (
 	nodeLayersPath = "/v1/node-layers"
 	// brokenPath is the path of a request for the promises that were broken.
 	brokenPath = "/v1/broken-promises"
+	// eventsPath is the path of a request for the events of the host's images.
+	eventsPath = "/v1/events"
 	// imagesPath, prunePath and verifyPath are the paths of requests about disk space. Only the host may send them.
 	imagesPath = "/v1/images"
 	prunePath  = "/v1/prune"

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/system"
 	"github.com/moby/moby/client/pkg/versions"
 )
@@ -31,14 +32,20 @@ type Engine struct {
 	root   string
 	status [][2]string
 	store  *system.ContainerdInfo
+
+	events   []events.Message
+	reported chan struct{} // closed at the next event
+	ended    chan struct{} // closed when the streams of events end
+	watchers chan struct{}
 }
 
 // NewEngine starts a daemon without images. The daemon stops when the test ends.
 func NewEngine(t testing.TB) *Engine {
 	t.Helper()
 	e := &Engine{images: map[string]Image{}, api: "1.45", driver: "vfs", root: "/does/not/exist"}
+	e.reported, e.ended, e.watchers = make(chan struct{}), make(chan struct{}), make(chan struct{}, 1)
 	e.server = httptest.NewServer(http.HandlerFunc(e.serve))
-	t.Cleanup(e.server.Close)
+	t.Cleanup(func() { e.EndEvents(); e.server.Close() })
 	return e
 }
 
@@ -147,6 +154,8 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(map[string]any{
 			"DockerRootDir": e.root, "Driver": e.driver, "DriverStatus": e.status, "Containerd": e.store,
 		})
+	case path == "/events":
+		e.stream(w, r)
 	case path == "/images/json":
 		e.list(w)
 	case path == "/images/get":
@@ -183,7 +192,7 @@ func (e *Engine) inspect(w http.ResponseWriter, version, name string) {
 	answer := map[string]any{
 		"Id": image.ID(), "Os": image.OS, "Architecture": "amd64", "Size": image.Size(),
 		"RootFS":      map[string]any{"Type": "layers", "Layers": layers},
-		"RepoDigests": image.RepoDigests,
+		"RepoDigests": image.RepoDigests, "RepoTags": e.tags(image),
 	}
 	if len(image.PulledFrom) > 0 && versions.GreaterThanOrEqualTo(version, "1.53") {
 		var pulls []map[string]string

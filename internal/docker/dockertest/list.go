@@ -7,6 +7,20 @@ import (
 	"strings"
 )
 
+// tags returns the image's names.
+func (e *Engine) tags(image Image) []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var tags []string
+	for name, known := range e.images {
+		if known.ID() == image.ID() && !strings.HasPrefix(name, "sha256:") {
+			tags = append(tags, name)
+		}
+	}
+	slices.Sort(tags)
+	return tags
+}
+
 // list handles GET /images/json. Like Docker, it lists each image once, with its names.
 func (e *Engine) list(w http.ResponseWriter) {
 	e.mu.Lock()

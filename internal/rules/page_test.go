@@ -23,6 +23,7 @@ func TestRulesPage_ShowsDefaultsInExample(t *testing.T) {
 	want := rules.Default()
 	want.Images.Exclude = []string{"quay.io/**", "nginx", "example/*:release-*", "**:latest"}
 	want.Namespaces.Exclude = []string{"prod-*"}
+	want.RestartOnRebuild.Images.Exclude = []string{"**/database"}
 	if diff := cmp.Diff(want, parse(t, string(example[1]))); diff != "" {
 		t.Errorf("rules in the example of docs/rules.md (-want +got):\n%s", diff)
 	}

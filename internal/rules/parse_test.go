@@ -13,7 +13,7 @@ import (
 
 func TestParse_ReportsEveryFault(t *testing.T) {
 	t.Parallel()
-	const keys = "use one of alwaysPull, images, loopGuard, namespaces, pods, prePush"
+	const keys = "use one of alwaysPull, images, loopGuard, namespaces, pods, prePush, restartOnRebuild"
 	for document, want := range map[string][]string{
 		"images:\n  exclude:\n  - a\n  - '['":          {`4: images.exclude "[": syntax error in pattern`},
 		"images: {exclude: ['a:[']}":                   {`1: images.exclude "a:[": syntax error in pattern`},
@@ -33,6 +33,7 @@ func TestParse_ReportsEveryFault(t *testing.T) {
 		"[a]: b":                                       {`1: unknown key "": ` + keys},
 		"images: {}\n\nimages: {}":                     {`3: duplicate key "images": keep one`},
 		"alwaysPull: host":                             {`1: alwaysPull is "host", want Upstream or Host`},
+		"restartOnRebuild: {images: {exclude: ['[']}}": {`1: restartOnRebuild.images.exclude "[": syntax error in pattern`},
 		"prePush: perhaps":                             {`1: prePush is "perhaps", want true or false`},
 		"alwaysPull: {}":                               {`1: alwaysPull is a mapping, want Upstream or Host`},
 		"loopGuard: {recreations: -1, within: 5}":      {`1: loopGuard.recreations is "-1", want a whole number, 0 or more`, `1: loopGuard.within is "5", want a duration, such as 5m`},

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -25,6 +26,16 @@ type Rules struct {
 	// PrePush makes the pusher push an image as soon as it is rebuilt, before a pod needs it, if the registry already has an image
 	// with that name.
 	PrePush bool `json:"prePush"`
+	// RestartOnRebuild excludes workloads from restarts on rebuild.
+	RestartOnRebuild RestartRules `json:"restartOnRebuild,omitzero"`
+}
+
+// RestartRules selects what restart on rebuild applies to. Their patterns are like those of Rules.Images and Rules.Namespaces.
+type RestartRules struct {
+	// Images selects the images whose rebuilds restart workloads.
+	Images Selection `json:"images,omitzero"`
+	// Namespaces selects the namespaces whose workloads are restarted.
+	Namespaces Selection `json:"namespaces,omitzero"`
 }
 
 // Selection selects everything that matches at least one pattern in Include and no pattern in Exclude. An empty Include matches
@@ -91,14 +102,19 @@ func (r Rules) String() string {
 // ExcludesImage describes, for people, the rule that excludes an image: for example, images.exclude "quay.io/**" or not in
 // images.include. It returns "" if no rule excludes the image. name is a normalised reference, such as
 // docker.io/library/nginx:1.27.
-func (r Rules) ExcludesImage(name string) string {
-	image := splitImage(name)
-	return r.Images.excludes("images", func(pattern string) bool { return splitImage(pattern).matches(image) })
-}
+func (r Rules) ExcludesImage(name string) string { return r.Images.excludesImage("images", name) }
 
 // ExcludesNamespace describes the rule that excludes a namespace, in the same way as ExcludesImage.
 func (r Rules) ExcludesNamespace(name string) string {
 	return r.Namespaces.excludes("namespaces", func(pattern string) bool { return matches(pattern, name) })
+}
+
+// ExcludesRestart describes the rule that excludes the workloads of a namespace from restarts on a rebuild of an image, in the same
+// way as ExcludesImage.
+func (r Rules) ExcludesRestart(namespace, image string) string {
+	const key = "restartOnRebuild."
+	rule := r.RestartOnRebuild.Namespaces.excludes(key+"namespaces", func(pattern string) bool { return matches(pattern, namespace) })
+	return cmp.Or(rule, r.RestartOnRebuild.Images.excludesImage(key+"images", image))
 }
 
 // ExcludesPod describes the rule that excludes a pod with these labels, in the same way as ExcludesImage.
@@ -109,6 +125,12 @@ func (r Rules) ExcludesPod(podLabels map[string]string) string {
 		}
 	}
 	return ""
+}
+
+// excludesImage describes the rule that excludes an image with a normalised reference; see excludes.
+func (s Selection) excludesImage(key, name string) string {
+	image := splitImage(name)
+	return s.excludes(key, func(pattern string) bool { return splitImage(pattern).matches(image) })
 }
 
 // excludes describes the rule that excludes an image or a namespace, or returns "" if no rule excludes it. matches reports whether

@@ -173,3 +173,20 @@ func FuzzRules(f *testing.F) {
 		_ = parsed.ExcludesImage(name) + parsed.ExcludesNamespace(name) + parsed.ExcludesPod(map[string]string{name: name})
 	})
 }
+
+func TestExcludesRestart_NamesTheRule(t *testing.T) {
+	t.Parallel()
+	parsed := parse(t, "restartOnRebuild: {images: {exclude: ['**/db']}, namespaces: {include: ['dev-*']}}")
+	for name, tt := range map[string]struct{ namespace, image, want string }{
+		"neither":               {"dev-a", "docker.io/example/app:1", ""},
+		"an excluded image":     {"dev-a", "docker.io/example/db:1", `restartOnRebuild.images.exclude "**/db"`},
+		"an excluded namespace": {"prod", "docker.io/example/app:1", "not in restartOnRebuild.namespaces.include"},
+	} {
+		if got := parsed.ExcludesRestart(tt.namespace, tt.image); got != tt.want {
+			t.Errorf("%s: ExcludesRestart(%q, %q) = %q, want %q", name, tt.namespace, tt.image, got, tt.want)
+		}
+	}
+	if got := rules.Default().ExcludesRestart("prod", "docker.io/example/db:1"); got != "" {
+		t.Errorf("by default, ExcludesRestart = %q, want nothing", got)
+	}
+}

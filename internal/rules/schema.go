@@ -28,6 +28,12 @@ func (p *parser) rules(root *yaml.Node, rules *Rules) {
 		},
 		"alwaysPull": p.alwaysPull(&rules.AlwaysPull),
 		"prePush":    p.yesOrNo(&rules.PrePush),
+		"restartOnRebuild": func(path string, value *yaml.Node) {
+			p.mapping(path, value, fields{
+				"images":     p.selection(&rules.RestartOnRebuild.Images, checkImage),
+				"namespaces": p.selection(&rules.RestartOnRebuild.Namespaces, checkPattern),
+			})
+		},
 		"loopGuard": func(path string, value *yaml.Node) {
 			p.mapping(path, value, fields{
 				"recreations": p.count(&rules.LoopGuard.Recreations),

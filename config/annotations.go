@@ -15,4 +15,9 @@ const (
 	ProgressAnnotation = "kind-local-registry/progress"
 	// RewriteAnnotation excludes a pod from rewriting if its value is "false".
 	RewriteAnnotation = "kind-local-registry/rewrite"
+	// RestartAnnotation makes the webhook restart a Deployment, StatefulSet or DaemonSet on a rebuild of one of its images, if the
+	// value is "true". The label of the same name on a namespace applies to every workload in it that has no such annotation.
+	RestartAnnotation = "kind-local-registry/restart-on-rebuild"
+	// RestartedAtAnnotation is the annotation that kubectl rollout restart sets on a pod template.
+	RestartedAtAnnotation = "kubectl.kubernetes.io/restartedAt"
 )

@@ -23,6 +23,9 @@ const (
 	PodPolicy = "kind-local-registry-pods"
 	// RightsPolicy is the name of a ValidatingAdmissionPolicy and its binding. The policy limits the webhook's other rights.
 	RightsPolicy = "kind-local-registry-rights"
+	// RestartPolicy is the name of a ValidatingAdmissionPolicy and its binding, which exist only with restart on rebuild. The policy
+	// limits which workloads the webhook may patch.
+	RestartPolicy = "kind-local-registry-restarts"
 	// PusherSecret is the Secret that contains the client certificate for the pusher (tls.crt, tls.key) and the pusher's CA (ca.crt).
 	PusherSecret = "kind-local-registry-pusher-client" // #nosec G101 -- a Secret's name
 	// PusherService is the Service through which pods reach the pusher. It has no selector.

@@ -77,7 +77,7 @@ var ours = map[string]string{
 	"test/load":                        "",
 	"test/testimage":                   "",
 	"webhook":                          "config internal/rewrite internal/rules webhook/lookup webhook/podimage",
-	"webhook/app":                      "config internal/rules webhook webhook/certs webhook/delivery webhook/endpoint webhook/lookup webhook/podimage webhook/uninstall",
+	"webhook/app":                      "config internal/rules webhook webhook/certs webhook/delivery webhook/endpoint webhook/lookup webhook/podimage webhook/restart webhook/uninstall",
 	"webhook/certs":                    "config",
 	"webhook/delivery":                 "config internal/rewrite webhook webhook/podimage",
 	"webhook/endpoint":                 "internal/httpserver webhook",
@@ -85,6 +85,7 @@ var ours = map[string]string{
 	"webhook/lookup":                   "internal/coalesce internal/rewrite",
 	"webhook/podimage":                 "config internal/rewrite",
 	"webhook/reachability":             "config",
+	"webhook/restart":                  "config internal/rewrite internal/rules webhook webhook/podimage",
 	"webhook/uninstall":                "config webhook/podimage",
 	"webhook/webhooktest":              "config internal/rewrite internal/rules webhook",
 }

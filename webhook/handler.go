@@ -45,8 +45,7 @@ type Handler struct {
 	// Pushes pushes images whose references cannot change later. If it is nil, nothing waits for a push and such a reference is
 	// rewritten without a digest.
 	Pushes *Pushes
-	// Uncached bypasses the lookup cache. Reconsider uses it because an image that the kubelet cannot pull may have disappeared
-	// since its lookup.
+	// Uncached bypasses the lookup cache. Reconsider and Current use it because the image may have changed since its lookup.
 	Uncached lookup.Looker
 	// Events records an Event for each image that the pod's author should know about. If it is nil, no Events are recorded.
 	Events Recorder
@@ -128,8 +127,18 @@ func (h *Handler) review(ctx context.Context, request *admissionv1.AdmissionRequ
 // Reconsider decides again about fields of an existing pod whose images cannot be pulled. It uses the registry's image if the
 // host no longer has it. It implements delivery.Decisions.
 func (h *Handler) Reconsider(ctx context.Context, pod *podimage.Pod, fields []podimage.Field) []Outcome {
+	return h.decideUncached(ctx, pod, fields, true)
+}
+
+// Current decides again about fields of a running pod, by the images that the host has now. It implements restart.Decisions.
+func (h *Handler) Current(ctx context.Context, pod *podimage.Pod, fields []podimage.Field) []Outcome {
+	return h.decideUncached(ctx, pod, fields, false)
+}
+
+// decideUncached decides about fields of an existing pod without the lookup cache.
+func (h *Handler) decideUncached(ctx context.Context, pod *podimage.Pod, fields []podimage.Field, fromRegistry bool) []Outcome {
 	uncached := *h.Decider
-	uncached.Looker, uncached.FromRegistry = h.Uncached, true
+	uncached.Looker, uncached.FromRegistry = h.Uncached, fromRegistry
 	return uncached.Decide(ctx, Subject{
 		Pod: pod, Fields: fields, Namespace: pod.Namespace, Labels: h.labels(ctx, pod.Namespace),
 		Looping: h.Guard.Looping(pod.Pod, h.Decider.Rules().LoopGuard),

@@ -56,7 +56,7 @@ func someFacts() report.Facts {
 		Linker: report.Container{Container: "kind-registry-linker", State: "absent"},
 		Webhook: report.Webhook{
 			Image:  "localhost:5001/kind-local-registry/webhook:v0.1.0@" + someDigest.String(),
-			Digest: someDigest.String(), Available: 1,
+			Digest: someDigest.String(), Available: 1, RestartOnRebuild: true,
 		},
 	}
 }

@@ -19,10 +19,14 @@ import (
 type upOptions struct {
 	host.Options
 
-	output *printer
-	format *format
-	yes    bool
+	output  *printer
+	format  *format
+	yes     bool
+	restart bool // whether workloads are restarted on a rebuild, if the user gives the flag
 }
+
+// restartFlag is the flag of setup up that switches restart on rebuild on or off.
+const restartFlag = "restart-on-rebuild"
 
 func newUpCommand(output *printer) *cobra.Command {
 	options := upOptions{output: output}
@@ -46,6 +50,7 @@ Without a terminal, it continues, but fails if setup down could not undo the cha
   setup up --registry-image registry:2         # instead of the registry that is built into setup
   setup up --link=off                          # nodes pull every layer
   setup up --keep-storage 20GB                 # remove unused images from the registry when it exceeds 20 GB
+  setup up --restart-on-rebuild                # workloads that ask for it are restarted on a rebuild
   setup up --rules rules.yaml                  # exclude images, namespaces or pods from rewriting
   setup up -o json | jq -r .registry.host`,
 		Args:              cobra.NoArgs,
@@ -55,6 +60,9 @@ Without a terminal, it continues, but fails if setup down could not undo the cha
 		},
 		RunE: func(command *cobra.Command, _ []string) error {
 			options.Select = selection(command, false)
+			if command.Flags().Changed(restartFlag) {
+				options.RestartOnRebuild = &options.restart
+			}
 			return options.run(command.Context(), command.InOrStdin(), command.OutOrStdout())
 		},
 	}
@@ -80,6 +88,9 @@ func (o *upOptions) addFlags(command *cobra.Command) {
 	flags.StringVar(&o.KeepStorage, "keep-storage", "",
 		"remove the least recently used of the unused images when the registry exceeds this `SIZE`, such as 20GB; "+
 			"off: never (default the current setting, or off)")
+	flags.BoolVar(&o.restart, restartFlag, false,
+		"restart workloads that ask for it when the host has a newer build of their image; see docs/restart-on-rebuild.md "+
+			"(default the current setting, or off)")
 	flags.BoolVar(&o.AdoptOnly, "adopt-only", false, "fail if the cluster does not exist")
 	flags.BoolVarP(&o.yes, "yes", "y", false, "change what setup did not create without asking")
 	complete(command, "link", "auto", "off")

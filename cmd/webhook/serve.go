@@ -61,6 +61,8 @@ socket.`,
 	flags.StringVar(&options.service, "service", options.Namespace, "Service through which the API server reaches this process")
 	flags.DurationVar(&options.PushDeadline, "push-deadline", options.PushDeadline,
 		"age of a gated pod at which pushing is given up and the pod runs its original images")
+	flags.BoolVar(&options.RestartOnRebuild, "restart-on-rebuild", false,
+		"restart workloads that ask for it when the host has a newer build of their image")
 	flags.BoolVar(&options.LeaderElection, "leader-elect", options.LeaderElection, "elect one of several replicas to deliver images")
 	flags.IntVar(&options.WebhookPort, "webhook-port", options.WebhookPort, "port of the webhook")
 	flags.IntVar(&options.HealthPort, "health-port", options.HealthPort, "port of /healthz and /readyz")
@@ -101,7 +103,7 @@ func runServe(ctx context.Context, options serveOptions, stderr io.Writer) error
 	if options.dockerSocket == "" {
 		client := pusher.NewReloadingClient(options.pusher, options.credentials)
 		defer client.Close()
-		return app.Run(ctx, cluster, options.Options, webhookPusher{client}, log)
+		return app.Run(ctx, cluster, options.Options, webhookPusher{client, client.Events}, log)
 	}
 	registry, err := push.NewRegistry(options.registry)
 	if err != nil {
@@ -116,5 +118,5 @@ func runServe(ctx context.Context, options serveOptions, stderr io.Writer) error
 	// The service has no rules, because the webhook in this process applies its own rules before it asks the service for an image.
 	service := pusher.NewService(daemon, registry, options.RegistryHost, rules.Rules{}, slog.Default())
 	defer service.Close()
-	return app.Run(ctx, cluster, options.Options, webhookPusher{service}, log)
+	return app.Run(ctx, cluster, options.Options, webhookPusher{service, ofService(service)}, log)
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"log/slog"
+	"sync"
 
 	"github.com/opencontainers/go-digest"
 
@@ -19,8 +21,37 @@ type pusherAPI interface {
 	Deliver(ctx context.Context, image string, progress func(push.Progress)) (push.Result, error)
 }
 
-// webhookPusher adapts a pusherAPI to webhook.Pusher.
-type webhookPusher struct{ pusherAPI }
+// eventStream calls each with the events of the host's images, and connected once it receives them. It is the method Events of
+// pusher.ReloadingClient.
+type eventStream func(ctx context.Context, connected func(), each func(pusher.Event)) error
+
+// webhookPusher adapts a pusherAPI to app.Pusher.
+type webhookPusher struct {
+	pusherAPI
+	events eventStream
+}
+
+// ofService returns the event stream of a pusher in this process, which follows the daemon only while the stream is read.
+func ofService(service *pusher.Service) eventStream {
+	return func(ctx context.Context, connected func(), each func(pusher.Event)) error {
+		ctx, stop := context.WithCancel(ctx)
+		var following sync.WaitGroup
+		defer following.Wait()
+		defer stop()
+		following.Go(func() { service.Follow(ctx, slog.Default()) })
+		connected()
+		return service.Events(ctx, each)
+	}
+}
+
+// ImageEvents implements restart.ImageEvents.
+func (p webhookPusher) ImageEvents(ctx context.Context, connected func(), each func(image string)) error {
+	return p.events(ctx, connected, func(event pusher.Event) {
+		if event.Kind == pusher.EventBuilt || event.Kind == pusher.EventAvailable {
+			each(event.Name)
+		}
+	})
+}
 
 // Push implements webhook.Pusher.
 func (p webhookPusher) Push(ctx context.Context, image string, progress func(webhook.Progress)) (string, error) {

@@ -83,5 +83,7 @@ func (s *System) webhookFacts(ctx context.Context) report.Webhook {
 	defer cancel()
 	webhook := s.chart.Webhook(ctx)
 	_, digest, _ := strings.Cut(webhook.Image, "@")
-	return report.Webhook{Image: webhook.Image, Digest: digest, Available: webhook.Available}
+	return report.Webhook{
+		Image: webhook.Image, Digest: digest, Available: webhook.Available, RestartOnRebuild: webhook.RestartsOnRebuild,
+	}
 }

@@ -39,6 +39,9 @@ type Options struct {
 	// KeepStorage limits the registry's storage, such as 20GB, or is off. "" keeps the setting of the existing pusher, and means off
 	// if there is no pusher.
 	KeepStorage string
+	// RestartOnRebuild makes the webhook restart workloads that ask for it on a rebuild. nil keeps the setting of the installed
+	// webhook, and means false if there is none.
+	RestartOnRebuild *bool
 	// Kubeconfig is the kubeconfig to update. "" means kubectl's default.
 	Kubeconfig string
 	// Ungate is called when the chart is uninstalled. It is required only for StepsDown.

@@ -117,7 +117,9 @@ func (c *connection) open(ctx context.Context) (*System, error) {
 	}
 	return &System{
 		engine: c.engine, cluster: c.cluster, registry: registry, pusher: pusher, linker: service.NewLinker(pusher),
-		chart: chart.New(c.cluster, "unix://"+c.engine.Socket, registry, pusher, c.options.Ungate),
+		chart: chart.New(c.cluster, "unix://"+c.engine.Socket, registry, pusher, chart.Options{
+			RestartOnRebuild: c.options.RestartOnRebuild, Ungate: c.options.Ungate,
+		}),
 	}, nil
 }
 

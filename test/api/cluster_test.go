@@ -55,6 +55,7 @@ func newCluster(ctx context.Context, access *rest.Config, log logr.Logger) (*clu
 	options := app.Defaults()
 	options.DNSNames = []string{"localhost"}
 	options.PushDeadline = time.Hour
+	options.RestartOnRebuild = true
 	options.Drain = 0 // no API server calls a stopped process
 	if err := freePorts(&options); err != nil {
 		return nil, err
@@ -70,7 +71,9 @@ func newCluster(ctx context.Context, access *rest.Config, log logr.Logger) (*clu
 // install applies the chart like Helm, but without the hooks. It replaces the webhook's Service with a URL, because no Service
 // leads to the process.
 func (c *cluster) install(ctx context.Context) error {
-	objects, err := charttest.ObjectsIn(c.access, map[string]any{"pusher": map[string]any{"address": "172.18.255.253"}})
+	objects, err := charttest.ObjectsIn(c.access, map[string]any{
+		"pusher": map[string]any{"address": "172.18.255.253"}, "restartOnRebuild": true,
+	})
 	if err != nil {
 		return err
 	}

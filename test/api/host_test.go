@@ -16,6 +16,8 @@ import (
 
 // image is an image on the fake host.
 type image struct {
+	// build distinguishes the builds of an image.
+	build string
 	// inRegistry means that the image is in the registry before any push.
 	inRegistry bool
 	// hangLookup makes every lookup of the image hang.
@@ -40,6 +42,57 @@ type host struct {
 	begun  map[string]int // number of pushes that have begun, by image
 	done   map[string]int // number of successful pushes, by image
 	broken []webhook.BrokenPromise
+	events *sync.Cond // signals a change of rebuilt; uses mu
+	// rebuilt lists the images that were rebuilt, in order. An image's event is its index.
+	rebuilt []string
+}
+
+// rebuild replaces the image with another build, which the registry has, and reports it.
+func (h *host) rebuild(name, build string) {
+	h.add(name, image{inRegistry: true, build: build})
+	h.report(name)
+}
+
+// imageOfBuild returns a build that the registry lacks. Its push blocks until unblock is closed.
+func imageOfBuild(build string, unblock chan struct{}) image {
+	return image{build: build, unblock: unblock}
+}
+
+// report reports that the image's tag has moved.
+func (h *host) report(name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.rebuilt = append(h.rebuilt, name)
+	h.events.Broadcast()
+}
+
+// ImageEvents implements app.Pusher.
+func (h *host) ImageEvents(ctx context.Context, connected func(), each func(string)) error {
+	stop := context.AfterFunc(ctx, func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.events.Broadcast()
+	})
+	defer stop()
+	h.mu.Lock()
+	next := len(h.rebuilt)
+	h.mu.Unlock()
+	connected()
+	for {
+		h.mu.Lock()
+		for next == len(h.rebuilt) && ctx.Err() == nil {
+			h.events.Wait()
+		}
+		news := slices.Clone(h.rebuilt[next:])
+		h.mu.Unlock()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		for _, name := range news {
+			each(name)
+		}
+		next += len(news)
+	}
 }
 
 // breakPromise makes the pusher report that a promise was broken.
@@ -62,7 +115,9 @@ func (h *host) Promise(context.Context, string) (string, error) {
 }
 
 func newHost() *host {
-	return &host{images: map[string]*image{}, begun: map[string]int{}, done: map[string]int{}}
+	h := &host{images: map[string]*image{}, begun: map[string]int{}, done: map[string]int{}}
+	h.events = sync.NewCond(&h.mu)
+	return h
 }
 
 // add adds an image to the host and resets its push counts.
@@ -106,7 +161,8 @@ func (h *host) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence,
 		<-ctx.Done()
 		return rewrite.Presence{}, ctx.Err()
 	case found.inRegistry:
-		return rewrite.Presence{OnHost: true, Digest: digestOf(name.String()), Served: digestOf(name.String())}, nil
+		digest := digestOfBuild(name.String(), found.build)
+		return rewrite.Presence{OnHost: true, Digest: digest, Served: digest}, nil
 	}
 	return rewrite.Presence{OnHost: true, Refusal: found.lookupRefusal}, nil
 }
@@ -130,7 +186,10 @@ func (h *host) Push(ctx context.Context, name string, progress func(webhook.Prog
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.done[normal(name)]++
-	return digestOf(name), nil
+	if now := h.images[normal(name)]; now != nil && now.build == found.build {
+		now.inRegistry = true
+	}
+	return digestOfBuild(name, found.build), nil
 }
 
 // begin counts a push. It returns an error if the push must fail.
@@ -162,6 +221,9 @@ func normal(name string) string {
 }
 
 // digestOf returns the image's digest in the fake registry.
-func digestOf(name string) string {
-	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(normal(name))))
+func digestOf(name string) string { return digestOfBuild(name, "") }
+
+// digestOfBuild returns the digest of one of the image's builds in the fake registry.
+func digestOfBuild(name, build string) string {
+	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(normal(name)+build)))
 }

@@ -100,15 +100,15 @@ func (n namespaces) Labels(ctx context.Context, name string) (map[string]string,
 
 // registered registers the metrics globally and returns them. If an earlier server in the process has already registered metrics,
 // as happens in tests, registered returns that server's metrics instead.
-func registered(made *webhook.Metrics) (*webhook.Metrics, error) {
+func registered[Collector prometheus.Collector](made Collector) (Collector, error) {
 	err := metrics.Registry.Register(made)
 	if known, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
-		if before, ok := known.ExistingCollector.(*webhook.Metrics); ok {
+		if before, ok := known.ExistingCollector.(Collector); ok {
 			return before, nil
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("registering metrics: %w", err)
+		return made, fmt.Errorf("registering metrics: %w", err)
 	}
 	return made, nil
 }

@@ -29,6 +29,8 @@ type Options struct {
 	// WebhookPort, HealthPort and MetricsPort are TCP ports, which are opened on all addresses. If MetricsPort is 0, no metrics are
 	// served.
 	WebhookPort, HealthPort, MetricsPort int
+	// RestartOnRebuild restarts workloads that ask for it when the host has a newer build of their images.
+	RestartOnRebuild bool
 	// LeaderElection makes only one of several replicas deliver images. All replicas answer admission requests.
 	LeaderElection bool
 	// Drain is how long the process keeps answering requests after Run's context ends; see endpoint.Handler.Drain. If the webhook

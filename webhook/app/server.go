@@ -29,6 +29,7 @@ import (
 	"kind-local-registry/webhook/endpoint"
 	"kind-local-registry/webhook/lookup"
 	"kind-local-registry/webhook/podimage"
+	"kind-local-registry/webhook/restart"
 	"kind-local-registry/webhook/uninstall"
 )
 
@@ -41,6 +42,7 @@ type Pusher interface {
 	webhook.Pusher
 	webhook.Promiser
 	delivery.BrokenPromises
+	restart.ImageEvents
 }
 
 // Run serves until ctx ends, and then drains. It fails if an option is invalid or a port is in use.
@@ -87,7 +89,7 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 		Number: options.WebhookPort, Handler: endpoint.New(admitting.handler, keeper.Token), Certificates: keeper, Log: log,
 	}
 	err = errors.Join(keeper.SetupWithManager(mgr), deliverer.SetupWithManager(mgr), addUninstall(mgr, options), addPort(mgr, port),
-		mgr.Add(promises))
+		mgr.Add(promises), addRestarts(mgr, options, admitting, pusher))
 	if err != nil {
 		return err
 	}
@@ -133,7 +135,7 @@ func newManager(
 	mgr, err := manager.New(cluster, manager.Options{
 		Scheme:                              scheme.Scheme,
 		Logger:                              log,
-		Cache:                               cache.Options{ByObject: cached(keeper)},
+		Cache:                               cache.Options{ByObject: cached(keeper, options)},
 		Metrics:                             metricsserver.Options{BindAddress: address(options.MetricsPort)},
 		HealthProbeBindAddress:              address(options.HealthPort),
 		LeaderElection:                      options.LeaderElection,
@@ -159,9 +161,10 @@ func newLock(cluster *rest.Config, options Options) (resourcelock.Interface, err
 	return lock, nil
 }
 
-// cached returns the objects to cache: the pods that have not ended, the certificate's Secret and the webhook configuration.
-func cached(keeper *certs.Keeper) map[client.Object]cache.ByObject {
-	return map[client.Object]cache.ByObject{
+// cached returns the objects to cache: the pods that have not ended, the certificate's Secret, the webhook configuration and, with
+// restart on rebuild, the workloads' metadata.
+func cached(keeper *certs.Keeper, options Options) map[client.Object]cache.ByObject {
+	objects := map[client.Object]cache.ByObject{
 		&corev1.Pod{}: {
 			Field:     podimage.Active(),
 			Transform: delivery.Strip,
@@ -174,6 +177,35 @@ func cached(keeper *certs.Keeper) map[client.Object]cache.ByObject {
 			Field: fields.OneTermEqualSelector("metadata.name", keeper.Configuration),
 		},
 	}
+	if options.RestartOnRebuild {
+		for _, workload := range restart.Cached() {
+			objects[workload] = cache.ByObject{Transform: restart.Strip}
+		}
+	}
+	return objects
+}
+
+// addRestarts adds the controller that restarts workloads on a rebuild, if it is switched on.
+func addRestarts(mgr manager.Manager, options Options, admitting *admission, pusher Pusher) error {
+	if !options.RestartOnRebuild {
+		return nil
+	}
+	counted, err := registered(restart.NewMetrics())
+	if err != nil {
+		return err
+	}
+	controller := &restart.Reconciler{
+		Client:       mgr.GetClient(),
+		Reader:       mgr.GetAPIReader(),
+		Pusher:       pusher,
+		Decisions:    admitting.handler,
+		Rules:        options.Rules.Current,
+		Events:       mgr.GetEventRecorder(config.Name),
+		Metrics:      counted,
+		RegistryHost: options.RegistryHost,
+		Trigger:      restart.NewTrigger(pusher, pusher, admitting.lookups.Forget, mgr.GetLogger().WithName("restart")),
+	}
+	return controller.SetupWithManager(mgr)
 }
 
 // addUninstall adds the controller that uninstalls the webhook when the webhook's namespace is deleted. The controller needs a

@@ -31,7 +31,7 @@ func wantsHeal(pod *podimage.Pod) bool {
 // imagesChanged reports whether an update changed one of the pod's images.
 func imagesChanged(pod, old *corev1.Pod) bool { return len(podimage.Updated(pod, old)) > 0 }
 
-// Strip reduces a cached pod to the fields that Wants, the journal and the loop guard read. It is a cache.TransformFunc and
+// Strip reduces a cached pod to the fields that Wants, the journal, the loop guard and the restart controller read. It is a cache.TransformFunc and
 // returns any other object unchanged.
 func Strip(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
@@ -64,13 +64,18 @@ func Strip(object any) (any, error) {
 	return stripped, nil
 }
 
-// stripLabels keeps only the label with the revision of the owner's template.
+// stripLabels keeps only the labels with the revision of the owner's template.
 func stripLabels(labels map[string]string) map[string]string {
-	revision, ok := labels[appsv1.ControllerRevisionHashLabelKey]
-	if !ok {
-		return nil
+	var stripped map[string]string
+	for _, key := range []string{appsv1.ControllerRevisionHashLabelKey, appsv1.DefaultDeploymentUniqueLabelKey} {
+		if revision, ok := labels[key]; ok {
+			if stripped == nil {
+				stripped = map[string]string{}
+			}
+			stripped[key] = revision
+		}
 	}
-	return map[string]string{appsv1.ControllerRevisionHashLabelKey: revision}
+	return stripped
 }
 
 // stripContainers keeps only names and images.

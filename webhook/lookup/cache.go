@@ -82,6 +82,13 @@ func (c *Cache) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence
 	return rewrite.Presence{}, fmt.Errorf("looking up %s: no answer in time: %w", name, context.Cause(ctx))
 }
 
+// Forget drops the answer for name, which may be outdated.
+func (c *Cache) Forget(name rewrite.Name) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.answers, name)
+}
+
 // flight returns the function that looks up name for all concurrent callers.
 func (c *Cache) flight(name rewrite.Name) coalesce.Run[rewrite.Presence, struct{}] {
 	return func(ctx context.Context, _ func(struct{})) (rewrite.Presence, error) {

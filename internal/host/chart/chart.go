@@ -21,17 +21,25 @@ type Chart struct {
 	docker   string // the daemon's address, as in DOCKER_HOST
 	registry *service.Registry
 	pusher   *service.Pusher
-	ungate   Ungate
+	options  Options
+}
+
+// Options are a Chart's settings.
+type Options struct {
+	// RestartOnRebuild makes the webhook restart workloads on a rebuild; nil keeps the setting of the installed release.
+	RestartOnRebuild *bool
+	// Ungate is required only to undo the chart's step.
+	Ungate Ungate
 }
 
 // New returns the Chart for a cluster, a registry and a pusher. docker is the address of the host's Docker daemon, as in
-// DOCKER_HOST. ungate is required only to undo the chart's step.
-func New(in *cluster.Cluster, docker string, registry *service.Registry, pusher *service.Pusher, ungate Ungate) *Chart {
-	return &Chart{cluster: in, docker: docker, registry: registry, pusher: pusher, ungate: ungate}
+// DOCKER_HOST.
+func New(in *cluster.Cluster, docker string, registry *service.Registry, pusher *service.Pusher, options Options) *Chart {
+	return &Chart{cluster: in, docker: docker, registry: registry, pusher: pusher, options: options}
 }
 
-// values returns the chart values that depend on the host: the webhook's image, the pusher's address, the registry's host and the
-// rules.
+// values returns the chart values that depend on the host or that the user chose: the webhook's image, the pusher's address, the
+// registry's host, the rules, and whether workloads are restarted on a rebuild.
 func (c *Chart) values(ctx context.Context) (map[string]any, error) {
 	digest, err := c.imageDigest(ctx)
 	if err != nil {
@@ -53,10 +61,32 @@ func (c *Chart) values(ctx context.Context) (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	restart, err := c.restartOnRebuild()
+	if err != nil {
+		return nil, err
+	}
 	return map[string]any{
 		"image":    map[string]any{"repository": c.registry.Host() + "/" + repository, "tag": name.Tag(), "digest": digest},
 		"pusher":   map[string]any{"address": address, "port": config.PusherPort},
 		"registry": map[string]any{"host": c.registry.Host()},
 		"rules":    rules,
+		restartKey: restart,
 	}, nil
+}
+
+// restartKey is the chart value that makes the webhook restart workloads on a rebuild.
+const restartKey = "restartOnRebuild"
+
+// restartOnRebuild returns the setting that the user chose or, if the user chose none, the setting of the installed release.
+func (c *Chart) restartOnRebuild() (bool, error) {
+	if c.options.RestartOnRebuild != nil {
+		return *c.options.RestartOnRebuild, nil
+	}
+	configuration, err := c.helm()
+	if err != nil {
+		return false, err
+	}
+	values, err := lastValues(configuration)
+	on, _ := values[restartKey].(bool)
+	return on, err
 }

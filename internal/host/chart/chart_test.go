@@ -44,7 +44,7 @@ func newChart(t *testing.T) *Chart {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(nil, images.Host(), registry, pusher, nil)
+	return New(nil, images.Host(), registry, pusher, Options{RestartOnRebuild: new(bool)})
 }
 
 func TestImageStep_PushesTheWebhooksImage(t *testing.T) {

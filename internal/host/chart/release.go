@@ -33,6 +33,18 @@ func lastRelease(configuration *action.Configuration) (release.Accessor, error) 
 	return release.NewAccessor(found)
 }
 
+// lastValues returns the values with which the webhook's release was installed, or nil if it is not installed.
+func lastValues(configuration *action.Configuration) (map[string]any, error) {
+	values, err := action.NewGetValues(configuration).Run(config.Name)
+	if errors.Is(err, driver.ErrReleaseNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the values of Helm release %s: %w", config.Name, err)
+	}
+	return values, nil
+}
+
 // labels returns the labels for the planned release.
 func (p plan) labels() map[string]string { return map[string]string{fingerprintLabel: p.fingerprint} }
 

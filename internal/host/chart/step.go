@@ -169,10 +169,10 @@ func (c *Chart) ungatePods(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.ungate == nil {
+	if c.options.Ungate == nil {
 		return errors.New("ungating pods: Options.Ungate is not set")
 	}
-	if err := c.ungate(ctx, access, c.registry.Host()); err != nil {
+	if err := c.options.Ungate(ctx, access, c.registry.Host()); err != nil {
 		return step.Remedy(fmt.Errorf("ungating pods: %w", err), "delete those pods, or run setup down again")
 	}
 	return nil

@@ -2,6 +2,7 @@ package chart
 
 import (
 	"context"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -14,6 +15,8 @@ type Webhook struct {
 	Image string
 	// Available is the number of available replicas.
 	Available int
+	// RestartsOnRebuild reports whether it restarts workloads on a rebuild.
+	RestartsOnRebuild bool
 }
 
 // Webhook returns the webhook that runs in the cluster. It returns the zero value if there is none, or if the cluster does not
@@ -27,5 +30,9 @@ func (c *Chart) Webhook(ctx context.Context) Webhook {
 	if err != nil || len(deployment.Spec.Template.Spec.Containers) == 0 {
 		return Webhook{}
 	}
-	return Webhook{deployment.Spec.Template.Spec.Containers[0].Image, int(deployment.Status.AvailableReplicas)}
+	container := &deployment.Spec.Template.Spec.Containers[0]
+	return Webhook{
+		Image: container.Image, Available: int(deployment.Status.AvailableReplicas),
+		RestartsOnRebuild: slices.Contains(container.Args, "--restart-on-rebuild"),
+	}
 }

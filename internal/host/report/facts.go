@@ -87,4 +87,6 @@ type Webhook struct {
 	Digest string `json:"digest,omitempty"`
 	// Available is the number of available replicas.
 	Available int `json:"available"`
+	// RestartOnRebuild is true if the webhook restarts workloads that ask for it on a rebuild.
+	RestartOnRebuild bool `json:"restartOnRebuild"`
 }

@@ -82,6 +82,7 @@ var ours = map[string]string{
 	"webhook/delivery":                 "config internal/rewrite webhook webhook/podimage",
 	"webhook/endpoint":                 "internal/httpserver webhook",
 	"webhook/explain":                  "config internal/rewrite internal/rules webhook webhook/lookup webhook/podimage",
+	"webhook/livepod":                  "config internal/link/linkapi internal/rewrite webhook webhook/explain webhook/podimage",
 	"webhook/lookup":                   "internal/coalesce internal/rewrite",
 	"webhook/podimage":                 "config internal/rewrite",
 	"webhook/reachability":             "config",

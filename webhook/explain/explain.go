@@ -85,7 +85,7 @@ func (e Explainer) start(ctx context.Context, pods []*corev1.Pod) explaining {
 // explain explains one pod.
 func (e explaining) explain(ctx context.Context, pod *corev1.Pod) Explanation {
 	subject := webhook.Subject{
-		Pod: podimage.Read(pod, e.decider.RegistryHost), Fields: podimage.Fields(pod), Namespace: pod.Namespace, Labels: e.labels[pod.Namespace],
+		Pod: podimage.Read(pod, e.decider.RegistryHost), Fields: podimage.All(pod), Namespace: pod.Namespace, Labels: e.labels[pod.Namespace],
 	}
 	if exempt(pod) {
 		return Explanation{subject, unchanged(subject)}

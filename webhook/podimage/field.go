@@ -43,6 +43,9 @@ func Fields(pod *corev1.Pod) []Field {
 	return fields
 }
 
+// All returns every field of an existing pod that names an image: the Fields, and those of its ephemeral containers.
+func All(pod *corev1.Pod) []Field { return append(Fields(pod), NewEphemeral(pod, &corev1.Pod{})...) }
+
 // NewEphemeral returns the image fields of the ephemeral containers that an update from old to pod adds. The API server does not
 // allow changing the existing ones (KEP-277).
 func NewEphemeral(pod, old *corev1.Pod) []Field {

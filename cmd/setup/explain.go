@@ -16,26 +16,35 @@ import (
 	"kind-local-registry/internal/host"
 	"kind-local-registry/internal/host/step"
 	"kind-local-registry/internal/podmanifest"
+	"kind-local-registry/webhook/livepod"
 )
 
 // explainOptions contains the flags of setup explain.
 type explainOptions struct {
-	output  *printer
-	files   []string
-	format  *format
-	apply   bool
-	rules   string
-	cluster string
-	choice  *host.Selection
+	output    *printer
+	files     []string
+	format    *format
+	apply     bool
+	rules     string
+	cluster   string
+	namespace string
+	choice    *host.Selection
 }
 
 func newExplainCommand(output *printer) *cobra.Command {
 	options := explainOptions{output: output}
 	command := &cobra.Command{
-		Use:   "explain [-f FILE|DIR|-]... [IMAGE...]",
-		Short: "Show which image each container in the manifests would run, and why",
-		Long: `Show which image each container in the manifests would run, and why. The decisions come from the webhook's own code. Nothing is
-pushed or changed.
+		Use:   "explain [-f FILE|DIR|-]... [IMAGE...] | KIND/NAME... [-n NAMESPACE]",
+		Short: "Show which image each container would run, or runs, and why",
+		Long: `Show which image each container would run, or runs, and why. The decisions come from the webhook's own code. Nothing is pushed or
+changed.
+
+KIND/NAME explains the pods of an object in the cluster: for each image, what runs and with which digest, what the webhook decided when
+the pod was created, why the kubelet cannot pull, how far a push or linking has got, whether the host has a newer build, and what to do.
+KIND is pod, deployment, statefulset, daemonset, replicaset, job or cronjob, or kubectl's short form such as deploy. An argument that
+names a file is treated as a file, unless -n is given. An image whose name has this form needs its tag, such as job/app:latest. The
+decisions come from the logs of all of the webhook's pods. The exit status is 1 if an object does not exist, or if the webhook or the
+host cannot be asked.
 
 Manifests, in YAML or JSON, may have objects of any kind that contains a pod or a pod template. An object without a namespace is
 treated as being in the namespace default. An IMAGE is treated as the image of a container without a pull policy, in the namespace
@@ -53,13 +62,20 @@ installed webhook could remove it. Push the images with setup push before you ap
   helm template chart | setup explain -f -
   setup explain -f deployment.yaml --rules rules.yaml           # try rules before setup up --rules rules.yaml
   setup explain -f deployment.yaml -o yaml --apply | kubectl diff -f -
-  setup explain -f . -o json | jq -r '.[] | select(.reason == "NotOnHost") | .image'`,
+  setup explain -f . -o json | jq -r '.[] | select(.reason == "NotOnHost") | .image'
+  setup explain deploy/web -n shop                              # what the Deployment's pods run, and why
+  kubectl get pods -o name | xargs setup explain
+  setup explain deploy/web -o json | jq -r '.pods[].images[] | select(.build == "newer") | .remedy'`,
 		ValidArgsFunction: localImages(),
-		RunE: func(command *cobra.Command, images []string) error {
-			if err := options.check(images); err != nil {
+		RunE: func(command *cobra.Command, arguments []string) error {
+			targets, images := options.split(arguments)
+			if err := options.check(targets, images); err != nil {
 				return err
 			}
 			options.choice = selection(command, true)
+			if len(targets) > 0 {
+				return options.runLive(command.Context(), targets, command.OutOrStdout())
+			}
 			return options.run(command.Context(), images, command.InOrStdin(), command.OutOrStdout())
 		},
 	}
@@ -69,7 +85,9 @@ installed webhook could remove it. Push the images with setup push before you ap
 	flags.BoolVar(&options.apply, "apply", false, "with -o yaml, print the manifests with the rewritten images")
 	flags.StringVar(&options.rules, "rules", "", "file that contains the rules to try (default the rules in force)")
 	flags.StringVar(&options.cluster, "cluster", "",
-		"kind cluster to read namespace labels from (default $KIND_CLUSTER_NAME, or the cluster that uses the registry)")
+		"kind cluster to read objects and namespace labels from (default $KIND_CLUSTER_NAME, or the cluster that uses the registry)")
+	flags.StringVarP(&options.namespace, "namespace", "n", "", "namespace of the KIND/NAME arguments (default default)")
+	complete(command, "namespace")
 	completeFiles(command, "filename", "yaml", "yml", "json")
 	completeFiles(command, "rules", "yaml", "yml", "json")
 	completeClusters(command, "cluster")
@@ -80,20 +98,26 @@ installed webhook could remove it. Push the images with setup push before you ap
 var manifestExtensions = []string{".yaml", ".yml", ".json"}
 
 // check returns an error if the arguments are invalid. It sends no request to Docker.
-func (o *explainOptions) check(images []string) error {
+func (o *explainOptions) check(targets []livepod.Target, images []string) error {
 	file := slices.IndexFunc(images, func(image string) bool {
-		return image == "-" || slices.Contains(manifestExtensions, filepath.Ext(image))
+		return image == "-" || slices.Contains(manifestExtensions, filepath.Ext(image)) || isObjectFile(image)
 	})
 	if err := o.format.check(); err != nil {
 		return err
 	}
 	switch {
+	case len(targets) > 0 || o.namespace != "":
+		return o.checkLive(targets, images)
+	case file >= 0 && isObjectFile(images[file]):
+		return fmt.Errorf("%s is not an image: give manifests with -f, for example setup explain -f %[1]s; "+
+			"for the object in the cluster, add -n NAMESPACE", images[file])
 	case file >= 0:
 		return fmt.Errorf("%s is not an image: give manifests with -f, for example setup explain -f %[1]s", images[file])
 	case o.apply:
 		return o.checkApply(images)
 	case len(o.files)+len(images) == 0:
-		return errors.New("no manifest or image is given: give manifests with -f, or images, for example setup explain example/app:local")
+		return errors.New("no manifest or image is given: give manifests with -f, or images, for example setup explain example/app:local, " +
+			"or a pod, for example setup explain pod/app")
 	}
 	return nil
 }

@@ -38,12 +38,9 @@ func (e hostExplainer) Explain(ctx context.Context, pods []*corev1.Pod, given as
 }
 
 func (e hostExplainer) explain(ctx context.Context, pods []*corev1.Pod, given assumptions) ([]explain.Explanation, error) {
-	if given.rules == nil {
-		inForce, err := e.Rules()
-		if err != nil {
-			return nil, err
-		}
-		given.rules = &inForce
+	inForce, err := e.inForce(given)
+	if err != nil {
+		return nil, err
 	}
 	client, err := e.ConnectPusher(ctx)
 	if err != nil {
@@ -51,7 +48,7 @@ func (e hostExplainer) explain(ctx context.Context, pods []*corev1.Pod, given as
 	}
 	defer client.Close()
 	explaining := explain.Explainer{
-		RegistryHost: e.RegistryHost(), Looker: client, Rules: *given.rules, Labels: given.labels, ClusterLabels: e.NamespaceLabels,
+		RegistryHost: e.RegistryHost(), Looker: client, Rules: inForce, Labels: given.labels, ClusterLabels: e.NamespaceLabels,
 	}
 	return explaining.Explain(ctx, pods), nil
 }

@@ -55,9 +55,12 @@ func jsonPage(t *testing.T) string {
 	t.Helper()
 	p := &page{comments: reportComments(t)}
 	p.WriteString(jsonIntroduction)
-	for _, command := range []string{"up", "down", "status", "push", "explain", "doctor", "export", "images", "prune", "verify", "version"} {
+	headings := strings.NewReplacer("export", "export logs", "explainlive", "explain KIND/NAME")
+	for _, command := range []string{
+		"up", "down", "status", "push", "explain", "explainlive", "doctor", "export", "images", "prune", "verify", "version",
+	} {
 		document := reflect.TypeOf(documents[command+".json"]()).Elem()
-		p.printf("\n## setup %s\n\n", strings.Replace(command, "export", "export logs", 1))
+		p.printf("\n## setup %s\n\n", headings.Replace(command))
 		if document.Kind() == reflect.Slice {
 			document = document.Elem()
 		}

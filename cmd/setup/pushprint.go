@@ -123,10 +123,7 @@ func newPushEntry(p images.Pushed) report.Push {
 		entry.Error = p.Err.Error()
 	}
 	for _, node := range p.Nodes {
-		entry.Nodes = append(entry.Nodes, report.NodeLayers{
-			Name: node.Name, Cluster: node.Cluster, Unlinkable: string(node.Unlinkable), Detail: node.Detail,
-			Layers: node.Layers, Present: node.Present,
-		})
+		entry.Nodes = append(entry.Nodes, newNodeLayers(node))
 	}
 	return entry
 }

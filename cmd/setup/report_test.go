@@ -12,27 +12,30 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/opencontainers/go-digest"
+	corev1 "k8s.io/api/core/v1"
 
 	"kind-local-registry/internal/disk"
 	"kind-local-registry/internal/host/images"
 	"kind-local-registry/internal/host/report"
 	"kind-local-registry/internal/host/step"
 	"kind-local-registry/internal/inventory"
+	"kind-local-registry/webhook/livepod"
 )
 
 // documents maps the golden file of each document that setup prints with -o json to the document's type.
 var documents = map[string]func() any{
-	"up.json":      func() any { return &report.Up{} },
-	"down.json":    func() any { return &report.Down{} },
-	"status.json":  func() any { return &report.Status{} },
-	"push.json":    func() any { return &[]report.Push{} },
-	"explain.json": func() any { return &[]report.Explained{} },
-	"version.json": func() any { return &report.Version{} },
-	"doctor.json":  func() any { return &report.Doctor{} },
-	"export.json":  func() any { return &report.Export{} },
-	"images.json":  func() any { return &report.Images{} },
-	"prune.json":   func() any { return &report.Prune{} },
-	"verify.json":  func() any { return &report.Verify{} },
+	"up.json":          func() any { return &report.Up{} },
+	"down.json":        func() any { return &report.Down{} },
+	"status.json":      func() any { return &report.Status{} },
+	"push.json":        func() any { return &[]report.Push{} },
+	"explain.json":     func() any { return &[]report.Explained{} },
+	"explainlive.json": func() any { return &report.ExplainedObjects{} },
+	"version.json":     func() any { return &report.Version{} },
+	"doctor.json":      func() any { return &report.Doctor{} },
+	"export.json":      func() any { return &report.Export{} },
+	"images.json":      func() any { return &report.Images{} },
+	"prune.json":       func() any { return &report.Prune{} },
+	"verify.json":      func() any { return &report.Verify{} },
 }
 
 // someFacts returns facts with a value in every field.
@@ -132,6 +135,7 @@ func TestDocuments_MatchGoldenFiles(t *testing.T) { // not parallel: with -updat
 				Detail: "the host no longer has this build of example/app",
 			}},
 		}),
+		"explainlive.json": someObjects(),
 		"version.json": newVersion(&debug.BuildInfo{Settings: []debug.BuildSetting{
 			{Key: "vcs.revision", Value: "0123456789abcdef0123456789abcdef01234567"},
 			{Key: "vcs.time", Value: "2026-09-01T12:00:00Z"},
@@ -183,6 +187,7 @@ func TestDocuments_HaveEmptyArraysAndNotNull(t *testing.T) {
 		"up": up.document(facts, nil, false, 0, nil), "down": down.document(facts, nil, 0, nil),
 		"status": report.Status{Facts: facts, Checks: report.Checks(nil)}, "images": newImages(disk.Report{Images: make([]disk.Image, 1)}),
 		"prune": newPrune(disk.Pruned{}, true, nil), "verify": newVerify(disk.Verified{}),
+		"explain KIND/NAME": newExplainedObjects("kind", livepod.Explanation{Pods: []livepod.Pod{{Found: livepod.Found{Pod: &corev1.Pod{}}}}}),
 	} {
 		var out bytes.Buffer
 		if err := printJSON(&out, document); err != nil {

@@ -51,40 +51,12 @@ func TestLog_ExplainsAPodByItsFullName(t *testing.T) {
 // own store refuses images for other platforms, and MirrorPod, because the API server does not call the webhook for mirror pods.
 func TestLog_ExplainsEachReason(t *testing.T) {
 	switchLinkingOff(t) // with linking, the new image is promised, and the reason is Rewritten
-	present := buildImage(t, "e2e/why-present:local", "hello")
-	command(t, suite.setup, "push", present)
+	present := presentImage(t)
 	uncached := buildImage(t, "e2e/why-uncached:local", "hello") // not looked up before, because the webhook caches lookups for a second
-	optedOut := map[string]string{config.RewriteAnnotation: "false"}
-	for reason, tt := range map[string]struct {
-		image  string
-		change func(*corev1.Pod)
-	}{
-		"Rewritten":           {image: present},
-		"RewrittenPushing":    {image: buildImage(t, "e2e/why-new:local", "hello")},
-		"AlreadyLocal":        {image: registry + "/" + present},
-		"AlreadyLocalPushing": {image: registry + "/" + buildImage(t, "e2e/why-itself:local", "hello")},
-		"NotOnHost":           {image: "example.invalid/why/none:1"},
-		"DigestNotHeld":       {image: "example.invalid/why/none@sha256:" + strings.Repeat("0", 64)},
-		"Unservable":          {image: buildEmpty(t, "e2e/why-empty:local")},
-		"InvalidReference":    {image: "Not/An-Image"},
-		"Unmappable":          {image: "Host.invalid/why:1"},
-		"ExcludedByRule":      {image: present, change: func(p *corev1.Pod) { p.Labels = map[string]string{"cnpg.io/podRole": "instance"} }},
-		"OptedOut":            {image: present, change: func(p *corev1.Pod) { p.Annotations = optedOut }},
-		"AlwaysUpstream": {image: pulledImage(t), change: func(p *corev1.Pod) {
-			p.Spec.Containers[0].ImagePullPolicy = corev1.PullAlways
-		}},
-	} {
+	for reason, one := range reasonPods(t, present, "log") {
 		t.Run(reason, func(t *testing.T) {
-			name := "why-" + strings.ToLower(reason)
-			pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Spec: podSpec(tt.image)}
-			if tt.change != nil {
-				tt.change(pod)
-			}
-			if _, err := suite.kube.CoreV1().Pods(namespace).Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { deletePod(t, name, namespace) })
-			wantLogged(t, name, `"image":"`+tt.image+`"`, `"reason":"`+reason+`"`)
+			pod := one.create(t, reason)
+			wantLogged(t, pod.Name, `"image":"`+one.image+`"`, `"reason":"`+reason+`"`)
 		})
 	}
 	t.Run("LookupUnavailable", func(t *testing.T) {
@@ -98,11 +70,66 @@ func TestLog_ExplainsEachReason(t *testing.T) {
 		createPod(t, "why-lookupunavailable", namespace, podSpec(uncached))
 		wantLogged(t, "why-lookupunavailable", `"reason":"LookupUnavailable"`)
 	})
-	t.Run("LoopGuard", func(t *testing.T) { wantLoopGuarded(t, present) })
+	t.Run("LoopGuard", func(t *testing.T) { wantLogged(t, loopGuardedPod(t, present).Name, `"reason":"LoopGuard"`) })
 }
 
-// wantLoopGuarded deletes and recreates a pod, like an operator that compares images, until the pod keeps its original image.
-func wantLoopGuarded(t *testing.T, image string) {
+// reasonPod describes a pod that the webhook decides about with a certain reason.
+type reasonPod struct {
+	image  string
+	change func(*corev1.Pod)
+}
+
+// create creates the pod. It is deleted when the test ends.
+func (r reasonPod) create(t *testing.T, reason string) *corev1.Pod {
+	t.Helper()
+	name := "why-" + strings.ToLower(reason)
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Spec: podSpec(r.image)}
+	if r.change != nil {
+		r.change(pod)
+	}
+	created, err := suite.kube.CoreV1().Pods(namespace).Create(t.Context(), pod, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { deletePod(t, name, namespace) })
+	return created
+}
+
+// presentImage builds an image and pushes it.
+func presentImage(t *testing.T) string {
+	t.Helper()
+	present := buildImage(t, "e2e/why-present:local", "hello")
+	command(t, suite.setup, "push", present)
+	return present
+}
+
+// reasonPods builds the images of pods with different reasons, by reason. Layers must not be linked. present is in the registry. The
+// images to push have the prefix in their names, which differs from test to test: if the registry has an image under a name, it gets
+// every later build of that name immediately.
+func reasonPods(t *testing.T, present, prefix string) map[string]reasonPod {
+	t.Helper()
+	optedOut := map[string]string{config.RewriteAnnotation: "false"}
+	return map[string]reasonPod{
+		"Rewritten":           {image: present},
+		"RewrittenPushing":    {image: buildImage(t, "e2e/"+prefix+"-new:local", "hello")},
+		"AlreadyLocal":        {image: registry + "/" + present},
+		"AlreadyLocalPushing": {image: registry + "/" + buildImage(t, "e2e/"+prefix+"-itself:local", "hello")},
+		"NotOnHost":           {image: "example.invalid/why/none:1"},
+		"DigestNotHeld":       {image: "example.invalid/why/none@sha256:" + strings.Repeat("0", 64)},
+		"Unservable":          {image: buildEmpty(t, "e2e/why-empty:local")},
+		"InvalidReference":    {image: "Not/An-Image"},
+		"Unmappable":          {image: "Host.invalid/why:1"},
+		"ExcludedByRule":      {image: present, change: func(p *corev1.Pod) { p.Labels = map[string]string{"cnpg.io/podRole": "instance"} }},
+		"OptedOut":            {image: present, change: func(p *corev1.Pod) { p.Annotations = optedOut }},
+		"AlwaysUpstream": {image: pulledImage(t), change: func(p *corev1.Pod) {
+			p.Spec.Containers[0].ImagePullPolicy = corev1.PullAlways
+		}},
+	}
+}
+
+// loopGuardedPod deletes and recreates a pod, like an operator that compares images, until the pod keeps its original image. It returns
+// that pod, which is deleted when the test ends.
+func loopGuardedPod(t *testing.T, image string) *corev1.Pod {
 	t.Helper()
 	owner, err := suite.kube.CoreV1().ConfigMaps(namespace).Create(t.Context(),
 		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "operator"}}, metav1.CreateOptions{})
@@ -123,13 +150,14 @@ func wantLoopGuarded(t *testing.T, image string) {
 			}
 			return ""
 		})
-		deletePod(t, pod.Name, namespace)
 		if created.Spec.Containers[0].Image == image {
-			wantLogged(t, pod.Name, `"reason":"LoopGuard"`)
-			return
+			t.Cleanup(func() { deletePod(t, pod.Name, namespace) })
+			return created
 		}
+		deletePod(t, pod.Name, namespace)
 	}
-	t.Error("the pod is rewritten after 10 creations, want the original image")
+	t.Fatal("the pod is rewritten after 10 creations, want the original image")
+	return nil
 }
 
 // buildEmpty builds an image without layers.

@@ -22,7 +22,7 @@ var ours = map[string]string{
 	"charts/charttest":                 "charts config",
 	"cmd/linker":                       "config internal/docker internal/httpserver internal/link",
 	"cmd/registry":                     "config internal/httpserver internal/link/linkapi internal/registry",
-	"cmd/setup":                        "config internal/disk internal/host internal/host/disk internal/host/images internal/host/kindcli internal/host/report internal/host/step internal/inventory internal/link/linkapi internal/podmanifest internal/push internal/rewrite internal/rules webhook/explain webhook/livepod webhook/uninstall",
+	"cmd/setup":                        "config internal/disk internal/host internal/host/disk internal/host/images internal/host/kindcli internal/host/report internal/host/step internal/inventory internal/link/linkapi internal/podmanifest internal/push internal/pusher internal/rewrite internal/rules webhook/explain webhook/livepod webhook/uninstall webhook/watch",
 	"cmd/webhook":                      "config internal/disk internal/docker internal/kindnode internal/link/linkapi internal/push internal/pusher internal/rewrite internal/rules webhook webhook/app webhook/lookup webhook/reachability webhook/uninstall",
 	"config":                           "",
 	"docs":                             "",
@@ -88,6 +88,7 @@ var ours = map[string]string{
 	"webhook/reachability":             "config",
 	"webhook/restart":                  "config internal/rewrite internal/rules webhook webhook/podimage",
 	"webhook/uninstall":                "config webhook/podimage",
+	"webhook/watch":                    "internal/push internal/pusher internal/rewrite webhook/podimage",
 	"webhook/webhooktest":              "config internal/rewrite internal/rules webhook",
 }
 

@@ -20,6 +20,10 @@ import (
 // interrupted is the key of a command's annotation that says what to run after the command was interrupted.
 const interrupted = "interrupted"
 
+// endless is the key of a command's annotation that says that the command runs until it is interrupted, so that an interruption is
+// its success.
+const endless = "endless"
+
 // stopPatience is how long a command may take to stop before setup says that it is stopping.
 const stopPatience = time.Second
 
@@ -73,6 +77,8 @@ func (i *interrupts) end(command *cobra.Command, err error) int {
 		return kind.Code
 	case failed:
 		return first
+	case first != 0 && err == nil && command.Annotations[endless] != "":
+		return 0
 	case first != 0:
 		_, _ = fmt.Fprintln(i.stderr, "setup:", interruption(command, err))
 		return first

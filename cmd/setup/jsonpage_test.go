@@ -22,7 +22,7 @@ const jsonIntroduction = `# JSON documents
 Every command of ` + "`setup`" + `, except ` + "`kind`" + ` and ` + "`kind-config`" + `, prints a JSON document on stdout if ` + "`-o json`" + ` is given. Progress, plans,
 questions and errors are printed on stderr. ` + "`-q`" + ` turns progress off. If a command fails before it has a result, for example because
 Docker does not answer, stdout is empty. The exit status is 0 after success, 1 after an error, 130 after Ctrl-C (SIGINT) and 143 after
-SIGTERM.
+SIGTERM. ` + "`setup watch`" + ` prints a document for each change, one per line, until Ctrl-C or SIGTERM, and then exits with status 0.
 
 A later version may add fields, but it does not rename fields or change their types or meanings. Durations are in seconds, with at most
 three decimals. Sizes are in bytes. An optional field is omitted if it has no value. An array is never null.
@@ -71,11 +71,24 @@ func jsonPage(t *testing.T) string {
 		}
 		p.printf("\n<details><summary>Example</summary>\n\n```json\n%s```\n\n</details>\n", golden)
 	}
+	p.stream(t)
 	for i := 0; i < len(p.shared); i++ { // describe may add more
 		p.printf("\n## %s\n\n", p.shared[i].Name())
 		p.describe(p.shared[i])
 	}
 	return p.String()
+}
+
+// stream describes the lines of setup watch.
+func (p *page) stream(t *testing.T) {
+	t.Helper()
+	p.printf("\n## setup watch\n\n")
+	p.describe(reflect.TypeFor[report.Watched]())
+	golden, err := os.ReadFile(filepath.Join("testdata", "golden", "watch.ndjson"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.printf("\n<details><summary>Example</summary>\n\n```json\n%s```\n\n</details>\n", golden)
 }
 
 // page is the text of docs/json.md.

@@ -49,6 +49,7 @@ kind load.`,
 		Example: `  setup up                  # registry, cluster, pusher and webhook; safe to repeat
   setup push example/app    # after docker build: push before a pod needs the image
   setup explain -f app.yaml # which image each container would run, and why
+  setup watch               # builds, pushes and pods, as they change
   setup status              # check every step, and show how to repair what fails
   setup doctor              # find the broken link if pods do not run
   setup images              # what is in the registry and on the nodes, and what uses it
@@ -62,6 +63,6 @@ kind load.`,
 	})
 	root.AddCommand(newUpCommand(output), newPushCommand(output), newExplainCommand(output), newStatusCommand(output),
 		newDoctorCommand(output), newExportCommand(output), newDownCommand(output), newKindConfigCommand(), newKindCommand(),
-		newImagesCommand(output), newPruneCommand(output), newVerifyCommand(output), newVersionCommand(output))
+		newImagesCommand(output), newPruneCommand(output), newVerifyCommand(output), newWatchCommand(output), newVersionCommand(output))
 	return root
 }

@@ -145,7 +145,7 @@ func TestDocumentation_ShowsValidCommands(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{
 		"../../README.md", "../../docs/operations.md", "../../docs/reasons.md", "../../docs/debugging.md", "../../docs/rules.md",
-		"../../docs/stack-orchestrator.md", "../../docs/troubleshooting.md",
+		"../../docs/stack-orchestrator.md", "../../docs/troubleshooting.md", "../../docs/watch.md",
 	} {
 		page, err := os.ReadFile(path)
 		if err != nil {

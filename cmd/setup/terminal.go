@@ -16,8 +16,9 @@ func mark(w any, ok bool) string {
 
 // The colors that setup uses (ECMA-48, SGR).
 const (
-	red   = "31"
-	green = "32"
+	red    = "31"
+	green  = "32"
+	yellow = "33"
 )
 
 // colored returns the text in the color, if w is a terminal and NO_COLOR is not set.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"k8s.io/client-go/kubernetes"
+
 	"kind-local-registry/internal/host/chart"
 	"kind-local-registry/internal/host/cluster"
 	"kind-local-registry/internal/host/disk"
@@ -137,6 +139,12 @@ func (s *System) Rules() (rules.Rules, error) { return s.pusher.Rules() }
 func (s *System) NamespaceLabels(ctx context.Context) map[string]map[string]string {
 	return s.cluster.NamespaceLabels(ctx)
 }
+
+// RequireCluster returns an error, with a remedy, if the cluster does not exist.
+func (s *System) RequireCluster(ctx context.Context) error { return s.cluster.Require(ctx) }
+
+// Kube returns a client for the cluster's API server.
+func (s *System) Kube() (kubernetes.Interface, error) { return s.cluster.Kube() }
 
 // ConnectPusher returns a client for the pusher. The error includes a remedy if the check of the registry or the pusher fails.
 func (s *System) ConnectPusher(ctx context.Context) (*pusher.Client, error) {

@@ -138,7 +138,7 @@ type connecting struct{ *pusher.Service }
 
 // Events calls connected once the service sends its events to each.
 func (c connecting) Events(ctx context.Context, connected func(), each func(pusher.Event)) error {
-	return c.Service.EventsFrom(ctx, connected, each)
+	return c.EventsFrom(ctx, connected, each)
 }
 
 // newClient returns a client that is closed when the test ends.

@@ -136,6 +136,15 @@ func (c *Cluster) Kube() (kubernetes.Interface, error) {
 	return kubernetes.NewForConfig(access)
 }
 
+// Require returns an error, with a remedy, if the cluster does not exist.
+func (c *Cluster) Require(ctx context.Context) error {
+	exists, err := c.exists(ctx)
+	if err == nil && !exists {
+		err = step.Remedy(fmt.Errorf("%w %q", ErrNotFound, c.Name()), "run setup up, or see kind get clusters and name one with --cluster")
+	}
+	return err
+}
+
 // NamespaceLabels returns the labels of every namespace in the cluster, keyed by namespace. It returns nil if the cluster does
 // not exist or does not answer within one second, because setup explain also works without a cluster.
 func (c *Cluster) NamespaceLabels(ctx context.Context) map[string]map[string]string {

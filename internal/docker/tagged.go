@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/client"
 	"github.com/opencontainers/go-digest"
 )
@@ -34,23 +35,41 @@ func (c *Client) Tagged(ctx context.Context) ([]Tagged, error) {
 	}
 	var images []Tagged
 	for _, found := range listed.Items {
-		names := slices.DeleteFunc(found.RepoTags, func(name string) bool { return name == "<none>:<none>" })
+		names := tags(found)
 		if len(names) == 0 {
 			continue
 		}
-		image := Tagged{Image: Image{ID: digest.Digest(found.ID), Size: found.Size}, Names: names}
+		tagged := Tagged{Image: Image{ID: digest.Digest(found.ID), Size: found.Size}, Names: names}
 		if layout.containerd {
-			if image.Image, err = c.Image(ctx, names[0]); err != nil {
+			if tagged.Image, err = c.Image(ctx, names[0]); err != nil {
 				return nil, err
 			}
 		}
 		for _, reference := range found.RepoDigests {
 			_, d, _ := strings.Cut(reference, "@")
-			image.Digests = append(image.Digests, digest.Digest(d))
+			tagged.Digests = append(tagged.Digests, digest.Digest(d))
 		}
-		images = append(images, image)
+		images = append(images, tagged)
 	}
 	return images, nil
+}
+
+// Names returns the tags of all images, such as example/app:local. Unlike Tagged, it inspects no image.
+func (c *Client) Names(ctx context.Context) ([]string, error) {
+	listed, err := c.api.ImageList(ctx, client.ImageListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("listing the Docker daemon's images: %w", err)
+	}
+	var names []string
+	for _, found := range listed.Items {
+		names = append(names, tags(found)...)
+	}
+	return names, nil
+}
+
+// tags returns the tags of a listed image.
+func tags(found image.Summary) []string {
+	return slices.DeleteFunc(found.RepoTags, func(name string) bool { return name == "<none>:<none>" })
 }
 
 // IDs returns the IDs of all images, including those without tags.

@@ -49,13 +49,13 @@ type env struct {
 }
 
 // newEnv starts an env without rules. The env stops when the test ends.
-func newEnv(t *testing.T) env {
+func newEnv(t testing.TB) env {
 	t.Helper()
 	return newEnvWith(t, rules.Rules{})
 }
 
 // newEnvWith starts an env with the given rules. The env stops when the test ends.
-func newEnvWith(t *testing.T, inForce rules.Rules) env {
+func newEnvWith(t testing.TB, inForce rules.Rules) env {
 	t.Helper()
 	e := env{engine: dockertest.NewEngine(t), registry: registrytest.Start(t, t.TempDir()), log: &buffer{}}
 	e.service = e.newService(t, inForce)
@@ -65,7 +65,7 @@ func newEnvWith(t *testing.T, inForce rules.Rules) env {
 }
 
 // newService starts a service for the env's daemon and registry. It stops when the test ends.
-func (e env) newService(t *testing.T, inForce rules.Rules) *pusher.Service {
+func (e env) newService(t testing.TB, inForce rules.Rules) *pusher.Service {
 	t.Helper()
 	registry, err := push.NewRegistry(e.registry)
 	if err != nil {
@@ -83,7 +83,7 @@ func (e env) newService(t *testing.T, inForce rules.Rules) *pusher.Service {
 }
 
 // serve starts the server and returns its address. The server stops when the test ends.
-func (e env) serve(t *testing.T) string {
+func (e env) serve(t testing.TB) string {
 	t.Helper()
 	address, stop := e.startServer(t)
 	t.Cleanup(stop)
@@ -91,7 +91,7 @@ func (e env) serve(t *testing.T) string {
 }
 
 // startServer starts the server and returns its address. stop stops the server.
-func (e env) startServer(t *testing.T) (address string, stop func()) {
+func (e env) startServer(t testing.TB) (address string, stop func()) {
 	t.Helper()
 	security, err := pusher.ServerTLS(e.credentials.CA, e.credentials.ServerCert, e.credentials.ServerKey)
 	if err != nil {
@@ -150,7 +150,7 @@ func newClient(t *testing.T, address string, security *tls.Config) *pusher.Clien
 }
 
 // newCredentials generates credentials that are valid now.
-func newCredentials(t *testing.T) pusher.Credentials {
+func newCredentials(t testing.TB) pusher.Credentials {
 	t.Helper()
 	credentials, err := pusher.NewCredentials(time.Now())
 	if err != nil {

@@ -45,13 +45,16 @@ func (s *Service) Follow(ctx context.Context, log *slog.Logger) {
 func (s *Service) watch(ctx context.Context, changed chan<- string, log *slog.Logger) {
 	var since time.Time
 	for {
+		s.tags.setWatched(true)
 		err := s.docker.Watch(ctx, since, func(name string, id digest.Digest) {
+			s.tags.expire()
 			s.reportBuild(name, id)
 			select {
 			case changed <- name:
 			default:
 			}
 		})
+		s.tags.setWatched(false)
 		since = time.Now()
 		select {
 		case <-ctx.Done():

@@ -176,3 +176,13 @@ func (s *Service) manifestDigest(ctx context.Context, image docker.Image) digest
 	}
 	return push.Contents{Config: image.ID, Layers: image.Layers}.ManifestDigest(sizes)
 }
+
+// manifestOf returns the digest of the image manifest that a push of the image would upload. It returns "" if the digest is
+// unknown. For Docker's own image store it uses the blobs' sizes in stored. Only this digest identifies the build on the host:
+// another client may have pushed an image with the same config but different layers.
+func manifestOf(image docker.Image, stored push.Presence) digest.Digest {
+	if image.Containerd {
+		return image.Manifest
+	}
+	return push.Contents{Config: image.ID, Layers: image.Layers}.ManifestDigest(stored.Sizes)
+}

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/opencontainers/go-digest"
 	"golang.org/x/sync/semaphore"
 
 	"kind-local-registry/internal/coalesce"
@@ -37,6 +36,7 @@ type Service struct {
 	metrics   *metrics
 	fallbacks *fallbacks
 
+	tags       tagList
 	linker     Linker // nil to promise no image
 	pauses     pauses
 	ctx        context.Context //nolint:containedctx // of the background pushes; Close cancels it
@@ -97,6 +97,7 @@ func (s *Service) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presen
 	}
 	image, err := s.find(ctx, name)
 	if rewrite.ReasonOf(err) == rewrite.NotOnHost {
+		presence.Similar, presence.Typo = s.similar(ctx, name)
 		return presence, nil
 	}
 	if err != nil {
@@ -111,16 +112,6 @@ func (s *Service) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presen
 		presence.Digest = presence.Served
 	}
 	return presence, nil
-}
-
-// manifestOf returns the digest of the image manifest that a push of the image would upload. It returns "" if the digest is
-// unknown. For Docker's own image store it uses the blobs' sizes in stored. Only this digest identifies the build on the host:
-// another client may have pushed an image with the same config but different layers.
-func manifestOf(image docker.Image, stored push.Presence) digest.Digest {
-	if image.Containerd {
-		return image.Manifest
-	}
-	return push.Contents{Config: image.ID, Layers: image.Layers}.ManifestDigest(stored.Sizes)
 }
 
 // parseName parses an image reference. The error is a refusal if the reference is invalid.

@@ -71,7 +71,7 @@ func TestLookup_ReportsPulledImages(t *testing.T) {
 			"a/b:1":                         {OnHost: true, ImageID: image.ID().String()},
 			registryHost + "/own:1":         {OnHost: true, ImageID: image.ID().String()},
 			registryHost + "/ghcr.io/a/b:1": {OnHost: true, ImageID: image.ID().String()},
-			"ghcr.io/a/b:3":                 {},
+			"ghcr.io/a/b:3":                 {Similar: []string{"ghcr.io/a/b:1", "ghcr.io/a/b:2"}},
 			image.RepoDigests[0]:            {},
 		} {
 			got, err := pusher.Lookup(t.Context(), rewritetest.Name(t, name))

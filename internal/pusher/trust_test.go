@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/static"
@@ -79,8 +80,9 @@ func TestPush_ReplacesImagesOfOtherClients(t *testing.T) {
 			}
 			d := first.Digest.String()
 			want := rewrite.Presence{OnHost: true, ImageID: image.ID().String(), Digest: d, Served: d}
-			if presence, err = e.service.Lookup(t.Context(), rewritetest.Name(t, "a/b:1")); err != nil || presence != want {
-				t.Errorf("Lookup after a push = %+v (error %v), want %+v", presence, err, want)
+			presence, err = e.service.Lookup(t.Context(), rewritetest.Name(t, "a/b:1"))
+			if diff := cmp.Diff(want, presence); err != nil || diff != "" {
+				t.Errorf("Lookup after a push: error %v, (-want +got):\n%s", err, diff)
 			}
 		})
 	}

@@ -66,7 +66,7 @@ func (q Question) decideForeign(name Name, target string, presence Presence) Dec
 			Detail: "the host no longer has the image, but the registry does",
 		}
 	}
-	return Unchanged(q.Image, NotOnHost, "")
+	return notOnHost(q.Image, presence)
 }
 
 // decideLocal decides about a name in the local registry.
@@ -81,5 +81,5 @@ func decideLocal(image string, name Name, presence Presence) Decision {
 	case presence.OnHost:
 		return Unchanged(image, AlreadyLocalPushing, "")
 	}
-	return Unchanged(image, NotOnHost, "")
+	return notOnHost(image, presence)
 }

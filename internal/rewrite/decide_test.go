@@ -37,6 +37,9 @@ func TestDecide_ReturnsReferenceAndReason(t *testing.T) {
 			image: "a/b:local", presence: rewrite.Presence{Served: someDigest}, reason: rewrite.NotOnHost,
 		},
 		"neither has it": {image: "a/b:local", reason: rewrite.NotOnHost},
+		"neither has it, and the host has a similar tag": {
+			image: "a/b:locl", presence: rewrite.Presence{Similar: []string{"a/b:local"}, Typo: true}, reason: rewrite.NotOnHost,
+		},
 		"the host's build cannot be pushed": {
 			image: "a/b:local", presence: rewrite.Presence{OnHost: true, Refusal: rewrite.WrongPlatform, Detail: "it is for windows"},
 			reason: rewrite.WrongPlatform,
@@ -86,6 +89,9 @@ func TestDecide_ReturnsReferenceAndReason(t *testing.T) {
 			}
 			if tt.reason == rewrite.Rewritten {
 				want.Digest = someDigest
+			}
+			if tt.presence.Typo {
+				want.Detail, want.Similar, want.Typo = "did you mean a/b:local?", tt.presence.Similar, true
 			}
 			question := rewrite.Question{Image: tt.image, RegistryHost: registryHost, LeavePulled: tt.leavePulled}
 			got := rewrite.Decide(question, func(rewrite.Name) (rewrite.Presence, error) { return tt.presence, nil })

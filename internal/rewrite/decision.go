@@ -1,6 +1,9 @@
 package rewrite
 
-import "errors"
+import (
+	"errors"
+	"strings"
+)
 
 // Decision is the decision about one image reference.
 type Decision struct {
@@ -16,6 +19,9 @@ type Decision struct {
 	Reason Reason `json:"reason"`
 	// Detail explains the reason, for example what is wrong with the reference. It may be "".
 	Detail string `json:"detail,omitempty"`
+	// Similar and Typo are those of the Presence if Reason is NotOnHost. Detail then suggests the names in Similar.
+	Similar []string `json:"similar,omitempty"`
+	Typo    bool     `json:"typo,omitempty"`
 }
 
 // Changed reports whether the decision changes the reference.
@@ -29,6 +35,26 @@ func (d Decision) NeedsPush() bool {
 // Unchanged returns the decision to keep the original image.
 func Unchanged(image string, reason Reason, detail string) Decision {
 	return Decision{Image: image, Rewritten: image, Reason: reason, Detail: detail}
+}
+
+// notOnHost returns the decision about an image that the host does not have.
+func notOnHost(image string, presence Presence) Decision {
+	decision := Unchanged(image, NotOnHost, DidYouMean(presence.Similar))
+	decision.Similar, decision.Typo = presence.Similar, presence.Typo
+	return decision
+}
+
+// DidYouMean returns the question that suggests the names, or "" if there are none.
+func DidYouMean(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	last := len(names) - 1
+	text := names[last]
+	if last > 0 {
+		text = strings.Join(names[:last], ", ") + " or " + text
+	}
+	return "did you mean " + text + "?"
 }
 
 // ByBuild returns the decision for a field that cannot be pinned to a digest later. If Reason is RewrittenPushing, Rewritten

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kind-local-registry/internal/rewrite"
 )
 
@@ -19,8 +21,19 @@ func TestByBuild_ChangesOnlyDecisionsToPush(t *testing.T) {
 		t.Errorf("Pushes without an image ID = %q, want a:1", got)
 	}
 	unchanged := rewrite.Unchanged("localhost:5001/a:1", rewrite.AlreadyLocalPushing, "")
-	if got := unchanged.ByBuild(); got != unchanged || unchanged.Pushes() != unchanged.Image {
-		t.Errorf("ByBuild of %+v = %+v, want it unchanged", unchanged, got)
+	if diff := cmp.Diff(unchanged, unchanged.ByBuild()); diff != "" || unchanged.Pushes() != unchanged.Image {
+		t.Errorf("ByBuild of %+v, which pushes %s (-want +got):\n%s", unchanged, unchanged.Pushes(), diff)
+	}
+}
+
+func TestDidYouMean_ListsTheNames(t *testing.T) {
+	t.Parallel()
+	for want, names := range map[string][]string{
+		"": nil, "did you mean a:1?": {"a:1"}, "did you mean a:1 or b:1?": {"a:1", "b:1"}, "did you mean a:1, b:1 or c:1?": {"a:1", "b:1", "c:1"},
+	} {
+		if got := rewrite.DidYouMean(names); got != want {
+			t.Errorf("DidYouMean(%q) = %q, want %q", names, got, want)
+		}
 	}
 }
 
@@ -43,10 +56,11 @@ func TestAfterPush_ReturnsErrorsExceptRefusals(t *testing.T) {
 	t.Parallel()
 	pushing := rewrite.Decision{Image: "a:1", Rewritten: "localhost:5001/a:1", Reason: rewrite.RewrittenPushing}
 	got, err := pushing.AfterPush("", fmt.Errorf("pushing: %w", &rewrite.Refusal{Reason: rewrite.NoSpace, Detail: "full"}))
-	if want := rewrite.Unchanged("a:1", rewrite.NoSpace, "full"); err != nil || got != want {
-		t.Errorf("AfterPush of a refusal = %+v, %v, want %+v", got, err, want)
+	if diff := cmp.Diff(rewrite.Unchanged("a:1", rewrite.NoSpace, "full"), got); err != nil || diff != "" {
+		t.Errorf("AfterPush of a refusal: error %v, (-want +got):\n%s", err, diff)
 	}
-	if got, err = pushing.AfterPush("", errors.ErrUnsupported); !errors.Is(err, errors.ErrUnsupported) || got != pushing {
-		t.Errorf("AfterPush of an error = %+v, %v, want %+v and the error", got, err, pushing)
+	got, err = pushing.AfterPush("", errors.ErrUnsupported)
+	if diff := cmp.Diff(pushing, got); !errors.Is(err, errors.ErrUnsupported) || diff != "" {
+		t.Errorf("AfterPush of an error: error %v, (-want +got):\n%s", err, diff)
 	}
 }

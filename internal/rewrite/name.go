@@ -25,6 +25,9 @@ func (n Name) String() string { return n.named.String() }
 // Familiar returns the short reference that people use, such as nginx:latest.
 func (n Name) Familiar() string { return reference.FamiliarString(n.named) }
 
+// FamiliarRepository returns the repository in the short form that people use, such as nginx.
+func (n Name) FamiliarRepository() string { return reference.FamiliarName(n.named) }
+
 // Host returns the registry's host, such as docker.io or localhost:5001.
 func (n Name) Host() string { return reference.Domain(n.named) }
 

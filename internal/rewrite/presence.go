@@ -21,6 +21,12 @@ type Presence struct {
 	// pushed.
 	Refusal Reason `json:"refusal,omitempty"`
 	Detail  string `json:"detail,omitempty"`
+	// Similar are tags of the host that the user may have meant, the most similar first. They are set only if the host has no image
+	// with the name, and are at most three.
+	Similar []string `json:"similar,omitempty"`
+	// Typo reports whether the name differs only by a typing error from one of Similar whose image was built on the host. Only then
+	// is a warning justified.
+	Typo bool `json:"typo,omitempty"`
 }
 
 // Lookup looks a name up on the host and in the registry. It returns an error if that is currently impossible.

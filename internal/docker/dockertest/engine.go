@@ -26,6 +26,7 @@ type Engine struct {
 	saves  int
 	limit  int64
 	fails  string
+	holds  <-chan struct{}
 	api    string
 	old    bool
 	driver string
@@ -72,6 +73,13 @@ func (e *Engine) FailSaves(message string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.fails = message
+}
+
+// HoldLists makes the daemon answer requests for a list of its images only once until is closed.
+func (e *Engine) HoldLists(until <-chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.holds = until
 }
 
 // SetDriver sets the graph driver that the daemon reports. The default is vfs, for which save is the only source. The files of
@@ -157,7 +165,7 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request) {
 	case path == "/events":
 		e.stream(w, r)
 	case path == "/images/json":
-		e.list(w)
+		e.list(w, r)
 	case path == "/images/get":
 		e.save(w, r.URL.Query().Get("names"))
 	case inspected:

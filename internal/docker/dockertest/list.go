@@ -22,7 +22,17 @@ func (e *Engine) tags(image Image) []string {
 }
 
 // list handles GET /images/json. Like Docker, it lists each image once, with its names.
-func (e *Engine) list(w http.ResponseWriter) {
+func (e *Engine) list(w http.ResponseWriter, r *http.Request) {
+	e.mu.Lock()
+	holds := e.holds
+	e.mu.Unlock()
+	if holds != nil {
+		select {
+		case <-holds:
+		case <-r.Context().Done():
+			return
+		}
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	names := map[string][]string{}

@@ -7,6 +7,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"kind-local-registry/config"
+	"kind-local-registry/internal/rewrite"
 )
 
 const (
@@ -16,6 +19,8 @@ const (
 	// maxWarnings is how many warnings about images a response contains at most.
 	maxWarning  = 120
 	maxWarnings = 5
+	// warningPrefix begins each warning.
+	warningPrefix = config.Name + ": "
 	// decideAction is the action in our Events about decisions.
 	decideAction = "Decide"
 )
@@ -29,19 +34,41 @@ type Recorder interface {
 func warnings(subject Subject, outcomes []Outcome) []string {
 	var all []string
 	for _, o := range outcomes {
-		text := "keeps its original image"
-		switch {
-		case o.Decision.NeedsPush() && subject.Old != nil && subject.unpinnable(o.Field):
-			text = "is being pushed, the container waits for it"
-		case !o.Decision.Reason.Warns():
+		text := warning(subject, o)
+		if text == "" {
 			continue
 		}
 		if len(all) == maxWarnings {
-			return append(all, "kind-local-registry: more warnings about other images are in the webhook's log")
+			return append(all, warningPrefix+"more warnings about other images are in the webhook's log")
 		}
-		all = append(all, shorten(fmt.Sprintf("kind-local-registry: %s: %s %s", o.Decision.Reason, o.Field.Image, text), maxWarning))
+		all = append(all, shorten(warningPrefix+text, maxWarning))
 	}
 	return all
+}
+
+// warning returns the warning about one image, without the prefix. It returns "" if there is nothing to warn about.
+func warning(subject Subject, o Outcome) string {
+	switch {
+	case o.Decision.NeedsPush() && subject.Old != nil && subject.unpinnable(o.Field):
+		return fmt.Sprintf("%s: %s is being pushed, the container waits for it", o.Decision.Reason, o.Field.Image)
+	case o.Decision.Typo:
+		return typoWarning(o.Decision)
+	case o.Decision.Reason.Warns():
+		return fmt.Sprintf("%s: %s keeps its original image", o.Decision.Reason, o.Field.Image)
+	}
+	return ""
+}
+
+// typoWarning returns the warning about an image whose name contains a typing error. If it would be too long, it suggests fewer names,
+// or leaves out the wrong name.
+func typoWarning(decision rewrite.Decision) string {
+	for n := len(decision.Similar); n > 0; n-- {
+		text := fmt.Sprintf("the host has no %s; %s", decision.Image, rewrite.DidYouMean(decision.Similar[:n]))
+		if len([]rune(warningPrefix+text)) <= maxWarning {
+			return text
+		}
+	}
+	return fmt.Sprintf("%s: %s", decision.Reason, rewrite.DidYouMean(decision.Similar[:1]))
 }
 
 // shorten truncates text to limit characters.

@@ -158,6 +158,35 @@ func TestHandle_WarnsAboutHostImagesThatCannotRun(t *testing.T) {
 	}
 }
 
+func TestHandle_WarnsAboutTypingErrors(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("l", 40)
+	handler := webhooktest.NewHandler(t, logr.Discard())
+	for image, want := range map[string][]string{
+		"typo/hello:local":     {"kind-local-registry: the host has no typo/hello:local; did you mean host/hello:local?"},
+		"othertag/hello:local": nil,
+		"else/hello:local":     nil,
+		"typo/" + long + ":1":  {"kind-local-registry: NotOnHost: did you mean host/" + long + ":1?"},
+		"typo/" + long + long:  {"kind-local-registry: NotOnHost: did you mean host/" + long + string([]rune(long)[:29]) + "…"},
+	} {
+		got := handler.Handle(t.Context(), creation(`{"spec":{"containers":[{"image":"`+image+`"}]}}`))
+		if diff := cmp.Diff(want, got.Warnings); diff != "" || got.Patch != nil {
+			t.Errorf("%s: patch %s, warnings (-want +got):\n%s", image, got.Patch, diff)
+		}
+	}
+}
+
+func TestHandle_SuggestsNothingForImagesThatItLeavesAlone(t *testing.T) {
+	t.Parallel()
+	request := creation(`{"metadata":{"labels":{"cnpg.io/podRole":"instance"}},"spec":{"containers":[{"image":"typo/x:1"}]}}`)
+	optedOut := creation(`{"metadata":{"annotations":{"kind-local-registry/rewrite":"false"}},"spec":{"containers":[{"image":"typo/x:1"}]}}`)
+	for _, request := range []*admissionv1.AdmissionRequest{request, optedOut} {
+		if got := webhooktest.NewHandler(t, logr.Discard()).Handle(t.Context(), request).Warnings; got != nil {
+			t.Errorf("warnings about the pod %s: %q, want none", request.Object.Raw, got)
+		}
+	}
+}
+
 func TestHandle_LimitsItsWarnings(t *testing.T) {
 	t.Parallel()
 	containers := strings.TrimSuffix(strings.Repeat(`{"image":"down/x"},`, 100), ",")

@@ -36,7 +36,8 @@ func TestHandle_LogsALineForEachDecision(t *testing.T) {
 	t.Parallel()
 	log, lines := newLog()
 	webhooktest.NewHandler(t, log).Handle(t.Context(), creation(`{"metadata":{"name":"web"},"spec":{"containers":[
-		{"name":"a","image":"registry/x"},{"name":"b","image":"else/y:1"},{"name":"c","image":"down/z:1"}]}}`))
+		{"name":"a","image":"registry/x"},{"name":"b","image":"else/y:1"},{"name":"c","image":"down/z:1"},
+		{"name":"d","image":"typo/z:1"}]}}`))
 
 	want := fmt.Sprintf(`{"level":"INFO","msg":"image decided","namespace":"default","pod":"web","field":"spec.containers{a}",`+
 		`"image":"registry/x","reason":"Rewritten","rewritten":"localhost:5001/registry/x:latest@%[1]s","digest":"%[1]s"}
@@ -44,6 +45,8 @@ func TestHandle_LogsALineForEachDecision(t *testing.T) {
 		`"image":"else/y:1","reason":"NotOnHost"}
 {"level":"INFO","msg":"image decided","namespace":"default","pod":"web","field":"spec.containers{c}",`+
 		`"image":"down/z:1","reason":"LookupUnavailable","error":"no route to host"}
+{"level":"INFO","msg":"image decided","namespace":"default","pod":"web","field":"spec.containers{d}",`+
+		`"image":"typo/z:1","reason":"NotOnHost","error":"did you mean host/z:1?"}
 `, webhooktest.Digest)
 	if diff := cmp.Diff(want, lines.String()); diff != "" {
 		t.Errorf("log (-want +got):\n%s", diff)

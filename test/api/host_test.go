@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/internal/similar"
 	"kind-local-registry/webhook"
 )
 
@@ -156,7 +157,7 @@ func (h *host) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence,
 	h.mu.Unlock()
 	switch {
 	case !ok:
-		return rewrite.Presence{}, nil
+		return h.similar(name), nil
 	case found.hangLookup:
 		<-ctx.Done()
 		return rewrite.Presence{}, ctx.Err()
@@ -165,6 +166,23 @@ func (h *host) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presence,
 		return rewrite.Presence{OnHost: true, Digest: digest, Served: digest}, nil
 	}
 	return rewrite.Presence{OnHost: true, Refusal: found.lookupRefusal}, nil
+}
+
+// similar returns the presence of an image that the host does not have.
+func (h *host) similar(name rewrite.Name) (presence rewrite.Presence) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var names []rewrite.Name
+	for image := range h.images {
+		if known, err := rewrite.Parse(image); err == nil {
+			names = append(names, known)
+		}
+	}
+	for _, match := range similar.Find(name, names) {
+		presence.Similar = append(presence.Similar, match.Name.Familiar())
+		presence.Typo = presence.Typo || match.Typo
+	}
+	return presence
 }
 
 // Push implements webhook.Pusher.

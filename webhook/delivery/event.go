@@ -24,6 +24,8 @@ const (
 	heal   = "Heal"
 	// deliver is the action in Events about broken promises.
 	deliver = "Deliver"
+	// pull is the action in Events about images that the kubelet cannot pull.
+	pull = "Pull"
 )
 
 // event writes an Event about one of the pod's fields.

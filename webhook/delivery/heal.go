@@ -47,6 +47,7 @@ func (r *Reconciler) heal(ctx context.Context, pod *podimage.Pod) (reconcile.Res
 		return reconcile.Result{RequeueAfter: wait}, nil
 	}
 	outcomes := r.Decisions.Reconsider(ctx, pod, pod.Unpullable())
+	r.reportMissing(ctx, pod, outcomes)
 	if err := r.pushNeeded(ctx, outcomes); err != nil {
 		return reconcile.Result{}, err
 	}

@@ -26,8 +26,9 @@ const (
 )
 
 // World is a fake host and registry. The first component of an image's name decides how the image behaves: registry/…, pulled/…,
-// host/…, gone/… (gone by the time it is pushed), refused/…, down/… or panic/…. No other images exist. The registry also serves
-// every reference that names it and has a digest.
+// host/…, gone/… (gone by the time it is pushed), refused/…, down/… or panic/…. No other images exist, but typo/… resembles an image of
+// the host because of a typing error, and othertag/… because of its repository. The registry also serves every reference that names
+// it and has a digest.
 type World struct{}
 
 // Lookup implements lookup.Looker.
@@ -48,6 +49,8 @@ func (World) Lookup(_ context.Context, looked rewrite.Name) (rewrite.Presence, e
 		return rewrite.Presence{OnHost: true, Refusal: rewrite.WrongPlatform}, nil
 	case kind == "down":
 		return rewrite.Presence{}, errors.New("no route to host")
+	case kind == "typo" || kind == "othertag":
+		return rewrite.Presence{Similar: []string{strings.Replace(looked.Familiar(), kind, "host", 1)}, Typo: kind == "typo"}, nil
 	case kind == "panic":
 		panic("in a test")
 	}

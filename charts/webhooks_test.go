@@ -24,8 +24,8 @@ func rule(operation admissionv1.OperationType, resource string) admissionv1.Rule
 	}
 }
 
-// clientConfig returns the client configuration that both webhooks have in the chart, so that the API server uses the same
-// connections for both. The running webhook adds the path.
+// clientConfig returns the client configuration that all webhooks have in the chart, so that the API server uses the same
+// connections for all. The running webhook adds the path.
 func clientConfig() admissionv1.WebhookClientConfig {
 	return admissionv1.WebhookClientConfig{Service: &admissionv1.ServiceReference{
 		Namespace: config.Name, Name: config.Name, Port: new(int32(443)),
@@ -66,6 +66,35 @@ func podsWebhook() admissionv1.MutatingWebhook {
 	}
 }
 
+// workloadsWebhook returns the webhook for workloads. It fails open, and it has no side effects.
+func workloadsWebhook() admissionv1.MutatingWebhook {
+	rule := func(group string, resources ...string) admissionv1.RuleWithOperations {
+		return admissionv1.RuleWithOperations{
+			Operations: []admissionv1.OperationType{admissionv1.Create, admissionv1.Update},
+			Rule: admissionv1.Rule{
+				APIGroups: []string{group}, APIVersions: []string{"v1"}, Resources: resources, Scope: new(admissionv1.NamespacedScope),
+			},
+		}
+	}
+	return admissionv1.MutatingWebhook{
+		Name:                    config.WorkloadWebhookName,
+		AdmissionReviewVersions: []string{"v1"},
+		ClientConfig:            clientConfig(),
+		Rules: []admissionv1.RuleWithOperations{
+			rule("apps", "deployments", "statefulsets", "daemonsets"), rule("batch", "jobs", "cronjobs"),
+		},
+		FailurePolicy:     new(admissionv1.Ignore),
+		TimeoutSeconds:    new(int32(2)),
+		SideEffects:       new(admissionv1.SideEffectClassNone),
+		MatchPolicy:       new(admissionv1.Equivalent),
+		NamespaceSelector: podsWebhook().NamespaceSelector,
+		MatchConditions: []admissionv1.MatchCondition{
+			{Name: "not-owned", Expression: "!has(object.metadata.ownerReferences)"},
+			{Name: "spec-changed", Expression: "request.operation != 'UPDATE' || object.spec != oldObject.spec"},
+		},
+	}
+}
+
 // probeWebhook returns the probe webhook. It may fail closed, because it is called only for ConfigMaps in our namespace that have
 // our label.
 func probeWebhook() admissionv1.MutatingWebhook {
@@ -82,10 +111,10 @@ func probeWebhook() admissionv1.MutatingWebhook {
 	}
 }
 
-func TestWebhooks_AreCalledOnlyForImagesAndProbes(t *testing.T) {
+func TestWebhooks_AreCalledOnlyForImagesWorkloadsAndProbes(t *testing.T) {
 	t.Parallel()
 	got := find[admissionv1.MutatingWebhookConfiguration](t, render(t, nil), "MutatingWebhookConfiguration", config.Name)
-	want := []admissionv1.MutatingWebhook{podsWebhook(), probeWebhook()}
+	want := []admissionv1.MutatingWebhook{podsWebhook(), workloadsWebhook(), probeWebhook()}
 	if diff := cmp.Diff(want, got.Webhooks); diff != "" {
 		t.Errorf("webhooks (-want +got):\n%s", diff)
 	}

@@ -6,6 +6,8 @@ const (
 	Name = "kind-local-registry"
 	// WebhookName is the name of the pod webhook in the configuration. admissionregistration/v1 requires at least three DNS labels.
 	WebhookName = "pods.kind-local-registry.dev"
+	// WorkloadWebhookName is the name of the webhook for the objects that create pods.
+	WorkloadWebhookName = "workloads.kind-local-registry.dev"
 	// ProbeWebhookName is the name of the probe webhook in the configuration.
 	ProbeWebhookName = "probe.kind-local-registry.dev"
 	// ProbeLabel marks a ConfigMap in our namespace as a probe if its value is "true". When a probe is created, the API server calls

@@ -17,7 +17,7 @@ import (
 	"kind-local-registry/webhook/podimage"
 )
 
-// Path is the webhook's URL path for both pods and probes. The API server pools connections by path, so probes use the same
+// Path is the webhook's URL path for pods, workloads and probes. The API server pools connections by path, so probes use the same
 // connections as the calls for pods.
 const Path = "/pods"
 
@@ -26,8 +26,8 @@ type Namespaces interface {
 	Labels(ctx context.Context, name string) (map[string]string, error)
 }
 
-// Handler answers admission requests that create or update pods, add ephemeral containers, or probe the webhook. It never denies
-// a request.
+// Handler answers admission requests that create or update pods, add ephemeral containers, create or update workloads, or probe the
+// webhook. It never denies a request.
 type Handler struct {
 	// Decider decides about each image.
 	Decider *Decider
@@ -70,7 +70,11 @@ func (h *Handler) Handle(ctx context.Context, request *admissionv1.AdmissionRequ
 			response = allowed(request)
 		}
 	}()
-	response, err := h.review(ctx, request)
+	review := h.review
+	if isWorkload(request) {
+		review = h.reviewWorkload
+	}
+	response, err := review(ctx, request)
 	if err != nil {
 		h.Log.Error(err, "pod left unchanged", "namespace", request.Namespace, "pod", request.Name)
 		return allowed(request)

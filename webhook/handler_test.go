@@ -116,6 +116,8 @@ func TestHandle_NeverDenies(t *testing.T) {
 		"an update of a pod":               {update, logr.Discard()},
 		"another resource":                 {services, logr.Discard()},
 		"an update without the old pod":    {debug, logr.Discard()},
+		"a workload that is not JSON":      {workload("deployments", "{", ""), logr.Discard()},
+		"an update of an unknown workload": {workload("deployments", "{}", "[]"), logr.Discard()},
 		"a panic in the lookup":            {creation(`{"spec":{"containers":[{"image":"panic/x"}]}}`), logr.Discard()},
 		"a panic elsewhere":                {creation(`{"spec":{"containers":[{"image":"registry/x"}]}}`), logr.New(&panickingSink{})},
 	} {

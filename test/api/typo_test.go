@@ -9,8 +9,12 @@ import (
 	"sync"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -30,8 +34,14 @@ func (l *warningLog) HandleWarningHeader(_ int, _, text string) {
 	l.all = append(l.all, text)
 }
 
-// warned creates the pod and returns the warnings.
-func warned(t *testing.T, p *corev1.Pod) []string {
+// warned creates the object and returns the warnings.
+func warned(t *testing.T, object client.Object) []string {
+	t.Helper()
+	return warnedBy(t, func(c client.Client) error { return c.Create(t.Context(), object) })
+}
+
+// warnedBy makes the request and returns the warnings.
+func warnedBy(t *testing.T, request func(client.Client) error) []string {
 	t.Helper()
 	log := &warningLog{}
 	access := rest.CopyConfig(shared.access)
@@ -40,8 +50,8 @@ func warned(t *testing.T, p *corev1.Pod) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := c.Create(t.Context(), p); err != nil {
-		t.Fatalf("creating pod: %v", err)
+	if err := request(c); err != nil {
+		t.Fatal(err)
 	}
 	return log.all
 }
@@ -81,6 +91,52 @@ func TestTypingError_WarnsTheClient(t *testing.T) {
 		if got := strings.Join(warned(t, p), "\n"); got != tt.want {
 			t.Errorf("warnings about %s, annotation %q = %q, want %q", tt.image, tt.annotation, got, tt.want)
 		}
+	}
+}
+
+func TestTypingError_WarnsTheClientAboutWorkloads(t *testing.T) {
+	t.Parallel()
+	shared.host.add("typing/worker:local", image{inRegistry: true})
+	wrong := pod(newNamespace(t), "typing/wroker:local")
+	labels := map[string]string{"app": "worker"}
+	template := corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: labels}, Spec: wrong.Spec}
+	inJob := *template.DeepCopy()
+	inJob.Spec.RestartPolicy = corev1.RestartPolicyNever
+	named := metav1.ObjectMeta{Namespace: wrong.Namespace, Name: "worker"}
+	selector := &metav1.LabelSelector{MatchLabels: labels}
+	deployment := &appsv1.Deployment{ObjectMeta: named, Spec: appsv1.DeploymentSpec{Selector: selector, Template: template}}
+	const want = "kind-local-registry: the host has no typing/wroker:local; did you mean typing/worker:local?"
+	for _, object := range []client.Object{
+		deployment,
+		&appsv1.StatefulSet{ObjectMeta: named, Spec: appsv1.StatefulSetSpec{Selector: selector, Template: template}},
+		&appsv1.DaemonSet{ObjectMeta: named, Spec: appsv1.DaemonSetSpec{Selector: selector, Template: template}},
+		&batchv1.Job{ObjectMeta: named, Spec: batchv1.JobSpec{Template: inJob}},
+		&batchv1.CronJob{ObjectMeta: named, Spec: batchv1.CronJobSpec{
+			Schedule: "0 3 1 1 *", JobTemplate: batchv1.JobTemplateSpec{Spec: batchv1.JobSpec{Template: inJob}},
+		}},
+	} {
+		if got := strings.Join(warned(t, object), "\n"); got != want {
+			t.Errorf("warnings about the %T = %q, want %q", object, got, want)
+		}
+	}
+	for patch, want := range map[string]string{
+		`[{"op":"add","path":"/metadata/annotations","value":{"a":"b"}}]`:                                         "",
+		`[{"op":"replace","path":"/spec/replicas","value":2}]`:                                                    "",
+		`[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"typing/workre:local"}]`:        strings.Replace(want, "wroker", "workre", 1),
+		`[{"op":"replace","path":"/spec/template/spec/containers/0/image","value":"registry.k8s.io/pause:3.10"}]`: "",
+	} {
+		got := warnedBy(t, func(c client.Client) error {
+			return c.Patch(t.Context(), deployment.DeepCopy(), client.RawPatch(types.JSONPatchType, []byte(patch)), client.DryRunAll)
+		})
+		if text := strings.Join(got, "\n"); text != want {
+			t.Errorf("warnings about the patch %s = %q, want %q", patch, text, want)
+		}
+	}
+	if err := shared.Get(t.Context(), client.ObjectKeyFromObject(deployment), deployment); err != nil {
+		t.Fatal(err)
+	}
+	if got := deployment.Spec.Template.Spec.Containers[0].Image; got != "typing/wroker:local" {
+		t.Errorf("image in the Deployment = %s, want it unchanged", got)
 	}
 }
 
@@ -128,7 +184,7 @@ func TestTypingError_SkipsKubeSystem(t *testing.T) {
 	t.Parallel()
 	shared.host.add("typing/system:local", image{inRegistry: true})
 	shared.host.add("typing/later:local", image{inRegistry: true})
-	p := pod("kube-system", "typing/sytem:local")
+	p := pod("kube-system", "typing/systen:local")
 	p.GenerateName, p.Name = "typing-", ""
 	if got := warned(t, p); len(got) > 0 {
 		t.Errorf("warnings about a pod in kube-system = %q, want none", got)

@@ -12,7 +12,7 @@ type reasonText struct {
 
 // reasonTexts explains each reason.
 var reasonTexts = map[rewrite.Reason]reasonText{
-	rewrite.Rewritten:           {meaning: "the registry has the host's build, or a promise of it"},
+	rewrite.Rewritten:           {meaning: "the registry has the image, or a promise of it"},
 	rewrite.RewrittenPushing:    {meaning: "the host's build is being pushed"},
 	rewrite.Kept:                {meaning: "an update names the pod's original image"},
 	rewrite.AlreadyLocal:        {"the reference names the registry, which has the image", "to run new builds, use the name that the image has on the host"},

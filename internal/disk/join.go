@@ -42,7 +42,8 @@ func (f found) images() []Image {
 	f.addUses(joined)
 	images := make([]Image, 0, len(joined))
 	for _, image := range joined {
-		image.Used = image.Promised || image.Artifact || len(image.Host)+len(image.UsedBy) > 0
+		image.named = len(image.Host)+len(image.UsedBy) > 0
+		image.Used = image.named || image.Promised || image.Artifact || image.Archive
 		images = append(images, *image)
 	}
 	spreadToSubjects(images)
@@ -58,6 +59,7 @@ func (f found) stored(image inventory.Image) *Image {
 	one := newImage(image.Reference)
 	one.Tags, one.InRegistry, one.Promised = slices.Clone(image.Tags), !image.Promised, image.Promised
 	one.Unreadable, one.Artifact, one.LastUsed, one.blobs = image.Unreadable, image.Artifact, image.LastUsed, image.Blobs
+	one.Archive = image.Archive
 	for _, d := range image.Blobs {
 		one.Bytes += f.registry.Blobs[d]
 	}

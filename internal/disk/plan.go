@@ -13,6 +13,8 @@ import (
 type Options struct {
 	// Keep is how many bytes the registry may keep; nil to remove every unused image. A limit does not affect used images.
 	Keep *int64 `json:"keepBytes,omitempty"`
+	// Archives makes Prune remove the images from archives, too, unless an object in a cluster names them.
+	Archives bool `json:"archives,omitempty"`
 	// DryRun makes Prune return its plan, and change nothing.
 	DryRun bool `json:"dryRun,omitempty"`
 	// Only limits the removal to what an earlier plan contains; nil for no limit.
@@ -82,10 +84,18 @@ func (r Report) plan(blobs blobs, o Options) Plan {
 	return p
 }
 
+// keeps reports whether the image is not removed.
+func (o Options) keeps(image Image) bool {
+	if o.Archives && image.Archive {
+		return image.named || image.Promised
+	}
+	return image.Used
+}
+
 // leastRecent returns the images in the registry that may be removed, the least recently used first.
 func (r Report) leastRecent(o Options) []Image {
 	images := slices.DeleteFunc(slices.Clone(r.Images), func(image Image) bool {
-		return image.Used || !image.InRegistry || o.Only != nil && !o.Only.hasImage(image.reference())
+		return o.keeps(image) || !image.InRegistry || o.Only != nil && !o.Only.hasImage(image.reference())
 	})
 	slices.SortStableFunc(images, func(a, b Image) int { return a.LastUsed.Compare(b.LastUsed) })
 	return images
@@ -142,7 +152,7 @@ func (r Report) nodeImages(removed []Image, o Options) []NodeImage {
 	keep, all := map[place]bool{}, map[place]NodeImage{}
 	unknown := r.unknownClusters()
 	for _, image := range r.Images {
-		stays := image.Used || o.Keep != nil && !image.leaves(removed)
+		stays := o.keeps(image) || o.Keep != nil && !image.leaves(removed)
 		for _, node := range image.Nodes {
 			at := place{node.Node, node.ID}
 			all[at] = node

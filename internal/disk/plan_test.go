@@ -79,6 +79,19 @@ func TestPlan_RemovesWhatNothingUses(t *testing.T) {
 	}
 }
 
+func TestPlan_KeepsImagesFromArchivesUnlessAskedTo(t *testing.T) {
+	t.Parallel()
+	moved, tagged, named := stored("app:@first", 1), stored("app:v1@second", 2), stored("app:v2@third", 3)
+	tagged.Archive, named.Archive = true, true
+	w := world{images: []inventory.Image{moved, tagged, named}, uses: []Use{usedBy("app:v2")}}
+	for archives, want := range map[bool][]string{false: {"app@first"}, true: {"app@first", "app@second"}} {
+		got := removals(w.report().plan(w.blobs(), Options{Archives: archives}))
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("removed images with Archives %t (-want +got):\n%s", archives, diff)
+		}
+	}
+}
+
 func TestPlan_RemovesFromNodes(t *testing.T) {
 	t.Parallel()
 	const imported = "docker.io/library/import-2026-01-31@"

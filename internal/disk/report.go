@@ -44,6 +44,8 @@ type Image struct {
 	Unreadable bool `json:"unreadable,omitempty"`
 	// Artifact means that the image is no container image, but for example a Helm chart.
 	Artifact bool `json:"artifact,omitempty"`
+	// Archive means that a tag in the registry refers to the image since it was pushed from an archive.
+	Archive bool `json:"archive,omitempty"`
 	// Bytes is the total size in the registry. OwnBytes is the size of the blobs that no other image needs.
 	Bytes    int64 `json:"bytes"`
 	OwnBytes int64 `json:"ownBytes"`
@@ -62,6 +64,7 @@ type Image struct {
 	blobs   []digest.Digest
 	aliases []digest.Digest // its config and, for an index, its image manifests
 	subject digest.Digest
+	named   bool // a tag on the host refers to it, or an object in a cluster names it
 }
 
 // reference returns the image's name in the registry.

@@ -19,6 +19,11 @@ const (
 	VerifyPath = Path + "/verify"
 )
 
+// ArchiveHeader is a header with the digest of an image that came from an archive. A client that stores the image manifest under a tag
+// sends it, so that the registry records it at the tag. The registry sends it with the image manifest as long as the tag refers to
+// that image.
+const ArchiveHeader = "Kind-Local-Registry-Archive"
+
 // MaxRequest is the limit in bytes for the body of a request.
 const MaxRequest = 8 << 20
 
@@ -67,6 +72,8 @@ type Image struct {
 	LastUsed time.Time `json:"lastUsed"`
 	// Artifact means that the image is no container image, but for example a Helm chart.
 	Artifact bool `json:"artifact,omitempty"`
+	// Archive means that a tag refers to the image since it was pushed from an archive.
+	Archive bool `json:"archive,omitempty"`
 	// Promised means that the image was promised, and that its layers may not have arrived yet.
 	Promised bool `json:"promised,omitempty"`
 	// Unreadable means that an image manifest is missing or damaged, so that Blobs is incomplete.

@@ -10,6 +10,8 @@ import (
 	"github.com/containerd/platforms"
 	"github.com/opencontainers/go-digest"
 	v1 "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"kind-local-registry/internal/inventory"
 )
 
 // maxDescriptors is the maximum number of blobs in an image manifest, and of images in an index. Each blob or image costs a
@@ -32,6 +34,8 @@ type Presence struct {
 	// Sizes maps each blob in the image manifest to its size in bytes, and omits blobs that the registry lacks. It is nil for an
 	// index.
 	Sizes map[digest.Digest]int64
+	// Archive reports whether the image was pushed from an archive, and its tag has not moved since.
+	Archive bool
 }
 
 // Presence reports what the registry has at the target. An image manifest that no node can use is treated as missing, so the
@@ -57,7 +61,7 @@ func (r *Registry) Presence(ctx context.Context, target Target) (Presence, error
 // image reports what the registry has at the target. For an index, it returns the descriptors of the index's images and does
 // not look those images up.
 func (r *Registry) image(ctx context.Context, target Target) (Presence, []v1.Descriptor, error) {
-	content, err := r.getManifest(ctx, target)
+	content, archived, err := r.getManifest(ctx, target)
 	if err != nil {
 		return Presence{}, nil, err
 	}
@@ -77,7 +81,7 @@ func (r *Registry) image(ctx context.Context, target Target) (Presence, []v1.Des
 	if err != nil {
 		return Presence{}, nil, err
 	}
-	presence := Presence{Digest: d, Complete: true, Sizes: sizes}
+	presence := Presence{Digest: d, Complete: true, Sizes: sizes, Archive: archived == d}
 	for _, blob := range blobs {
 		presence.Complete = presence.Complete && sizes[blob.Digest] == blob.Size
 	}
@@ -138,27 +142,27 @@ func digestOf(content []byte, reference string) digest.Digest {
 }
 
 // getManifest returns the image manifest or index at the target. It returns nil if the registry has none or if the document is
-// too large.
-func (r *Registry) getManifest(ctx context.Context, target Target) ([]byte, error) {
+// too large. archived is the digest of the image from an archive to which the registry says that the tag refers, or "".
+func (r *Registry) getManifest(ctx context.Context, target Target) (content []byte, archived digest.Digest, err error) {
 	request, err := r.request(ctx, http.MethodGet, target.path(), nil)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	request.Header["Accept"] = acceptedMediaTypes()
 	response, err := r.send(request, http.StatusOK, http.StatusNotFound)
 	if err != nil {
-		return nil, fmt.Errorf("looking up image manifest %s of %s in the registry: %w", target.Reference, target.Repository, err)
+		return nil, "", fmt.Errorf("looking up image manifest %s of %s in the registry: %w", target.Reference, target.Repository, err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode == http.StatusNotFound {
-		return nil, nil
+		return nil, "", nil
 	}
-	content, err := io.ReadAll(io.LimitReader(response.Body, maxDocument+1))
+	content, err = io.ReadAll(io.LimitReader(response.Body, maxDocument+1))
 	if err != nil {
-		return nil, fmt.Errorf("reading image manifest %s of %s: %w", target.Reference, target.Repository, err)
+		return nil, "", fmt.Errorf("reading image manifest %s of %s: %w", target.Reference, target.Repository, err)
 	}
 	if len(content) > maxDocument {
-		return nil, nil
+		return nil, "", nil
 	}
-	return content, nil
+	return content, digest.Digest(response.Header.Get(inventory.ArchiveHeader)), nil
 }

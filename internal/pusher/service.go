@@ -89,7 +89,7 @@ func (s *Service) Lookup(ctx context.Context, name rewrite.Name) (rewrite.Presen
 	}
 	var presence rewrite.Presence
 	if stored.Complete {
-		presence.Served = stored.Digest.String()
+		presence.Served, presence.Archive = stored.Digest.String(), stored.Archive
 	}
 	if name.Digest() != "" {
 		presence.Digest = presence.Served

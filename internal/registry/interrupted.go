@@ -22,10 +22,18 @@ var uploadPath = regexp.MustCompile(`^/v2/(.+)/blobs/uploads/([0-9a-f-]{36})$`) 
 
 // dropInterrupted removes an upload if its client disconnects in the middle of a request. distribution would keep the bytes
 // received so far, so that the client could resume. But docker push, containerd and the pusher always start again from the
-// first byte.
+// first byte. It also removes what distribution writes again after it has cancelled an upload: the state of the upload's hash.
 func dropInterrupted(next http.Handler, root string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		found := uploadPath.FindStringSubmatch(r.URL.Path)
+		if found != nil && r.Method == http.MethodDelete {
+			answer := &statusWriter{ResponseWriter: w}
+			next.ServeHTTP(answer, r)
+			if answer.status == http.StatusNoContent {
+				removeUpload(root, found[1], found[2])
+			}
+			return
+		}
 		if found == nil || r.Method != http.MethodPut && r.Method != http.MethodPatch {
 			next.ServeHTTP(w, r)
 			return

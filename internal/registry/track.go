@@ -48,11 +48,12 @@ type pull struct{ client, repository string }
 func (t *tracker) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if found := referencePath.FindStringSubmatch(r.URL.Path); found != nil {
 		if r.Method == http.MethodPut {
-			t.putManifest(w, r, found[1])
+			t.putManifest(w, r, found[1], found[2])
 			return
 		}
 		end := t.store.Use(t.image(r, found[1], found[2])...)
 		defer end(store.Unneeded)
+		t.showArchive(w, found[1], found[2])
 		t.next.ServeHTTP(w, r)
 		return
 	}
@@ -118,7 +119,7 @@ func (t *tracker) reliance(r *http.Request) store.Reliance {
 }
 
 // putManifest passes on a request to store an image manifest. It keeps everything that the manifest refers to.
-func (t *tracker) putManifest(w http.ResponseWriter, r *http.Request, repository string) {
+func (t *tracker) putManifest(w http.ResponseWriter, r *http.Request, repository, tag string) {
 	content, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxDocument))
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 		refuse(w, http.StatusRequestEntityTooLarge, "the image manifest is too large")
@@ -133,7 +134,7 @@ func (t *tracker) putManifest(w http.ResponseWriter, r *http.Request, repository
 	reliance := store.Unneeded
 	end := t.store.Use(store.Keys(repository, content)...)
 	defer func() { end(reliance) }()
-	answer := &statusWriter{ResponseWriter: w}
+	answer := &statusWriter{ResponseWriter: t.recordArchive(w, r, repository, tag, content)}
 	t.store.Write(func() { t.next.ServeHTTP(answer, r) })
 	if answer.status == http.StatusCreated && t.pushes(r) {
 		reliance = store.Fulfilled

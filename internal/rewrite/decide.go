@@ -60,13 +60,17 @@ func (q Question) decideForeign(name Name, target string, presence Presence) Dec
 		return Unchanged(q.Image, presence.Refusal, presence.Detail)
 	case presence.OnHost:
 		return Decision{Image: q.Image, Rewritten: target, ImageID: presence.ImageID, Reason: RewrittenPushing}
+	case presence.Archive && presence.Served != "":
+		return served(q.Image, target, presence, "the image was pushed from an archive")
 	case q.FromRegistry && presence.Served != "":
-		return Decision{
-			Image: q.Image, Rewritten: target + "@" + presence.Served, Digest: presence.Served, Reason: Rewritten,
-			Detail: "the host no longer has the image, but the registry does",
-		}
+		return served(q.Image, target, presence, "the host no longer has the image, but the registry does")
 	}
 	return notOnHost(q.Image, presence)
+}
+
+// served returns the decision to use the registry's image although the host has none.
+func served(image, target string, presence Presence, detail string) Decision {
+	return Decision{Image: image, Rewritten: target + "@" + presence.Served, Digest: presence.Served, Reason: Rewritten, Detail: detail}
 }
 
 // decideLocal decides about a name in the local registry.

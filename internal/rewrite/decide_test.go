@@ -184,3 +184,17 @@ func TestDecide_UsesServedImageOnlyFromRegistry(t *testing.T) {
 		t.Errorf("Decide with FromRegistry, image missing = %+v, want %s", got, rewrite.NotOnHost)
 	}
 }
+
+func TestDecide_UsesImageFromArchiveUnlessHostHasOne(t *testing.T) {
+	t.Parallel()
+	archived := rewrite.Presence{Served: imageID, Archive: true}
+	lookup := func(rewrite.Name) (rewrite.Presence, error) { return archived, nil }
+	got, want := rewrite.Decide(newQuestion("a/b:1"), lookup), "localhost:5001/a/b:1@"+imageID
+	if got.Reason != rewrite.Rewritten || got.Rewritten != want || got.Detail == "" {
+		t.Errorf("Decide = %+v, want %s and a detail", got, want)
+	}
+	archived.OnHost = true
+	if got := rewrite.Decide(newQuestion("a/b:1"), lookup); got.Reason != rewrite.RewrittenPushing {
+		t.Errorf("Decide with another build on the host = %+v, want %s", got, rewrite.RewrittenPushing)
+	}
+}

@@ -17,6 +17,9 @@ type Presence struct {
 	// Served is the digest of the image manifest that the registry serves under the name, regardless of the build. It is "" if
 	// the registry serves none.
 	Served string `json:"served,omitempty"`
+	// Archive reports whether the image that the registry serves was pushed from an archive. Pods run it as long as the host has no
+	// image with this name.
+	Archive bool `json:"archive,omitempty"`
 	// Refusal is the reason why the image on the host cannot be pushed, and Detail explains it. Both are "" if it can be
 	// pushed.
 	Refusal Reason `json:"refusal,omitempty"`

@@ -8,8 +8,8 @@ type Reason string
 
 // These are the reasons. Rewritten, RewrittenPushing and Kept change the reference; all others keep the original image.
 const (
-	// Rewritten means that exactly the build on the host is present in the registry. The rewritten image is pinned to that
-	// build's digest.
+	// Rewritten means that exactly the build on the host is present in the registry, or that the host has no such image, but the
+	// registry has one from an archive. The rewritten image is pinned to that image's digest.
 	Rewritten Reason = "Rewritten"
 	// RewrittenPushing means that the host has the image, and that this build is being pushed to the registry.
 	RewrittenPushing Reason = "RewrittenPushing"

@@ -146,6 +146,8 @@ func (s *Store) images(c contents) []inventory.Image {
 		}
 		for _, tag := range c.tags[d] {
 			image.Subject = cmp.Or(image.Subject, ofAnotherTag(tag))
+			_, archived := s.Archived(c.name, tag)
+			image.Archive = image.Archive || archived
 		}
 		images = append(images, image)
 	}

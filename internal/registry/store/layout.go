@@ -20,6 +20,10 @@ import (
 //	repositories/NAME/_manifests/revisions/sha256/ABCD…/link  the repository has this image manifest
 //	repositories/NAME/_manifests/tags/TAG/current/link        the tag's image manifest
 //	repositories/NAME/_manifests/tags/TAG/index/sha256/ABCD…/link  an image manifest that the tag refers or referred to
+//
+// We add one more link, which distribution ignores:
+//
+//	repositories/NAME/_manifests/tags/TAG/archive/link        an image manifest that was pushed from an archive
 const (
 	blobsDirectory        = "docker/registry/v2/blobs/sha256"
 	repositoriesDirectory = "docker/registry/v2/repositories"

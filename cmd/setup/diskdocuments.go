@@ -35,7 +35,7 @@ func newImages(found disk.Report) report.Images {
 func newImage(image disk.Image) report.Image {
 	converted := report.Image{
 		Repository: image.Repository, Digest: image.Digest.String(), Tags: append([]string{}, image.Tags...),
-		InRegistry: image.InRegistry, Promised: image.Promised, Unreadable: image.Unreadable, Artifact: image.Artifact,
+		InRegistry: image.InRegistry, Promised: image.Promised, Unreadable: image.Unreadable, Artifact: image.Artifact, Archive: image.Archive,
 		Bytes: image.Bytes, OwnBytes: image.OwnBytes, Host: append([]string{}, image.Host...), HostBytes: image.HostBytes,
 		Nodes: convert(image.Nodes, newNodeImage), UsedBy: convert(image.UsedBy, func(u disk.Use) report.Use { return report.Use(u) }),
 		Used: image.Used,

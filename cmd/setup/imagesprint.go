@@ -63,6 +63,8 @@ func imageName(image disk.Image) string {
 		name += " (damaged)"
 	case image.Artifact:
 		name += " (no container image)"
+	case image.Archive:
+		name += " (from an archive)"
 	}
 	return name
 }

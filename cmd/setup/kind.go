@@ -20,9 +20,9 @@ func newKindCommand() *cobra.Command {
 
 The command is for scripts and programs that call kind, such as laconic-so. Install it under the name kind, in a directory that comes
 before kind's own on the PATH, as the examples show. Every command is passed on to the next kind on the PATH, with its output and exit
-status. If there is none, setup runs the kind that is built into it. Two commands differ:
+status. If there is none, setup runs the kind that is built into it. Three commands differ:
 
-kind load docker-image pushes the images to the registry. If pods in the cluster would not run a pushed image, kind loads it: if the
+kind load docker-image and kind load image-archive push the images to the registry. If pods in the cluster would not run a pushed image, kind loads it: if the
 cluster is not set up, if a rule excludes the image, or if the push fails.
 
 kind create cluster also runs setup up on the new cluster, without questions. If that fails, a warning says what to run, and the
@@ -42,7 +42,8 @@ environment, or with kind's Podman or nerdctl provider, every command is passed 
 		Annotations:        map[string]string{interrupted: "run the same kind command again"},
 		RunE: func(command *cobra.Command, args []string) error {
 			kind := kindcli.Command{
-				Stdin: command.InOrStdin(), Stdout: command.OutOrStdout(), Stderr: command.ErrOrStderr(), Push: pushForKind,
+				Stdin: command.InOrStdin(), Stdout: command.OutOrStdout(), Stderr: command.ErrOrStderr(),
+				Push: pushForKind, PushArchives: pushArchivesForKind,
 				SetUp: func(ctx context.Context, created kindcli.Cluster) error {
 					return setUpForKind(ctx, created, command.ErrOrStderr())
 				},

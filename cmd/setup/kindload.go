@@ -69,7 +69,7 @@ func pushInstead(ctx context.Context, on kindHost, wanted kindcli.Images) ([]str
 }
 
 // checkNodes returns kind's error if the cluster or one of the nodes does not exist.
-func checkNodes(on kindHost, wanted kindcli.Images) error {
+func checkNodes(on interface{ NodeNames() ([]string, error) }, wanted kindcli.Images) error {
 	names, err := on.NodeNames()
 	if err != nil {
 		return err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -133,5 +135,55 @@ func TestPushInstead_FailsLikeKind(t *testing.T) {
 		if left, err := pushInstead(t.Context(), host, wanted); err == nil || err.Error() != want || len(left) > 0 {
 			t.Errorf("pushInstead = %q, %v; want the error %s", left, err, want)
 		}
+	}
+}
+
+// archiveHost is a host to which archives are pushed.
+type archiveHost struct {
+	loadHost
+
+	outcomes map[string][]images.Pushed // by the archive's file
+}
+
+func (h *archiveHost) PushArchive(_ context.Context, from images.Archive, _ func(push.Progress)) ([]images.Pushed, error) {
+	if outcomes, known := h.outcomes[from.Name]; known {
+		return outcomes, nil
+	}
+	return nil, errors.New("it is broken")
+}
+
+func TestPushArchivesInstead_LeavesToKindWhatCannotBePushed(t *testing.T) {
+	t.Parallel()
+	directory := t.TempDir()
+	whole, partial, broken := filepath.Join(directory, "whole"), filepath.Join(directory, "partial"), filepath.Join(directory, "broken")
+	for _, file := range []string{whole, partial, broken} {
+		if err := os.WriteFile(file, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	host := &archiveHost{outcomes: map[string][]images.Pushed{
+		whole: {{Image: "app:1"}}, partial: {{Image: "app:2"}, {Image: "app:3", Err: errors.New("the registry is gone")}},
+	}}
+	printed := &lines{}
+	left, err := pushArchivesInstead(t.Context(), host, kindcli.Images{Cluster: "dev", Names: []string{whole, partial, broken}, Log: printed})
+	if err != nil || !slices.Equal(left, []string{partial, broken}) {
+		t.Errorf("pushArchivesInstead = %q, %v; want %q", left, err, []string{partial, broken})
+	}
+	want := []string{
+		`Image: "app:1" of ` + whole + ` is present in the registry.`,
+		`Image: "app:2" of ` + partial + ` is present in the registry.`,
+		`W setup kind: ` + partial + ` is loaded, not pushed: the registry is gone`,
+		`W setup kind: ` + broken + ` is loaded, not pushed: it is broken`,
+	}
+	if diff := cmp.Diff(want, printed.printed); diff != "" {
+		t.Errorf("printed (-want +got):\n%s", diff)
+	}
+	host.undelivered = errors.New("a node does not pull")
+	if left, err := pushArchivesInstead(t.Context(), host, kindcli.Images{Cluster: "dev", Names: []string{whole}, Log: printed}); err != nil || len(left) != 1 {
+		t.Errorf("pushArchivesInstead without delivery = %q, %v; want the archive left to kind", left, err)
+	}
+	missing := filepath.Join(directory, "missing")
+	if _, err := pushArchivesInstead(t.Context(), host, kindcli.Images{Cluster: "dev", Names: []string{missing}, Log: printed}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("pushArchivesInstead of a missing file = %v, want %v", err, os.ErrNotExist)
 	}
 }

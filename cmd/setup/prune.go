@@ -18,6 +18,7 @@ type pruneOptions struct {
 	output      *printer
 	format      *format
 	keepStorage string
+	archives    bool
 	yes, dryRun bool
 }
 
@@ -34,7 +35,8 @@ func newPruneCommand(output *printer) *cobra.Command {
 		Long: `Remove images that nothing uses from the registry and from the nodes. Images on the host are not removed.
 
 An image is used if a tag on the host refers to this build, if a pod in a kind cluster on this host uses it, or if an object that creates
-pods names it, such as a Deployment, a CronJob or an old ReplicaSet. You can run prune at any time, because it keeps what a push or a
+pods names it, such as a Deployment, a CronJob or an old ReplicaSet. An image that setup push --archive has pushed is kept as long as no
+other image takes its tag; with --archives, it is removed like any other image. You can run prune at any time, because it keeps what a push or a
 pull is using.
 
 prune prints what it would remove, and how much that frees. On a terminal, it then asks for confirmation, unless --yes is given;
@@ -48,6 +50,7 @@ registry, and the exit status is 1. A registry that setup adopted, or that runs 
 		Example: `  setup prune
   setup prune --dry-run
   setup prune --keep-storage 20GB --yes
+  setup prune --archives
   setup prune --dry-run -o json | jq .plan.registryBytes`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -69,6 +72,7 @@ registry, and the exit status is 1. A registry that setup adopted, or that runs 
 	flags.StringVar(&options.keepStorage, "keep-storage", "",
 		"remove only as much as necessary to keep the registry below this `SIZE`, such as 20GB")
 	complete(command, "keep-storage")
+	flags.BoolVar(&options.archives, "archives", false, "also remove images from archives that no pod uses")
 	flags.BoolVarP(&options.yes, "yes", "y", false, "remove the images without asking")
 	flags.BoolVar(&options.dryRun, "dry-run", false, "print what would be removed, and remove nothing")
 	return command
@@ -76,7 +80,7 @@ registry, and the exit status is 1. A registry that setup adopted, or that runs 
 
 // check returns the options for the pruner, or an error if the flags are invalid. It sends no request to Docker.
 func (o *pruneOptions) check(stdin io.Reader) (disk.Options, error) {
-	var given disk.Options
+	given := disk.Options{Archives: o.archives}
 	if err := o.format.check(); err != nil {
 		return given, err
 	}

@@ -17,37 +17,53 @@ import (
 type pushOptions struct {
 	output   *printer
 	allLocal bool
+	archive  archiveFlags
 	format   *format
 }
 
 func newPushCommand(output *printer) *cobra.Command {
 	options := pushOptions{output: output}
 	command := &cobra.Command{
-		Use:   "push IMAGE... | --all-local",
-		Short: "Push images from the Docker daemon to the registry before a pod needs them",
-		Long: `Push images from the Docker daemon to the registry before a pod needs them.
+		Use:   "push IMAGE... | --all-local | --archive FILE",
+		Short: "Push images from the Docker daemon, or from an archive, to the registry before a pod needs them",
+		Long: `Push images from the Docker daemon, or from an archive, to the registry before a pod needs them.
 
 Images are pushed automatically when a pod is created. To push images in advance, for example in CI, run setup push IMAGE instead of
 kind load docker-image. A pod whose image is in the registry starts without waiting. Only layers that the registry lacks are copied.
 The exit status is 1 if any push fails.
 
 If nodes get layers as hard links, the line about an image also shows how many nodes already have its layers; the other nodes get
-them when they pull the image. With -v, there is a line for each node.`,
+them when they pull the image. With -v, there is a line for each node.
+
+--archive pushes the images of a file, or of stdin if the file is -, and Docker need not have them. The file is a tar, plain or compressed
+with gzip or zstd, that docker save, podman save, docker buildx, skopeo, ko, Bazel or Nix has written. Of an image for several platforms,
+the one for the nodes is pushed. Pods run the images under their names in the archive as long as Docker has no image with that name. --tag
+gives a name to an image that has none, or another one. An archive that is damaged or incomplete is refused, and leaves nothing in the
+registry. setup prune keeps images from archives, unless its flag --archives is set.`,
 		Example: `  setup push example/app:local
   setup push example/app:local example/worker:local   # both concurrently
   setup push --all-local                              # every image that has a tag
-  setup push -o json example/app:local | jq -r '.[].rewritten'`,
+  setup push -o json example/app:local | jq -r '.[].rewritten'
+  setup push --archive app.tar.gz
+  ko build --push=false --tarball app.tar ./cmd/app && setup push --archive app.tar --tag example/app:v1
+  docker buildx build --output type=oci . | setup push --archive - --tag example/app:v1`,
 		ValidArgsFunction: localImages(),
 		Annotations:       map[string]string{interrupted: "run `setup push` again: it copies only what is missing"},
 		RunE: func(command *cobra.Command, images []string) error {
 			if err := options.check(images); err != nil {
 				return err
 			}
+			if options.archive.file != "" {
+				return options.pushArchive(command.Context(), command.InOrStdin(), command.OutOrStdout())
+			}
 			return options.run(command.Context(), images, command.OutOrStdout())
 		},
 	}
 	options.format = newFormat(command, "one line per image", "json")
-	command.Flags().BoolVar(&options.allLocal, "all-local", false, "push every tagged image, except node images and setup's own images")
+	flags := command.Flags()
+	flags.BoolVar(&options.allLocal, "all-local", false, "push every tagged image, except node images and setup's own images")
+	flags.StringVar(&options.archive.file, "archive", "", "push the images of this archive `FILE`; - is stdin")
+	flags.StringVar(&options.archive.tag, "tag", "", "`NAME` for the archive's only image")
 	return command
 }
 
@@ -56,11 +72,16 @@ func (o *pushOptions) check(references []string) error {
 	if err := o.format.check(); err != nil {
 		return err
 	}
+	if err := o.archive.check(o.allLocal, references); err != nil {
+		return err
+	}
 	switch {
+	case o.archive.file != "":
+		return nil
 	case o.allLocal && len(references) > 0:
 		return fmt.Errorf("--all-local pushes every image, and %s is given too: leave one of them out", references[0])
 	case !o.allLocal && len(references) == 0:
-		return errors.New("no image is given: give one or more, for example setup push example/app:local, or use --all-local")
+		return errors.New("no image is given: give one or more, for example setup push example/app:local, or use --all-local or --archive")
 	}
 	return images.Check(references)
 }

@@ -168,6 +168,17 @@ func TestPushState_ShowsProgressAndRate(t *testing.T) {
 	}
 }
 
+func TestPushState_ShowsNoTotalOfPipe(t *testing.T) {
+	t.Parallel()
+	start, state := time.Now(), &pushState{}
+	for at, bytes := range []int64{0, 100_000_000, 300_000_000} {
+		state.update(push.Progress{Bytes: bytes}, start.Add(time.Duration(at)*time.Second))
+	}
+	if got, want := state.text(), "300 MB, 300 MB/s"; got != want {
+		t.Errorf("text = %q, want %q", got, want)
+	}
+}
+
 func TestPushView_KeepsBarUntilResultIsPrinted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -24,7 +24,7 @@ func (s *pushState) update(now push.Progress, at time.Time) time.Duration {
 	if s.begun.IsZero() {
 		s.begun = at
 	}
-	if s.moving.IsZero() && now.Total > 0 {
+	if s.moving.IsZero() && (now.Total > 0 || now.Bytes > 0) {
 		s.moving = at
 	}
 	s.now, s.at = now, at
@@ -51,10 +51,16 @@ func (s *pushState) text() string {
 	if s.now == (push.Progress{}) {
 		return "waiting"
 	}
-	text := fmt.Sprintf("%s of %s", humanSize(s.now.Bytes), humanSize(s.now.Total))
+	text := humanSize(s.now.Bytes)
+	if s.now.Total > 0 { // otherwise it is unknown
+		text += " of " + humanSize(s.now.Total)
+	}
 	if took := s.at.Sub(s.moving).Seconds(); took > 0 && s.now.Bytes > 0 {
 		rate := float64(s.now.Bytes) / took
-		text += fmt.Sprintf(", %s/s, %.0f s left", humanSize(int64(rate)), math.Ceil(float64(s.now.Total-s.now.Bytes)/rate))
+		text += fmt.Sprintf(", %s/s", humanSize(int64(rate)))
+		if s.now.Total > 0 {
+			text += fmt.Sprintf(", %.0f s left", math.Ceil(float64(s.now.Total-s.now.Bytes)/rate))
+		}
 	}
 	if s.now.Present > 0 {
 		text += fmt.Sprintf(", %s already present", humanSize(s.now.Present))

@@ -116,6 +116,15 @@ func (v *pushView) Pushed(image int, pushed images.Pushed) {
 	}
 }
 
+// drop removes the bars of images without an outcome.
+func (v *pushView) drop() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, bar := range v.bars {
+		bar.Abort(true)
+	}
+}
+
 // close waits until all bars are removed.
 func (v *pushView) close() {
 	if v.screen != nil {

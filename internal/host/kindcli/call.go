@@ -75,9 +75,9 @@ func (c *call) logger() log.Logger {
 	return kindcmd.NewLogger()
 }
 
-// loadArgs returns the arguments with which kind loads only the named images.
+// loadArgs returns the arguments with which kind loads only the named images or archives.
 func (c *call) loadArgs(images []string) []string {
-	args := append([]string{"load", "docker-image"}, images...)
+	args := append([]string{"load", c.command.Name()}, images...)
 	args = append(args, "--name", c.clusterName(""), "--verbosity", c.flag("verbosity"))
 	if nodes := c.nodes(); len(nodes) > 0 {
 		args = append(args, "--nodes", strings.Join(nodes, ","))

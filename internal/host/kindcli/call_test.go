@@ -53,12 +53,14 @@ func TestClusterName_FollowsKindsOrder(t *testing.T) {
 
 func TestLoadArgs_KeepFlags(t *testing.T) {
 	t.Parallel()
-	called, known := parse(strings.Fields("load docker-image a b -q -v 1 --name dev --nodes x --nodes y,z"))
-	if !known {
-		t.Fatal("the command is not known")
-	}
-	want := "load docker-image b --name dev --verbosity 1 --nodes x,y,z --quiet"
-	if got := strings.Join(called.loadArgs([]string{"b"}), " "); got != want {
-		t.Errorf("loadArgs = %s, want %s", got, want)
+	for _, command := range []string{"docker-image", "image-archive"} {
+		called, known := parse(strings.Fields("load " + command + " a b -q -v 1 --name dev --nodes x --nodes y,z"))
+		if !known {
+			t.Fatal("the command is not known")
+		}
+		want := "load " + command + " b --name dev --verbosity 1 --nodes x,y,z --quiet"
+		if got := strings.Join(called.loadArgs([]string{"b"}), " "); got != want {
+			t.Errorf("loadArgs = %q, want %q", got, want)
+		}
 	}
 }

@@ -35,7 +35,7 @@ type Images struct {
 	Cluster string
 	// Nodes are the names of the nodes that need the images. No names mean all nodes.
 	Nodes []string
-	// Names are the images' names, without duplicates.
+	// Names are the images' names or, for PushArchives, the archives' files, without duplicates.
 	Names []string
 	// Log takes what to print.
 	Log log.Logger
@@ -56,6 +56,8 @@ type Command struct {
 	Stdout, Stderr io.Writer
 	// Push pushes images and returns those that kind has to load instead.
 	Push func(ctx context.Context, images Images) (left []string, err error)
+	// PushArchives pushes the images of archives and returns the archives that kind has to load instead.
+	PushArchives func(ctx context.Context, archives Images) (left []string, err error)
 	// SetUp sets up a new cluster. It prints why it fails, and what to do about it.
 	SetUp func(ctx context.Context, created Cluster) error
 }
@@ -68,7 +70,9 @@ func (c *Command) Run(ctx context.Context, args []string) error {
 	}
 	switch {
 	case called.is("load", "docker-image") && len(called.args()) > 0:
-		return c.load(ctx, called)
+		return c.load(ctx, called, c.Push)
+	case called.is("load", "image-archive") && len(called.args()) > 0:
+		return c.load(ctx, called, c.PushArchives)
 	case called.is("create", "cluster") && len(called.args()) == 0:
 		return c.create(ctx, called, args)
 	}
@@ -84,15 +88,15 @@ func usesDocker() bool {
 	return true
 }
 
-// load pushes the images. kind loads those that cannot be pushed.
-func (c *Command) load(ctx context.Context, called *call) error {
+// load pushes the images or archives. kind loads those that cannot be pushed.
+func (c *Command) load(ctx context.Context, called *call, push func(context.Context, Images) ([]string, error)) error {
 	images := Images{Cluster: called.clusterName(""), Nodes: called.nodes(), Log: called.logger()}
 	for _, name := range called.args() {
 		if !slices.Contains(images.Names, name) {
 			images.Names = append(images.Names, name)
 		}
 	}
-	left, err := c.Push(ctx, images)
+	left, err := push(ctx, images)
 	switch {
 	case ctx.Err() != nil:
 		return &ExitError{interrupted}

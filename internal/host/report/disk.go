@@ -38,6 +38,8 @@ type Image struct {
 	Unreadable bool `json:"unreadable,omitempty"`
 	// Artifact reports that the image is no container image, but for example a Helm chart.
 	Artifact bool `json:"artifact,omitempty"`
+	// Archive reports that a tag in the registry refers to the image since it was pushed from an archive.
+	Archive bool `json:"archive,omitempty"`
 	// Bytes is the total size in the registry.
 	Bytes int64 `json:"bytes"`
 	// OwnBytes is the size of the blobs that no other image needs.

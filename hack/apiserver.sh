@@ -6,6 +6,7 @@ HERE=$(cd "$(dirname "$0")" && pwd)
 CACHE=${KIND_LOCAL_REGISTRY_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kind-local-registry}/node-image
 
 source "$HERE/lib.sh"
+source "$HERE/node-image/kubernetes.sh"
 
 usage() {
   cat <<USAGE
@@ -19,24 +20,11 @@ Example:
 USAGE
 }
 
-# server VERSION: builds kube-apiserver. The module k8s.io/kubernetes contains the other k8s.io modules only as directories, so
-# their published versions replace them.
+# server VERSION: builds kube-apiserver
 server() {
-  local version=$1 directory module
-  local flags="-s -w -checklinkname=0"
   cd "$TMP"
-  go mod init build
-  go mod edit -go=1.20 -require="k8s.io/kubernetes@$version"
-  directory=$(go mod download -json "k8s.io/kubernetes@$version" | sed -nE 's/^\t"Dir": "(.*)",$/\1/p')
-  cp --no-preserve=mode "$directory/go.sum" .
-  sed -nE 's|^\t(k8s.io/[a-z-]+) => ./staging.*|\1|p' "$directory/go.mod" | while read -r module; do
-    go mod edit -replace="$module=$module@v0.${version#v1.}"
-  done
-  for module in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
-    flags+=" -X $module.gitVersion=$version -X $module.gitMajor=1 -X $module.gitMinor=$(cut -d. -f2 <<<"$version")"
-  done
   printf 'package build\n\nimport _ "k8s.io/kubernetes/cmd/kube-apiserver/app"\n' >build.go # keeps go from removing the requirement
-  CGO_ENABLED=0 GOFLAGS=-trimpath GOWORK=off go build -mod=mod -tags providerless -ldflags "$flags" -o "$OUT/" k8s.io/kubernetes/cmd/kube-apiserver
+  build_old_kubernetes "$1" "$OUT/" providerless k8s.io/kubernetes/cmd/kube-apiserver
 }
 
 case ${1-} in

@@ -12,11 +12,12 @@ fingerprint() {
 
 source "$HERE/lib.sh"
 source "$HERE/node-image/versions.sh"
+source "$HERE/node-image/kubernetes.sh"
 source "$HERE/node-image/programs.sh"
 source "$HERE/node-image/rootfs.sh"
 source "$HERE/node-image/image.sh"
+source "$HERE/node-image/old.sh"
 
-KUBERNETES=$(awk '$1 == "k8s.io/kubernetes" { print $2 }' "$HERE/node-image/kube/go.mod")
 IMAGE=kind-local-registry/node:$KUBERNETES
 STAMP=$(fingerprint "$HERE/node-image")
 
@@ -27,6 +28,8 @@ default image of kind $KIND. If the default image cannot be pulled, $IMAGE is bu
 
   hack/node-image.sh [IMAGE]         prints a node image; the environment variable NODE_IMAGE can be set instead of IMAGE
   hack/node-image.sh --from-source   prints the image that is built from source, even if kind's image can be pulled
+  hack/node-image.sh --old           prints an image that is built from source with the versions of kind 0.20: Kubernetes 1.27.3 and
+                                     containerd 1.7.1
   hack/node-image.sh --bin           prints the directory that contains kind and kubectl
   hack/node-image.sh --envtest       prints the directory that contains kube-apiserver, etcd and kubectl (KUBEBUILDER_ASSETS)
 
@@ -65,16 +68,19 @@ envtest() {
   link envtest kube-apiserver=../built/kube/kube kubectl=../built/kube/kube etcd=../built/etcd/etcd
 }
 
+need_image_builder() {
+  need_debian_root "building a node image" "run hack/node-image.sh as root on Debian, or name an image: hack/node-image.sh IMAGE"
+}
+
 # from_source: ensures that Docker has the image that is built from source, and that the cache contains kind, kubectl and the programs
 # for envtest
 from_source() {
-  if ! ours_in_docker; then
-    need_debian_root "building a node image" "run hack/node-image.sh as root on Debian, or name an image: hack/node-image.sh IMAGE"
-  fi
+  ours_in_docker || need_image_builder
   bin
   envtest
   if ours_in_docker; then return; fi
-  build_node_programs
+  build_containerd
+  build_shared_programs
   build_base
   build_rootfs
   build_image
@@ -110,6 +116,12 @@ case ${1-} in
 --from-source)
   need_docker
   from_source
+  echo "$IMAGE"
+  ;;
+--old)
+  need_docker
+  old_versions
+  old_from_source
   echo "$IMAGE"
   ;;
 -*) die "unknown option $1: see hack/node-image.sh --help" ;;

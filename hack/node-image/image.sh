@@ -46,7 +46,7 @@ build_image() {
 }
 
 image() {
-  local base=localhost/kind-local-registry/base:$STAMP old # kind tries to pull it: that must not go out
+  local base=localhost/kind-local-registry/base:$STAMP-$KUBERNETES old # kind tries to pull it: that must not go out
   old=$(docker image inspect --format '{{.Id}}' "$IMAGE" 2>/dev/null || true)
   docker ps --all --quiet --filter "ancestor=$base" --filter name=^kind-build- | # an interrupted run's
     xargs --no-run-if-empty docker rm --force

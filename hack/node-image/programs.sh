@@ -39,13 +39,7 @@ etcd() {
 }
 
 kube() {
-  local package flags='' major minor
-  IFS=. read -r major minor _ <<<"${KUBERNETES#v}"
-  for package in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
-    flags+=" -X $package.gitVersion=$KUBERNETES -X $package.gitMajor=$major -X $package.gitMinor=$minor"
-    flags+=" -X $package.gitTreeState=clean"
-  done
-  own_program kube "$flags"
+  own_program kube "$(kubernetes_flags "$KUBERNETES")"
 }
 
 # module_stage NAME COMMAND MODULE@VERSION PACKAGE...: runs a stage whose cache key is the versions of the modules. Go's version is not
@@ -75,11 +69,13 @@ build_etcd() {
   module_stage etcd etcd "go.etcd.io/etcd/server/v3@$ETCD" go.etcd.io/etcd/server/v3
 }
 
-# build_node_programs: builds the node's other programs
-build_node_programs() {
-  local runtime=github.com/containerd/containerd/v2 plugins=github.com/containernetworking/plugins
-  module_stage containerd module_programs "$runtime@$CONTAINERD" \
-    $runtime/cmd/{containerd,ctr,containerd-shim-runc-v2}
+build_containerd() {
+  module_stage containerd module_programs "$CONTAINERD" "${CONTAINERD%@*}"/cmd/{containerd,ctr,containerd-shim-runc-v2}
+}
+
+# build_shared_programs: builds the node's other programs, whose versions do not depend on the version of Kubernetes
+build_shared_programs() {
+  local plugins=github.com/containernetworking/plugins
   module_stage cni module_programs "$plugins@$CNI" \
     $plugins/plugins/{ipam/host-local,main/loopback,main/ptp,meta/portmap}
   module_stage crictl module_programs "sigs.k8s.io/cri-tools@$CRICTL" sigs.k8s.io/cri-tools/cmd/crictl

@@ -1,9 +1,9 @@
 # shellcheck shell=bash disable=SC2034
-# The versions of everything in a node image that is built from source. hack/node-image.sh sources this file. The version of
-# Kubernetes is in kube/go.mod.
+# The versions of everything in a node image that is built from source. hack/node-image.sh sources this file.
 
 KIND=v0.33.0
-CONTAINERD=v2.3.4 # this, crictl and CNI as in kind's images/base/Dockerfile
+KUBERNETES=$(awk '$1 == "k8s.io/kubernetes" { print $2 }' "$HERE/node-image/kube/go.mod")
+CONTAINERD=github.com/containerd/containerd/v2@v2.3.4 # this, crictl and CNI as in kind's images/base/Dockerfile
 CRICTL=v1.36.0
 CNI=v1.9.1
 ETCD=v3.7.3

@@ -18,16 +18,14 @@ import (
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
 	scheduler "k8s.io/kubernetes/cmd/kube-scheduler/app"
-	kubeadm "k8s.io/kubernetes/cmd/kubeadm/app"
-	kubeadmerrors "k8s.io/kubernetes/cmd/kubeadm/app/util/errors"
-	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
 func main() {
 	os.Exit(run(context.Background(), filepath.Base(os.Args[0])))
 }
 
-// run runs the main function of the named program and returns the exit code. Upstream reads the arguments from os.Args.
+// run runs the main function of the named program and returns the exit code. Upstream reads the arguments from os.Args. The build tag
+// kubernetes_1_27 selects the functions that differ in that version.
 func run(ctx context.Context, program string) int {
 	switch program {
 	case "kube-apiserver":
@@ -39,9 +37,9 @@ func run(ctx context.Context, program string) int {
 	case "kube-proxy":
 		return cli.Run(proxy.NewProxyCommand())
 	case "kubelet":
-		return cli.Run(kubelet.NewKubeletCommand(ctx))
+		return runKubelet(ctx)
 	case "kubeadm":
-		kubeadmerrors.HandleError(kubeadm.Run()) // prints the error and exits with its code
+		runKubeadm() // prints an error and exits with its code
 		return 0
 	case "kubectl":
 		kubectlutil.CheckErr(cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand())) // likewise

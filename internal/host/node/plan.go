@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/version"
+
 	"kind-local-registry/internal/host/step"
 )
 
@@ -35,7 +37,11 @@ func (n Node) Foreign(ctx context.Context, registryHost string) ([]step.Change, 
 		return changes, err
 	}
 	if !reads || proxy != "" {
-		changes = append(changes, restart("containerd", n.Name))
+		containerd, err := n.restartContainerd(ctx)
+		if err != nil {
+			return changes, err
+		}
+		changes = append(changes, containerd)
 	}
 	kubelet, err := n.CheckKubelet(ctx)
 	if err != nil || kubelet == "" {
@@ -44,12 +50,34 @@ func (n Node) Foreign(ctx context.Context, registryHost string) ([]step.Change, 
 	return append(changes, step.Change{
 		Action: step.Replace, Kind: step.File, Name: KubeletConfig, Node: n.Name,
 		Detail: "a line is added, so that delivered images also run under their own names", Back: "setup down removes the line",
-	}, restart("kubelet", n.Name)), nil
+	}, n.restartKubelet()), nil
 }
 
-// restart returns the change that restarts a systemd service on a node.
-func restart(service, node string) step.Change {
-	return step.Change{Action: step.Restart, Kind: step.Service, Name: service, Node: node, Detail: "running containers keep running"}
+// keepsRunning explains a restart after which all containers still run.
+const keepsRunning = "running containers keep running"
+
+// restartKubelet returns the change that restarts the node's kubelet.
+func (n Node) restartKubelet() step.Change {
+	return step.Change{Action: step.Restart, Kind: step.Service, Name: "kubelet", Node: n.Name, Detail: keepsRunning}
+}
+
+// restartContainerd returns the change that restarts the node's containerd.
+func (n Node) restartContainerd(ctx context.Context) (step.Change, error) {
+	found, err := n.ContainerdVersion(ctx)
+	detail := keepsRunning
+	if mayReplacePods(found) {
+		detail = "pods on the host's network may be replaced; on a control plane, setup waits for the API server"
+	}
+	return step.Change{Action: step.Restart, Kind: step.Service, Name: "containerd", Node: n.Name, Detail: detail}, err
+}
+
+// keepsSandboxes is the oldest version of containerd that was seen to keep all sandboxes when it was restarted.
+var keepsSandboxes = version.MustParseGeneric("2.3")
+
+// mayReplacePods reports whether the kubelet may replace pods after this version of containerd was restarted; see keepingControlPlane.
+func mayReplacePods(containerd string) bool {
+	found, err := version.ParseGeneric(containerd)
+	return err != nil || found.LessThan(keepsSandboxes)
 }
 
 // Plan lists what Restore would do. It returns an error if the node is not running.
@@ -66,7 +94,9 @@ func (n Node) Plan(ctx context.Context, registryHost string) ([]step.Change, err
 		case step.Restore:
 			change.Detail = "from the copy that setup up kept"
 		case step.Restart:
-			change = restart("containerd", n.Name)
+			if change, err = n.restartContainerd(ctx); err != nil {
+				return nil, err
+			}
 		}
 		changes = append(changes, change)
 	}
@@ -92,7 +122,7 @@ func (n Node) planKubelet(ctx context.Context, registryHost string) ([]step.Chan
 		})
 	}
 	if len(changes) > 0 {
-		changes = append(changes, restart("kubelet", n.Name))
+		changes = append(changes, n.restartKubelet())
 	}
 	return changes, nil
 }

@@ -74,6 +74,13 @@ func (r root) write(t *testing.T, path, content string) {
 	}
 }
 
+func (r root) remove(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(filepath.Join(string(r), path)); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // files returns the contents of all files in /etc, keyed by path.
 func (r root) files(t *testing.T) map[string]string { t.Helper(); return r.filesBelow(t, "etc") }
 

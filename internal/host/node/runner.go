@@ -82,6 +82,17 @@ if ! systemctl restart containerd; then
 	exit 1
 fi`
 
+	// containerdStartScript prints an ID that differs after each start of containerd.
+	containerdStartScript = `systemctl show containerd --property InvocationID --value`
+
+	// controlPlaneScript prints three JSON values: the node's pods, its running containers, and the status of the API server's response
+	// to a readiness check, which is 000 if there is none. It prints nothing if the file $1 does not exist.
+	controlPlaneScript = `
+if [ ! -e "$1" ]; then exit; fi
+crictl pods --output json
+crictl ps --output json
+curl -sk -m 2 -o /dev/null -w '"%{http_code}"' --noproxy "*" https://localhost:6443/readyz || true`
+
 	// resolveScript prints the addresses of the host name $1, one on each line, or nothing if it does not resolve.
 	resolveScript = `getent ahosts "$1" || true`
 

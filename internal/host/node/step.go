@@ -66,7 +66,8 @@ func (n Nodes) apply(ctx context.Context, progress step.Progress) error {
 	}
 	for _, node := range nodes {
 		progress(node.Name)
-		if err := node.Configure(ctx, n.RegistryHost); err != nil {
+		err := node.keepingControlPlane(ctx, progress, func() error { return node.Configure(ctx, n.RegistryHost) })
+		if err != nil {
 			return fmt.Errorf("configuring node %s: %w", node.Name, err)
 		}
 	}
@@ -116,7 +117,8 @@ func (n Nodes) undo(ctx context.Context) (string, error) {
 		return "nothing to restore", nil
 	}
 	for _, node := range nodes {
-		if err := node.Restore(ctx, n.RegistryHost); err != nil {
+		err := node.keepingControlPlane(ctx, func(string) {}, func() error { return node.Restore(ctx, n.RegistryHost) })
+		if err != nil {
 			return "", fmt.Errorf("restoring node %s: %w", node.Name, err)
 		}
 	}

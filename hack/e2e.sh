@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests in test/e2e against a real kind cluster with two nodes. The cluster is named e2e; the tests create and delete it.
 # Arguments are passed to go test, for example: hack/e2e.sh -run TestInstall
+# With E2E_FULL=1, TestOldNode_* also needs the image that hack/node-image.sh --old builds.
 set -o errexit -o nounset -o pipefail
 cd "$(dirname "$0")/.."
 

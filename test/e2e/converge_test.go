@@ -47,7 +47,7 @@ func TestConverge_FromEveryStateOfACluster(t *testing.T) {
 		{"stopped", stop, true},
 		{"recreated under the same name", func(t *testing.T) {
 			t.Helper()
-			createByKind(t, other, convergeName)
+			createByKind(t, other, convergeName, command(t, suite.setup, "kind-config"))
 			before = nodeFiles(t, node)
 		}, false},
 		{"recreated and stopped", stop, false},
@@ -91,15 +91,15 @@ func wantConverges(t *testing.T, e *environment, name string, state clusterState
 	})
 }
 
-// createByKind deletes the cluster if it exists, and creates another one under its name, as a user of kind would.
-func createByKind(t *testing.T, e environment, name string) {
+// createByKind deletes the cluster if it exists, and creates another one under its name with a kind configuration, as a user of kind would.
+func createByKind(t *testing.T, e environment, name, configuration string) {
 	t.Helper()
 	provider := cluster.NewProvider(cluster.ProviderWithDocker())
 	if err := provider.Delete(name, e.kubeconfig); err != nil {
 		t.Fatalf("deleting cluster %s: %v", name, err)
 	}
-	err := provider.Create(name, cluster.CreateWithRawConfig([]byte(command(t, suite.setup, "kind-config"))),
-		cluster.CreateWithNodeImage(suite.nodeImage), cluster.CreateWithKubeconfigPath(e.kubeconfig),
+	err := provider.Create(name, cluster.CreateWithRawConfig([]byte(configuration)),
+		cluster.CreateWithNodeImage(e.nodeImage), cluster.CreateWithKubeconfigPath(e.kubeconfig),
 		cluster.CreateWithWaitForReady(5*time.Minute))
 	if err != nil {
 		t.Fatalf("creating cluster %s: %v", name, err)

@@ -149,8 +149,8 @@ func TestWatch_FollowsBuildsAndTheirPods(t *testing.T) {
 }
 
 func TestWatch_ShowsThePushThatAPodWaitsFor(t *testing.T) {
-	const name, megabytes = "e2e/waited:local", 20
-	switchLinkingOff(t) // a linked image needs no push
+	const name, megabytes = "e2e/waited:local", 250 // the push takes longer than 2 s, so lines show its progress
+	switchLinkingOff(t)                             // a linked image needs no push
 	slowRegistry(t)
 	buildImage(t, name, "large", megabytes)
 	w := startWatch(t)

@@ -182,7 +182,8 @@ func (o *explainOptions) explain(
 		return err
 	}
 	if !o.apply {
-		return o.print(stdout, newExplainEntries(wanted.templates, explained))
+		entries := newExplainEntries(wanted.templates, explained)
+		return o.print(stdout, entries, func() string { return explainTable(entries) })
 	}
 	for i, template := range wanted.templates {
 		patch, err := explained[i].Patch()

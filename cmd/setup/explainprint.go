@@ -60,22 +60,22 @@ func outcomeOf(decision rewrite.Decision) string {
 	return "left alone"
 }
 
-// print prints the entries in the chosen format.
-func (o *explainOptions) print(w io.Writer, entries []report.Explained) error {
+// print prints the document in the chosen format. text returns it for people.
+func (o *explainOptions) print(w io.Writer, document any, text func() string) error {
 	switch {
 	case o.format.json():
-		return printJSON(w, entries)
+		return printJSON(w, document)
 	case o.format.value == "yaml":
-		text, err := yaml.Marshal(entries)
+		encoded, err := yaml.Marshal(document)
 		if err != nil {
 			return err
 		}
-		_, err = w.Write(text)
+		_, err = w.Write(encoded)
 		return err
 	case o.output.quiet:
 		return nil
 	}
-	_, err := io.WriteString(w, explainTable(entries))
+	_, err := io.WriteString(w, text())
 	return err
 }
 

@@ -8,8 +8,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"sigs.k8s.io/yaml"
-
 	"kind-local-registry/internal/host/report"
 	"kind-local-registry/internal/host/step"
 	"kind-local-registry/webhook/livepod"
@@ -17,21 +15,7 @@ import (
 
 // printLive prints the document in the chosen format.
 func (o *explainOptions) printLive(w io.Writer, document report.ExplainedObjects, empty []livepod.Target) error {
-	switch {
-	case o.format.json():
-		return printJSON(w, document)
-	case o.format.value == "yaml":
-		text, err := yaml.Marshal(document)
-		if err != nil {
-			return err
-		}
-		_, err = w.Write(text)
-		return err
-	case o.output.quiet:
-		return nil
-	}
-	_, err := io.WriteString(w, liveText(document, time.Now())+o.emptyText(empty))
-	return err
+	return o.print(w, document, func() string { return liveText(document, time.Now()) + o.emptyText(empty) })
 }
 
 // emptyText tells about objects without pods how to find out what their pods would run.

@@ -5,7 +5,6 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -31,21 +30,12 @@ func save(t *testing.T, image, greeting string, megabytes int) (file string) {
 // pushArchive pushes an archive, through a pipe if piped is set, and returns the entries, stderr and the error.
 func pushArchive(t *testing.T, file string, piped bool, args ...string) ([]pushEntry, string, error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), suite.setup, append([]string{"push", "-o", "json", "--archive", file}, args...)...)
-	if piped {
-		cmd = exec.CommandContext(t.Context(), "sh", "-c", `cat "$0" | "$@"`, file, suite.setup, "push", "-o", "json", "--archive", "-")
-		cmd.Args = append(cmd.Args, args...)
+	if !piped {
+		return push(t, append([]string{"--archive", file}, args...)...)
 	}
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	var entries []pushEntry
-	if len(out) > 0 {
-		if err := json.Unmarshal(out, &entries); err != nil {
-			t.Fatalf("parsing the output of setup push --archive: %v\n%s", err, out)
-		}
-	}
-	return entries, stderr.String(), err
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", `cat "$0" | "$@"`, file, suite.setup, "push", "-o", "json", "--archive", "-")
+	cmd.Args = append(cmd.Args, args...)
+	return pushEntries(t, cmd)
 }
 
 // TestArchive_IsPushedPulledAndRun pushes archives that the installed tools have made, and runs each of their images, which Docker does

@@ -18,7 +18,12 @@ type pushEntry = report.Push
 // push runs setup push -o json and returns the entries, stderr and the error.
 func push(t *testing.T, args ...string) ([]pushEntry, string, error) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), suite.setup, append([]string{"push", "-o", "json"}, args...)...)
+	return pushEntries(t, exec.CommandContext(t.Context(), suite.setup, append([]string{"push", "-o", "json"}, args...)...))
+}
+
+// pushEntries runs a command that ends with setup push -o json, and returns the entries, stderr and the error.
+func pushEntries(t *testing.T, cmd *exec.Cmd) ([]pushEntry, string, error) {
+	t.Helper()
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

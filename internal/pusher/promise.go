@@ -78,7 +78,8 @@ func (s *Service) promises(ctx context.Context) []promise.Promise {
 }
 
 // Promise makes the registry serve the host's image before the registry has the layers, and returns the digest of the image
-// manifest. Nodes get the layers as hard links, and the image is pushed in the background. The error wraps ErrNoPromise if the
+// manifest. Nodes get the layers as hard links, and the image is pushed in the background. A name in the registry itself cannot be
+// promised: pods use it by its tag, and a promised image manifest is served by digest only. The error wraps ErrNoPromise if the
 // image cannot be promised. It is a *rewrite.Refusal if the image cannot be pushed either.
 func (s *Service) Promise(ctx context.Context, original string) (digest.Digest, error) {
 	name, err := parseName(original)
@@ -89,7 +90,7 @@ func (s *Service) Promise(ctx context.Context, original string) (digest.Digest, 
 	if err != nil {
 		return "", err
 	}
-	if s.linker == nil || name.Digest() != "" {
+	if s.linker == nil || name.Digest() != "" || name.Host() == s.host {
 		return "", fmt.Errorf("promising %s: %w", original, ErrNoPromise)
 	}
 	image, err := s.find(ctx, name)

@@ -136,6 +136,26 @@ func TestPromise_NeedsALinkerAndATag(t *testing.T) {
 	}
 }
 
+// TestDeliver_PushesNamesInTheRegistry covers pods that keep a tag in the registry, which the registry serves only after the push.
+func TestDeliver_PushesNamesInTheRegistry(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"of the original name", "of a build"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newPromising(t, &linker{}, rules.Rules{})
+			tag := "1"
+			if image := e.build(t, "first"); name == "of a build" {
+				tag += "-" + image.ID().Encoded()[:12]
+			}
+			result, err := e.service.Deliver(t.Context(), registryHost+"/a/b:"+tag, nil)
+			if err != nil || result.Promised || result.Uploaded != 3 {
+				t.Errorf("Deliver = %+v, %v, want 3 blobs uploaded", result, err)
+			}
+			e.wantRegistry(t, "after Deliver", tag, result.Digest)
+		})
+	}
+}
+
 func TestPromise_RefusesImagesThatCannotBePushed(t *testing.T) {
 	t.Parallel()
 	e := newPromising(t, &linker{}, excluding("excluded/**"))

@@ -31,6 +31,23 @@ func TestDeployment_RunsAHostOnlyImageOnBothNodes(t *testing.T) {
 	}
 }
 
+// TestRegistryName_RunsAHostOnlyImage covers a pod that names an image in the registry which only the host has. Its kubelet must not
+// ask for the tag before the registry has it.
+func TestRegistryName_RunsAHostOnlyImage(t *testing.T) {
+	image := registry + "/" + buildImage(t, "e2e/registry-name:local", "hello")
+	createPod(t, "registry-name", namespace, podSpec(image))
+	pod := awaitRunning(t, "registry-name", time.Minute)
+	if got := pod.Spec.Containers[0].Image; got != image {
+		t.Errorf("image of the pod = %s, want it unchanged, %s", got, image)
+	}
+	events, err := suite.kube.CoreV1().Events(namespace).List(t.Context(), metav1.ListOptions{
+		FieldSelector: "involvedObject.uid=" + string(pod.UID) + ",reason=Failed",
+	})
+	if err != nil || len(events.Items) > 0 {
+		t.Errorf("Events about failed pulls = %v (error %v), want none", events.Items, err)
+	}
+}
+
 func TestInitContainer_RunsAHostOnlyImage(t *testing.T) {
 	image := buildImage(t, "e2e/init:local", "hello")
 	spec := podSpec(image)

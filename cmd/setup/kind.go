@@ -22,8 +22,8 @@ The command is for scripts and programs that call kind, such as laconic-so. Inst
 before kind's own on the PATH, as the examples show. Every command is passed on to the next kind on the PATH, with its output and exit
 status. If there is none, setup runs the kind that is built into it. Three commands differ:
 
-kind load docker-image and kind load image-archive push the images to the registry. If pods in the cluster would not run a pushed image, kind loads it: if the
-cluster is not set up, if a rule excludes the image, or if the push fails.
+kind load docker-image and kind load image-archive push the images to the registry. If pods in the cluster would not run a pushed image,
+kind loads it: if the cluster is not set up, if a rule excludes the image, or if the push fails.
 
 kind create cluster also runs setup up on the new cluster, without questions. If that fails, a warning says what to run, and the
 exit status is kind's.

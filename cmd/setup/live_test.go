@@ -134,8 +134,13 @@ func TestRemedy_FitsTheOwner(t *testing.T) {
 		"": "kubectl replace --force", "ReplicaSet": "kubectl delete pod/web-1 -n shop; ReplicaSet web creates it again",
 	} {
 		pod := report.ExplainedPod{Namespace: "shop", Name: "web-1", OwnerKind: owner, OwnerName: "web"}
-		if got := remedy(&pod, &someObjects().Pods[0].Images[0]); !strings.Contains(got, want) {
+		image := &someObjects().Pods[0].Images[0]
+		if got := remedy(&pod, image); !strings.Contains(got, want) {
 			t.Errorf("remedy for a pod of %q = %q, want %q", owner, got, want)
+		}
+		pod.Terminating = true
+		if got := remedy(&pod, image); got != "" {
+			t.Errorf("remedy for a terminating pod of %q = %q, want none", owner, got)
 		}
 	}
 }

@@ -93,6 +93,9 @@ func inRFC3339(t time.Time) string {
 
 // remedy returns what to do about an image, or "" if there is nothing to do.
 func remedy(pod *report.ExplainedPod, image *report.LiveImage) string {
+	if pod.Terminating {
+		return ""
+	}
 	if guarded(image) && livepod.Build(image.Build) == livepod.NotUsed {
 		return reasonTexts[rewrite.LoopGuard].advice
 	}

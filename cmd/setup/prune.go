@@ -36,8 +36,8 @@ func newPruneCommand(output *printer) *cobra.Command {
 
 An image is used if a tag on the host refers to this build, if a pod in a kind cluster on this host uses it, or if an object that creates
 pods names it, such as a Deployment, a CronJob or an old ReplicaSet. An image that setup push --archive has pushed is kept as long as no
-other image takes its tag; with --archives, it is removed like any other image. You can run prune at any time, because it keeps what a push or a
-pull is using.
+other image takes its tag; with --archives, it is removed like any other image. You can run prune at any time, because it keeps what a push
+or a pull is using.
 
 prune prints what it would remove, and how much that frees. On a terminal, it then asks for confirmation, unless --yes is given;
 elsewhere, it requires --yes.

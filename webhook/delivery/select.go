@@ -31,8 +31,8 @@ func wantsHeal(pod *podimage.Pod) bool {
 // imagesChanged reports whether an update changed one of the pod's images.
 func imagesChanged(pod, old *corev1.Pod) bool { return len(podimage.Updated(pod, old)) > 0 }
 
-// Strip reduces a cached pod to the fields that Wants, the journal, the loop guard and the restart controller read. It is a cache.TransformFunc and
-// returns any other object unchanged.
+// Strip reduces a cached pod to the fields that Wants, the journal, the loop guard and the restart controller read. It is a
+// cache.TransformFunc and returns any other object unchanged.
 func Strip(object any) (any, error) {
 	pod, ok := object.(*corev1.Pod)
 	if !ok {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/opencontainers/go-digest"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -135,9 +136,9 @@ func revisionOf(pod *corev1.Pod) (revision, bool) {
 	if owner == nil {
 		return revision{}, false
 	}
-	if hash := pod.Labels["pod-template-hash"]; hash != "" {
+	if hash := pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey]; hash != "" {
 		return revision{pod.Namespace + "/" + strings.TrimSuffix(owner.Name, "-"+hash), hash}, true
 	}
-	hash := pod.Labels["controller-revision-hash"]
+	hash := pod.Labels[appsv1.ControllerRevisionHashLabelKey]
 	return revision{pod.Namespace + "/" + owner.Kind + "/" + owner.Name, hash}, hash != ""
 }

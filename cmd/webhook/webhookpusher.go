@@ -44,7 +44,7 @@ func ofService(service *pusher.Service) eventStream {
 	}
 }
 
-// ImageEvents implements restart.ImageEvents.
+// ImageEvents implements imagewatch.Events.
 func (p webhookPusher) ImageEvents(ctx context.Context, connected func(), each func(image string)) error {
 	return p.events(ctx, connected, func(event pusher.Event) {
 		if event.Kind == pusher.EventBuilt || event.Kind == pusher.EventAvailable {

@@ -76,6 +76,28 @@ func TestHeal_RewritesPodsCreatedWithoutTheWebhook(t *testing.T) {
 	wantImages(t, optedOut, "heal/present:local")
 }
 
+// TestHeal_RewritesWhenTheImageIsBuilt covers a pod that was created before its image was built. The kubelet's next report about it would
+// come only after minutes.
+func TestHeal_RewritesWhenTheImageIsBuilt(t *testing.T) {
+	t.Parallel()
+	ns := newNamespace(t)
+	p, other := create(t, pod(ns, "heal/later:local")), pod(ns, "heal/unbuilt:local")
+	other.Name = "other"
+	create(t, other)
+	failPulls(t, p)
+	failPulls(t, other)
+	wantEvent(t, p, corev1.EventTypeWarning, "NotOnHost", "heal/later:local")
+
+	shared.host.add("heal/later:local", image{inRegistry: true})
+	shared.host.report("heal/later:local")
+
+	eventually(t, p, "healed", func(p *corev1.Pod) bool { return images(p) == pinned("heal/later:local") })
+	if err := shared.Get(t.Context(), client.ObjectKeyFromObject(other), other); err != nil {
+		t.Fatal(err)
+	}
+	wantImages(t, other, "heal/unbuilt:local")
+}
+
 func TestHeal_PushesAnImageThatTheRegistryLost(t *testing.T) {
 	t.Parallel()
 	shared.host.add("heal/lost:local", image{inRegistry: true})

@@ -42,6 +42,25 @@ func TestHeal_RunsPodsCreatedDuringAWebhookOutage(t *testing.T) {
 	t.Logf("all %d pods ran %s after the webhook was back", pods, time.Since(start).Round(time.Second))
 }
 
+// TestHeal_RunsAPodWhoseImageIsBuiltLater builds the image when the kubelet's next attempt is about 30 s away.
+func TestHeal_RunsAPodWhoseImageIsBuiltLater(t *testing.T) {
+	t.Parallel()
+	const image = "e2e/built-later:local"
+	createPod(t, "built-later", namespace, podSpec(image))
+	awaitUnpullable(t, "built-later")
+	time.Sleep(35 * time.Second) // the kubelet's pauses are 10 s, 20 s and 40 s
+	awaitUnpullable(t, "built-later")
+
+	loadImage(t, image, 1)
+	start := time.Now()
+	awaitRunning(t, "built-later", time.Minute)
+	took := time.Since(start)
+	if took > 10*time.Second {
+		t.Errorf("the pod ran %s after the build, want at most 10 s", took)
+	}
+	t.Logf("the pod ran %s after the build", took.Round(10*time.Millisecond))
+}
+
 // awaitUnpullable waits until the kubelet reports that it cannot pull one of the pod's images.
 func awaitUnpullable(t *testing.T, name string) {
 	t.Helper()

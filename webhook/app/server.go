@@ -27,6 +27,7 @@ import (
 	"kind-local-registry/webhook/certs"
 	"kind-local-registry/webhook/delivery"
 	"kind-local-registry/webhook/endpoint"
+	"kind-local-registry/webhook/imagewatch"
 	"kind-local-registry/webhook/lookup"
 	"kind-local-registry/webhook/podimage"
 	"kind-local-registry/webhook/restart"
@@ -42,7 +43,7 @@ type Pusher interface {
 	webhook.Pusher
 	webhook.Promiser
 	delivery.BrokenPromises
-	restart.ImageEvents
+	imagewatch.Events
 }
 
 // Run serves until ctx ends, and then drains. It fails if an option is invalid or a port is in use.
@@ -68,12 +69,14 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 		return err
 	}
 	defer func() { stop(); admitting.lookups.Wait() }()
+	images := imagewatch.New(pusher, admitting.lookups.Forget, log)
 	deliverer := &delivery.Reconciler{
 		Client:       mgr.GetClient(),
 		Reader:       mgr.GetAPIReader(),
 		Pusher:       pusher,
 		Decisions:    admitting.handler,
 		Events:       mgr.GetEventRecorder(config.Name),
+		Images:       images.Channel(),
 		RegistryHost: options.RegistryHost,
 		Deadline:     options.PushDeadline,
 	}
@@ -89,7 +92,7 @@ func Run(ctx context.Context, cluster *rest.Config, options Options, pusher Push
 		Number: options.WebhookPort, Handler: endpoint.New(admitting.handler, keeper.Token), Certificates: keeper, Log: log,
 	}
 	err = errors.Join(keeper.SetupWithManager(mgr), deliverer.SetupWithManager(mgr), addUninstall(mgr, options), addPort(mgr, port),
-		mgr.Add(promises), addRestarts(mgr, options, admitting, pusher))
+		mgr.Add(promises), addRestarts(mgr, options, admitting.handler, images, pusher), mgr.Add(images))
 	if err != nil {
 		return err
 	}
@@ -186,7 +189,9 @@ func cached(keeper *certs.Keeper, options Options) map[client.Object]cache.ByObj
 }
 
 // addRestarts adds the controller that restarts workloads on a rebuild, if it is switched on.
-func addRestarts(mgr manager.Manager, options Options, admitting *admission, pusher Pusher) error {
+func addRestarts(
+	mgr manager.Manager, options Options, decisions restart.Decisions, images *imagewatch.Watcher, pusher Pusher,
+) error {
 	if !options.RestartOnRebuild {
 		return nil
 	}
@@ -198,12 +203,12 @@ func addRestarts(mgr manager.Manager, options Options, admitting *admission, pus
 		Client:       mgr.GetClient(),
 		Reader:       mgr.GetAPIReader(),
 		Pusher:       pusher,
-		Decisions:    admitting.handler,
+		Decisions:    decisions,
 		Rules:        options.Rules.Current,
 		Events:       mgr.GetEventRecorder(config.Name),
 		Metrics:      counted,
 		RegistryHost: options.RegistryHost,
-		Trigger:      restart.NewTrigger(pusher, pusher, admitting.lookups.Forget, mgr.GetLogger().WithName("restart")),
+		Images:       images,
 	}
 	return controller.SetupWithManager(mgr)
 }

@@ -16,10 +16,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"kind-local-registry/webhook"
 	"kind-local-registry/webhook/podimage"
@@ -48,6 +50,8 @@ type Reconciler struct {
 	Decisions Decisions
 	// Events records Events about the pods.
 	Events webhook.Recorder
+	// Images reports changed images of the host. Pods that could not pull them are then healed immediately.
+	Images <-chan event.TypedGenericEvent[string]
 	// RegistryHost is the registry's host in every rewritten reference, such as localhost:5001.
 	RegistryHost string
 	// Deadline limits how long a pod's pushes are retried, counted from the pod's creation. After the deadline, the pod gets its
@@ -75,6 +79,7 @@ func (r *Reconciler) SetupWithManager(mgr manager.Manager) error {
 	}
 	err := builder.ControllerManagedBy(mgr).Named("delivery").
 		For(&corev1.Pod{}, builder.WithPredicates(relevant)).
+		WatchesRawSource(source.TypedChannel(r.Images, handler.TypedEnqueueRequestsFromMapFunc(r.lacking))).
 		WithOptions(controller.Options{
 			MaxConcurrentReconciles: maxConcurrentReconciles,
 			RateLimiter: workqueue.NewTypedItemExponentialFailureRateLimiter[reconcile.Request](

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,6 +18,7 @@ import (
 	"kind-local-registry/config"
 	"kind-local-registry/internal/rules"
 	"kind-local-registry/webhook"
+	"kind-local-registry/webhook/imagewatch"
 )
 
 const (
@@ -49,10 +51,12 @@ type Reconciler struct {
 	Metrics *Metrics
 	// RegistryHost is the registry's host in rewritten images, such as localhost:5001.
 	RegistryHost string
-	// Trigger tells the controller when to check workloads.
-	Trigger *Trigger
+	// Images reports changed images, whose workloads are then checked.
+	Images *imagewatch.Watcher
 
-	known map[Request]*memory // only Reconcile uses it, in one goroutine
+	log    logr.Logger
+	pushes *pushes
+	known  map[Request]*memory // only Reconcile uses it, in one goroutine
 }
 
 // memory is what the controller remembers about a workload. It only saves restarts and Events: without it, the cluster's state decides.
@@ -89,7 +93,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request Request) (reconcile.
 	}
 	found := r.compare(ctx, pods)
 	for _, image := range found.pushing {
-		r.Trigger.push(image)
+		r.pushes.add(image)
 	}
 	reason := r.skips(w, found)
 	switch {

@@ -24,19 +24,21 @@ import (
 
 	"kind-local-registry/config"
 	"kind-local-registry/internal/rewrite"
+	"kind-local-registry/webhook/imagewatch"
 	"kind-local-registry/webhook/podimage"
 )
 
 // After an error, a workload is checked again after firstRetry, and then after twice the previous pause, up to lastRetry.
 const firstRetry, lastRetry = time.Second, 30 * time.Second
 
-// SetupWithManager adds the controller and its Trigger to the manager. The manager's cache should contain only active pods, reduced by
-// delivery.Strip, and workloads that are reduced by Strip.
+// SetupWithManager adds the controller to the manager. The manager's cache should contain only active pods, reduced by delivery.Strip, and
+// workloads that are reduced by Strip.
 func (r *Reconciler) SetupWithManager(mgr manager.Manager) error {
 	r.known = map[Request]*memory{}
-	log := mgr.GetLogger().WithName("restart")
+	r.log = mgr.GetLogger().WithName("restart")
+	r.pushes = newPushes(r.Pusher, r.Images.Report, r.log)
 	building := builder.TypedControllerManagedBy[Request](mgr).Named("restart").
-		WatchesRawSource(source.TypedChannel(r.Trigger.changed, handler.TypedEnqueueRequestsFromMapFunc(r.affected))).
+		WatchesRawSource(source.TypedChannel(r.Images.Channel(), handler.TypedEnqueueRequestsFromMapFunc(r.affected))).
 		WatchesMetadata(&corev1.Namespace{}, handler.TypedEnqueueRequestsFromMapFunc(r.inNamespace),
 			builder.WithPredicates(predicate.LabelChangedPredicate{})).
 		WithOptions(controller.TypedOptions[Request]{
@@ -46,9 +48,9 @@ func (r *Reconciler) SetupWithManager(mgr manager.Manager) error {
 		}).
 		WithLogConstructor(func(request *Request) logr.Logger {
 			if request == nil {
-				return log
+				return r.log
 			}
-			return log.WithValues("namespace", request.Namespace, "workload", strings.ToLower(string(request.Kind))+"/"+request.Name)
+			return r.log.WithValues("namespace", request.Namespace, "workload", strings.ToLower(string(request.Kind))+"/"+request.Name)
 		})
 	for _, kind := range kinds() {
 		building = building.WatchesMetadata(kind.newObject(), handler.TypedEnqueueRequestsFromMapFunc(
@@ -59,7 +61,7 @@ func (r *Reconciler) SetupWithManager(mgr manager.Manager) error {
 	if err := building.Complete(r); err != nil {
 		return fmt.Errorf("adding the restart controller: %w", err)
 	}
-	return mgr.Add(r.Trigger)
+	return mgr.Add(r.pushes)
 }
 
 // Cached returns the objects that the manager's cache must reduce with Strip.
@@ -105,7 +107,7 @@ func (r *Reconciler) asking(ctx context.Context, options ...client.ListOption) [
 		list := &metav1.PartialObjectMetadataList{}
 		list.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind(string(kind) + "List"))
 		if err := r.Client.List(ctx, list, options...); err != nil {
-			r.Trigger.log.Error(err, "workloads not listed")
+			r.log.Error(err, "workloads not listed")
 			continue
 		}
 		for i := range list.Items {
@@ -128,12 +130,12 @@ func compareRequests(a, b Request) int {
 // affected returns the workloads to check after a change of an image: those that have pods with it, in order. They may not ask for
 // restarts.
 func (r *Reconciler) affected(ctx context.Context, image string) []Request {
-	if image == allImages {
+	if image == imagewatch.All {
 		return r.asking(ctx)
 	}
 	var pods corev1.PodList
 	if err := r.Client.List(ctx, &pods, client.UnsafeDisableDeepCopy); err != nil {
-		r.Trigger.log.Error(err, "pods not listed")
+		r.log.Error(err, "pods not listed")
 		return nil
 	}
 	found := map[Request]bool{}

@@ -17,6 +17,7 @@ func restartDespiteKills(t *testing.T) {
 	random, rounds := newRandom(t), count(2, 50)
 	var longest time.Duration
 	for round := range rounds {
+		eventuallyRewrites(t) // the webhook is back after the last kill
 		before := awaitComplete(t, name)
 		build := fmt.Sprint("build ", round+1)
 		most := killDuringRestart(t, image, build, round%3 == 1, random)

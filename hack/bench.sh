@@ -7,7 +7,7 @@ if [[ ${1-} == -h || ${1-} == --help ]]; then
   cat <<'USAGE'
 Measures how long it takes to get an image from Docker to a node of a kind cluster. Compares kind load, docker push with a pull, and
 kind-local-registry with and without linked layers, in turn. Also measures the disk space that the image takes on the node.
-Writes the results to docs/benchmarks/results.{md,json,svg}. A full run takes several hours on two cores, and requires 35 GB of
+Writes the results to docs/benchmarks/results.{md,json,svg}. A full run takes several hours on two cores, and requires 45 GB of
 disk space. It creates its own cluster, registry and images, and removes them at the end. It must run as root, because it reads
 Docker's volumes.
 

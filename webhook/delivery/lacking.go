@@ -36,8 +36,8 @@ func (r *Reconciler) lacking(ctx context.Context, image string) []reconcile.Requ
 func (r *Reconciler) lacks(pod *podimage.Pod, image string) bool {
 	return image == imagewatch.All || slices.ContainsFunc(pod.Unpullable(), func(field podimage.Field) bool {
 		name, err := rewrite.Parse(field.Image)
-		return err == nil && (name.String() == image || slices.ContainsFunc(name.Aliases(r.RegistryHost), func(alias rewrite.Name) bool {
-			return alias.String() == image
-		}))
+		return err == nil && slices.ContainsFunc(append(name.Aliases(r.RegistryHost), name), func(known rewrite.Name) bool {
+			return known.String() == image
+		})
 	})
 }

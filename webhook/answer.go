@@ -52,8 +52,7 @@ func (h *Handler) answer(ctx context.Context, document []byte, dryRun bool) ([]b
 func (h *Handler) handleBounded(ctx context.Context, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
 	for _, object := range [][]byte{request.Object.Raw, request.OldObject.Raw} {
 		if err := checkSize(object); err != nil {
-			h.Log.Error(err, "pod left unchanged", "namespace", request.Namespace, "pod", request.Name)
-			return allowed(request)
+			return h.allowedAfter(err, request)
 		}
 	}
 	return h.Handle(ctx, request)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/go-logr/logr"
@@ -65,9 +66,7 @@ func (h *Handler) Handle(ctx context.Context, request *admissionv1.AdmissionRequ
 	defer func() {
 		if fault := recover(); fault != nil {
 			h.Metrics.panics.Inc()
-			h.Log.Error(fmt.Errorf("panic: %v", fault), "pod left unchanged",
-				"namespace", request.Namespace, "pod", request.Name)
-			response = allowed(request)
+			response = h.allowedAfter(fmt.Errorf("panic: %v", fault), request)
 		}
 	}()
 	review := h.review
@@ -76,10 +75,19 @@ func (h *Handler) Handle(ctx context.Context, request *admissionv1.AdmissionRequ
 	}
 	response, err := review(ctx, request)
 	if err != nil {
-		h.Log.Error(err, "pod left unchanged", "namespace", request.Namespace, "pod", request.Name)
-		return allowed(request)
+		return h.allowedAfter(err, request)
 	}
 	return response
+}
+
+// allowedAfter logs an error and returns the response that allows the request unchanged.
+func (h *Handler) allowedAfter(err error, request *admissionv1.AdmissionRequest) *admissionv1.AdmissionResponse {
+	key, object := "pod", request.Name
+	if isWorkload(request) {
+		key, object = "workload", strings.ToLower(request.Kind.Kind)+"/"+request.Name
+	}
+	h.Log.Error(err, "request allowed unchanged", "namespace", request.Namespace, key, object)
+	return allowed(request)
 }
 
 // isOwnUpdate reports whether the webhook itself updates a pod, for example to restore an original image. The match conditions of the

@@ -182,7 +182,7 @@ func (e *Explainer) observe(ctx context.Context, pod *Pod) {
 		image.Digest = digestOf(field.Image, image.State, status)
 		image.Rewritten = names(field.Image, e.RegistryHost)
 		image.Waits = waiting[field.Path] && (image.State == NotStarted || image.State == Waiting)
-		image.Pull = failureOf(field, image.State, status, events)
+		image.Pull = failureOf(pod.Pod, field, image.State, status, events)
 		pod.Images = append(pod.Images, image)
 	}
 }

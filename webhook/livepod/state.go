@@ -60,7 +60,7 @@ func statuses(pod *corev1.Pod) map[string]*corev1.ContainerStatus {
 // the kubelet has not begun with.
 func stateOf(pod *corev1.Pod, field podimage.Field, status *corev1.ContainerStatus) (state State, reason string) {
 	switch {
-	case status == nil && strings.HasPrefix(field.Path, "spec.volumes") && pod.Status.Phase == corev1.PodRunning:
+	case status == nil && field.IsVolume() && pod.Status.Phase == corev1.PodRunning:
 		return Running, ""
 	case status == nil:
 		return NotStarted, ""
@@ -93,7 +93,9 @@ func digestOf(image string, state State, status *corev1.ContainerStatus) string 
 
 // failureOf returns the kubelet's report about the field's image, or nil if there is none. events are those about the pod, the
 // newest first.
-func failureOf(field podimage.Field, state State, status *corev1.ContainerStatus, events []corev1.Event) *PullFailure {
+func failureOf(
+	pod *corev1.Pod, field podimage.Field, state State, status *corev1.ContainerStatus, events []corev1.Event,
+) *PullFailure {
 	if status == nil {
 		if state == Running {
 			return nil
@@ -101,7 +103,7 @@ func failureOf(field podimage.Field, state State, status *corev1.ContainerStatus
 		return failedPull(field.Image, events)
 	}
 	waiting := status.State.Waiting
-	if waiting == nil || !slices.Contains(imageReasons, waiting.Reason) {
+	if waiting == nil || !slices.Contains(imageReasons, waiting.Reason) || podimage.AboutVolume(pod, field, waiting.Message) {
 		return nil
 	}
 	failure := &PullFailure{Reason: waiting.Reason, Message: waiting.Message}

@@ -48,6 +48,11 @@ func TestFailureOf_PrefersTheEventWithTheCause(t *testing.T) {
 		return &corev1.ContainerStatus{State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: reason, Message: "back-off"}}}
 	}
 	event := []corev1.Event{{Reason: "Failed", Message: `Failed to pull image "a:10": other`}, {Reason: "Failed", Message: cause}}
+	pod := &corev1.Pod{Spec: corev1.PodSpec{Volumes: []corev1.Volume{{Name: "other", VolumeSource: corev1.VolumeSource{
+		Image: &corev1.ImageVolumeSource{Reference: "b:1"},
+	}}}}}
+	ofVolume := waits("ImagePullBackOff")
+	ofVolume.State.Waiting.Message = `Back-off pulling image "b:1"`
 	for name, test := range map[string]struct {
 		field  podimage.Field
 		state  State
@@ -58,11 +63,12 @@ func TestFailureOf_PrefersTheEventWithTheCause(t *testing.T) {
 		"back-off, with an Event":    {field, Waiting, waits("ImagePullBackOff"), event, &PullFailure{"ImagePullBackOff", cause}},
 		"back-off, without an Event": {field, Waiting, waits("ImagePullBackOff"), nil, &PullFailure{"ImagePullBackOff", "back-off"}},
 		"an invalid name":            {field, Waiting, waits("InvalidImageName"), event, &PullFailure{"InvalidImageName", "back-off"}},
+		"another volume's image":     {field, Waiting, ofVolume, event, nil},
 		"a crash loop":               {field, Waiting, waits("CrashLoopBackOff"), event, nil},
 		"a volume":                   {volume, NotStarted, nil, event, &PullFailure{"Failed", cause}},
 		"a volume of a running pod":  {volume, Running, nil, event, nil},
 	} {
-		if diff := cmp.Diff(test.want, failureOf(test.field, test.state, test.status, test.events)); diff != "" {
+		if diff := cmp.Diff(test.want, failureOf(pod, test.field, test.state, test.status, test.events)); diff != "" {
 			t.Errorf("%s: failureOf (-want +got):\n%s", name, diff)
 		}
 	}

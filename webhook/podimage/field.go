@@ -93,11 +93,17 @@ func containerField(list string, i int, container *corev1.Container) Field {
 	}
 }
 
+// volumePath begins the path of an image volume's field.
+const volumePath = "spec.volumes{"
+
+// IsVolume reports whether the field is an image volume's.
+func (f Field) IsVolume() bool { return strings.HasPrefix(f.Path, volumePath) }
+
 // volumeField returns the image field of the image volume (KEP-4639) at index i in the pod's volumes.
 func volumeField(i int, volume *corev1.Volume) Field {
 	pointer := fmt.Sprintf("/spec/volumes/%d/image", i)
 	return Field{
-		Path:          "spec.volumes{" + volume.Name + "}",
+		Path:          volumePath + volume.Name + "}",
 		Image:         volume.Image.Reference,
 		PullPolicy:    volume.Image.PullPolicy,
 		Final:         true,

@@ -1,6 +1,7 @@
 package podimage
 
 import (
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,7 +14,7 @@ func (p *Pod) Unpullable() []Field {
 	failing := unpullable(p.Pod)
 	var fields []Field
 	for _, field := range Fields(p.Pod) {
-		if failing[field.Path].of(field.Image) {
+		if f := failing[field.Path]; f.of(field.Image) && !AboutVolume(p.Pod, field, f.message) {
 			fields = append(fields, field.With(p.Original(field)))
 		}
 	}
@@ -27,6 +28,24 @@ type failure struct{ image, message string }
 // the earlier image. The kubelet's message, however, quotes the image that the kubelet is now trying to pull.
 func (f failure) of(image string) bool {
 	return f.image != "" && (f.image == image || strings.Contains(f.message, `"`+image+`"`))
+}
+
+// AboutVolume reports whether the kubelet's message about the field's container is about an image that the pod mounts as a volume. The
+// kubelet reports the failure to pull such an image in the status of the container that mounts it (KEP-4639).
+func AboutVolume(pod *corev1.Pod, field Field, message string) bool {
+	return slices.ContainsFunc(Fields(pod), func(other Field) bool {
+		return other.IsVolume() && other.Image != field.Image && quotes(message, other.Image)
+	})
+}
+
+// quotes reports whether the message quotes the image, as the pod names it or as containerd does.
+func quotes(message, image string) bool {
+	for _, prefix := range []string{"", "docker.io/", "docker.io/library/"} {
+		if strings.Contains(message, `"`+prefix+image+`"`) {
+			return true
+		}
+	}
+	return false
 }
 
 // unpullable returns the failures to pull an image, by Field.Path.

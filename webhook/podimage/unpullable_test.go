@@ -47,6 +47,27 @@ func TestUnpullable_ReturnsOriginalsOfCurrentFailures(t *testing.T) {
 	}
 }
 
+// TestUnpullable_IgnoresTheImagesOfVolumes uses the messages of Kubernetes 1.37 with containerd 2.3.
+func TestUnpullable_IgnoresTheImagesOfVolumes(t *testing.T) {
+	t.Parallel()
+	const image = "localhost:5001/a:1"
+	for message, want := range map[string]bool{
+		`Back-off pulling image "b/data:1": ErrImagePull: failed to resolve reference "docker.io/b/data:1": dial tcp: no such host`: false,
+		`failed to pull and unpack image "docker.io/b/data:1": failed to resolve reference "docker.io/b/data:1": no such host`:      false,
+		`Back-off pulling image "localhost:5001/a:1"`:                     true,
+		`failed to pull and unpack image "localhost:5001/a:1": not found`: true,
+		"": true,
+	} {
+		pod := waiting(corev1.PodPending, image, image, "ImagePullBackOff", message)
+		pod.Spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{
+			Image: &corev1.ImageVolumeSource{Reference: "b/data:1"},
+		}}}
+		if got := podimage.Read(pod, registryHost).Unpullable(); (len(got) == 1) != want {
+			t.Errorf("%q: Unpullable = %v, want the container: %v", message, got, want)
+		}
+	}
+}
+
 func TestRestore_KeepsRunningImages(t *testing.T) {
 	t.Parallel()
 	const build = "localhost:5001/a:1-0123456789ab"

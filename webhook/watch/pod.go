@@ -92,7 +92,7 @@ func statusOf(pod *corev1.Pod, field podimage.Field) corev1.ContainerStatus {
 			}
 		}
 	}
-	if strings.HasPrefix(field.Path, "spec.volumes") && len(pod.Status.ContainerStatuses) > 0 {
+	if field.IsVolume() && len(pod.Status.ContainerStatuses) > 0 {
 		return pod.Status.ContainerStatuses[0]
 	}
 	return corev1.ContainerStatus{}

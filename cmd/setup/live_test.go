@@ -145,6 +145,24 @@ func TestRemedy_FitsTheOwner(t *testing.T) {
 	}
 }
 
+// TestRemedy_NamesTheCauseThatADecisionNowDoesNotExamine covers pods that would not be rewritten if they were only created again.
+func TestRemedy_NamesTheCauseThatADecisionNowDoesNotExamine(t *testing.T) {
+	t.Parallel()
+	for reason, want := range map[string][]string{
+		"LoopGuard": {"kind-local-registry/rewrite"}, "NoSpace": {"free disk space", "; then ", "kubectl replace"}, "LookupUnavailable": {"kubectl replace"},
+	} {
+		got := remedy(&report.ExplainedPod{Namespace: "shop", Name: "web-1"}, &report.LiveImage{
+			Original: "example/data:1", Image: "example/data:1", State: "not started", Build: "not used",
+			Admission: &report.Admission{Reason: reason}, Now: &report.Now{Reason: "Rewritten", Rewritten: "localhost:5001/example/data:1"},
+		})
+		for _, part := range want {
+			if !strings.Contains(got, part) {
+				t.Errorf("remedy for a pod admitted with %s = %q, want %q in it", reason, got, part)
+			}
+		}
+	}
+}
+
 func TestPrintLive_TellsAboutObjectsWithoutPods(t *testing.T) {
 	t.Parallel()
 	target, _ := livepod.Parse("deploy/web")

@@ -96,8 +96,13 @@ func remedy(pod *report.ExplainedPod, image *report.LiveImage) string {
 	if pod.Terminating {
 		return ""
 	}
-	if guarded(image) && livepod.Build(image.Build) == livepod.NotUsed {
-		return reasonTexts[rewrite.LoopGuard].advice
+	if livepod.Build(image.Build) == livepod.NotUsed {
+		switch reason := admittedFor(image); reason { // the decision now examines neither
+		case rewrite.LoopGuard:
+			return reasonTexts[reason].advice
+		case rewrite.NoSpace:
+			return reasonTexts[reason].advice + "; then " + recreate(pod)
+		}
 	}
 	if image.Pull != nil {
 		return pullRemedy(image)
@@ -129,9 +134,12 @@ func satisfied(image *report.LiveImage) bool {
 	return started && (image.Image != image.Original || image.Now.Reason == string(rewrite.NotOnHost))
 }
 
-// guarded reports whether the pod's owner kept recreating it. A pod that the owner creates now probably keeps its original image too.
-func guarded(image *report.LiveImage) bool {
-	return image.Admission != nil && image.Admission.Reason == string(rewrite.LoopGuard)
+// admittedFor returns the reason of the logged decision, or "" if there is none.
+func admittedFor(image *report.LiveImage) rewrite.Reason {
+	if image.Admission == nil {
+		return ""
+	}
+	return rewrite.Reason(image.Admission.Reason)
 }
 
 // pullRemedy returns what to do about an image that the kubelet cannot use.

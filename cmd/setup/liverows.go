@@ -123,8 +123,10 @@ func whyNow(image *report.LiveImage) string {
 // whyNotUsed tells what would become of the host's image in a pod created now.
 func whyNotUsed(image *report.LiveImage, why string) string {
 	switch {
-	case guarded(image):
+	case admittedFor(image) == rewrite.LoopGuard:
 		return "but the pods of this owner keep their original images for an hour"
+	case admittedFor(image) == rewrite.NoSpace && image.Now.Rewritten != "":
+		return "so once the disk has space, a new pod would run " + shortDigest(image.Now.Rewritten)
 	case image.Now.Rewritten != "":
 		return "so a pod created now would run " + shortDigest(image.Now.Rewritten)
 	}

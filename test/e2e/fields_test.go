@@ -52,12 +52,8 @@ func TestKubectlDebug_RunsTwoHostOnlyImagesInOnePod(t *testing.T) {
 }
 
 func TestImageVolume_MountsAHostOnlyImage(t *testing.T) {
-	app := buildImage(t, "e2e/mounting:local", "hello")
-	spec := podSpec(app)
-	spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{
-		Reference: buildImage(t, "e2e/mounted:local", "mounted"), PullPolicy: corev1.PullIfNotPresent,
-	}}}}
-	spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "data", MountPath: "/data"}}
+	app, mounted := buildImage(t, "e2e/mounting:local", "hello"), buildImage(t, "e2e/mounted:local", "mounted")
+	spec := mountingSpec(app, mounted)
 	spec.Containers[0].Command = []string{"/data/hello"} // the program in the mounted image
 	createPod(t, "mounting", namespace, spec)
 
@@ -68,6 +64,16 @@ func TestImageVolume_MountsAHostOnlyImage(t *testing.T) {
 	if got := proxy(t, "mounting"); !strings.HasPrefix(got, "hello from") {
 		t.Errorf("pod answers %q, want \"hello from\" first", got)
 	}
+}
+
+// mountingSpec returns a pod of the image app that mounts the other image at /data.
+func mountingSpec(app, mounted string) corev1.PodSpec {
+	spec := podSpec(app)
+	spec.Volumes = []corev1.Volume{{Name: "data", VolumeSource: corev1.VolumeSource{Image: &corev1.ImageVolumeSource{
+		Reference: mounted, PullPolicy: corev1.PullIfNotPresent,
+	}}}}
+	spec.Containers[0].VolumeMounts = []corev1.VolumeMount{{Name: "data", MountPath: "/data"}}
+	return spec
 }
 
 // TestControllers_RunHostOnlyImages covers a Job, a CronJob, a StatefulSet and a DaemonSet.

@@ -97,18 +97,13 @@ func remedy(pod *report.ExplainedPod, image *report.LiveImage) string {
 		return ""
 	}
 	if livepod.Build(image.Build) == livepod.NotUsed {
-		switch reason := admittedFor(image); reason { // the decision now examines neither
-		case rewrite.LoopGuard:
-			return reasonTexts[reason].advice
-		case rewrite.NoSpace:
-			return reasonTexts[reason].advice + "; then " + recreate(pod)
-		}
+		return unusedRemedy(pod, image)
 	}
 	if image.Pull != nil {
 		return pullRemedy(image)
 	}
 	switch livepod.Build(image.Build) {
-	case livepod.Newer, livepod.NotUsed:
+	case livepod.Newer:
 		if image.Now.Rewritten != "" {
 			return recreate(pod)
 		}
@@ -123,6 +118,21 @@ func remedy(pod *report.ExplainedPod, image *report.LiveImage) string {
 		if satisfied(image) {
 			return ""
 		}
+	}
+	return adviceAbout(image)
+}
+
+// unusedRemedy returns what to do so that a pod runs the image that the host has.
+func unusedRemedy(pod *report.ExplainedPod, image *report.LiveImage) string {
+	switch reason := admittedFor(image); {
+	case reason == rewrite.LoopGuard: // the decision now examines neither the owner nor the disk
+		return reasonTexts[reason].advice
+	case reason == rewrite.NoSpace:
+		return reasonTexts[reason].advice + "; then " + recreate(pod)
+	case image.Pull != nil:
+		return pullRemedy(image)
+	case image.Now.Rewritten != "":
+		return recreate(pod)
 	}
 	return adviceAbout(image)
 }

@@ -145,7 +145,7 @@ func loopGuardedPod(t *testing.T, image string) *corev1.Pod {
 	}}}, Spec: podSpec(image)}
 	var created *corev1.Pod
 	eventually(t, time.Minute, "a recreated pod keeps its original image", func(ctx context.Context) string {
-		deletePod(t, pod.Name, namespace)
+		_ = suite.kube.CoreV1().Pods(namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
 		if created, err = suite.kube.CoreV1().Pods(namespace).Create(ctx, pod, metav1.CreateOptions{}); err != nil {
 			return err.Error() // the previous pod has not been deleted yet
 		}

@@ -3,13 +3,16 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/kind/pkg/cluster"
 )
 
@@ -23,16 +26,56 @@ type clusterState struct {
 	created bool // setup created the cluster
 }
 
-// TestConverge_FromStoppedNodes stops nodes of the cluster. Without E2E_FULL, it does so only once.
+// TestConverge_FromStoppedNodes stops nodes of the cluster. Without E2E_FULL, it stops only all nodes, in two ways.
 func TestConverge_FromStoppedNodes(t *testing.T) {
 	states := []clusterState{
 		{"all nodes stopped", func(t *testing.T) { t.Helper(); docker(t, "stop", "-t", "3", controlPlane, worker) }, true},
+		{"nodes that exchanged their addresses stopped", exchangeAddresses, true},
 		{"the worker stopped", func(t *testing.T) { t.Helper(); docker(t, "stop", worker) }, true},
 		{"the control plane killed", func(t *testing.T) { t.Helper(); docker(t, "kill", controlPlane) }, true},
 	}
-	for i, state := range states[:count(1, len(states))] {
+	for i, state := range states[:count(2, len(states))] {
 		wantConverges(t, &suite, clusterName, state, i)
 	}
+}
+
+// exchangeAddresses makes the two nodes exchange their addresses, as Docker may when it restarts. It waits until Kubernetes knows the new
+// addresses, and stops the nodes.
+func exchangeAddresses(t *testing.T) {
+	t.Helper()
+	before := addresses(t)
+	docker(t, "stop", "-t", "3", controlPlane, worker)
+	nodes := byAddress(t, before)
+	docker(t, "start", nodes[1])
+	docker(t, "start", nodes[0])
+	docker(t, "restart", "-t", "3", nodes[1]) // which now has the lower address, and was started last
+	after := addresses(t)
+	if after[controlPlane] != before[worker] || after[worker] != before[controlPlane] {
+		t.Fatalf("addresses of the containers = %v, want those of the nodes exchanged: %v", after, before)
+	}
+	eventually(t, recoveryTimeout, "Kubernetes knows the nodes' addresses", func(ctx context.Context) string {
+		for _, name := range nodes {
+			node, err := suite.kube.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+			if err != nil {
+				return err.Error()
+			}
+			if got := node.Status.Addresses[0].Address; !strings.HasPrefix(after[name], got+"/") {
+				return name + " is still " + got
+			}
+		}
+		return ""
+	})
+	docker(t, "stop", "-t", "3", controlPlane, worker)
+}
+
+// byAddress returns the names of the two nodes in the order of their addresses.
+func byAddress(t *testing.T, addresses map[string]string) []string {
+	t.Helper()
+	nodes := []string{controlPlane, worker}
+	slices.SortFunc(nodes, func(a, b string) int {
+		return netip.MustParsePrefix(addresses[a]).Addr().Compare(netip.MustParsePrefix(addresses[b]).Addr())
+	})
+	return nodes
 }
 
 // TestConverge_FromEveryStateOfACluster puts a cluster into one state after the other. In the end, setup down must restore the files on the

@@ -185,9 +185,11 @@ func kill(t *testing.T, text string) int {
 	return pid
 }
 
-// killDockerd kills dockerd and starts another one. All containers stop. Docker restarts ours; a user restarts the nodes.
+// killDockerd kills dockerd and starts another one. All containers stop. Docker restarts ours and, in any order, some nodes. They are started
+// in an order in which they keep their addresses; TestConverge_FromStoppedNodes covers nodes that exchanged them.
 func killDockerd(t *testing.T) {
 	t.Helper()
+	nodes := byAddress(t, addresses(t))
 	pid, err := os.ReadFile(dockerdPID)
 	if err != nil {
 		t.Fatal(err)
@@ -200,7 +202,10 @@ func killDockerd(t *testing.T) {
 		return ""
 	})
 	command(t, "../../hack/docker.sh", "start")
-	docker(t, "start", worker, controlPlane)
+	docker(t, "stop", "-t", "1", worker, controlPlane)
+	for _, node := range nodes {
+		docker(t, "start", node)
+	}
 }
 
 // collectGarbage is a shell command that makes containerd collect garbage, as it does soon after each change.

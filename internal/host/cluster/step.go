@@ -1,9 +1,11 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -66,26 +68,48 @@ func (c *Cluster) check(ctx context.Context) (step.State, error) {
 	return step.State{OK: true, Detail: fmt.Sprintf("%s, %s, %s", c.Name(), step.Count(nodes, "node"), origin)}, nil
 }
 
-// stoppedNodes returns the names of the nodes whose containers are not running, in the order in which they were last started.
+// stoppedNodes returns the names of the nodes whose containers are not running, in the order of the addresses that they had, or else in
+// the order in which they were last started. Docker gives a node the lowest free address, so nodes that start in this order keep theirs.
 func (c *Cluster) stoppedNodes(ctx context.Context) ([]string, error) {
 	all, err := c.members(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var stopped []string
-	started := map[string]time.Time{}
+	started, address := map[string]time.Time{}, map[string]netip.Addr{}
 	for _, name := range all {
 		found, err := c.engine.Find(ctx, name)
 		if err != nil {
 			return nil, err
 		}
-		if found == nil || !found.Running() {
-			stopped = append(stopped, name)
-			started[name] = found.Started()
+		if found != nil && found.Running() {
+			continue
+		}
+		stopped = append(stopped, name)
+		started[name] = found.Started()
+		if address[name], err = c.formerAddress(ctx, name); err != nil {
+			return nil, err
 		}
 	}
-	slices.SortStableFunc(stopped, func(a, b string) int { return started[a].Compare(started[b]) })
+	slices.SortStableFunc(stopped, func(a, b string) int {
+		return cmp.Or(address[a].Compare(address[b]), started[a].Compare(started[b]))
+	})
 	return stopped, nil
+}
+
+// formerAddress returns the address that a node had when it last started, or the zero Addr if the node did not store it. kind's nodes
+// store their addresses to notice a change (kind, images/base/files/usr/local/bin/entrypoint).
+func (c *Cluster) formerAddress(ctx context.Context, name string) (netip.Addr, error) {
+	for _, file := range []string{"old-ipv4", "old-ipv6"} {
+		files, err := c.engine.ReadFiles(ctx, name, "/kind/"+file)
+		if err != nil {
+			return netip.Addr{}, err
+		}
+		if address, err := netip.ParseAddr(strings.TrimSpace(string(files[file]))); err == nil {
+			return address, nil
+		}
+	}
+	return netip.Addr{}, nil
 }
 
 // origin reports whether setup created the cluster, according to a label on the nodes, and returns the number of nodes. It waits

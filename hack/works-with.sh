@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the inner loop of kubectl, Helm, Skaffold, DevSpace and Tilt on a cluster that setup set up; see --help.
+# Runs the inner loop of kubectl, Helm, Skaffold, DevSpace, Tilt and Telepresence on a cluster that setup set up; see --help.
 # shellcheck disable=SC2317 # try calls the tools' functions by name
 set -o errexit -o nounset -o pipefail
 shopt -s inherit_errexit
@@ -23,8 +23,9 @@ Usage: hack/works-with.sh [TOOL...]
   TOOL is one of ${TOOLS[*]} (default: all)
 
 Helm is built in the version that go.mod names, if it is not on the PATH. The other tools must be on the PATH, because "go install" refuses
-modules with replace directives. Telepresence and Argo CD are always skipped, because they need images that only a registry on the
-internet has. In place of Argo CD's comparisons, "kubectl" checks that kubectl diff finds no difference after a restart.
+modules with replace directives. Telepresence also needs its image ghcr.io/telepresenceio/tel2 in Docker. Argo CD is always skipped, because
+it needs images that only a registry on the internet has. In its place, "kubectl" checks that kubectl diff finds no difference after a
+restart.
 
 Environment:
   NODE_IMAGE   the node image (default that of hack/node-image.sh)
@@ -73,7 +74,7 @@ expect() {
   local answer images start=$SECONDS
   kubectl rollout status deployment/hello --namespace "$NAMESPACE" --timeout 120s || fail "the Deployment was not rolled out"
   images=$(kubectl get pods --namespace "$NAMESPACE" -l app=hello -o json |
-    jq -r '.items[] | select(.metadata.deletionTimestamp | not) | .spec.containers[].image' | sort -u)
+    jq -r '.items[] | select(.metadata.deletionTimestamp | not) | .spec.containers[0].image' | sort -u) # without injected containers
   printf 'the pods run %s\n' "$images"
   [[ $images =~ ^localhost:[0-9]+/[^[:space:]]+$ ]] || fail "the pods run \"$images\", want one image of the local registry"
   until answer=$(kubectl get --raw "/api/v1/namespaces/$NAMESPACE/services/hello:80/proxy/") && [[ $answer == "$1 from "* ]]; do
@@ -161,6 +162,26 @@ try_tilt() {
   inner_loop tilt ci --context "kind-$CLUSTER" --namespace "$NAMESPACE" --port 0
 }
 
+# try_telepresence: has the traffic manager inject its agent into the pods. It does not connect, because that changes the host's routes and
+# DNS. The pods have a named port, with which the agent needs no iptables.
+try_telepresence() {
+  local agent
+  sed -i -e 's/- containerPort: 8080/- {name: http, containerPort: 8080}/' -e 's/targetPort: 8080/targetPort: http/' \
+    -e 's/^      labels: {app: hello}/&\n      annotations: {telepresence.getambassador.io\/inject-traffic-agent: enabled}/' "$DIRECTORY/deployment.yaml"
+  rebuild first
+  tool telepresence helm install --context "kind-$CLUSTER"
+  kubectl rollout status deployment/traffic-manager --namespace ambassador --timeout 120s
+  tool kubectl apply --namespace "$NAMESPACE" -f deployment.yaml
+  expect first
+  agent=$(kubectl get pods --namespace "$NAMESPACE" -l app=hello -o jsonpath='{.items[0].spec.containers[?(@.name=="traffic-agent")].image}')
+  printf 'the agents run %s\n' "$agent"
+  [[ $agent == localhost:*/telepresenceio/tel2:* ]] || fail "the agent runs \"$agent\", want an image of the local registry"
+  rebuild second
+  kubectl rollout restart deployment/hello --namespace "$NAMESPACE"
+  expect second
+  nothing_loaded
+}
+
 version_of() {
   case $1 in
   kubectl) kubectl version --client ;;
@@ -168,6 +189,7 @@ version_of() {
   skaffold) skaffold version ;;
   devspace) devspace --version ;;
   tilt) tilt version ;;
+  telepresence) HOME=$WORK/home telepresence version ;;
   esac 2>/dev/null | head -n 1
 }
 
@@ -232,7 +254,16 @@ trap clean_up EXIT
 prepare >&2
 for tool in "${CHOSEN[@]}"; do
   case $tool in
-  telepresence | argocd) result "$tool" "SKIP: its images are not on the host; docs/works-with.md says what its source says" ;;
+  argocd) result "$tool" "SKIP: its images are not on the host; docs/works-with.md says what its source says" ;;
+  telepresence)
+    if ! command -v telepresence >/dev/null; then
+      result "$tool" "SKIP: $tool is not on the PATH"
+    elif [[ -z $(docker image ls --quiet ghcr.io/telepresenceio/tel2) ]]; then
+      result "$tool" "SKIP: Docker has no image ghcr.io/telepresenceio/tel2"
+    else
+      try "$tool"
+    fi
+    ;;
   *) if command -v "$tool" >/dev/null; then try "$tool"; else result "$tool" "SKIP: $tool is not on the PATH"; fi ;;
   esac
 done

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -42,7 +43,7 @@ func linkFaults(t *testing.T) []linkFault {
 		{"containerd killed", func(t *testing.T, _ *linkDelivery) { t.Helper(); onWorker(t, "kill -9 $(pidof containerd)") }},
 		{"node killed", func(t *testing.T, _ *linkDelivery) {
 			t.Helper()
-			docker(t, "kill", "-s", "KILL", worker)
+			killWorker(t)
 			docker(t, "start", worker)
 		}},
 		{"image removed from Docker", func(t *testing.T, d *linkDelivery) {
@@ -183,6 +184,23 @@ func kill(t *testing.T, text string) int {
 		t.Fatalf("killing process %d: %v", pid, err)
 	}
 	return pid
+}
+
+// killWorker kills the worker node. With cgroup v1, runc freezes a container while it changes the container's devices. A frozen container
+// cannot be killed, and neither can its node; so it is thawed.
+func killWorker(t *testing.T) {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "docker", "kill", "-s", "KILL", worker).CombinedOutput()
+	if err == nil {
+		return
+	}
+	freezer := "/sys/fs/cgroup/freezer/docker/" + docker(t, "inspect", "--format", "{{.Id}}", worker)
+	thawed := command(t, "find", freezer, "-name", "freezer.state", "-exec", "grep", "-q", "FROZEN", "{}", ";",
+		"-exec", "sh", "-c", "echo THAWED >$0", "{}", ";", "-print")
+	if thawed == "" {
+		t.Fatalf("docker kill %s: %v, and no container on the node is frozen\n%s", worker, err, out)
+	}
+	docker(t, "wait", worker)
 }
 
 // killDockerd kills dockerd and starts another one. All containers stop. Docker restarts ours and, in any order, some nodes. They are started

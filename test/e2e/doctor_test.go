@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"net"
 	"os/exec"
 	"strings"
@@ -177,7 +178,7 @@ const (
 	restartContainerd = `systemctl daemon-reload; systemctl restart containerd; until crictl info >/dev/null 2>&1; do sleep 0.2; done`
 )
 
-// nodeLinks are links on the worker.
+// nodeLinks are links on the nodes.
 func nodeLinks() map[string]brokenLink {
 	hosts := node.HostsFile(registry)
 	return map[string]brokenLink{
@@ -205,6 +206,9 @@ func nodeLinks() map[string]brokenLink {
 			check: "kubelet", found: "kubelet on node " + worker, breakIt: runOnWorker("sed -i /kind-local-registry/,+1d " + node.KubeletConfig),
 			mend: func(t *testing.T) { up(t) },
 		},
+		"a node sends packets for pods on another node elsewhere": {
+			check: "pod routes", found: "for the pods on " + worker, breakIt: misroute, mend: correctRoute,
+		},
 		"containerd on a node uses a proxy": {
 			check: "node proxy", found: "http://proxy.example:3128",
 			breakIt: runOnWorker(`mkdir -p /etc/systemd/system/containerd.service.d
@@ -213,6 +217,36 @@ func nodeLinks() map[string]brokenLink {
 			mend: runOnWorker("rm /etc/systemd/system/containerd.service.d/proxy.conf; " + restartContainerd),
 		},
 	}
+}
+
+// misroute makes the control plane send packets for the pods on the worker to the default gateway. It first removes kind's network plugin
+// from the control plane, because the plugin in this project's node image corrects routes.
+func misroute(t *testing.T) {
+	t.Helper()
+	kubectl(t, "patch", "daemonset", "kindnet", "-n", "kube-system", "-p",
+		fmt.Sprintf(`{"spec":{"template":{"spec":{"nodeSelector":{"kubernetes.io/hostname":%q}}}}}`, worker))
+	kubectl(t, "wait", "--for=delete", "--timeout=1m", "pod", "-n", "kube-system", "-l", "app=kindnet", "--field-selector", "spec.nodeName="+controlPlane)
+	routeToWorker(t, docker(t, "exec", controlPlane, "sh", "-ec", "ip -4 route show default | cut -d ' ' -f 3"))
+}
+
+// correctRoute undoes misroute.
+func correctRoute(t *testing.T) {
+	t.Helper()
+	address, _, _ := strings.Cut(addresses(t)[worker], "/")
+	routeToWorker(t, address)
+	kubectl(t, "patch", "daemonset", "kindnet", "-n", "kube-system", "-p",
+		`{"spec":{"template":{"spec":{"nodeSelector":{"kubernetes.io/hostname":null}}}}}`)
+	kubectl(t, "rollout", "status", "daemonset/kindnet", "-n", "kube-system", "--timeout=1m")
+}
+
+// routeToWorker sets the gateway of the control plane's route to the pods on the worker.
+func routeToWorker(t *testing.T, gateway string) {
+	t.Helper()
+	node, err := suite.kube.CoreV1().Nodes().Get(t.Context(), worker, metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	docker(t, "exec", controlPlane, "ip", "route", "replace", node.Spec.PodCIDR, "via", gateway)
 }
 
 // runOnWorker returns a function that runs a script on the worker.

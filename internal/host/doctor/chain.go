@@ -58,6 +58,7 @@ const (
 	nameNames      = "node names"
 	nameNodeProxy  = "node proxy"
 	nameKubelet    = "kubelet"
+	nameRoutes     = "pod routes"
 	namePull       = "node pull"
 	nameConfigMap  = "ConfigMap"
 	nameImage      = "webhook image"
@@ -111,7 +112,7 @@ func (p Parts) webhookChecks() []Check {
 			Why: "the API server ignores a webhook whose certificate it does not trust",
 		},
 		{
-			Name: nameCall, After: []string{nameCA}, Probe: c.CheckCall,
+			Name: nameCall, After: []string{nameCA, nameRoutes}, Probe: c.CheckCall,
 			Why: "calls that fail are ignored: pods are created with their original images",
 		},
 		{

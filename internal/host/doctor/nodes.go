@@ -54,6 +54,10 @@ func (n nodes) checks() []Check {
 			Why: "pods that are not rewritten cannot run a delivered image, although it is on the node",
 		},
 		{
+			Name: nameRoutes, After: []string{nameCluster}, Probe: n.routes,
+			Why: "pods do not reach pods on other nodes, and the API server does not reach a webhook that runs on another node",
+		},
+		{
 			Name: namePull, After: pull, Probe: n.pull,
 			Why: "pods on the node stay in ImagePullBackOff",
 		},

@@ -1,9 +1,13 @@
 package node
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,6 +74,30 @@ func (n Node) Resolve(ctx context.Context, name string) ([]string, error) {
 		}
 	}
 	return addresses, nil
+}
+
+// Routes returns the gateway of each of the node's routes that has one, by destination. A default route is not among them.
+func (n Node) Routes(ctx context.Context) (map[netip.Prefix]netip.Addr, error) {
+	printed, err := n.Run(ctx, routesScript)
+	if err != nil {
+		return nil, err
+	}
+	gateways := map[netip.Prefix]netip.Addr{}
+	for decoder := json.NewDecoder(bytes.NewReader(printed)); ; {
+		var routes []struct{ Dst, Gateway string }
+		if err := decoder.Decode(&routes); errors.Is(err, io.EOF) {
+			return gateways, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("reading the routes of node %s: %w", n.Name, err)
+		}
+		for _, route := range routes {
+			destination, notPrefix := netip.ParsePrefix(route.Dst) // "default" and single addresses are none
+			gateway, noGateway := netip.ParseAddr(route.Gateway)
+			if notPrefix == nil && noGateway == nil {
+				gateways[destination] = gateway
+			}
+		}
+	}
 }
 
 // Pull pulls an image as the kubelet does, and removes it from the node again.

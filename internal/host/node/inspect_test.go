@@ -2,6 +2,8 @@ package node
 
 import (
 	"errors"
+	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -75,5 +77,23 @@ func TestNode_ClockIsThatOfTheNode(t *testing.T) {
 	got, err := Node{Name: "kind-worker", Runner: r}.Clock(t.Context())
 	if err != nil || got.Unix() != 1700000000 {
 		t.Errorf("Clock = %v, %v", got, err)
+	}
+}
+
+func TestNode_RoutesHaveAGateway(t *testing.T) {
+	t.Parallel()
+	r := newRoot(t, readsIt)
+	r.program(t, "ip", `if [ "$2" = route ]; then
+	echo '[{"dst":"default","gateway":"172.18.0.1"},{"dst":"10.244.0.2","dev":"veth1"},{"dst":"10.244.1.0/24","gateway":"172.18.0.2","flags":[]}]'
+else
+	echo '[{"dst":"fd00::/64","dev":"eth0"},{"dst":"fd00:10:244:1::/64","gateway":"fd00::2"}]'
+fi`)
+	got, err := Node{Name: "kind-worker", Runner: r}.Routes(t.Context())
+	want := map[netip.Prefix]netip.Addr{
+		netip.MustParsePrefix("10.244.1.0/24"):      netip.MustParseAddr("172.18.0.2"),
+		netip.MustParsePrefix("fd00:10:244:1::/64"): netip.MustParseAddr("fd00::2"),
+	}
+	if err != nil || !maps.Equal(got, want) {
+		t.Errorf("Routes = %v, %v; want %v", got, err, want)
 	}
 }

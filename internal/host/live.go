@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"k8s.io/client-go/rest"
 
@@ -22,8 +21,7 @@ func (s *System) ConnectCluster(ctx context.Context) (*rest.Config, error) {
 		return nil, step.Remedy(fmt.Errorf("there is no kind cluster %q", s.Cluster()),
 			"name another with --cluster, see kind get clusters, or run setup up")
 	case len(condition.Stopped) > 0:
-		stopped := strings.Join(condition.Stopped, " ")
-		return nil, step.Remedy(fmt.Errorf("kind cluster %s is stopped", s.Cluster()), "run docker start "+stopped)
+		return nil, step.Remedy(fmt.Errorf("kind cluster %s is stopped", s.Cluster()), "run setup up --cluster "+s.Cluster())
 	case !condition.Answers:
 		err := errors.New("the API server of kind cluster " + s.Cluster() + " does not answer")
 		return nil, step.Remedy(err, "run setup doctor --cluster "+s.Cluster())

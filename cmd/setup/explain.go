@@ -86,7 +86,7 @@ installed webhook could remove it. Push the images with setup push before you ap
 	flags.StringVar(&options.rules, "rules", "", "file that contains the rules to try (default the rules in force)")
 	flags.StringVar(&options.cluster, "cluster", "",
 		"kind cluster to read objects and namespace labels from (default $KIND_CLUSTER_NAME, or the cluster that uses the registry)")
-	flags.StringVarP(&options.namespace, "namespace", "n", "", "namespace of the KIND/NAME arguments (default default)")
+	flags.StringVarP(&options.namespace, "namespace", "n", "", "namespace of the KIND/NAME arguments (default that of the kubeconfig's context)")
 	complete(command, "namespace")
 	completeFiles(command, "filename", "yaml", "yml", "json")
 	completeFiles(command, "rules", "yaml", "yml", "json")

@@ -9,8 +9,6 @@ import (
 	"os"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
 	"kind-local-registry/internal/host"
 	"kind-local-registry/internal/host/report"
 	"kind-local-registry/internal/host/step"
@@ -65,11 +63,11 @@ func (o *explainOptions) runLive(ctx context.Context, targets []livepod.Target, 
 	if err != nil {
 		return err
 	}
-	o.namespace = cmp.Or(o.namespace, metav1.NamespaceDefault)
 	system, err := host.Open(ctx, host.Options{Cluster: o.cluster, Select: o.choice})
 	if err != nil {
 		return err
 	}
+	o.namespace = cmp.Or(o.namespace, system.Namespace())
 	o.output.Begin("pods")
 	start := time.Now()
 	document, empty, err := hostExplainer{system}.explainLive(ctx, o.namespace, targets, given)

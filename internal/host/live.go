@@ -10,6 +10,9 @@ import (
 	"kind-local-registry/internal/host/step"
 )
 
+// Namespace returns the namespace that kubectl uses by default with the cluster.
+func (s *System) Namespace() string { return s.cluster.Namespace() }
+
 // ConnectCluster returns the access to the cluster's API server, which has just answered. The error includes a remedy if the cluster
 // does not exist, is stopped or does not answer.
 func (s *System) ConnectCluster(ctx context.Context) (*rest.Config, error) {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/client-go/tools/clientcmd/api"
 
 	"kind-local-registry/internal/host/step"
 )
@@ -27,9 +29,23 @@ func checkKubeconfig(path string) error {
 }
 
 // hasContext reports whether the kubeconfig contains a context with that name.
-func hasContext(path, name string) bool {
+func hasContext(path, name string) bool { return contextOf(path, name) != nil }
+
+// Namespace returns the namespace of the cluster's context in the kubeconfig, which kubectl uses by default, or "default" if it has none.
+func (c *Cluster) Namespace() string {
+	if found := contextOf(c.options.Kubeconfig, c.Context()); found != nil && found.Namespace != "" {
+		return found.Namespace
+	}
+	return metav1.NamespaceDefault
+}
+
+// contextOf returns the context with that name from the kubeconfig, or nil if there is none or the kubeconfig cannot be read.
+func contextOf(path, name string) *api.Context {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = path
 	loaded, err := rules.Load()
-	return err == nil && loaded.Contexts[name] != nil
+	if err != nil {
+		return nil
+	}
+	return loaded.Contexts[name]
 }

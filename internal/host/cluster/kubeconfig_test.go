@@ -24,11 +24,7 @@ func TestCheckKubeconfig_NamesFileAndRemedy(t *testing.T) {
 
 func TestHasContext_ReadsTheKubeconfig(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "config")
-	document := "apiVersion: v1\nkind: Config\ncontexts: [{name: kind-dev, context: {cluster: kind-dev, user: kind-dev}}]\n"
-	if err := os.WriteFile(path, []byte(document), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	path := writeKubeconfig(t)
 	for context, want := range map[string]bool{"kind-dev": true, "kind-other": false} {
 		if got := hasContext(path, context); got != want {
 			t.Errorf("hasContext(%s) = %t, want %t", context, got, want)
@@ -37,4 +33,32 @@ func TestHasContext_ReadsTheKubeconfig(t *testing.T) {
 	if hasContext(path+".none", "kind-dev") {
 		t.Error("a file that does not exist has a context")
 	}
+}
+
+func TestNamespace_IsThatOfTheClustersContext(t *testing.T) {
+	t.Parallel()
+	path := writeKubeconfig(t)
+	for name, want := range map[string]string{"dev": "default", "shop": "web", "other": "default"} {
+		cluster := Cluster{options: Options{Name: name, Kubeconfig: path}}
+		if got := cluster.Namespace(); got != want {
+			t.Errorf("Namespace of %s = %q, want %q", name, got, want)
+		}
+	}
+}
+
+// writeKubeconfig writes a kubeconfig with two contexts, and returns its path.
+func writeKubeconfig(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config")
+	document := `apiVersion: v1
+kind: Config
+current-context: kind-dev
+contexts:
+- {name: kind-dev, context: {cluster: kind-dev, user: kind-dev}}
+- {name: kind-shop, context: {cluster: kind-shop, user: kind-shop, namespace: web}}
+`
+	if err := os.WriteFile(path, []byte(document), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

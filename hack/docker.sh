@@ -73,11 +73,11 @@ install_docker() {
     suite=(--target-release trixie)
   fi
   if ! command -v dockerd >/dev/null; then
-    log "  installing with apt-get: docker.io ${suite[*]}"
+    log "  installing with apt-get:" "${suite[@]}" docker.io
     apt_get install --no-install-recommends "${suite[@]}" docker.io
   fi
   if ! command -v docker >/dev/null; then # a separate package since Debian 13
-    log "  installing with apt-get: docker-cli ${suite[*]}"
+    log "  installing with apt-get:" "${suite[@]}" docker-cli
     apt_get install --no-install-recommends "${suite[@]}" docker-cli
   fi
 }

@@ -27,10 +27,15 @@ need_debian_root() {
   ((EUID == 0)) || die "$1 requires root: $2"
 }
 
-# apt_get ARGUMENT...: runs apt-get without file descriptors 3 and 9. Otherwise, a service that a package starts would keep the
-# terminal open and hold a stage's lock.
+# apt_get ARGUMENT...: runs apt-get, and prints its output only if it fails. The output goes to a file, and apt-get has no file
+# descriptors 3 and 9. Otherwise, a service that a package starts would keep the terminal open and hold a stage's lock.
 apt_get() {
-  DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" </dev/null >&2 3>&- 9>&-
+  local output status=0
+  output=$(mktemp)
+  DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" </dev/null >"$output" 2>&1 3>&- 9>&- || status=$?
+  if ((status != 0)); then cat "$output" >&2; fi
+  rm "$output"
+  return "$status"
 }
 
 apt_update() {

@@ -97,7 +97,7 @@ node_image() {
   elif ! ours_in_docker && pull "$OFFICIAL_IMAGE"; then
     echo "$OFFICIAL_IMAGE"
   else
-    ours_in_docker || log "  kind's node image cannot be pulled: building $IMAGE from source"
+    ours_in_docker || log "  kind's node image cannot be pulled: building $IMAGE from source, once, in about 15 minutes"
     from_source
     echo "$IMAGE"
   fi

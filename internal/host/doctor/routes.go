@@ -20,7 +20,7 @@ func (n nodes) routes(ctx context.Context) (step.State, error) {
 		return step.State{}, err
 	}
 	if len(networks) == 0 {
-		return step.State{OK: true, Detail: "not examined: the cluster has a network plugin of its own"}, nil
+		return step.State{OK: true, Detail: "not examined: the cluster does not use kind's network plugin"}, nil
 	}
 	var names []string
 	for _, network := range networks {

@@ -96,10 +96,10 @@ curl -sk -m 2 -o /dev/null -w '"%{http_code}"' --noproxy "*" https://localhost:6
 	// resolveScript prints the addresses of the host name $1, one on each line, or nothing if it does not resolve.
 	resolveScript = `getent ahosts "$1" || true`
 
-	// routesScript prints the node's IPv4 and IPv6 routes, as two JSON arrays.
+	// routesScript prints the node's IPv4 and IPv6 routes, as two JSON arrays. Without IPv6 in the kernel, it prints only the first.
 	routesScript = `
 ip -j route
-ip -j -6 route`
+ip -j -6 route 2>/dev/null || true`
 
 	// pullScript pulls the image $1 and removes it again.
 	pullScript = `

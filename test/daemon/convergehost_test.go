@@ -20,6 +20,10 @@ import (
 const (
 	convergeCluster = "converge"
 	nodeImage       = "kindest/node:converge"
+	// docker exec exits with notStarted if it cannot start the command, which happens now and then on a busy machine. docker therefore
+	// starts it up to maxStarts times, as setup does.
+	notStarted = 126
+	maxStarts  = 4
 )
 
 // nodePrograms are fakes of the programs that need systemd or a cluster. All other programs on a node are this machine's own, among
@@ -100,11 +104,16 @@ func (h *convergeHost) apply(t *testing.T, steps []step.Step) bool {
 // docker runs the docker command and returns its output.
 func (h *convergeHost) docker(t *testing.T, args ...string) string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), "docker", append([]string{"--host", h.Host}, args...)...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, out)
+	for start := 1; ; start++ {
+		command := exec.CommandContext(t.Context(), "docker", append([]string{"--host", h.Host}, args...)...)
+		out, err := command.CombinedOutput()
+		if err == nil {
+			return strings.TrimSpace(string(out))
+		}
+		if args[0] != "exec" || command.ProcessState.ExitCode() != notStarted || start == maxStarts {
+			t.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
 	}
-	return strings.TrimSpace(string(out))
 }
 
 // remove removes all containers and volumes.

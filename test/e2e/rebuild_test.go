@@ -25,7 +25,8 @@ const (
 	answerLimit = 5 * time.Second
 	// lastBuildLimit is how long it may take until the last of several builds answers, and a build whose restart was disturbed.
 	lastBuildLimit = time.Minute
-	// quietTime is longer than the time after which a build no longer belongs to a series of builds.
+	// quietTime is longer than the time after which a build no longer belongs to a series of builds, and than the pause between two checks
+	// of a workload.
 	quietTime = 10 * time.Second
 )
 
@@ -198,6 +199,7 @@ func restartMany(t *testing.T) {
 	for _, name := range names {
 		awaitComplete(t, name)
 	}
+	time.Sleep(quietTime) // the new workloads are still checked, each for itself, and such a check may find the build first
 	buildImage(t, image, "build 1")
 	eventually(t, 3*time.Minute, "all Deployments run the new build", func(ctx context.Context) string {
 		return checkRollouts(ctx, t, names)

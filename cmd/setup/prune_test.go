@@ -113,7 +113,7 @@ func TestPrune_PrintsThePlanAndTheOutcome(t *testing.T) {
 		"a cluster is stopped": {
 			pruneOptions: pruneOptions{yes: true}, plan: blocked, stdout: "Nothing to remove from the nodes.\n", calls: 1,
 			err: "nothing is removed from the registry: it is unknown which images the pods of kind cluster b use: stopped; " +
-				"start its nodes (docker start b-control-plane), or delete it (kind delete cluster --name b)",
+				"start it (setup up --cluster b), or delete it (kind delete cluster --name b)",
 		},
 		"a node does not answer": {
 			plan: disk.Plan{Faults: []string{"node n: exit status 1"}}, stdout: "A node is left alone: node n: exit status 1\nNothing to remove.\n", calls: 1,

@@ -57,7 +57,7 @@ func Blocked(plan disk.Plan) error {
 		return nil
 	}
 	return step.Remedy(errors.New("nothing is removed from the registry: "+plan.Blocked), fmt.Sprintf(
-		"start its nodes (docker start %[1]s-control-plane), or delete it (kind delete cluster --name %[1]s)", plan.BlockedBy))
+		"start it (setup up --cluster %[1]s), or delete it (kind delete cluster --name %[1]s)", plan.BlockedBy))
 }
 
 // Faulty returns an error that wraps ErrBroken, with a remedy, if images are not repaired. repair tells whether a repair was

@@ -19,11 +19,11 @@ func TestMisrouted_NamesTheNodeThatIsNotTheGateway(t *testing.T) {
 		ipv4, ipv6 string
 		want       string
 	}{
-		"right":        {ipv4: "172.18.0.2", ipv6: "fc00::2"},
-		"exchanged":    {ipv4: "172.18.0.3", ipv6: "fc00::2", want: "node a sends packets for the pods on b to 172.18.0.3, but that node is at 172.18.0.2, fc00::2"},
-		"IPv6 only":    {ipv4: "172.18.0.2", ipv6: "fc00::3", want: "node a sends packets for the pods on b to fc00::3, but that node is at 172.18.0.2, fc00::2"},
-		"no IPv6":      {ipv4: "172.18.0.2", want: "node a has no route to the pods on b (fd00:10:244:1::/64)"},
-		"no route yet": {want: "node a has no route to the pods on b (10.244.1.0/24)"},
+		"right":                  {ipv4: "172.18.0.2", ipv6: "fc00::2"},
+		"exchanged":              {ipv4: "172.18.0.3", ipv6: "fc00::2", want: "node a sends packets for the pods on b to 172.18.0.3, but that node is at 172.18.0.2, fc00::2"},
+		"exchanged in IPv6 only": {ipv4: "172.18.0.2", ipv6: "fc00::3", want: "node a sends packets for the pods on b to fc00::3, but that node is at 172.18.0.2, fc00::2"},
+		"no IPv6":                {ipv4: "172.18.0.2", want: "node a has no route to the pods on b (fd00:10:244:1::/64)"},
+		"no route yet":           {want: "node a has no route to the pods on b (10.244.1.0/24)"},
 	} {
 		gateways := map[netip.Prefix]netip.Addr{}
 		for i, text := range []string{test.ipv4, test.ipv6} {

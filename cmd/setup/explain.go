@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"kind-local-registry/internal/host"
 	"kind-local-registry/internal/host/step"
@@ -34,7 +34,7 @@ type explainOptions struct {
 func newExplainCommand(output *printer) *cobra.Command {
 	options := explainOptions{output: output}
 	command := &cobra.Command{
-		Use:   "explain [-f FILE|DIR|-]... [IMAGE...] | KIND/NAME... [-n NAMESPACE]",
+		Use:   "explain [-f FILE|DIR|-]... [IMAGE...] | KIND/NAME...",
 		Short: "Show which image each container would run, or runs, and why",
 		Long: `Show which image each container would run, or runs, and why. The decisions come from the webhook's own code. Nothing is pushed or
 changed.
@@ -46,9 +46,8 @@ names a file is treated as a file, unless -n is given. An image whose name has t
 decisions come from the logs of all of the webhook's pods. The exit status is 1 if an object does not exist, or if the webhook or the
 host cannot be asked.
 
-Manifests, in YAML or JSON, may have objects of any kind that contains a pod or a pod template. An object without a namespace is
-treated as being in the namespace default. An IMAGE is treated as the image of a container without a pull policy, in the namespace
-default.
+Manifests, in YAML or JSON, may have objects of any kind that contains a pod or a pod template. An IMAGE is treated as the image of a
+container without a pull policy. An IMAGE, and an object without a namespace, are treated as being in the namespace that -n names.
 
 docs/reasons.md explains each reason and what to do about it. RewrittenPushing means that the registry does not have the image
 yet. If nodes get layers as hard links, such an image is usually promised, and its pod starts before the push.
@@ -59,7 +58,7 @@ a tag if it is not. An annotation records the original images. The printed manif
 installed webhook could remove it. Push the images with setup push before you apply the manifests.`,
 		Example: `  setup explain example/app:local
   setup explain -f deployment.yaml -f jobs/
-  helm template chart | setup explain -f -
+  helm template chart | setup explain -n shop -f -              # as after helm install -n shop
   setup explain -f deployment.yaml --rules rules.yaml           # try rules before setup up --rules rules.yaml
   setup explain -f deployment.yaml -o yaml --apply | kubectl diff -f -
   setup explain -f . -o json | jq -r '.[] | select(.reason == "NotOnHost") | .image'
@@ -86,7 +85,7 @@ installed webhook could remove it. Push the images with setup push before you ap
 	flags.StringVar(&options.rules, "rules", "", "file that contains the rules to try (default the rules in force)")
 	flags.StringVar(&options.cluster, "cluster", "",
 		"kind cluster to read objects and namespace labels from (default $KIND_CLUSTER_NAME, or the cluster that uses the registry)")
-	flags.StringVarP(&options.namespace, "namespace", "n", "", "namespace of the KIND/NAME arguments (default that of the kubeconfig's context)")
+	flags.StringVarP(&options.namespace, "namespace", "n", "", "namespace of objects that name none, and of images (default that of the kubeconfig's context)")
 	complete(command, "namespace")
 	completeFiles(command, "filename", "yaml", "yml", "json")
 	completeFiles(command, "rules", "yaml", "yml", "json")
@@ -106,7 +105,7 @@ func (o *explainOptions) check(targets []livepod.Target, images []string) error 
 		return err
 	}
 	switch {
-	case len(targets) > 0 || o.namespace != "":
+	case len(targets) > 0:
 		return o.checkLive(targets, images)
 	case file >= 0 && isObjectFile(images[file]):
 		return fmt.Errorf("%s is not an image: give manifests with -f, for example setup explain -f %[1]s; "+
@@ -155,10 +154,11 @@ func (o *explainOptions) run(ctx context.Context, images []string, stdin io.Read
 	}
 	given.labels = podmanifest.NamespaceLabels(wanted.documents)
 	system, err := host.Open(ctx, host.Options{Cluster: o.cluster, Select: o.choice})
-	if err == nil {
-		err = o.explain(ctx, hostExplainer{system}, wanted, given, stdout)
+	if err != nil {
+		return errors.Join(faults, err)
 	}
-	return errors.Join(faults, err)
+	wanted.setNamespace(cmp.Or(o.namespace, system.Namespace()))
+	return errors.Join(faults, o.explain(ctx, hostExplainer{system}, wanted, given, stdout))
 }
 
 // assumptions returns the assumptions that the flags ask for.
@@ -223,8 +223,14 @@ func readExplainable(images, files []string, stdin io.Reader) (explainable, erro
 // podOf returns a pod with one container that runs the image. The pod has no pull policy, so the API server's default applies.
 func podOf(image string) *corev1.Pod {
 	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: metav1.NamespaceDefault},
-		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Image: image}}},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Image: image}}},
+	}
+}
+
+// setNamespace sets the namespace of the pods that have none.
+func (e explainable) setNamespace(namespace string) {
+	for _, template := range e.templates {
+		template.Pod.Namespace = cmp.Or(template.Pod.Namespace, namespace)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -67,6 +68,10 @@ func explainApp(t *testing.T, options explainOptions, images ...string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if options.namespace == "" {
+		options.namespace = corev1.NamespaceDefault
+	}
+	wanted.setNamespace(options.namespace)
 	given := assumptions{labels: podmanifest.NamespaceLabels(wanted.documents)}
 	var out bytes.Buffer
 	if err := options.explain(t.Context(), appPresences(), wanted, given, &out); err != nil {
@@ -120,6 +125,20 @@ func TestExplain_PrintsTheSameInJSONAndYAML(t *testing.T) {
 	}
 	if diff := cmp.Diff(string(want), string(inYAML)); diff != "" {
 		t.Errorf("-o json differs from -o yaml (-json +yaml):\n%s", diff)
+	}
+}
+
+func TestExplain_PlacesInTheNamespaceWhatNamesNone(t *testing.T) {
+	t.Parallel()
+	var entries []report.Explained
+	out := explainApp(t, explainOptions{format: &format{value: "json"}, namespace: "apart"}, "example/app:local")
+	if err := json.Unmarshal([]byte(out), &entries); err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if optedOut := entry.Reason == string(rewrite.OptedOut); optedOut == (entry.Namespace == "jobs") {
+			t.Errorf("%s %s/%s with %s: %s", entry.Kind, entry.Namespace, entry.Name, entry.Image, entry.Reason)
+		}
 	}
 }
 

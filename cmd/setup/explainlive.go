@@ -43,10 +43,6 @@ func isObjectFile(argument string) bool {
 // checkLive returns an error if the arguments do not fit those that name objects.
 func (o *explainOptions) checkLive(targets []livepod.Target, images []string) error {
 	switch {
-	case len(images) > 0 && len(targets) == 0:
-		return fmt.Errorf("-n is the namespace of objects, and %s is none: give KIND/NAME, for example setup explain pod/app", images[0])
-	case len(targets) == 0:
-		return errors.New("-n is the namespace of objects, and none is given: give KIND/NAME, for example setup explain pod/app")
 	case len(images) > 0:
 		return fmt.Errorf("%s is an object in the cluster, and %s is an image or a file: explain them separately", targets[0], images[0])
 	case len(o.files) > 0:

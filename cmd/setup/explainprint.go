@@ -23,13 +23,13 @@ const explainWidth = 100
 func newExplainEntries(templates []*podmanifest.Template, explained []explain.Explanation) []report.Explained {
 	entries := []report.Explained{} // an empty array in JSON, not null
 	for i, template := range templates {
-		at := report.Place{
-			File: template.File, Line: template.Line, Kind: template.Kind, Namespace: template.Namespace, Name: template.Name,
-		}
 		for _, outcome := range explained[i].Outcomes {
 			entry := newExplainEntry(outcome.Decision)
-			if entry.Place = at; at != (report.Place{}) {
+			if template.File != "" { // an IMAGE argument has no place
 				entry.Field = outcome.Field.Path
+				entry.Place = report.Place{
+					File: template.File, Line: template.Line, Kind: template.Kind, Namespace: template.Pod.Namespace, Name: template.Name,
+				}
 			}
 			entries = append(entries, entry)
 		}

@@ -10,14 +10,14 @@ import (
 
 // Template is a pod, or a pod template, in a document.
 type Template struct {
-	// Kind, Name and Namespace describe the object that contains the template, for example Deployment, web and default. If the
-	// object has no name, Name is its generateName.
-	Kind, Name, Namespace string
+	// Kind and Name describe the object that contains the template, for example Deployment and web. If the object has no name, Name
+	// is its generateName.
+	Kind, Name string
 	// File and Line are the position where the template begins. Lines are counted from 1.
 	File string
 	Line int
-	// Pod is the pod as the API server would send it to an admission webhook, with a namespace and default pull policies. Apply
-	// does not change Pod; call Templates again to get the changed pod.
+	// Pod is the pod as the API server would send it to an admission webhook, with default pull policies. Its namespace is "" if the
+	// object has none. Apply does not change Pod; call Templates again to get the changed pod.
 	Pod *corev1.Pod
 
 	document *Document
@@ -51,8 +51,7 @@ func (d *Document) template(object object, node *yaml.Node) (*Template, error) {
 		return nil, errorAt(d.File, node.Line, "%s: the API server would refuse this pod: %w", titleOf(object.kind, object.name), err)
 	}
 	return &Template{
-		Kind: object.kind, Name: object.name, Namespace: object.namespace,
-		File: d.File, Line: node.Line,
+		Kind: object.kind, Name: object.name, File: d.File, Line: node.Line,
 		Pod: pod, document: d, node: node,
 	}, nil
 }
@@ -84,11 +83,7 @@ func objectsOf(node *yaml.Node, kind string) []object {
 	if name == "" {
 		name = stringAt(node, "metadata", "generateName")
 	}
-	namespace := stringAt(node, "metadata", "namespace")
-	if namespace == "" {
-		namespace = corev1.NamespaceDefault
-	}
-	return []object{{kind: kind, name: name, namespace: namespace, node: node}}
+	return []object{{kind: kind, name: name, namespace: stringAt(node, "metadata", "namespace"), node: node}}
 }
 
 // titleOf returns an object's name for an error, such as Deployment web.

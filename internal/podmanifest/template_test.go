@@ -39,18 +39,18 @@ func TestTemplates_FindPodsByStructure(t *testing.T) {
 		text string
 		want string // each template's kind, name, namespace and line, and the pod's name or generateName
 	}{
-		"a pod":                  {pod("a"), "Pod a default:1 a"},
+		"a pod":                  {pod("a"), "Pod a :1 a"},
 		"a pod without name":     {"apiVersion: v1\nkind: Pod\nmetadata: {generateName: a-, namespace: b}\n", "Pod a- b:1 a-"},
 		"a deployment":           {deployment, "Deployment web shop:9 web-"},
-		"items of lists":         {list, "CronJob nightly- default:15 nightly--, Pod one default:22 one"},
-		"a pod template":         {"apiVersion: v1\nkind: PodTemplate\nmetadata: {name: a}\ntemplate: " + podSpec, "PodTemplate a default:4 a-"},
-		"a custom resource":      {"apiVersion: x/v1\nkind: Rollout\nmetadata: {name: a}\nspec: {template: " + podSpec + "}", "Rollout a default:4 a-"},
-		"several in one object":  {"apiVersion: x/v1\nkind: Set\nspec:\n  groups:\n  - template: " + podSpec + "\n  - a:\n    - " + podSpec, "Set  default:5 -, Set  default:7 -"},
-		"behind an alias":        {anchored, "Pair pair default:5 pair-, Pair pair default:12 pair-, Pair pair default:14 pair-"},
+		"items of lists":         {list, "CronJob nightly- :15 nightly--, Pod one :22 one"},
+		"a pod template":         {"apiVersion: v1\nkind: PodTemplate\nmetadata: {name: a}\ntemplate: " + podSpec, "PodTemplate a :4 a-"},
+		"a custom resource":      {"apiVersion: x/v1\nkind: Rollout\nmetadata: {name: a}\nspec: {template: " + podSpec + "}", "Rollout a :4 a-"},
+		"several in one object":  {"apiVersion: x/v1\nkind: Set\nspec:\n  groups:\n  - template: " + podSpec + "\n  - a:\n    - " + podSpec, "Set  :5 -, Set  :7 -"},
+		"behind an alias":        {anchored, "Pair pair :5 pair-, Pair pair :12 pair-, Pair pair :14 pair-"},
 		"a service":              {"apiVersion: v1\nkind: Service\nspec: {ports: []}\n", ""},
 		"no pod in the metadata": {"apiVersion: v1\nkind: Service\nmetadata: {x: " + podSpec + "}\nstatus: " + podSpec, ""},
 		"no template":            {"apiVersion: x/v1\nkind: Prometheus\nspec: {containers: [{name: a}]}\n", ""},
-		"a list of another kind": {"apiVersion: x/v1\nkind: AllowList\nmetadata: {name: a}\nspec: {template: " + podSpec + "}", "AllowList a default:4 a-"},
+		"a list of another kind": {"apiVersion: x/v1\nkind: AllowList\nmetadata: {name: a}\nspec: {template: " + podSpec + "}", "AllowList a :4 a-"},
 		"a definition of kinds": {
 			"apiVersion: v1\nkind: CustomResourceDefinition\nspec: {schema: {properties: {spec: {properties: {containers: {type: array}}}}}}\n", "",
 		},
@@ -60,7 +60,7 @@ func TestTemplates_FindPodsByStructure(t *testing.T) {
 			var got []string
 			for _, found := range templates(t, read(t, tt.text)) {
 				got = append(got, fmt.Sprintf("%s %s %s:%d %s%s",
-					found.Kind, found.Name, found.Namespace, found.Line, found.Pod.Name, found.Pod.GenerateName))
+					found.Kind, found.Name, found.Pod.Namespace, found.Line, found.Pod.Name, found.Pod.GenerateName))
 			}
 			if diff := cmp.Diff(tt.want, strings.Join(got, ", ")); diff != "" {
 				t.Errorf("templates (-want +got):\n%s", diff)

@@ -124,6 +124,9 @@ func TestExplain_PredictsTheImageOfAPod(t *testing.T) {
 	if got := pod.Spec.Containers[0].Image; got != explained[0].Rewritten {
 		t.Errorf("image of the pod = %s, want %s, as setup explain reports", got, explained[0].Rewritten)
 	}
+	if excluded := explain(t, "", "-n", "kube-system", image); excluded[0].Reason != "ExcludedByRule" {
+		t.Errorf("in the namespace kube-system: %+v, want ExcludedByRule", excluded[0])
+	}
 }
 
 func TestExplain_PrintsManifestsThatRun(t *testing.T) {

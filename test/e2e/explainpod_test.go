@@ -31,14 +31,14 @@ func TestExplainPod_ExplainsEachReason(t *testing.T) {
 	switchLinkingOff(t) // with linking, a new image is promised, and the reason is Rewritten
 	present := presentImage(t)
 	uncached := buildImage(t, "e2e/why-uncached:local", "hello")
-	made := map[string]string{} // the pods by reason
+	made := map[string]string{}              // the pods by reason
+	made["NoSpace"] = noSpacePod(t, present) // first, because it restarts the registry, from which the other pods pull
 	for reason, one := range reasonPods(t, present, "why") {
 		made[reason] = one.create(t, reason).Name
 	}
 	made["Kept"] = keptPod(t, present)
 	made["MirrorPod"] = mirrorPod(t, registry+"/"+present)
 	made["LoopGuard"] = loopGuardedPod(t, present).Name
-	made["NoSpace"] = noSpacePod(t, present)
 	if pod := wrongPlatformPod(t); pod != "" {
 		made["WrongPlatform"] = pod
 	}

@@ -45,6 +45,11 @@ start=$(date +%s%N)
 kubectl apply -f examples/hello/deployment.yaml
 kubectl rollout status deployment/hello --timeout 120s
 milliseconds=$((($(date +%s%N) - start) / 1000000))
+deadline=$((SECONDS + 30)) # the Service may get its endpoints after the rollout
+until answer=$(kubectl get --raw /api/v1/namespaces/default/services/hello:80/proxy/ 2>&1); do
+  ((SECONDS < deadline)) || die "the Service hello does not answer: $answer"
+  sleep 0.2
+done
 
 say "The image in the manifest, the image that runs, and why"
 running=$(kubectl get pods -l app=hello -o jsonpath='{.items[0].spec.containers[0].image}')
@@ -52,8 +57,7 @@ pod=$(kubectl get pods -l app=hello -o jsonpath='{.items[0].metadata.name}')
 printf 'manifest  %s\n' "$(sed -nE 's/^ +image: //p' examples/hello/deployment.yaml)"
 printf 'running   %s\n' "$running"
 kubectl get pods -l app=hello -o custom-columns=POD:.metadata.name,NODE:.spec.nodeName,PHASE:.status.phase
-printf 'answer    %s' "$(kubectl get --raw /api/v1/namespaces/default/services/hello:80/proxy/)"
-printf '\nwhy       '
+printf 'answer    %s\nwhy       ' "$answer"
 kubectl logs deployment/kind-local-registry -n kind-local-registry --tail -1 | grep "$pod" | head -n 1
 
 case $running in
